@@ -1,0 +1,418 @@
+//! The command line: verbs, flags, and what each does.
+
+mod gate;
+mod list;
+mod run;
+
+use std::ffi::{OsStr, OsString};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+use miette::{IntoDiagnostic, Result, miette};
+use mmcollapse_nn::device::DeviceChoice;
+
+use crate::experiment::ExperimentInfo;
+use crate::models::Training;
+use crate::provenance::{Origin, cores};
+use crate::runner::Interrupt;
+use crate::spec::Preset;
+use crate::store::Store;
+use crate::worker::serve;
+
+/// Exit status of an interrupted run, as shells have it for Ctrl-C.
+const INTERRUPTED: u8 = 130;
+
+/// Multimodal representation collapse: trains, measures and tabulates.
+#[derive(Parser)]
+#[command(name = "mmcollapse", version, after_help = EXAMPLES)]
+struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  mmcollapse reproduce table4                      the paper's Table 4 with the quick preset
+  mmcollapse reproduce table4 --dry-run            what that would train, and how long it would take
+  mmcollapse reproduce table4 --preset smoke       a minute: shows that everything works
+  mmcollapse run table4 --only concat+ebr --seeds 1
+  mmcollapse list methods
+  mmcollapse data fetch avmnist
+
+Ctrl-C stops cleanly; the same command goes on from there.";
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Train what an experiment needs and make its tables and figures.
+    #[command(after_help = "\
+Examples:
+  mmcollapse reproduce table4
+  mmcollapse reproduce table3 table4 --preset quick --workers 2
+  mmcollapse reproduce table4 --preset full --device cuda:0 --workers 4
+  mmcollapse reproduce table4 --dry-run
+
+Trained cells are kept in the store (--store): cells that two experiments share are trained once, an
+interrupted run goes on where it stopped, and several runs may work on one store at the same time.")]
+    Reproduce {
+        /// Names of experiments, as `mmcollapse list experiments` prints them.
+        #[arg(required = true)]
+        experiments: Vec<String>,
+        #[command(flatten)]
+        what: What,
+        #[command(flatten)]
+        how: How,
+        /// Folder for tables and figures: RESULTS/<experiment>/<preset>/.
+        #[arg(long, default_value = "results")]
+        results: PathBuf,
+    },
+    /// Train some cells of an experiment, without making tables.
+    #[command(after_help = "\
+Examples:
+  mmcollapse run table4 --only shaspec+ebr
+  mmcollapse run table4 --only fusion=concat --only seed=0..3
+  mmcollapse run table4 --only protocol=test_missing,reallocation=kd --dry-run
+
+Filters on the same field are alternatives, those on different fields must all hold.")]
+    Run {
+        /// Name of the experiment.
+        experiment: String,
+        /// Only cells like this: a row's name, or FIELD=VALUE with the fields row, fusion, reallocation,
+        /// protocol, rate, seed. May be given several times.
+        #[arg(long, value_name = "FILTER")]
+        only: Vec<String>,
+        #[command(flatten)]
+        what: What,
+        #[command(flatten)]
+        how: How,
+    },
+    /// Make tables and figures again from what is in the store, without training.
+    #[command(after_help = "\
+Examples:
+  mmcollapse report                       of every experiment that has cells in the store
+  mmcollapse report table4 --preset smoke")]
+    Report {
+        /// Names of experiments; all if none is given.
+        experiments: Vec<String>,
+        #[command(flatten)]
+        what: What,
+        #[command(flatten)]
+        place: Place,
+        /// Folder for tables and figures: RESULTS/<experiment>/<preset>/.
+        #[arg(long, default_value = "results")]
+        results: PathBuf,
+    },
+    /// Print what there is: methods with their options, experiments, data sets.
+    #[command(after_help = "\
+Examples:
+  mmcollapse list
+  mmcollapse list methods")]
+    List {
+        /// What to list; everything if not said.
+        #[arg(value_enum)]
+        what: Option<Listed>,
+    },
+    /// Show, fetch or check the data.
+    Data {
+        #[command(subcommand)]
+        verb: DataVerb,
+    },
+    /// Train the smoke preset anew and compare its scores with the golden values.
+    #[command(after_help = "\
+Examples:
+  mmcollapse gate                  every experiment that has golden values
+  mmcollapse gate table4
+  mmcollapse gate table4 --update  write golden values; look at the difference before you commit it")]
+    Gate {
+        /// Names of experiments; all that have golden values if none is given.
+        experiments: Vec<String>,
+        /// Write the golden values instead of comparing with them.
+        #[arg(long)]
+        update: bool,
+        /// Processes that train at the same time [default: the number of cores].
+        #[arg(long, value_name = "N")]
+        workers: Option<usize>,
+        /// Never use the network.
+        #[arg(long)]
+        offline: bool,
+        /// Folder whose golden/ holds the golden values.
+        #[arg(long, default_value = "results")]
+        results: PathBuf,
+    },
+    /// Train cells as the runner says; started by the runner only.
+    #[command(hide = true)]
+    Worker {
+        #[arg(long)]
+        store: PathBuf,
+        #[arg(long)]
+        device: DeviceChoice,
+    },
+}
+
+/// What is run.
+#[derive(Args, Clone, Copy)]
+struct What {
+    /// How much: smoke (seconds), quick (minutes on two cores), full (the paper's protocol, many seeds).
+    #[arg(long, value_enum, default_value_t = Preset::Quick)]
+    preset: Preset,
+    /// Number of seeds instead of the preset's.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    seeds: Option<u64>,
+}
+
+/// Where cells are kept and found.
+#[derive(Args, Clone)]
+struct Place {
+    /// Folder that trained cells are kept in.
+    #[arg(long, default_value = "runs")]
+    store: PathBuf,
+    /// Never use the network; data must be in the hub's cache (HF_HOME).
+    #[arg(long)]
+    offline: bool,
+}
+
+/// How it is run.
+#[derive(Args, Clone)]
+struct How {
+    #[command(flatten)]
+    place: Place,
+    /// Where models are trained: cpu, cuda:N or auto.
+    #[arg(long, default_value = "cpu")]
+    device: DeviceChoice,
+    /// Processes that train at the same time [default: the number of cores].
+    #[arg(long, value_name = "N")]
+    workers: Option<usize>,
+    /// Print the cells, which of them are in the store, and how long the rest will take; train nothing.
+    #[arg(long)]
+    dry_run: bool,
+}
+
+/// What can be listed.
+#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Listed {
+    /// Encoders, fusions, reallocations, substitutions with their options.
+    Methods,
+    /// Experiments and their presets.
+    Experiments,
+    /// Data sets and their sources.
+    Datasets,
+}
+
+#[derive(Subcommand)]
+enum DataVerb {
+    /// Print every source: where it comes from, its licence, what of it is in the cache.
+    List,
+    /// Download what is missing of a source or data set and check it.
+    #[command(after_help = "\
+Examples:
+  mmcollapse data fetch avmnist
+  HF_HOME=/data/hf-home mmcollapse data fetch all
+
+HF_HOME, HF_ENDPOINT, HF_TOKEN and HF_HUB_OFFLINE are honoured.")]
+    Fetch {
+        /// Source, data set, or `all`.
+        #[arg(default_value = "all")]
+        name: String,
+        /// Never use the network.
+        #[arg(long)]
+        offline: bool,
+    },
+    /// Decode what is in the cache and check its digests; needs no network.
+    Verify {
+        /// Source, data set, or `all`.
+        #[arg(default_value = "all")]
+        name: String,
+    },
+}
+
+/// What a verb needs besides its own flags.
+#[derive(Clone, Copy)]
+struct Program {
+    experiments: &'static [ExperimentInfo],
+}
+
+/// How a verb ended where it did not fail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ending {
+    /// As it should.
+    Well,
+    /// With something missing or wrong that was printed already.
+    Badly,
+    /// By Ctrl-C.
+    Interrupted,
+}
+
+/// Runs the program with the arguments of this process. `fixed` makes it the program of one experiment:
+/// `table4 --dry-run` is `mmcollapse reproduce table4 --dry-run`.
+pub fn main(experiments: &'static [ExperimentInfo], fixed: Option<&'static str>) -> ExitCode {
+    let arguments = arguments(std::env::args_os().collect(), fixed);
+    let cli = Cli::parse_from(arguments);
+    match (Program { experiments }).run(cli.verb) {
+        Ok(Ending::Well) => ExitCode::SUCCESS,
+        Ok(Ending::Badly) => ExitCode::FAILURE,
+        Ok(Ending::Interrupted) => ExitCode::from(INTERRUPTED),
+        Err(report) => {
+            eprintln!("{report:?}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The arguments as the program of all experiments would have them.
+fn arguments(mut given: Vec<OsString>, fixed: Option<&'static str>) -> Vec<OsString> {
+    let is_worker = given.get(1).is_some_and(|verb| verb == OsStr::new("worker"));
+    if let (Some(experiment), false) = (fixed, is_worker) {
+        let own = given.split_off(1.min(given.len()));
+        given = vec!["mmcollapse".into(), "reproduce".into(), experiment.into()];
+        given.extend(own);
+    }
+    given
+}
+
+impl Program {
+    fn run(self, verb: Verb) -> Result<Ending> {
+        match verb {
+            Verb::Reproduce {
+                experiments,
+                what,
+                how,
+                results,
+            } => run::reproduce(&self.named(&experiments)?, what, &how, &results),
+            Verb::Run {
+                experiment,
+                only,
+                what,
+                how,
+            } => run::train_some(self.find(&experiment)?, &only, what, &how),
+            Verb::Report {
+                experiments,
+                what,
+                place,
+                results,
+            } => {
+                let all = experiments.is_empty();
+                run::report(&self.named(&experiments)?, all, what, &place, &results)
+            }
+            Verb::List { what } => {
+                let listed = |kind| what.is_none_or(|what| what == kind);
+                if listed(Listed::Experiments) {
+                    print!("{}", list::experiments(self.experiments)?);
+                }
+                if listed(Listed::Methods) {
+                    print!("{}", list::methods());
+                }
+                if listed(Listed::Datasets) {
+                    print!("{}", list::datasets());
+                }
+                Ok(Ending::Well)
+            }
+            Verb::Data { verb } => {
+                match verb {
+                    DataVerb::List => print!("{}", list::sources()?),
+                    DataVerb::Fetch { name, offline } => print!("{}", list::fetch(&name, offline)?),
+                    DataVerb::Verify { name } => print!("{}", list::verify(&name)?),
+                }
+                Ok(Ending::Well)
+            }
+            Verb::Gate {
+                experiments,
+                update,
+                workers,
+                offline,
+                results,
+            } => {
+                let experiments = if experiments.is_empty() && !update {
+                    gate::with_golden_values(self.experiments, &results)?
+                } else {
+                    self.named(&experiments)?
+                };
+                gate::gate(&experiments, update, workers, offline, &results)
+            }
+            Verb::Worker { store, device } => {
+                let origin = Origin::here(&device.to_string());
+                let device = device.open().into_diagnostic()?;
+                serve(&Store::new(&store), &origin, &mut Training::new(device));
+                Ok(Ending::Well)
+            }
+        }
+    }
+
+    /// The experiment of this name.
+    fn find(self, name: &str) -> Result<&'static ExperimentInfo> {
+        let found = self.experiments.iter().find(|known| known.name == name);
+        found.ok_or_else(|| {
+            let known: Vec<&str> = self.experiments.iter().map(|known| known.name).collect();
+            miette!(
+                help = format!("there are: {}", known.join(", ")),
+                "no experiment is called `{name}`"
+            )
+        })
+    }
+
+    /// The experiments of these names; all if there are no names.
+    fn named(self, names: &[String]) -> Result<Vec<&'static ExperimentInfo>> {
+        if names.is_empty() {
+            return Ok(self.experiments.iter().collect());
+        }
+        names.iter().map(|name| self.find(name)).collect()
+    }
+}
+
+/// Workers asked for, or one a core.
+fn workers(asked: Option<usize>) -> usize {
+    asked.unwrap_or_else(cores).max(1)
+}
+
+/// An interrupt that Ctrl-C (and a scheduler's SIGTERM) sets.
+fn interrupt() -> Result<Interrupt> {
+    let interrupt = Interrupt::default();
+    let handler = interrupt.clone();
+    let set = ctrlc::set_handler(move || {
+        if handler.requests() == 0 {
+            eprintln!("\nstopping: running cells keep their checkpoints (again to stop at once)");
+        }
+        handler.request();
+    });
+    match set {
+        // A second verb in the same process, in tests only: the first handler stays.
+        Ok(()) | Err(ctrlc::Error::MultipleHandlers) => Ok(interrupt),
+        Err(error) => Err(error).into_diagnostic(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_programs_own_experiment_is_filled_in() {
+        let of = |given: &[&str]| {
+            let given = given.iter().map(OsString::from).collect();
+            arguments(given, Some("table4"))
+                .into_iter()
+                .map(|argument| argument.into_string().unwrap())
+                .collect::<Vec<_>>()
+                .join(" ")
+        };
+        assert_eq!(of(&["table4"]), "mmcollapse reproduce table4");
+        assert_eq!(of(&["/x/table4", "--dry-run"]), "mmcollapse reproduce table4 --dry-run");
+        assert_eq!(of(&["table4", "worker", "--store", "s"]), "table4 worker --store s");
+    }
+
+    #[test]
+    fn help_says_what_each_verb_does() {
+        let mut text = Cli::command().render_help().to_string();
+        for name in ["reproduce", "run", "report", "list", "data", "gate"] {
+            let mut command = Cli::command();
+            let verb = command.find_subcommand_mut(name).unwrap();
+            text.push_str(&format!("\n== {name}\n{}", verb.render_help()));
+        }
+        insta::assert_snapshot!(text);
+    }
+}

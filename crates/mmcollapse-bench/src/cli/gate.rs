@@ -1,0 +1,85 @@
+//! `gate`: trains the smoke preset anew and compares.
+
+use std::path::Path;
+
+use miette::{IntoDiagnostic, Result, miette};
+use mmcollapse_nn::device::DeviceChoice;
+
+use super::run::{Work, gather};
+use super::{Ending, interrupt, workers};
+use crate::experiment::ExperimentInfo;
+use crate::gate::{Golden, path, text};
+use crate::models::ModelResolver;
+use crate::plan::{Plan, Selection};
+use crate::spec::Preset;
+use crate::store::Store;
+
+/// The experiments that have golden values.
+pub fn with_golden_values(
+    experiments: &'static [ExperimentInfo],
+    results: &Path,
+) -> Result<Vec<&'static ExperimentInfo>> {
+    let found: Vec<&ExperimentInfo> = experiments
+        .iter()
+        .filter(|experiment| path(results, experiment.name).exists())
+        .collect();
+    if found.is_empty() {
+        return Err(miette!(
+            help = "`mmcollapse gate --update` writes them",
+            "there are no golden values under {}",
+            results.join("golden").display()
+        ));
+    }
+    Ok(found)
+}
+
+/// Trains the smoke preset of each experiment and compares it with its golden values, or writes them.
+pub fn gate(
+    experiments: &[&'static ExperimentInfo],
+    update: bool,
+    asked: Option<usize>,
+    offline: bool,
+    results: &Path,
+) -> Result<Ending> {
+    // A fresh store: cells that were trained before would hide what the code does now. One for all
+    // experiments, since they share cells.
+    let folder = tempfile::tempdir().into_diagnostic()?;
+    let store = Store::new(folder.path());
+    let mut resolver = ModelResolver::new(offline);
+    let interrupt = interrupt()?;
+    let mut ending = Ending::Well;
+    for experiment in experiments {
+        // Read first, so that a missing file is told before a minute has gone by.
+        let golden = if update {
+            None
+        } else {
+            Some(Golden::read(results, experiment.name)?)
+        };
+        let plan = Plan::new(experiment, Preset::Smoke, &Selection::default(), &mut resolver)?;
+        let work = Work::new(&plan, store.clone())?;
+        if work.train(DeviceChoice::Cpu, workers(asked), &interrupt)? == Ending::Interrupted {
+            return Ok(Ending::Interrupted);
+        }
+        let got = Golden::of(experiment.name, &gather(&plan, &store)?.records);
+        let Some(golden) = golden else {
+            println!("{}", got.write(results)?.display());
+            continue;
+        };
+        let checks = golden.compare(&got);
+        print!("{}", text(&checks));
+        let failures = checks.iter().filter(|check| check.verdict.is_err()).count();
+        if failures > 0 {
+            ending = Ending::Badly;
+            println!(
+                "{}: {failures} of {} values regressed; if that is meant, raise the revision of what changed \
+                 and run `mmcollapse gate {} --update`",
+                experiment.name,
+                checks.len(),
+                experiment.name
+            );
+        } else {
+            println!("{}: all {} values as expected", experiment.name, checks.len());
+        }
+    }
+    Ok(ending)
+}

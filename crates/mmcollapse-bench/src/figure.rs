@@ -1,0 +1,252 @@
+//! A figure: accuracy against missing rate, one panel a protocol and fusion, one line a reallocation.
+//!
+//! Shaded: the 95 % t interval over seeds. Hollow marks: the paper's values. Everything is drawn by
+//! [`canvas`] with a bundled font; letters become outlines, so that SVG and PNG look the same everywhere.
+
+mod axis;
+mod canvas;
+mod layout;
+mod panel;
+mod style;
+
+use mmcollapse_probes::Estimate;
+
+pub use canvas::Picture;
+
+use crate::paper::Paper;
+use crate::summary::{Column, Group, ProtocolRun, Summary, label};
+
+/// A figure before it is laid out.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Figure {
+    /// Above everything.
+    pub title: String,
+    /// Under the title: how many seeds, what the band is.
+    pub note: String,
+    /// In red, if the result must not be read as one.
+    pub warnings: Vec<String>,
+    /// Name of the vertical axis, with its unit.
+    pub y_label: String,
+    /// One row of panels a protocol.
+    pub rows: Vec<PanelRow>,
+    /// Lines of the legend: name and style, in order.
+    pub legend: Vec<(String, usize)>,
+    /// Whether there are marks of the paper.
+    pub paper: bool,
+    /// At the bottom, small.
+    pub provenance: String,
+}
+
+/// The panels of a protocol.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PanelRow {
+    /// What the protocol does.
+    pub heading: String,
+    /// Name of the horizontal axis, with its unit.
+    pub x_label: String,
+    /// Names of the places on the horizontal axis.
+    pub x_ticks: Vec<String>,
+    /// The panels.
+    pub panels: Vec<Panel>,
+}
+
+/// One fusion.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Panel {
+    /// Its name.
+    pub title: String,
+    /// One line a reallocation.
+    pub lines: Vec<Line>,
+    /// Of the paper: style, place on the horizontal axis, value in percent.
+    pub paper: Vec<(usize, usize, f64)>,
+}
+
+/// A line with its band.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Line {
+    /// Position in the legend's styles.
+    pub style: usize,
+    /// By place on the horizontal axis; none where there is no number with an interval.
+    pub points: Vec<Option<Point>>,
+}
+
+/// A mean with its interval, in percent.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Point {
+    /// Mean over seeds.
+    pub mean: f64,
+    /// Lower end of the 95 % t interval.
+    pub low: f64,
+    /// Upper end.
+    pub high: f64,
+    /// Runs among them that diverged.
+    pub diverged: usize,
+}
+
+impl Point {
+    /// None without an interval: a number that nobody knows the error of is not drawn.
+    fn of(estimate: &Estimate, diverged: usize) -> Option<Self> {
+        let interval = estimate.interval?;
+        Some(Self {
+            mean: 100.0 * estimate.mean,
+            low: 100.0 * interval.low,
+            high: 100.0 * interval.high,
+            diverged,
+        })
+    }
+}
+
+impl Figure {
+    /// Takes the figure of a summary; `preset` and `provenance` are told as they are given.
+    pub fn new(
+        summary: &Summary,
+        paper: &Paper,
+        title: &str,
+        preset: &str,
+        warnings: Vec<String>,
+        provenance: String,
+    ) -> Self {
+        let styles = style::assign(&summary.methods);
+        let rows: Vec<PanelRow> = summary
+            .protocols
+            .iter()
+            .map(|protocol| panels(summary, paper, protocol, &styles))
+            .collect();
+        let mut legend: Vec<(String, usize)> = Vec::new();
+        for (method, style) in summary.methods.iter().zip(&styles) {
+            if !legend.iter().any(|(_, known)| known == style) {
+                legend.push((method.reallocation_label(), *style));
+            }
+        }
+        let has_paper = |row: &PanelRow| row.panels.iter().any(|panel| !panel.paper.is_empty());
+        Self {
+            title: title.to_owned(),
+            note: note(summary, paper, preset),
+            warnings,
+            y_label: format!("test {} (%)", paper.metric),
+            paper: rows.iter().any(has_paper),
+            rows,
+            legend,
+            provenance,
+        }
+    }
+
+    /// Lays the figure out and draws it; `metadata` goes into the SVG as it is.
+    ///
+    /// # Errors
+    /// The bundled font is broken, or the drawing cannot be parsed again: a bug.
+    pub fn draw(&self, metadata: &str) -> miette::Result<Picture> {
+        layout::draw(self, metadata)
+    }
+}
+
+fn panels(
+    summary: &Summary,
+    paper: &Paper,
+    protocol: &ProtocolRun,
+    styles: &[usize],
+) -> PanelRow {
+    let mut names: Vec<&str> = Vec::new();
+    let mut panels: Vec<Panel> = Vec::new();
+    for (position, method) in summary.methods.iter().enumerate() {
+        let groups: Vec<Option<&Group>> = protocol
+            .rates
+            .iter()
+            .map(|rate| {
+                summary.get(&protocol.name, position, &paper.metric, Column::Rate(*rate))
+            })
+            .collect();
+        if groups.iter().all(Option::is_none) {
+            continue;
+        }
+        let place = names.iter().position(|name| *name == method.fusion_name);
+        let place = place.unwrap_or_else(|| {
+            names.push(&method.fusion_name);
+            panels.push(Panel {
+                title: method.fusion_label(),
+                lines: Vec::new(),
+                paper: Vec::new(),
+            });
+            panels.len() - 1
+        });
+        let point = |group: &Group| Point::of(group.estimate.as_ref()?, group.diverged);
+        panels[place].lines.push(Line {
+            style: styles[position],
+            points: groups.iter().map(|group| group.and_then(point)).collect(),
+        });
+        // Several variants of a method share the paper's number: it is marked once, in the first one's style.
+        let marked = |s: &Summary| {
+            s.methods[..position].iter().any(|m| {
+                m.fusion_name == method.fusion_name && m.reallocation == method.reallocation
+            })
+        };
+        if !marked(summary) {
+            let values = groups.iter().enumerate().filter_map(|(x, group)| {
+                Some((styles[position], x, 100.0 * group.as_ref()?.paper?))
+            });
+            panels[place].paper.extend(values);
+        }
+    }
+    PanelRow {
+        heading: format!(
+            "{}: {}",
+            protocol.name,
+            crate::table::protocol_in_words(protocol)
+        ),
+        x_label: match protocol.name.as_str() {
+            "test_missing" => format!("test samples without {} (%)", protocol.modality),
+            "train_availability" => format!("training pairs without {} (%)", protocol.modality),
+            other => format!("missing rate, {} (%)", label(other).to_lowercase()),
+        },
+        x_ticks: protocol.rates.iter().map(|rate| axis::number(100.0 * rate)).collect(),
+        panels,
+    }
+}
+
+fn note(summary: &Summary, paper: &Paper, preset: &str) -> String {
+    let here = || {
+        let of_metric = |g: &&Group| g.metric == paper.metric && g.column != Column::MeanOfRates;
+        summary.groups.iter().filter(of_metric)
+    };
+    let range = |values: Vec<usize>| match (values.iter().min(), values.iter().max()) {
+        (Some(low), Some(high)) if low == high => low.to_string(),
+        (Some(low), Some(high)) => format!("{low} to {high}"),
+        _ => "no".to_owned(),
+    };
+    let seeds = range(here().filter_map(|g| g.estimate.map(|e| e.n)).collect());
+    let samples = range(
+        here().filter(|g| g.estimate.is_some()).flat_map(|g| [g.n_test.0, g.n_test.1]).collect(),
+    );
+    let diverged = diverged(summary, &paper.metric);
+    format!(
+        "Line and band: mean over n = {seeds} seeds and its 95 % t interval, {samples} test samples a seed, \
+         preset {preset}.{diverged}"
+    )
+}
+
+/// How many seeds of which methods diverged, the protocols taken together.
+fn diverged(summary: &Summary, metric: &str) -> String {
+    let means =
+        || summary.groups.iter().filter(|g| g.metric == metric && g.column == Column::MeanOfRates);
+    let counts: Vec<String> = summary
+        .methods
+        .iter()
+        .enumerate()
+        .map(|(place, method)| {
+            let here = means().filter(|g| g.method == place);
+            (method.label(), here.map(|g| g.diverged).sum::<usize>())
+        })
+        .filter(|(_, count)| *count > 0)
+        .map(|(name, count)| format!("{count} of {name}"))
+        .collect();
+    if counts.is_empty() {
+        return String::new();
+    }
+    format!(
+        " Diverged runs stay in the mean with the score they had when they were stopped: {}.",
+        counts.join(", ")
+    )
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,213 @@
+//! One panel: frame, grid, bands, lines, marks.
+
+use miette::Result;
+
+use super::axis::{Scale, number};
+use super::canvas::{Canvas, Letters, Stand};
+use super::style::{GRID, GREY, INK, STYLES};
+use super::{Line, Panel, PanelRow, Point};
+
+/// Radius of our marks in pixels.
+pub const MARK: f64 = 3.4;
+/// Radius of the paper's marks: larger, so that one shows around the other.
+pub const PAPER_MARK: f64 = 4.6;
+/// Width of a line in pixels.
+pub const STROKE: f64 = 1.9;
+/// Opacity of a band.
+pub const BAND: f64 = 0.14;
+/// Horizontal distance of neighbouring lines, so that equal values do not hide each other.
+const SIDESTEP: f64 = 5.0;
+/// Height of a line of text at the lower edge.
+const TOLD: f64 = 11.0;
+
+/// Names of places and values.
+pub const TICKS: Letters = Letters {
+    size: 11.0,
+    bold: false,
+    colour: INK,
+};
+
+/// Where a panel lies and what it shows.
+pub struct Frame<'a> {
+    /// Left, top, right, bottom in pixels.
+    pub edges: (f64, f64, f64, f64),
+    /// Its vertical axis.
+    pub scale: Scale,
+    /// The row it belongs to, for the places of the horizontal axis.
+    pub row: &'a PanelRow,
+    /// Whether the values of the vertical axis stand beside it.
+    pub values: bool,
+}
+
+impl Frame<'_> {
+    /// Draws the panel with all that is in it.
+    pub fn draw(&self, canvas: &Canvas, panel: &Panel) -> Result<()> {
+        self.grid(canvas)?;
+        let count = panel.lines.len() as f64;
+        let side = |k: usize| (k as f64 - (count - 1.0) / 2.0) * SIDESTEP;
+        for (k, line) in panel.lines.iter().enumerate() {
+            self.band(canvas, line, side(k))?;
+        }
+        for (k, line) in panel.lines.iter().enumerate() {
+            self.line(canvas, line, side(k))?;
+        }
+        for &(style, x, value) in &panel.paper {
+            if let Some(k) = panel.lines.iter().position(|line| line.style == style) {
+                let at = (self.x(x) + side(k), self.y(value));
+                canvas.hollow_mark(at, PAPER_MARK, STYLES[style])?;
+            }
+        }
+        for (k, line) in panel.lines.iter().enumerate() {
+            for (x, point) in line.points.iter().enumerate() {
+                if let Some(point) = point.filter(|point| point.mean >= self.scale.low) {
+                    let at = (self.x(x) + side(k), self.y(point.mean));
+                    canvas.mark(at, MARK, STYLES[line.style])?;
+                }
+            }
+        }
+        self.told(canvas, panel)?;
+        let (left, top, _, _) = self.edges;
+        let title = Letters {
+            size: 12.5,
+            bold: true,
+            colour: INK,
+        };
+        canvas.text(&panel.title, (left, top - 11.0), title, Stand::Start)
+    }
+
+    fn grid(&self, canvas: &Canvas) -> Result<()> {
+        let (left, _, right, bottom) = self.edges;
+        for value in self.scale.ticks() {
+            let y = self.y(value);
+            canvas.line(&[(left, y), (right, y)], GRID, 1.0)?;
+            if self.values {
+                canvas.text(&number(value), (left - 7.0, y), TICKS, Stand::End)?;
+            }
+        }
+        for (place, name) in self.row.x_ticks.iter().enumerate() {
+            let x = self.x(place);
+            canvas.line(&[(x, bottom), (x, bottom + 4.0)], GREY, 1.0)?;
+            canvas.text(name, (x, bottom + 13.0), TICKS, Stand::Middle)?;
+        }
+        canvas.line(&[(left, bottom), (right, bottom)], GREY, 1.0)
+    }
+
+    /// The interval, over each stretch of neighbouring points that have one.
+    fn band(&self, canvas: &Canvas, line: &Line, side: f64) -> Result<()> {
+        let style = STYLES[line.style];
+        for stretch in stretches(line) {
+            if stretch.iter().all(|(_, point)| point.mean < self.scale.low) {
+                // Its line is not shown either; the band would only cover the others.
+                continue;
+            }
+            let at = |(x, value): (usize, f64)| (self.x(x) + side, self.y(self.shown(value)));
+            let mut around: Vec<(f64, f64)> =
+                stretch.iter().map(|(x, p)| at((*x, p.high))).collect();
+            around.extend(stretch.iter().rev().map(|(x, p)| at((*x, p.low))));
+            if let [only] = stretch.as_slice() {
+                // A single rate has no area: the interval is a bar.
+                let ends = [at((only.0, only.1.low)), at((only.0, only.1.high))];
+                canvas.line(&ends, style.colour, 1.0)?;
+            } else {
+                canvas.area(&around, style.colour, BAND)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn line(&self, canvas: &Canvas, line: &Line, side: f64) -> Result<()> {
+        let colour = STYLES[line.style].colour;
+        for stretch in stretches(line) {
+            for pair in stretch.windows(2) {
+                let (a, b) = (pair[0], pair[1]);
+                if let Some((from, to)) = self.visible((a.0 as f64, a.1.mean), (b.0 as f64, b.1.mean)) {
+                    let at = |(x, value): (f64, f64)| (self.x_at(x) + side, self.y(value));
+                    canvas.line(&[at(from), at(to)], colour, STROKE)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Values below the shown part, mean over half-width, at the lower edge in their line's colour.
+    fn told(&self, canvas: &Canvas, panel: &Panel) -> Result<()> {
+        let (_, _, _, bottom) = self.edges;
+        let mut heights = vec![bottom - 20.0; self.row.x_ticks.len()];
+        for line in &panel.lines {
+            for (x, point) in line.points.iter().enumerate() {
+                let Some(point) = point.filter(|point| point.mean < self.scale.low) else {
+                    continue;
+                };
+                let Some(height) = heights.get_mut(x) else {
+                    continue;
+                };
+                let style = STYLES[line.style];
+                let letters = Letters {
+                    size: 9.5,
+                    bold: true,
+                    colour: style.colour,
+                };
+                let middle = self.x(x);
+                canvas.area(&below((middle - 19.0, *height + 0.5)), style.colour, 1.0)?;
+                let mean = format!("{:.1}", point.mean);
+                canvas.text(&mean, (middle + 12.0, *height), letters, Stand::End)?;
+                let half = format!("± {:.1}", 0.5 * (point.high - point.low));
+                canvas.text(&half, (middle + 12.0, *height + TOLD), letters, Stand::End)?;
+                *height -= 2.0 * TOLD + 2.0;
+            }
+        }
+        Ok(())
+    }
+
+    /// The part of a line within the shown part of the vertical axis.
+    fn visible(&self, a: (f64, f64), b: (f64, f64)) -> Option<((f64, f64), (f64, f64))> {
+        let edge = self.scale.low;
+        let cut = |inside: (f64, f64), outside: (f64, f64)| {
+            let share = (inside.1 - edge) / (inside.1 - outside.1);
+            (inside.0 + share * (outside.0 - inside.0), edge)
+        };
+        match (a.1 >= edge, b.1 >= edge) {
+            (true, true) => Some((a, b)),
+            (true, false) => Some((a, cut(a, b))),
+            (false, true) => Some((cut(b, a), b)),
+            (false, false) => None,
+        }
+    }
+
+    fn shown(&self, value: f64) -> f64 {
+        value.clamp(self.scale.low, self.scale.high)
+    }
+
+    fn x(&self, place: usize) -> f64 {
+        self.x_at(place as f64)
+    }
+
+    /// Places stand evenly with half a place of air at each end.
+    fn x_at(&self, place: f64) -> f64 {
+        let (left, _, right, _) = self.edges;
+        left + (right - left) * (place + 0.5) / self.row.x_ticks.len().max(1) as f64
+    }
+
+    fn y(&self, value: f64) -> f64 {
+        let (_, top, _, bottom) = self.edges;
+        bottom - (bottom - top) * self.scale.place(value)
+    }
+}
+
+/// Corners of the arrow that says "further down".
+pub fn below((x, y): (f64, f64)) -> [(f64, f64); 3] {
+    [(x - 3.2, y - 3.5), (x + 3.2, y - 3.5), (x, y + 3.5)]
+}
+
+/// Neighbouring points that all have a value.
+fn stretches(line: &Line) -> Vec<Vec<(usize, Point)>> {
+    let mut stretches = vec![Vec::new()];
+    for (x, point) in line.points.iter().enumerate() {
+        match (point, stretches.last_mut()) {
+            (Some(point), Some(stretch)) => stretch.push((x, *point)),
+            _ => stretches.push(Vec::new()),
+        }
+    }
+    stretches.retain(|stretch| !stretch.is_empty());
+    stretches
+}

@@ -1,0 +1,194 @@
+//! The bridge to `mmcollapse-models`: how a configuration resolves, and what training a cell is.
+
+use std::collections::BTreeMap;
+
+use miette::Result;
+use mmcollapse_data::{Dataset, LoadOptions};
+use mmcollapse_models::{CellConfig, CellOutcome, ModelError, Observer, revision, run_cell};
+use mmcollapse_nn::Device;
+use serde_json::Value;
+
+use crate::cell::{Cell, Outcome, Score, Status};
+use crate::plan::Resolver;
+use crate::worker::{Context, Work, WorkError};
+
+/// Data sets a worker keeps: as many draws as a quick preset has seeds, and bounded for a full one.
+const KEPT: usize = 16;
+
+/// Resolves configurations with the registries and digests with the data itself.
+pub struct ModelResolver {
+    options: LoadOptions,
+    digests: BTreeMap<(String, u64), String>,
+}
+
+impl ModelResolver {
+    /// A resolver; `offline` keeps it from the network.
+    pub fn new(offline: bool) -> Self {
+        Self {
+            options: LoadOptions {
+                seed: 0,
+                offline,
+                progress: true,
+            },
+            digests: BTreeMap::new(),
+        }
+    }
+}
+
+impl Resolver for ModelResolver {
+    fn resolve(&self, config: Value) -> Result<(Value, String), String> {
+        let config: CellConfig = serde_json::from_value(config).map_err(|e| e.to_string())?;
+        let config = config.resolve().map_err(|e| e.to_string())?;
+        let revision = revision(&config).map_err(|e| e.to_string())?;
+        let config = serde_json::to_value(config).map_err(|e| e.to_string())?;
+        Ok((config, revision))
+    }
+
+    fn data_digest(&mut self, dataset: &str, seed: u64) -> Result<String> {
+        let asked = (dataset.to_owned(), seed);
+        if let Some(digest) = self.digests.get(&asked) {
+            return Ok(digest.clone());
+        }
+        let source = mmcollapse_data::find(dataset)?;
+        let options = LoadOptions { seed, ..self.options };
+        let digest = source.load(&options)?.digest;
+        self.digests.insert(asked, digest.clone());
+        Ok(digest)
+    }
+}
+
+/// Trains cells on one device.
+pub struct Training {
+    device: Device,
+    datasets: BTreeMap<(String, u64), Dataset>,
+}
+
+impl Training {
+    /// Training on `device`.
+    pub fn new(device: Device) -> Self {
+        Self {
+            device,
+            datasets: BTreeMap::new(),
+        }
+    }
+
+    fn dataset(&mut self, config: &CellConfig) -> Result<&Dataset, String> {
+        let asked = (config.dataset.clone(), config.seed);
+        if !self.datasets.contains_key(&asked) {
+            if self.datasets.len() >= KEPT {
+                self.datasets.clear();
+            }
+            let source = mmcollapse_data::find(&config.dataset).map_err(|e| e.to_string())?;
+            // The runner has loaded it before, so it is in the cache; a worker never downloads.
+            let options = LoadOptions {
+                seed: config.seed,
+                offline: true,
+                progress: false,
+            };
+            let dataset = source.load(&options).map_err(|e| e.to_string())?;
+            self.datasets.insert(asked.clone(), dataset);
+        }
+        self.datasets
+            .get(&asked)
+            .ok_or_else(|| "the data set is not there".to_owned())
+    }
+}
+
+impl Work for Training {
+    fn run(&mut self, cell: &Cell, context: &mut Context<'_>) -> Result<Outcome, WorkError> {
+        let config: CellConfig = serde_json::from_value(cell.config.clone())
+            .map_err(|error| WorkError::Failed(format!("not a cell's configuration: {error}")))?;
+        let device = self.device.clone();
+        let dataset = self.dataset(&config).map_err(WorkError::Failed)?;
+        if dataset.digest != cell.data_digest {
+            return Err(WorkError::Failed(format!(
+                "the data have changed since the run was planned: digest {}, expected {}; start the run again",
+                dataset.digest, cell.data_digest
+            )));
+        }
+        let checkpoint = context.checkpoint().to_path_buf();
+        let mut observer = Telling(context);
+        match run_cell(&config, dataset, &device, &mut observer, Some(&checkpoint)) {
+            Ok(outcome) => converted(outcome),
+            Err(ModelError::Interrupted) => Err(WorkError::Stopped),
+            Err(error) => Err(WorkError::Failed(told(&error))),
+        }
+    }
+}
+
+/// The observer of a training in a worker.
+struct Telling<'a, 'b>(&'a mut Context<'b>);
+
+impl Observer for Telling<'_, '_> {
+    fn epoch(&mut self, fit: &str, epoch: usize, epochs: usize, losses: &[(&str, f64)]) {
+        self.0.epoch(fit, epoch, epochs, losses);
+    }
+
+    fn should_stop(&self) -> bool {
+        self.0.should_stop()
+    }
+}
+
+/// An error with its help, as text: it goes through the worker's output.
+fn told(error: &ModelError) -> String {
+    match miette::Diagnostic::help(error) {
+        Some(help) => format!("{error} ({help})"),
+        None => error.to_string(),
+    }
+}
+
+/// The outcome as stored. A score that is not finite can only come from a diverged run, which then has none.
+fn converted(outcome: CellOutcome) -> Result<Outcome, WorkError> {
+    let diagnosis = serde_json::to_value(&outcome.diagnosis)
+        .map_err(|error| WorkError::Failed(format!("the diagnosis has no JSON: {error}")))?;
+    let diverged = !matches!(outcome.status, mmcollapse_models::Status::Ok);
+    Ok(Outcome {
+        status: match outcome.status {
+            mmcollapse_models::Status::Ok => Status::Ok,
+            mmcollapse_models::Status::Diverged { reason, epoch } => Status::Diverged { reason, epoch },
+        },
+        scores: outcome
+            .scores
+            .into_iter()
+            .filter(|score| score.value.is_finite() || !diverged)
+            .map(|score| Score {
+                protocol: score.protocol,
+                rate: score.rate,
+                split: score.split,
+                metric: score.metric,
+                value: score.value,
+                n: score.n,
+            })
+            .collect(),
+        seconds: outcome.seconds,
+        parameters: outcome.parameters,
+        diagnosis,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn configurations_are_completed_and_unknown_keys_refused() {
+        let resolver = ModelResolver::new(true);
+        let config = json!({
+            "dataset": "planted",
+            "protocol": {"kind": "test_missing", "modality": "b", "rates": [0.9]},
+            "fusion": {"method": "concat"},
+            "seed": 0,
+        });
+        let (resolved, revision) = resolver.resolve(config.clone()).unwrap();
+        assert!(resolved["training"]["epochs"].is_u64(), "{resolved}");
+        assert!(revision.contains("concat"), "{revision}");
+        // Resolving is idempotent, or the same cell would have two keys.
+        let again = resolver.resolve(resolved.clone()).unwrap();
+        assert_eq!(again, (resolved, revision));
+        let mut wrong = config;
+        wrong["fusion"]["hiden"] = json!(3);
+        let error = resolver.resolve(wrong).unwrap_err();
+        assert!(error.contains("hiden"), "{error}");
+    }
+}

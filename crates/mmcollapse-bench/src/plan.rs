@@ -1,0 +1,538 @@
+//! From a spec to the cells of a preset, fully resolved and each with its key.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use miette::{Diagnostic, Result, WrapErr};
+use serde_json::{Map, Value, json};
+use thiserror::Error;
+
+use crate::cell::{Cell, CellKey, sha256};
+use crate::experiment::ExperimentInfo;
+use crate::spec::{Method, Preset, PresetSpec, ProtocolName, Row, Spec, SpecError, lay_over};
+
+/// What the plan has to ask: how a configuration resolves, and which data it will meet.
+pub trait Resolver {
+    /// The configuration with every default filled in, and the revision of what it uses.
+    ///
+    /// # Errors
+    /// The reason it is refused, for example a key that is not known.
+    fn resolve(&self, config: Value) -> Result<(Value, String), String>;
+
+    /// Digest of the data that a cell of this seed is trained and scored on; asked for each cell, so the answer
+    /// should be kept.
+    ///
+    /// # Errors
+    /// If the data set is not known or not there.
+    fn data_digest(&mut self, dataset: &str, seed: u64) -> Result<String>;
+}
+
+/// The cells of an experiment under a preset.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// Name of the experiment.
+    pub experiment: String,
+    /// The preset.
+    pub preset: Preset,
+    /// The cells: rows in the order of the spec, then protocols, rates, seeds.
+    pub cells: Vec<Planned>,
+    /// Digest of each data set.
+    pub data: BTreeMap<String, String>,
+}
+
+/// A cell and its place in the experiment.
+#[derive(Clone, Debug)]
+pub struct Planned {
+    /// The cell.
+    pub cell: Cell,
+    /// Its key.
+    pub key: CellKey,
+    /// Row of the table.
+    pub row: Row,
+    /// Protocol.
+    pub protocol: ProtocolName,
+    /// Missing rates it is scored at.
+    pub rates: Vec<f64>,
+    /// Seed.
+    pub seed: u64,
+    /// Seconds after the spec's rough figures.
+    pub rough_seconds: f64,
+}
+
+impl Planned {
+    /// Its name in progress and errors, for example `shaspec+ebr, test_missing, seed 3`.
+    pub fn label(&self) -> String {
+        let rate = match self.protocol {
+            ProtocolName::TestMissing => String::new(),
+            ProtocolName::TrainAvailability => {
+                let rates: Vec<String> = self.rates.iter().map(|rate| percent(*rate)).collect();
+                format!(" at {}", rates.join(", "))
+            }
+        };
+        format!(
+            "{}, {}{rate}, seed {}",
+            self.row.name,
+            self.protocol.as_str(),
+            self.seed
+        )
+    }
+}
+
+/// A share as percent without needless digits.
+fn percent(share: f64) -> String {
+    format!("{}%", (share * 1e4).round() / 1e2)
+}
+
+/// Which cells of an experiment to take; all if nothing is said.
+#[derive(Clone, Debug, Default)]
+pub struct Selection {
+    /// Number of seeds instead of the preset's.
+    pub seeds: Option<u64>,
+    /// What cells must meet.
+    pub only: Filter,
+}
+
+/// Conditions on cells: those on the same field are alternatives, those on different fields must all hold.
+#[derive(Clone, Debug, Default)]
+pub struct Filter(BTreeMap<Field, Vec<String>>);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Field {
+    Row,
+    Fusion,
+    Reallocation,
+    Protocol,
+    Rate,
+    Seed,
+}
+
+/// A filter that selects nothing or cannot be read.
+#[derive(Debug, Error, Diagnostic)]
+#[error("--only {filter}: {what}")]
+#[diagnostic(help(
+    "a filter is a row's name or FIELD=VALUE with the fields row, fusion, reallocation, protocol, rate, seed; \
+     for example --only shaspec+ebr, --only fusion=concat --only seed=0, --only seed=0..5; \
+     `--dry-run` lists the cells"
+))]
+pub struct FilterError {
+    filter: String,
+    what: String,
+}
+
+impl Filter {
+    /// Reads filters as they stand on the command line.
+    ///
+    /// # Errors
+    /// A field that is not known.
+    pub fn parse<S: AsRef<str>>(filters: &[S]) -> Result<Self, FilterError> {
+        let mut conditions: BTreeMap<Field, Vec<String>> = BTreeMap::new();
+        for filter in filters {
+            for term in filter.as_ref().split(',') {
+                let (field, value) = match term.split_once('=') {
+                    None => (Field::Row, term),
+                    Some((name, value)) => {
+                        let field = match name.trim() {
+                            "row" => Field::Row,
+                            "fusion" => Field::Fusion,
+                            "reallocation" => Field::Reallocation,
+                            "protocol" => Field::Protocol,
+                            "rate" => Field::Rate,
+                            "seed" => Field::Seed,
+                            other => {
+                                return Err(FilterError {
+                                    filter: term.to_owned(),
+                                    what: format!("`{other}` is no field of a cell"),
+                                });
+                            }
+                        };
+                        (field, value)
+                    }
+                };
+                let value = value.trim();
+                let readable = match field {
+                    Field::Seed => seeds(value).is_some(),
+                    Field::Rate => value.parse::<f64>().is_ok(),
+                    _ => !value.is_empty(),
+                };
+                if !readable {
+                    return Err(FilterError {
+                        filter: term.to_owned(),
+                        what: format!("`{value}` is no {}", format!("{field:?}").to_lowercase()),
+                    });
+                }
+                conditions.entry(field).or_default().push(value.to_owned());
+            }
+        }
+        Ok(Self(conditions))
+    }
+
+    /// Whether it lets everything through.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    fn admits(&self, row: &Row, protocol: ProtocolName, rates: &[f64], seed: u64) -> bool {
+        self.0.iter().all(|(field, values)| {
+            values.iter().any(|value| match field {
+                Field::Row => row.name == *value,
+                Field::Fusion => row.fusion == *value,
+                Field::Reallocation => row.reallocation == *value,
+                Field::Protocol => protocol.as_str() == value,
+                Field::Rate => value
+                    .parse()
+                    .is_ok_and(|value: f64| rates.iter().any(|rate| (rate - value).abs() < 1e-9)),
+                Field::Seed => seeds(value).is_some_and(|seeds| seeds.contains(&seed)),
+            })
+        })
+    }
+
+    fn text(&self) -> String {
+        let terms: Vec<String> = self
+            .0
+            .iter()
+            .flat_map(|(field, values)| {
+                values
+                    .iter()
+                    .map(move |value| format!("{}={value}", format!("{field:?}").to_lowercase()))
+            })
+            .collect();
+        terms.join(",")
+    }
+}
+
+/// `3` or `0..5`.
+fn seeds(text: &str) -> Option<std::ops::Range<u64>> {
+    if let Some((from, to)) = text.split_once("..") {
+        return Some(from.trim().parse().ok()?..to.trim().parse().ok()?);
+    }
+    let seed: u64 = text.parse().ok()?;
+    Some(seed..seed.checked_add(1)?)
+}
+
+impl Plan {
+    /// Expands an experiment's spec.
+    ///
+    /// # Errors
+    /// A spec that cannot be read or used (with its line), a filter that selects nothing, data that is not
+    /// there.
+    pub fn new(
+        experiment: &ExperimentInfo,
+        preset: Preset,
+        selection: &Selection,
+        resolver: &mut dyn Resolver,
+    ) -> Result<Self> {
+        let spec = Spec::of(experiment).map_err(|error| *error)?;
+        let Some(settings) = spec.presets.get(&preset) else {
+            let known: Vec<String> = spec.presets.keys().map(ToString::to_string).collect();
+            return Err(SpecError::near(
+                &experiment.spec_path(),
+                experiment.spec,
+                "presets",
+                &format!("there is no preset `{preset}`"),
+                &format!("known: {}", known.join(", ")),
+            )
+            .into());
+        };
+        let seeds = selection.seeds.unwrap_or(settings.seeds);
+        let mut digests: BTreeSet<String> = BTreeSet::new();
+        let mut cells = Vec::new();
+        for row in spec.rows(settings) {
+            let rough_seconds = settings.seconds * cost(&spec, settings, &row);
+            for (protocol, rates) in settings_of_protocols(&spec, settings) {
+                for seed in 0..seeds {
+                    if !selection.only.admits(&row, protocol, &rates, seed) {
+                        continue;
+                    }
+                    let config = configuration(&spec, settings, &row, protocol, &rates, seed);
+                    let (config, revision) = resolver
+                        .resolve(config)
+                        .map_err(|reason| refused(experiment, &row, &reason))?;
+                    let data_digest = resolver
+                        .data_digest(&spec.dataset, seed)
+                        .wrap_err_with(|| format!("data set `{}`", spec.dataset))?;
+                    digests.insert(data_digest.clone());
+                    let cell = Cell {
+                        config,
+                        data_digest,
+                        revision,
+                    };
+                    cells.push(Planned {
+                        key: cell.key(),
+                        cell,
+                        row: row.clone(),
+                        protocol,
+                        rates: rates.clone(),
+                        seed,
+                        rough_seconds,
+                    });
+                }
+            }
+        }
+        if cells.is_empty() {
+            return Err(FilterError {
+                filter: selection.only.text(),
+                what: format!("no cell of `{}` is like that", experiment.name),
+            }
+            .into());
+        }
+        // Each seed draws its own samples; one digest stands for them all.
+        let digests: Vec<String> = digests.into_iter().collect();
+        let digest = match &digests[..] {
+            [digest] => digest.clone(),
+            _ => sha256(digests.join("\n").as_bytes()),
+        };
+        Ok(Self {
+            experiment: experiment.name.to_owned(),
+            preset,
+            cells,
+            data: BTreeMap::from([(spec.dataset, digest)]),
+        })
+    }
+}
+
+/// Each training of a row: protocol and the rates it is scored at.
+fn settings_of_protocols(spec: &Spec, preset: &PresetSpec) -> Vec<(ProtocolName, Vec<f64>)> {
+    let rates = preset.rates.as_ref().unwrap_or(&spec.rates);
+    let mut settings = Vec::new();
+    for &protocol in preset.protocols.as_ref().unwrap_or(&spec.protocols) {
+        match protocol {
+            ProtocolName::TestMissing => settings.push((protocol, rates.clone())),
+            ProtocolName::TrainAvailability => {
+                settings.extend(rates.iter().map(|rate| (protocol, vec![*rate])));
+            }
+        }
+    }
+    settings
+}
+
+/// The four layers that decide a cell, the strongest last.
+fn layers<'a>(spec: &'a Spec, preset: &'a PresetSpec, row: &Row) -> [Option<&'a Method>; 4] {
+    [
+        spec.fusions.get(&row.fusion),
+        spec.reallocations.get(&row.reallocation),
+        preset.fusions.get(&row.fusion),
+        preset.reallocations.get(&row.reallocation),
+    ]
+}
+
+fn cost(spec: &Spec, preset: &PresetSpec, row: &Row) -> f64 {
+    let [fusion, reallocation, fusion_now, reallocation_now] = layers(spec, preset, row);
+    let cost = |methods: [Option<&Method>; 2]| {
+        methods
+            .into_iter()
+            .flatten()
+            .filter_map(|method| method.cost)
+            .next_back()
+            .unwrap_or(1.0)
+    };
+    cost([fusion, fusion_now]) * cost([reallocation, reallocation_now])
+}
+
+/// A cell's configuration before defaults are filled in.
+fn configuration(
+    spec: &Spec,
+    preset: &PresetSpec,
+    row: &Row,
+    protocol: ProtocolName,
+    rates: &[f64],
+    seed: u64,
+) -> Value {
+    let [fusion, reallocation, fusion_now, reallocation_now] = layers(spec, preset, row);
+    let method = |name: &str, entries: [Option<&Method>; 2]| {
+        let mut config = Map::new();
+        for entry in entries.into_iter().flatten() {
+            lay_over(&mut config, &entry.config);
+        }
+        // An entry that does not say is the method it is called by.
+        config.entry("method").or_insert_with(|| Value::from(name));
+        config
+    };
+    let mut training = spec.training.clone();
+    let mut substitution = Map::new();
+    for entry in [fusion, reallocation].into_iter().flatten() {
+        lay_over(&mut training, &entry.training);
+        lay_over(&mut substitution, &entry.substitution);
+    }
+    lay_over(&mut training, &preset.training);
+    for entry in [fusion_now, reallocation_now].into_iter().flatten() {
+        lay_over(&mut training, &entry.training);
+        lay_over(&mut substitution, &entry.substitution);
+    }
+    let protocol = match protocol {
+        ProtocolName::TestMissing => {
+            json!({"kind": protocol.as_str(), "modality": spec.modality, "rates": rates})
+        }
+        ProtocolName::TrainAvailability => {
+            json!({"kind": protocol.as_str(), "modality": spec.modality, "rate": rates.first()})
+        }
+    };
+    let mut config = json!({
+        "dataset": spec.dataset,
+        "protocol": protocol,
+        "encoders": spec.encoders,
+        "fusion": method(&row.fusion, [fusion, fusion_now]),
+        "reallocation": method(&row.reallocation, [reallocation, reallocation_now]),
+        "training": training,
+        "seed": seed,
+    });
+    if !substitution.is_empty() {
+        config["substitution"] = Value::from(substitution);
+    }
+    config
+}
+
+/// A method's refusal, with the line of the key it speaks of.
+fn refused(experiment: &ExperimentInfo, row: &Row, reason: &str) -> SpecError {
+    // serde says: unknown field `x`, expected ...; the key is what stands between the first quotes.
+    let key = reason
+        .split_once("unknown field `")
+        .or_else(|| reason.split_once('`'))
+        .and_then(|(_, rest)| rest.split_once('`'))
+        .map_or(row.fusion.as_str(), |(key, _)| key);
+    SpecError::near(
+        &experiment.spec_path(),
+        experiment.spec,
+        key,
+        &format!("row `{}`: {reason}", row.name),
+        "`mmcollapse list methods` prints every method with its options and defaults",
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Takes everything but the key `lr_foo`.
+    struct Fake;
+
+    impl Resolver for Fake {
+        fn resolve(&self, config: Value) -> Result<(Value, String), String> {
+            if config["training"].get("lr_foo").is_some() {
+                return Err("unknown field `lr_foo`, expected one of `epochs`".to_owned());
+            }
+            Ok((config, "r1".to_owned()))
+        }
+
+        fn data_digest(&mut self, dataset: &str, _seed: u64) -> Result<String> {
+            if dataset == "avmnist" {
+                Ok("d1".to_owned())
+            } else {
+                Err(miette::miette!("not known"))
+            }
+        }
+    }
+
+    const SPEC: &str = "\
+dataset: avmnist
+modality: sound
+rates: [0.95, 0.9]
+protocols: [test_missing, train_availability]
+training: {epochs: 60, optimizer: {kind: adam, lr: 0.001}}
+fusions:
+  concat: {}
+  shaspec: {cost: 2, training: {epochs: 70}}
+reallocations:
+  none: {}
+  ebr: {config: {method: ebr, regime: stable}, cost: 3, training: {optimizer: {kind: sgd, lr: 0.01}}}
+rows:
+  - {fusion: [concat, shaspec], reallocation: [none, ebr]}
+presets:
+  smoke: {seeds: 2, seconds: 1, protocols: [test_missing], training: {epochs: 2}}
+  quick: {seeds: 3, seconds: 10, reallocations: {ebr: {training: {epochs: 9}, config: {regime: literal}}}}
+";
+
+    fn experiment(spec: &'static str) -> ExperimentInfo {
+        ExperimentInfo {
+            name: "t",
+            title: "T",
+            spec,
+            paper: "",
+        }
+    }
+
+    fn plan(preset: Preset, only: &[&str]) -> Result<Plan> {
+        let selection = Selection {
+            seeds: None,
+            only: Filter::parse(only).unwrap(),
+        };
+        Plan::new(&experiment(SPEC), preset, &selection, &mut Fake)
+    }
+
+    #[test]
+    fn a_plan_is_the_product_of_its_axes() {
+        // test_missing serves all rates with one training, train_availability needs one for each.
+        let plan = plan(Preset::Quick, &[]).unwrap();
+        assert_eq!(plan.cells.len(), 4 * (1 + 2) * 3);
+        let keys: BTreeSet<&CellKey> = plan.cells.iter().map(|planned| &planned.key).collect();
+        assert_eq!(keys.len(), plan.cells.len());
+        assert_eq!(plan.cells[0].label(), "concat, test_missing, seed 0");
+        assert_eq!(plan.cells[8].label(), "concat, train_availability at 90%, seed 2");
+        assert_eq!(plan.data["avmnist"], "d1");
+    }
+
+    #[test]
+    fn later_layers_win() {
+        let quick = plan(Preset::Quick, &["shaspec+ebr", "protocol=test_missing", "seed=0"]).unwrap();
+        assert_eq!(quick.cells.len(), 1);
+        let cell = &quick.cells[0];
+        assert_eq!(cell.rough_seconds, 60.0);
+        assert_eq!(
+            cell.cell.config,
+            json!({
+                "dataset": "avmnist",
+                "protocol": {"kind": "test_missing", "modality": "sound", "rates": [0.95, 0.9]},
+                "encoders": {},
+                "fusion": {"method": "shaspec"},
+                "reallocation": {"method": "ebr", "regime": "literal"},
+                "training": {"epochs": 9, "optimizer": {"kind": "sgd", "lr": 0.01}},
+                "seed": 0,
+            })
+        );
+        let smoke = plan(Preset::Smoke, &["shaspec"]).unwrap();
+        assert_eq!(smoke.cells[0].cell.config["training"]["epochs"], 2);
+    }
+
+    #[test]
+    fn filters_select() {
+        let count = |only: &[&str]| plan(Preset::Quick, only).unwrap().cells.len();
+        assert_eq!(count(&["concat"]), 9);
+        assert_eq!(count(&["concat,shaspec"]), 18);
+        assert_eq!(count(&["fusion=concat", "reallocation=ebr"]), 9);
+        assert_eq!(count(&["seed=0..2", "rate=0.9", "protocol=train_availability"]), 8);
+        let error = plan(Preset::Quick, &["conkat"]).unwrap_err().to_string();
+        assert!(error.contains("--only row=conkat: no cell of `t`"), "{error}");
+        assert!(Filter::parse(&["colour=red"]).is_err());
+        assert!(Filter::parse(&["seed=x"]).is_err());
+    }
+
+    #[test]
+    fn a_refused_option_is_named_with_its_line() {
+        const BAD: &str = "\
+dataset: avmnist
+modality: sound
+rates: [0.9]
+protocols: [test_missing]
+fusions: {concat: {}}
+reallocations:
+  none:
+    training: {lr_foo: 1}
+rows: [{fusion: [concat], reallocation: [none]}]
+presets: {smoke: {seeds: 1, seconds: 1}}
+";
+        let error = Plan::new(&experiment(BAD), Preset::Smoke, &Selection::default(), &mut Fake)
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.starts_with("experiments/t/spec.yaml:8:16: row `concat`: unknown field `lr_foo`"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn missing_presets_and_data_are_named() {
+        let error = plan(Preset::Full, &[]).unwrap_err().to_string();
+        assert!(error.contains("no preset `full`"), "{error}");
+        let other: &'static str = Box::leak(SPEC.replace("avmnist", "nowhere").into_boxed_str());
+        let error = Plan::new(&experiment(other), Preset::Smoke, &Selection::default(), &mut Fake).unwrap_err();
+        assert!(format!("{error:?}").contains("nowhere"), "{error:?}");
+    }
+}

@@ -1,0 +1,177 @@
+//! Writes what an experiment found: tables, figure and every run, each with its origin.
+//!
+//! | file | what |
+//! |---|---|
+//! | `table.md`, `table.tex` | the table for readers, the paper's numbers beside ours |
+//! | `table.parquet`, `table.csv` | every mean with intervals, difference, p values and the paper's number |
+//! | `runs.parquet`, `runs.csv` | every run |
+//! | `figure.svg`, `figure.png` | accuracy against missing rate |
+//! | `table.provenance.json`, `runs.provenance.json`, `figure.provenance.json` | command, commit, data, machine, time |
+
+use std::path::{Path, PathBuf};
+
+use miette::{IntoDiagnostic, Result, WrapErr, miette};
+use mmcollapse_nn::files::write_atomic;
+use polars::prelude::{CsvWriter, DataFrame, ParquetWriter, SerWriter};
+
+use crate::cell::CellRecord;
+use crate::experiment::ExperimentInfo;
+use crate::figure::Figure;
+use crate::paper::Paper;
+use crate::provenance::{Commit, OriginCount, Provenance};
+use crate::summary::Summary;
+use crate::table::{Table, latex, markdown};
+
+/// Digits of a data digest that are told in text; the JSON has all of them.
+const DIGEST_DIGITS: usize = 12;
+
+/// Writes tables and figure of `records` into the folder `out` and returns the paths, in order.
+///
+/// # Errors
+/// No record at all, a `paper.yaml` that cannot be read, a score that is not a number, a file that cannot be
+/// written.
+pub fn render(
+    experiment: &ExperimentInfo,
+    records: &[CellRecord],
+    provenance: &Provenance,
+    out: &Path,
+) -> Result<Vec<PathBuf>> {
+    if records.is_empty() {
+        return Err(miette!(
+            help = format!("run it first: {}", provenance.command),
+            "{}: no cell of preset {} has finished, so there is nothing to show",
+            experiment.name,
+            provenance.preset
+        ));
+    }
+    let paper = Paper::parse(experiment.paper, &experiment.paper_path())?;
+    let summary = Summary::new(experiment.name, records, &paper)?;
+    let facts = facts(provenance);
+    let warnings = warnings(provenance);
+    let preset = &provenance.preset;
+    let table = Table::new(
+        &summary,
+        &paper,
+        experiment.title,
+        preset,
+        warnings.clone(),
+        facts.clone(),
+    );
+    let origin = facts.join(" · ");
+    let figure = Figure::new(&summary, &paper, experiment.title, preset, warnings, origin);
+    let json = serde_json::to_string_pretty(provenance).into_diagnostic()?;
+    let picture = figure.draw(&json)?;
+
+    let mut means = summary.groups_frame().into_diagnostic()?;
+    let mut runs = summary.runs_frame().into_diagnostic()?;
+    let json = format!("{json}\n").into_bytes();
+    let files: Vec<(&str, Vec<u8>)> = vec![
+        ("table.md", markdown(&table).into_bytes()),
+        ("table.tex", latex(&table).into_bytes()),
+        ("table.parquet", parquet(&mut means)?),
+        ("table.csv", csv(&mut means)?),
+        ("table.provenance.json", json.clone()),
+        ("runs.parquet", parquet(&mut runs)?),
+        ("runs.csv", csv(&mut runs)?),
+        ("runs.provenance.json", json.clone()),
+        ("figure.svg", picture.svg.into_bytes()),
+        ("figure.png", picture.png),
+        ("figure.provenance.json", json),
+    ];
+    files
+        .into_iter()
+        .map(|(name, bytes)| {
+            let path = out.join(name);
+            write_atomic(&path, &bytes).into_diagnostic().wrap_err("cannot write a result")?;
+            Ok(path)
+        })
+        .collect()
+}
+
+fn parquet(frame: &mut DataFrame) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    ParquetWriter::new(&mut bytes).finish(frame).into_diagnostic()?;
+    Ok(bytes)
+}
+
+fn csv(frame: &mut DataFrame) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    CsvWriter::new(&mut bytes).finish(frame).into_diagnostic()?;
+    Ok(bytes)
+}
+
+/// What must be read before any number.
+fn warnings(provenance: &Provenance) -> Vec<String> {
+    let mut warnings = Vec::new();
+    if provenance.missing > 0 {
+        warnings.push(format!(
+            "Incomplete: {} of {} cells are missing; the numbers will change.",
+            provenance.missing,
+            provenance.missing + provenance.cells
+        ));
+    }
+    if provenance.preset == "smoke" {
+        warnings.push(
+            "Preset smoke: trained for seconds, to show that everything works. Its numbers mean nothing else."
+                .to_owned(),
+        );
+    }
+    warnings
+}
+
+/// Where a result comes from, one fact a line; the first one gives it again.
+fn facts(provenance: &Provenance) -> Vec<String> {
+    let commit = provenance.commit.as_ref().map_or_else(
+        || "no commit (made outside of a checkout)".to_owned(),
+        |commit| format!("commit {}", commit.short()),
+    );
+    let mut facts = vec![
+        format!("Made by: {}", provenance.command),
+        format!("version {}, {commit}", provenance.version),
+        format!(
+            "preset {}: {} cells, {} seeds",
+            provenance.preset, provenance.cells, provenance.seeds
+        ),
+    ];
+    for (name, digest) in &provenance.data {
+        let digits = digest.get(..DIGEST_DIGITS).unwrap_or(digest);
+        facts.push(format!("data {name} {digits}"));
+    }
+    facts.extend(provenance.origins.iter().map(|count| origin(count, provenance)));
+    facts.push(format!(
+        "{} of wall time, {} of training",
+        duration(provenance.wall_seconds),
+        duration(provenance.cell_seconds)
+    ));
+    facts
+}
+
+/// On what cells were trained; their commit only where it is not that of the result.
+fn origin(count: &OriginCount, provenance: &Provenance) -> String {
+    let origin = &count.origin;
+    let machine = &origin.machine;
+    let commit = if origin.commit == provenance.commit {
+        String::new()
+    } else {
+        let short = origin.commit.as_ref().map(Commit::short);
+        format!(", commit {}", short.as_deref().unwrap_or("unknown"))
+    };
+    format!(
+        "{} cells on {} ({} cores, {}), device {}{commit}",
+        count.cells, machine.cpu, machine.cores, machine.os, origin.device
+    )
+}
+
+/// `45 s`, `12 min`, `3.4 h`.
+fn duration(seconds: f64) -> String {
+    if seconds < 100.0 {
+        format!("{seconds:.0} s")
+    } else if seconds < 6000.0 {
+        format!("{:.0} min", seconds / 60.0)
+    } else {
+        format!("{:.1} h", seconds / 3600.0)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,113 @@
+use super::*;
+use std::collections::BTreeMap;
+use std::fs;
+
+use crate::provenance::{Machine, Origin};
+use crate::summary::synthetic::{TABLE4, experiment};
+use polars::prelude::{ParquetReader, SerReader};
+
+const TABLE: ExperimentInfo = ExperimentInfo {
+    name: "table4",
+    title: "Table 4: avMNIST accuracy with sound missing, fusion x reallocation (made-up numbers)",
+    spec: "",
+    paper: TABLE4,
+};
+
+fn provenance() -> Provenance {
+    let commit = Some(Commit {
+        hash: "0123456789abcdef0123456789abcdef01234567".into(),
+        dirty: false,
+    });
+    Provenance {
+        experiment: "table4".into(),
+        preset: "quick".into(),
+        command: "mmcollapse reproduce table4".into(),
+        commit: commit.clone(),
+        version: "0.1.0".into(),
+        data: BTreeMap::from([("avmnist".into(), "fedcba9876543210fedcba9876543210".into())]),
+        cells: 400,
+        missing: 0,
+        seeds: 10,
+        origins: vec![OriginCount {
+            origin: Origin {
+                version: "0.1.0".into(),
+                commit,
+                machine: Machine {
+                    cpu: "Example CPU 3000".into(),
+                    cores: 2,
+                    os: "linux x86_64".into(),
+                },
+                device: "cpu".into(),
+            },
+            cells: 400,
+        }],
+        cell_seconds: 2500.0,
+        wall_seconds: 1300.0,
+    }
+}
+
+#[test]
+fn everything_is_written_with_its_origin() {
+    let folder = tempfile::tempdir().unwrap();
+    // Where someone wants to look at what the code draws: MMCOLLAPSE_LOOK=target/look cargo test ...
+    let out = std::env::var_os("MMCOLLAPSE_LOOK").map_or(folder.path().to_owned(), PathBuf::from);
+    let paths = render(&TABLE, &experiment(10), &provenance(), &out).unwrap();
+    assert_eq!(paths.len(), 11);
+    let read = |name: &str| fs::read(out.join(name)).unwrap();
+    let text = |name: &str| String::from_utf8(read(name)).unwrap();
+    for name in ["table.md", "table.tex", "figure.svg"] {
+        for fact in ["mmcollapse reproduce table4", "0123456789ab", "fedcba987654", "Example CPU 3000"] {
+            assert!(text(name).contains(fact), "{name}: {fact}");
+        }
+    }
+    for name in ["table", "runs", "figure"] {
+        let json = text(&format!("{name}.provenance.json"));
+        assert_eq!(serde_json::from_str::<Provenance>(&json).unwrap(), provenance());
+    }
+    for name in ["table", "runs"] {
+        let parquet = std::io::Cursor::new(read(&format!("{name}.parquet")));
+        let frame = ParquetReader::new(parquet).finish().unwrap();
+        let csv = text(&format!("{name}.csv"));
+        assert_eq!(csv.lines().count(), frame.height() + 1, "{name}");
+        let header: Vec<&str> = csv.lines().next().unwrap().split(',').collect();
+        assert_eq!(frame.get_column_names(), header, "{name}");
+    }
+    assert!(read("figure.png").starts_with(b"\x89PNG"));
+}
+
+#[test]
+fn equal_records_give_equal_files() {
+    let folder = tempfile::tempdir().unwrap();
+    let (one, two) = (folder.path().join("1"), folder.path().join("2"));
+    render(&TABLE, &experiment(2), &provenance(), &one).unwrap();
+    for path in render(&TABLE, &experiment(2), &provenance(), &two).unwrap() {
+        let name = path.file_name().unwrap();
+        assert!(fs::read(one.join(name)).unwrap() == fs::read(&path).unwrap(), "{name:?}");
+    }
+}
+
+#[test]
+fn what_is_incomplete_or_a_smoke_test_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let smoke = Provenance {
+        preset: "smoke".into(),
+        missing: 7,
+        ..provenance()
+    };
+    render(&TABLE, &experiment(2), &smoke, folder.path()).unwrap();
+    let table = fs::read_to_string(folder.path().join("table.md")).unwrap();
+    assert!(table.contains("Incomplete: 7 of 407 cells are missing"));
+    assert!(table.contains("Preset smoke"));
+}
+
+#[test]
+fn nothing_to_show_is_an_error_that_says_what_to_do() {
+    let error = render(&TABLE, &[], &provenance(), Path::new("nowhere")).unwrap_err();
+    assert_eq!(error.to_string(), "table4: no cell of preset quick has finished, so there is nothing to show");
+    assert!(error.help().unwrap().to_string().contains("mmcollapse reproduce table4"));
+}
+
+#[test]
+fn durations() {
+    assert_eq!([45.2, 720.0, 12_240.0].map(duration), ["45 s", "12 min", "3.4 h"]);
+}

@@ -1,0 +1,484 @@
+//! An experiment's `spec.yaml`: which methods, protocols and rates, and what each preset makes of them.
+//!
+//! ```yaml
+//! dataset: avmnist
+//! modality: sound                      # the one that goes missing
+//! rates: [0.95, 0.90]                  # share of samples that lack it
+//! protocols: [test_missing, train_availability]
+//! training: {epochs: 60}               # of every method; what is not said takes the documented default
+//! fusions:
+//!   concat: {config: {method: concat}}
+//! reallocations:
+//!   none: {config: {method: none}}
+//!   ebr: {config: {method: ebr, regime: stable}, training: {epochs: 120}, cost: 2}
+//! rows:
+//!   - {fusion: [concat], reallocation: [none, ebr]}     # every pair: rows `concat` and `concat+ebr`
+//! presets:
+//!   quick: {seeds: 10, seconds: 20}
+//! ```
+//!
+//! Later entries win over earlier ones: the spec, its method, the preset, the preset's method. A key that is
+//! not known is refused with its line.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use miette::{Diagnostic, NamedSource, SourceSpan};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use thiserror::Error;
+
+use crate::experiment::ExperimentInfo;
+
+/// How much is run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "snake_case")]
+pub enum Preset {
+    /// Seconds: shows that everything works; its numbers mean nothing but that.
+    Smoke,
+    /// Minutes on two cores: enough seeds for intervals.
+    Quick,
+    /// The paper's protocol with many seeds: a cluster or a GPU.
+    Full,
+}
+
+impl fmt::Display for Preset {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Smoke => "smoke",
+            Self::Quick => "quick",
+            Self::Full => "full",
+        })
+    }
+}
+
+/// What `spec.yaml` says.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Spec {
+    /// Name of the data set.
+    pub dataset: String,
+    /// The modality that goes missing.
+    pub modality: String,
+    /// Missing rates in [0, 1].
+    pub rates: Vec<f64>,
+    /// When it goes missing.
+    pub protocols: Vec<ProtocolName>,
+    /// Encoder of each modality by name; a modality not named takes the one made for its shape.
+    #[serde(default)]
+    pub encoders: Map<String, Value>,
+    /// Training settings of every method.
+    #[serde(default)]
+    pub training: Map<String, Value>,
+    /// Fusions by the name they have in rows.
+    pub fusions: BTreeMap<String, Method>,
+    /// Reallocations by the name they have in rows; `none` is left out of a row's name.
+    pub reallocations: BTreeMap<String, Method>,
+    /// What the table's rows are.
+    pub rows: Vec<RowGroup>,
+    /// What each preset makes of it.
+    pub presets: BTreeMap<Preset, PresetSpec>,
+}
+
+/// When the modality goes missing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ProtocolName {
+    /// Trained on all pairs; each test sample loses the modality with probability `rate`: one training serves
+    /// all rates.
+    TestMissing,
+    /// Only a share `1 - rate` of the training samples has it and no test sample: one training a rate.
+    TrainAvailability,
+}
+
+impl ProtocolName {
+    /// As in YAML and results.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::TestMissing => "test_missing",
+            Self::TrainAvailability => "train_availability",
+        }
+    }
+}
+
+/// A method with what it needs of its own.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Method {
+    /// `{method: ..., option: ...}`, as `mmcollapse list methods` prints it.
+    #[serde(default)]
+    pub config: Map<String, Value>,
+    /// Training settings that differ from the spec's.
+    #[serde(default)]
+    pub training: Map<String, Value>,
+    /// What stands in for a missing modality; left to the reallocation if not said.
+    #[serde(default)]
+    pub substitution: Map<String, Value>,
+    /// How many times as long as the plainest method it takes, roughly: for estimates before anything ran.
+    pub cost: Option<f64>,
+}
+
+/// Rows of a table: every fusion with every reallocation.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RowGroup {
+    /// Names of fusions.
+    pub fusion: Vec<String>,
+    /// Names of reallocations.
+    pub reallocation: Vec<String>,
+}
+
+/// What a preset makes of the spec.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PresetSpec {
+    /// Number of seeds, from 0 on.
+    pub seeds: u64,
+    /// Seconds that a cell of cost 1 takes, roughly: for estimates before anything ran.
+    pub seconds: f64,
+    /// Instead of the spec's rates.
+    pub rates: Option<Vec<f64>>,
+    /// Instead of the spec's protocols.
+    pub protocols: Option<Vec<ProtocolName>>,
+    /// Instead of the spec's rows.
+    pub rows: Option<Vec<RowGroup>>,
+    /// Training settings that differ from the spec's and from the methods' own.
+    #[serde(default)]
+    pub training: Map<String, Value>,
+    /// What differs for a fusion.
+    #[serde(default)]
+    pub fusions: BTreeMap<String, Method>,
+    /// What differs for a reallocation.
+    #[serde(default)]
+    pub reallocations: BTreeMap<String, Method>,
+}
+
+/// One row of a table, resolved to its methods.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Row {
+    /// Its name: `fusion+reallocation`, or the fusion's alone for reallocation `none`.
+    pub name: String,
+    /// Name of the fusion.
+    pub fusion: String,
+    /// Name of the reallocation.
+    pub reallocation: String,
+}
+
+/// A spec that cannot be used, with the place.
+#[derive(Debug, Error, Diagnostic)]
+#[error("{place}: {what}")]
+pub struct SpecError {
+    place: String,
+    what: String,
+    #[help]
+    help: String,
+    #[source_code]
+    source_code: NamedSource<String>,
+    #[label("here")]
+    span: Option<SourceSpan>,
+}
+
+impl Spec {
+    /// Reads the spec of an experiment.
+    ///
+    /// # Errors
+    /// What is not YAML, a key that is not known or given twice, a row of a method that is not there: each
+    /// with its line.
+    pub fn of(experiment: &ExperimentInfo) -> Result<Self, Box<SpecError>> {
+        Self::parse(&experiment.spec_path(), experiment.spec)
+    }
+
+    /// Reads a spec; `path` is for messages only.
+    ///
+    /// # Errors
+    /// See [`Spec::of`].
+    pub fn parse(path: &str, text: &str) -> Result<Self, Box<SpecError>> {
+        let refused = |error: serde_yaml::Error| {
+            let offset = error.location().map(|location| location.index());
+            // serde_yaml ends its messages with the place that is given in front already.
+            let message = error.to_string();
+            let what = message
+                .rsplit_once(" at line ")
+                .map_or(message.as_str(), |(what, _)| what);
+            Box::new(SpecError::at(path, text, offset, what, SPEC_HELP))
+        };
+        // As a value first: only there a key given twice is an error in every map.
+        let _: serde_yaml::Value = serde_yaml::from_str(text).map_err(refused)?;
+        let spec: Self = serde_yaml::from_str(text).map_err(refused)?;
+        spec.check(path, text)?;
+        Ok(spec)
+    }
+
+    fn check(&self, path: &str, text: &str) -> Result<(), Box<SpecError>> {
+        let fail = |word: &str, what: String| Err(Box::new(SpecError::near(path, text, word, &what, SPEC_HELP)));
+        let known = |methods: &BTreeMap<String, Method>| methods.keys().cloned().collect::<Vec<_>>().join(", ");
+        let presets = || self.presets.values();
+        let own_rows = presets().filter_map(|preset| preset.rows.as_ref());
+        for row in own_rows.chain([&self.rows]).flatten() {
+            for name in &row.fusion {
+                if !self.fusions.contains_key(name) {
+                    let known = known(&self.fusions);
+                    return fail(
+                        "rows",
+                        format!("a row names fusion `{name}`, but `fusions` has only {known}"),
+                    );
+                }
+            }
+            for name in &row.reallocation {
+                if !self.reallocations.contains_key(name) {
+                    let known = known(&self.reallocations);
+                    return fail(
+                        "rows",
+                        format!("a row names reallocation `{name}`, but `reallocations` has only {known}"),
+                    );
+                }
+            }
+        }
+        for preset in presets() {
+            let mut names: Vec<String> = self.rows(preset).into_iter().map(|row| row.name).collect();
+            names.sort();
+            if let Some(pair) = names.windows(2).find(|pair| pair[0] == pair[1]) {
+                return fail("rows", format!("row `{}` is there twice", pair[0]));
+            }
+        }
+        for (name, preset) in &self.presets {
+            let word = name.to_string();
+            if preset.seeds == 0 {
+                return fail(&word, format!("preset `{name}` has no seeds"));
+            }
+            for method in preset.fusions.keys() {
+                if !self.fusions.contains_key(method) {
+                    return fail(
+                        &word,
+                        format!("preset `{name}` changes fusion `{method}`, which is not there"),
+                    );
+                }
+            }
+            for method in preset.reallocations.keys() {
+                if !self.reallocations.contains_key(method) {
+                    return fail(
+                        &word,
+                        format!("preset `{name}` changes reallocation `{method}`, which is not there"),
+                    );
+                }
+            }
+        }
+        let rates = presets().filter_map(|preset| preset.rates.as_ref());
+        for rate in rates.chain([&self.rates]).flatten() {
+            if !(0.0..=1.0).contains(rate) {
+                return fail("rates", format!("a rate is a share of samples in [0, 1], got {rate}"));
+            }
+        }
+        Ok(())
+    }
+
+    /// The rows of a preset, in the order of the spec.
+    pub fn rows(&self, preset: &PresetSpec) -> Vec<Row> {
+        let mut rows = Vec::new();
+        for group in preset.rows.as_ref().unwrap_or(&self.rows) {
+            for fusion in &group.fusion {
+                for reallocation in &group.reallocation {
+                    let name = match reallocation.as_str() {
+                        "none" => fusion.clone(),
+                        reallocation => format!("{fusion}+{reallocation}"),
+                    };
+                    rows.push(Row {
+                        name,
+                        fusion: fusion.clone(),
+                        reallocation: reallocation.clone(),
+                    });
+                }
+            }
+        }
+        rows
+    }
+}
+
+const SPEC_HELP: &str = "the head of crates/mmcollapse-bench/src/spec.rs describes the form of a spec";
+
+impl SpecError {
+    /// An error at a byte offset of the text.
+    fn at(path: &str, text: &str, offset: Option<usize>, what: &str, help: &str) -> Self {
+        let offset = offset.filter(|offset| *offset <= text.len());
+        let place = offset.map_or_else(
+            || path.to_owned(),
+            |offset| {
+                let before = text.get(..offset).unwrap_or_default();
+                let line = before.matches('\n').count() + 1;
+                let column = before.rsplit('\n').next().map_or(0, |l| l.chars().count()) + 1;
+                format!("{path}:{line}:{column}")
+            },
+        );
+        let rest = offset.and_then(|offset| text.get(offset..)).unwrap_or("");
+        let length = rest
+            .find(|c: char| !(c.is_alphanumeric() || c == '_' || c == '-'))
+            .unwrap_or(rest.len());
+        Self {
+            place,
+            what: what.to_owned(),
+            help: help.to_owned(),
+            source_code: NamedSource::new(path, text.to_owned()).with_language("yaml"),
+            span: offset.map(|offset| (offset, length).into()),
+        }
+    }
+
+    /// An error about a key of the text, wherever it stands first; about the whole text if it does not stand
+    /// there.
+    pub fn near(path: &str, text: &str, key: &str, what: &str, help: &str) -> Self {
+        Self::at(path, text, find_key(text, key), what, help)
+    }
+}
+
+/// Byte offset of the first `key:` outside of comments.
+fn find_key(text: &str, key: &str) -> Option<usize> {
+    let mut start = 0;
+    for line in text.split_inclusive('\n') {
+        let code = line.split('#').next().unwrap_or_default();
+        let mut from = 0;
+        while let Some(place) = code[from..].find(key) {
+            let place = from + place;
+            let before = code[..place].chars().next_back();
+            let after = code[place + key.len()..].trim_start_matches(['"', '\'']);
+            let begins = before.is_none_or(|c| !(c.is_alphanumeric() || c == '_' || c == '-'));
+            if begins && after.trim_start().starts_with(':') {
+                return Some(start + place);
+            }
+            from = place + key.len();
+        }
+        start += line.len();
+    }
+    None
+}
+
+/// Lays `over` on `base`: maps are merged key by key, everything else is replaced. A map that names another
+/// `method` or `kind` than the one below it replaces it whole, since the options of one mean nothing to another.
+pub fn lay_over(base: &mut Map<String, Value>, over: &Map<String, Value>) {
+    for name in ["method", "kind"] {
+        if let (Some(below), Some(above)) = (base.get(name), over.get(name))
+            && below != above
+        {
+            base.clear();
+        }
+    }
+    for (name, value) in over {
+        match (base.get_mut(name), value) {
+            (Some(Value::Object(below)), Value::Object(above)) => lay_over(below, above),
+            _ => {
+                base.insert(name.clone(), value.clone());
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    const SPEC: &str = "\
+dataset: avmnist
+modality: sound
+rates: [0.95, 0.9]
+protocols: [test_missing]
+training: {epochs: 60}
+fusions:
+  concat: {config: {method: concat}}
+  shaspec: {config: {method: shaspec}, cost: 2}
+reallocations:
+  none: {config: {method: none}}
+  ebr:
+    config: {method: ebr}
+rows:
+  - {fusion: [concat, shaspec], reallocation: [none]}
+  - {fusion: [shaspec], reallocation: [ebr]}
+presets:
+  smoke: {seeds: 2, seconds: 1}
+";
+
+    fn error(text: &str) -> String {
+        Spec::parse("experiments/t/spec.yaml", text).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn rows_are_products() {
+        let names = |text: &str| {
+            let spec = Spec::parse("s", text).unwrap();
+            let rows = spec.rows(&spec.presets[&Preset::Smoke]);
+            rows.into_iter().map(|row| row.name).collect::<Vec<_>>()
+        };
+        assert_eq!(names(SPEC), ["concat", "shaspec", "shaspec+ebr"]);
+        // A preset may have rows of its own.
+        let own = "seeds: 2, rows: [{fusion: [concat], reallocation: [ebr]}]";
+        assert_eq!(names(&SPEC.replace("seeds: 2", own)), ["concat+ebr"]);
+    }
+
+    #[test]
+    fn unknown_keys_are_refused_with_their_line() {
+        let text = SPEC.replace("modality: sound", "modalities: sound");
+        let message = error(&text);
+        assert!(
+            message.starts_with("experiments/t/spec.yaml:2:1: unknown field `modalities`"),
+            "{message}"
+        );
+
+        let text = SPEC.replace(
+            "    config: {method: ebr}",
+            "    config: {method: ebr}\n    trainin: {}",
+        );
+        let message = error(&text);
+        assert!(message.starts_with("experiments/t/spec.yaml:13:5:"), "{message}");
+        assert!(message.contains("unknown field `trainin`"), "{message}");
+
+        let text = SPEC.replace("seeds: 2", "seed: 2");
+        let message = error(&text);
+        assert!(message.starts_with("experiments/t/spec.yaml:17:"), "{message}");
+        assert!(message.contains("unknown field `seed`"), "{message}");
+    }
+
+    #[test]
+    fn what_cannot_be_meant_is_refused_with_its_line() {
+        let message = error(&SPEC.replace("modality: sound", "modality: [sound"));
+        assert!(message.starts_with("experiments/t/spec.yaml:"), "{message}");
+        let message = error(&SPEC.replace("rates: [0.95, 0.9]", "rates: [95, 90]"));
+        assert!(
+            message.starts_with("experiments/t/spec.yaml:3:1: a rate is"),
+            "{message}"
+        );
+        let message = error(&SPEC.replace("fusion: [shaspec]", "fusion: [shapec]"));
+        assert!(
+            message.contains("`shapec`") && message.contains("concat, shaspec"),
+            "{message}"
+        );
+        let message = error(&format!("{SPEC}  smoke: {{seeds: 3, seconds: 1}}\n"));
+        assert!(message.contains("duplicate"), "{message}");
+        let message = error(&SPEC.replace("training: {epochs: 60}", "training: {epochs: 60, epochs: 70}"));
+        assert!(message.contains("duplicate"), "{message}");
+        let message = error(&SPEC.replace("[shaspec], reallocation: [ebr]", "[concat], reallocation: [none]"));
+        assert!(message.contains("row `concat` is there twice"), "{message}");
+        let message = error(&SPEC.replace("smoke: {", "smok: {"));
+        assert!(message.contains("unknown variant `smok`"), "{message}");
+        let message = error(&SPEC.replace("seeds: 2", "seeds: 0"));
+        assert!(message.contains("no seeds"), "{message}");
+    }
+
+    #[test]
+    fn keys_are_found_outside_of_comments() {
+        let text = "# rate: 3\nlearning_rate: 1\nx: {rate : 2}\n";
+        assert_eq!(find_key(text, "rate"), text.find("rate :"));
+        assert_eq!(find_key(text, "absent"), None);
+    }
+
+    #[test]
+    fn maps_are_merged_and_other_methods_replace() {
+        let mut base = json!({"a": 1, "o": {"kind": "step", "every": 3}, "p": {"x": 1, "y": 2}})
+            .as_object()
+            .unwrap()
+            .clone();
+        let over = json!({"b": 2, "o": {"kind": "cosine"}, "p": {"y": 3}});
+        lay_over(&mut base, over.as_object().unwrap());
+        assert_eq!(
+            Value::from(base),
+            json!({"a": 1, "b": 2, "o": {"kind": "cosine"}, "p": {"x": 1, "y": 3}})
+        );
+    }
+}

@@ -1,0 +1,488 @@
+//! From records to numbers: every run, and every mean with its interval.
+//!
+//! Only scores on the test split are summarised. A diverged run is never dropped: it stays in the mean with the
+//! score it had when it was stopped, and is counted. Methods share seeds, hence splits, masks and noise, so a
+//! method is compared with the same fusion without reallocation pair by pair. METHODOLOGY.md, "Statistics",
+//! says why each number is what it is.
+
+mod frames;
+mod method;
+#[cfg(test)]
+pub(crate) mod synthetic;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use miette::{Context, IntoDiagnostic, Result, miette};
+use mmcollapse_probes::{
+    Estimate, Interval, PairedDifference, bootstrap_interval, estimate, holm, paired_difference,
+};
+use serde_json::Value;
+
+pub use method::{Method, label};
+
+use crate::cell::{CellRecord, Status};
+use crate::paper::{Paper, same_rate};
+
+/// Resamples of a bootstrap interval; the interval's own error is then a hundredth of its width.
+const RESAMPLES: usize = 10_000;
+
+/// Where the bootstrap's draws start: fixed, so that equal runs give equal tables.
+const BOOTSTRAP_SEED: u64 = 0;
+
+/// One measured number of one run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Run {
+    /// Position in [`Summary::methods`].
+    pub method: usize,
+    /// `test_missing` or `train_availability`.
+    pub protocol: String,
+    /// Share of samples that lack the modality.
+    pub rate: f64,
+    /// Seed.
+    pub seed: u64,
+    /// What was measured.
+    pub metric: String,
+    /// The number, a share in [0, 1] for an accuracy.
+    pub value: f64,
+    /// Test samples it was measured on.
+    pub n_test: usize,
+    /// Whether the run was stopped as hopeless.
+    pub diverged: bool,
+}
+
+/// A column of a table: one missing rate, or each run's mean over all of them.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Column {
+    /// One missing rate.
+    Rate(f64),
+    /// Each run's mean over the rates of its protocol.
+    MeanOfRates,
+}
+
+/// One number of a table: one method at one column of one protocol.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Group {
+    /// Position in [`Summary::methods`].
+    pub method: usize,
+    /// `test_missing` or `train_availability`.
+    pub protocol: String,
+    /// What was measured.
+    pub metric: String,
+    /// Where it stands in the table.
+    pub column: Column,
+    /// Mean over seeds with its 95 % t interval; none if no run has a score.
+    pub estimate: Option<Estimate>,
+    /// 95 % percentile bootstrap interval of the mean; none for less than two runs.
+    pub bootstrap: Option<Interval>,
+    /// Test samples of each run: the smallest and the largest number.
+    pub n_test: (usize, usize),
+    /// Seeds whose run was stopped as hopeless, with or without a score.
+    pub diverged: usize,
+    /// Seeds among them that left no score, the only ones that are not in the mean.
+    pub unscored: usize,
+    /// Against the same fusion without reallocation; none for that row itself.
+    pub difference: Option<Difference>,
+    /// What the paper has here.
+    pub paper: Option<f64>,
+}
+
+/// A method against the same fusion without reallocation, on the same seeds.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Difference {
+    /// Position of the reference in [`Summary::methods`].
+    pub reference: usize,
+    /// Mean difference, intervals and the exact signed-rank test.
+    pub paired: PairedDifference,
+    /// The test's p after Holm's correction over its family.
+    pub holm_p: f64,
+    /// Tests in the family: all methods of the protocol and metric, over the rates or for their mean.
+    pub family: usize,
+}
+
+/// A protocol as the records have it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ProtocolRun {
+    /// `test_missing` or `train_availability`.
+    pub name: String,
+    /// The modality that goes missing.
+    pub modality: String,
+    /// Missing rates, largest first as in the paper.
+    pub rates: Vec<f64>,
+}
+
+/// All numbers of an experiment.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Summary {
+    /// Name of the experiment.
+    pub experiment: String,
+    /// The rows, in the order of the records.
+    pub methods: Vec<Method>,
+    /// The protocols, in the order of the records.
+    pub protocols: Vec<ProtocolRun>,
+    /// Every run.
+    pub runs: Vec<Run>,
+    /// Every mean.
+    pub groups: Vec<Group>,
+}
+
+/// Score of each seed, with whether its run diverged.
+type Seeds = BTreeMap<u64, (f64, bool)>;
+
+/// Which runs a number is made of: method, protocol, metric.
+type Series = (usize, usize, String);
+
+impl Summary {
+    /// Summarises the records of one experiment; `paper` gives the numbers to stand beside them.
+    ///
+    /// # Errors
+    /// A score that is not finite, two records of the same row, protocol, rate and seed.
+    pub fn new(experiment: &str, records: &[CellRecord], paper: &Paper) -> Result<Self> {
+        let mut summary = Self {
+            experiment: experiment.to_owned(),
+            methods: Vec::new(),
+            protocols: protocols(records),
+            runs: Vec::new(),
+            groups: Vec::new(),
+        };
+        for record in records {
+            summary.add(record)?;
+        }
+        summary.group(records, paper)?;
+        summary.correct()?;
+        Ok(summary)
+    }
+
+    /// The number of a row of a table at a column.
+    pub fn get(
+        &self,
+        protocol: &str,
+        method: usize,
+        metric: &str,
+        column: Column,
+    ) -> Option<&Group> {
+        self.groups.iter().find(|group| {
+            group.method == method
+                && group.protocol == protocol
+                && group.metric == metric
+                && group.column == column
+        })
+    }
+
+    fn add(&mut self, record: &CellRecord) -> Result<()> {
+        let method = self.method(record);
+        let diverged = matches!(record.outcome.status, Status::Diverged { .. });
+        for score in record.outcome.scores.iter().filter(|s| s.split == "test") {
+            if !score.value.is_finite() {
+                return Err(miette!(
+                    help = "the cell's outcome is broken: remove it from the store and run again",
+                    "{}, {}, seed {}: {} at rate {} is {}, expected a number",
+                    record.row,
+                    record.protocol,
+                    record.seed,
+                    score.metric,
+                    score.rate,
+                    score.value
+                ));
+            }
+            self.runs.push(Run {
+                method,
+                protocol: record.protocol.clone(),
+                rate: score.rate,
+                seed: record.seed,
+                metric: score.metric.clone(),
+                value: score.value,
+                n_test: score.n,
+                diverged,
+            });
+        }
+        Ok(())
+    }
+
+    /// Position of the record's row; a new one is added at the end.
+    fn method(&mut self, record: &CellRecord) -> usize {
+        let known = self.methods.iter().position(|m| m.row == record.row);
+        known.unwrap_or_else(|| {
+            self.methods.push(Method::of(record));
+            self.methods.len() - 1
+        })
+    }
+
+    fn group(&mut self, records: &[CellRecord], paper: &Paper) -> Result<()> {
+        let metrics: BTreeSet<String> = self.runs.iter().map(|run| run.metric.clone()).collect();
+        let mut columns: BTreeMap<Series, Vec<(Column, Seeds)>> = BTreeMap::new();
+        for (p, protocol) in self.protocols.iter().enumerate() {
+            for method in 0..self.methods.len() {
+                for metric in &metrics {
+                    let series = self.columns(protocol, method, metric)?;
+                    columns.insert((method, p, metric.clone()), series);
+                }
+            }
+        }
+        for ((method, p, metric), series) in &columns {
+            let protocol = &self.protocols[*p];
+            let reference = self.reference(*method);
+            for (place, (column, seeds)) in series.iter().enumerate() {
+                let started = started(records, protocol, &self.methods[*method].row, *column);
+                if started.is_empty() {
+                    continue;
+                }
+                let against = reference
+                    .and_then(|r| Some((r, &columns.get(&(r, *p, metric.clone()))?.get(place)?.1)));
+                let group = Group {
+                    method: *method,
+                    protocol: protocol.name.clone(),
+                    metric: metric.clone(),
+                    column: *column,
+                    diverged: started.values().filter(|diverged| **diverged).count(),
+                    unscored: started
+                        .iter()
+                        .filter(|(seed, diverged)| **diverged && !seeds.contains_key(seed))
+                        .count(),
+                    n_test: self.n_test(protocol, *method, metric, *column),
+                    paper: self.paper(paper, *method, metric, *column, &protocol.rates),
+                    ..numbers(seeds, against)
+                        .into_diagnostic()
+                        .wrap_err_with(|| format!("{}: {column:?}", self.methods[*method].row))?
+                };
+                self.groups.push(group);
+            }
+        }
+        Ok(())
+    }
+
+    /// Each column's score of each seed: the rates, then each seed's mean over all of them.
+    fn columns(
+        &self,
+        protocol: &ProtocolRun,
+        method: usize,
+        metric: &str,
+    ) -> Result<Vec<(Column, Seeds)>> {
+        let mut columns: Vec<(Column, Seeds)> = Vec::new();
+        for &rate in &protocol.rates {
+            let mut seeds = Seeds::new();
+            for run in self.runs.iter().filter(|run| {
+                run.method == method
+                    && run.protocol == protocol.name
+                    && run.metric == metric
+                    && same_rate(run.rate, rate)
+            }) {
+                if seeds.insert(run.seed, (run.value, run.diverged)).is_some() {
+                    return Err(miette!(
+                        help = "rows of a spec must differ in name",
+                        "{}, {}, rate {rate}: two runs of seed {}",
+                        self.methods[method].row,
+                        protocol.name,
+                        run.seed
+                    ));
+                }
+            }
+            columns.push((Column::Rate(rate), seeds));
+        }
+        let whole = columns
+            .first()
+            .map(|(_, seeds)| seeds.keys())
+            .into_iter()
+            .flatten()
+            .filter_map(|seed| {
+                let scores: Option<Vec<(f64, bool)>> =
+                    columns.iter().map(|(_, seeds)| seeds.get(seed).copied()).collect();
+                let scores = scores?;
+                let sum: f64 = scores.iter().map(|(value, _)| value).sum();
+                let diverged = scores.iter().any(|(_, diverged)| *diverged);
+                Some((*seed, (sum / scores.len() as f64, diverged)))
+            })
+            .collect();
+        columns.push((Column::MeanOfRates, whole));
+        Ok(columns)
+    }
+
+    /// The row a method is compared with: the same fusion, encoders left as they are.
+    fn reference(&self, method: usize) -> Option<usize> {
+        let ours = &self.methods[method];
+        if ours.is_vanilla() {
+            return None;
+        }
+        let same_name =
+            |other: &Method| other.is_vanilla() && other.fusion_name == ours.fusion_name;
+        let same_method = |other: &Method| other.is_vanilla() && other.fusion == ours.fusion;
+        self.methods
+            .iter()
+            .position(same_name)
+            .or_else(|| self.methods.iter().position(same_method))
+    }
+
+    fn n_test(
+        &self,
+        protocol: &ProtocolRun,
+        method: usize,
+        metric: &str,
+        column: Column,
+    ) -> (usize, usize) {
+        let counts = self.runs.iter().filter(|run| {
+            run.method == method
+                && run.protocol == protocol.name
+                && run.metric == metric
+                && match column {
+                    Column::Rate(rate) => same_rate(run.rate, rate),
+                    Column::MeanOfRates => true,
+                }
+        });
+        let counts: Vec<usize> = counts.map(|run| run.n_test).collect();
+        (
+            counts.iter().copied().min().unwrap_or(0),
+            counts.iter().copied().max().unwrap_or(0),
+        )
+    }
+
+    fn paper(
+        &self,
+        paper: &Paper,
+        method: usize,
+        metric: &str,
+        column: Column,
+        rates: &[f64],
+    ) -> Option<f64> {
+        if metric != paper.metric {
+            return None;
+        }
+        let method = &self.methods[method];
+        match column {
+            Column::Rate(rate) => paper.value(&method.fusion, &method.reallocation, rate),
+            Column::MeanOfRates => paper.mean(&method.fusion, &method.reallocation, rates),
+        }
+    }
+
+    /// Holm's correction: one family for the single rates, one for the means over rates, of each protocol.
+    fn correct(&mut self) -> Result<()> {
+        let mut families: BTreeMap<(String, String, bool), Vec<usize>> = BTreeMap::new();
+        for (position, group) in self.groups.iter().enumerate() {
+            if group.difference.is_some() {
+                let mean = group.column == Column::MeanOfRates;
+                let family = (group.protocol.clone(), group.metric.clone(), mean);
+                families.entry(family).or_default().push(position);
+            }
+        }
+        for members in families.values() {
+            let raw: Vec<f64> = members
+                .iter()
+                .filter_map(|&m| self.groups[m].difference.as_ref())
+                .map(|difference| difference.paired.wilcoxon.p)
+                .collect();
+            let adjusted = holm(&raw).into_diagnostic()?;
+            for (&member, p) in members.iter().zip(adjusted) {
+                if let Some(difference) = &mut self.groups[member].difference {
+                    difference.holm_p = p;
+                    difference.family = members.len();
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The statistics of one column; what is not statistics is left empty.
+fn numbers(
+    seeds: &Seeds,
+    against: Option<(usize, &Seeds)>,
+) -> std::result::Result<Group, mmcollapse_probes::MeasureError> {
+    let values: Vec<f64> = seeds.values().map(|(value, _)| *value).collect();
+    let several = values.len() > 1;
+    let difference = match against {
+        Some((reference, theirs)) => {
+            let (ours, theirs): (Vec<f64>, Vec<f64>) = seeds
+                .iter()
+                .filter_map(|(seed, (value, _))| Some((*value, theirs.get(seed)?.0)))
+                .unzip();
+            (!ours.is_empty())
+                .then(|| paired_difference(&ours, &theirs, RESAMPLES, BOOTSTRAP_SEED))
+                .transpose()?
+                .map(|paired| Difference {
+                    reference,
+                    holm_p: paired.wilcoxon.p,
+                    paired,
+                    family: 1,
+                })
+        }
+        None => None,
+    };
+    Ok(Group {
+        method: 0,
+        protocol: String::new(),
+        metric: String::new(),
+        column: Column::MeanOfRates,
+        estimate: (!values.is_empty()).then(|| estimate(&values)).transpose()?,
+        bootstrap: several
+            .then(|| bootstrap_interval(&values, 0.95, RESAMPLES, BOOTSTRAP_SEED))
+            .transpose()?,
+        n_test: (0, 0),
+        diverged: 0,
+        unscored: 0,
+        difference,
+        paper: None,
+    })
+}
+
+/// Protocols in the order of the records, each with the rates its cells were to be scored at.
+fn protocols(records: &[CellRecord]) -> Vec<ProtocolRun> {
+    let mut protocols: Vec<ProtocolRun> = Vec::new();
+    for record in records {
+        let place = protocols.iter().position(|p| p.name == record.protocol);
+        let place = place.unwrap_or_else(|| {
+            let modality = record.config.pointer("/protocol/modality");
+            protocols.push(ProtocolRun {
+                name: record.protocol.clone(),
+                modality: modality.and_then(Value::as_str).unwrap_or("modality").to_owned(),
+                rates: Vec::new(),
+            });
+            protocols.len() - 1
+        });
+        let rates = &mut protocols[place].rates;
+        for rate in rates_of(record) {
+            if !rates.iter().any(|known| same_rate(*known, rate)) {
+                rates.push(rate);
+            }
+        }
+    }
+    for protocol in &mut protocols {
+        protocol.rates.sort_by(|a, b| b.total_cmp(a));
+    }
+    protocols
+}
+
+/// Missing rates a cell is scored at: those of its configuration and those of its scores.
+fn rates_of(record: &CellRecord) -> Vec<f64> {
+    let protocol = |key: &str| record.config.pointer(&format!("/protocol/{key}"));
+    let several = protocol("rates").and_then(Value::as_array);
+    let configured = several
+        .into_iter()
+        .flatten()
+        .chain(protocol("rate"))
+        .filter_map(Value::as_f64);
+    let scored = record.outcome.scores.iter().map(|score| score.rate);
+    configured.chain(scored).collect()
+}
+
+/// Seeds of which a row has a run at a column, each with whether it diverged (at any rate, for their mean).
+fn started(
+    records: &[CellRecord],
+    protocol: &ProtocolRun,
+    row: &str,
+    column: Column,
+) -> BTreeMap<u64, bool> {
+    let mut seeds = BTreeMap::new();
+    for record in records {
+        let here = record.row == row && record.protocol == protocol.name;
+        let at = match column {
+            Column::Rate(rate) => rates_of(record).iter().any(|r| same_rate(*r, rate)),
+            Column::MeanOfRates => true,
+        };
+        if here && at {
+            let diverged = matches!(record.outcome.status, Status::Diverged { .. });
+            *seeds.entry(record.seed).or_insert(false) |= diverged;
+        }
+    }
+    seeds
+}
+
+#[cfg(test)]
+mod tests;

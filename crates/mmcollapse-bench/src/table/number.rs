@@ -1,0 +1,98 @@
+//! How numbers are written: the one place.
+
+use mmcollapse_probes::Estimate;
+
+/// Where there is no number to print.
+pub const DASH: &str = "–";
+
+/// A minus as wide as a plus.
+const MINUS: char = '−';
+
+/// `94.21 ± 0.36` from shares: mean and half-width of the t interval. None without an interval.
+pub fn percent(estimate: &Estimate) -> Option<String> {
+    Some(format!("{:.2} ± {}", 100.0 * estimate.mean, half_width(estimate)?))
+}
+
+/// `+0.31 ± 0.22` from a difference of shares, in points. None without an interval.
+pub fn signed_percent(estimate: &Estimate) -> Option<String> {
+    Some(format!(
+        "{} ± {}",
+        bare_signed_percent(estimate.mean),
+        half_width(estimate)?
+    ))
+}
+
+fn half_width(estimate: &Estimate) -> Option<String> {
+    let interval = estimate.interval?;
+    Some(format!("{:.2}", 50.0 * (interval.high - interval.low)))
+}
+
+/// A share as the paper prints it: `94.21`.
+pub(super) fn bare_percent(share: f64) -> String {
+    format!("{:.2}", 100.0 * share)
+}
+
+/// A difference of shares in points, with its sign: `+0.31`, `−1.20`.
+pub(super) fn bare_signed_percent(difference: f64) -> String {
+    let written = format!("{:+.2}", 100.0 * difference);
+    if written == "-0.00" {
+        return "+0.00".to_owned();
+    }
+    written.replace('-', &MINUS.to_string())
+}
+
+/// A p value: `0.0137`, `0.24`, `< 0.0001`.
+pub fn probability(p: f64) -> String {
+    if p < 0.0001 {
+        "< 0.0001".to_owned()
+    } else if p < 0.1 {
+        format!("{p:.4}")
+    } else {
+        format!("{p:.2}")
+    }
+}
+
+/// A missing rate as a column's name: `95 %`, `97.5 %`.
+pub(super) fn rate(share: f64) -> String {
+    let percent = format!("{:.2}", 100.0 * share);
+    format!("{} %", percent.trim_end_matches('0').trim_end_matches('.'))
+}
+
+/// `10`, or `8–10` where they differ; a dash for none.
+pub(super) fn range(counts: &[usize]) -> String {
+    match (counts.iter().min(), counts.iter().max()) {
+        (Some(low), Some(high)) if low == high => low.to_string(),
+        (Some(low), Some(high)) => format!("{low}–{high}"),
+        _ => DASH.to_owned(),
+    }
+}
+
+pub(super) fn or_dash(text: Option<String>) -> String {
+    text.unwrap_or_else(|| DASH.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use mmcollapse_probes::estimate;
+
+    #[test]
+    fn numbers_come_with_an_interval_or_not_at_all() {
+        assert_eq!(percent(&estimate(&[0.9]).unwrap()), None);
+        assert_eq!(signed_percent(&estimate(&[0.9]).unwrap()), None);
+        let two = estimate(&[0.90, 0.92]).unwrap();
+        assert_eq!(percent(&two).unwrap(), "91.00 ± 12.71");
+        assert_eq!(signed_percent(&estimate(&[-0.01, -0.01]).unwrap()).unwrap(), "−1.00 ± 0.00");
+    }
+
+    #[test]
+    fn other_numbers() {
+        assert_eq!(bare_signed_percent(-0.000_001), "+0.00");
+        assert_eq!((rate(0.95), rate(0.975)), ("95 %".into(), "97.5 %".into()));
+        assert_eq!((range(&[3, 3]), range(&[2, 3]), range(&[])), ("3".into(), "2–3".into(), "–".into()));
+        assert_eq!(
+            [0.5, 0.013_67, 0.000_01].map(probability),
+            ["0.50", "0.0137", "< 0.0001"]
+        );
+    }
+}

@@ -1,0 +1,40 @@
+use super::*;
+use crate::summary::synthetic::{experiment, table4};
+
+fn table(seeds: u64, warnings: Vec<String>) -> Table {
+    let paper = table4();
+    let summary = Summary::new("table4", &experiment(seeds), &paper).unwrap();
+    let provenance = vec!["Made by: mmcollapse reproduce table4".to_owned(), "version 0.1.0".to_owned()];
+    Table::new(&summary, &paper, "Table 4: made up", "quick", warnings, provenance)
+}
+
+#[test]
+fn as_markdown() {
+    insta::assert_snapshot!(markdown(&table(10, vec![])));
+}
+
+#[test]
+fn as_latex() {
+    insta::assert_snapshot!(latex(&table(10, vec!["Incomplete: 3 of 99 cells are missing.".into()])));
+}
+
+/// A number without n and interval is not printed.
+#[test]
+fn single_runs_are_dashes() {
+    let table = table(1, vec![]);
+    for sheet in &table.sheets {
+        for line in sheet.rows.iter().filter(|line| line.cells[1] == "here") {
+            assert!(line.cells[2..7].iter().all(|cell| cell == DASH), "{line:?}");
+        }
+    }
+    assert!(markdown(&table).contains("93.33"), "the paper's numbers stay");
+}
+
+#[test]
+fn every_line_has_a_cell_for_every_column() {
+    for sheet in &table(10, vec![]).sheets {
+        for line in &sheet.rows {
+            assert_eq!(line.cells.len(), sheet.header.len(), "{line:?}");
+        }
+    }
+}

@@ -1,0 +1,98 @@
+//! What can go wrong between the hub and a data set, each with what to do about it.
+
+use std::path::PathBuf;
+
+use miette::Diagnostic;
+use thiserror::Error;
+
+use crate::hub::HubError;
+
+/// Everything loading, fetching and verifying data can fail with.
+#[derive(Debug, Error, Diagnostic)]
+#[non_exhaustive]
+pub enum DataError {
+    /// The hub or its cache did not give the file.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Hub(#[from] Box<HubError>),
+
+    /// No data set or source of that name.
+    #[error("no data set or source is called `{name}`")]
+    #[diagnostic(help("there are: {known}; `data list` describes them"))]
+    UnknownName {
+        /// What was asked for.
+        name: String,
+        /// What there is.
+        known: String,
+    },
+
+    /// A manifest in `data/` does not say what it should.
+    #[error("the manifest data/{name}.yaml is wrong: {reason}")]
+    #[diagnostic(help("manifests are built into the program: correct the YAML and build again"))]
+    Manifest {
+        /// Name of the manifest.
+        name: String,
+        /// Where and why.
+        reason: String,
+    },
+
+    /// A downloaded file cannot be read as what it should be.
+    #[error("{}: {reason}", path.display())]
+    #[diagnostic(help("the file is damaged or of another layout; delete it and run `data fetch` to load it again"))]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Where and why.
+        reason: String,
+    },
+
+    /// One row of a downloaded file is broken.
+    #[error("{}, row {row}: {reason}", path.display())]
+    #[diagnostic(help(
+        "rows count from 0; delete the file and run `data fetch` to load it again; if the same row is broken then, \
+         the source has changed under its pinned revision: please report it"
+    ))]
+    Row {
+        /// The file.
+        path: PathBuf,
+        /// Row in the file, from 0.
+        row: usize,
+        /// What was expected and what was found.
+        reason: String,
+    },
+
+    /// What a file decodes to is not what the manifest says.
+    #[error("{what}: decoded content has {quantity} {got}, expected {expected}")]
+    #[diagnostic(help(
+        "the files under {} are not the data this program was tested with; delete them and run `data fetch`, or \
+         point HF_HOME to another cache", at.display()
+    ))]
+    Content {
+        /// Source and split.
+        what: String,
+        /// What was compared: rows or digest.
+        quantity: &'static str,
+        /// What the files hold.
+        got: String,
+        /// What the manifest says.
+        expected: String,
+        /// Where the files lie.
+        at: PathBuf,
+    },
+
+    /// A recipe asks for more than its sources hold.
+    #[error("{name}: {reason}")]
+    #[diagnostic(help("the recipe stands in data/{name}.yaml"))]
+    Recipe {
+        /// Name of the data set.
+        name: String,
+        /// What was needed and what there is.
+        reason: String,
+    },
+}
+
+impl From<HubError> for DataError {
+    fn from(error: HubError) -> Self {
+        Self::Hub(Box::new(error))
+    }
+}

@@ -1,0 +1,30 @@
+//! What is learnt from: data sets, modalities, masks, batches, downloads.
+//!
+//! Bytes come from the Hugging Face hub at pinned revisions ([`hub`], [`manifest`]), are decoded row by row with
+//! caps on size ([`decode`], [`parquet_rows`]) and identified by the digest of what they decode to ([`content`]).
+//! A data set ([`sets`]) turns them into one [`Dataset`]: a row of numbers per modality and sample, cut into train,
+//! validation and test. Which modality a sample has is never written into the data but kept beside it, as a
+//! [`Presence`] drawn by [`masks`], so that all methods of a comparison lose the same modalities.
+
+pub mod batch;
+pub mod cache;
+pub mod content;
+pub mod decode;
+mod error;
+pub mod hub;
+pub mod manifest;
+pub mod masks;
+pub mod mfcc;
+pub mod parquet_rows;
+mod presence;
+mod samples;
+pub mod sets;
+pub mod sources;
+pub mod status;
+
+pub use batch::{Batch, ModalityInput, batches};
+pub use error::DataError;
+pub use presence::Presence;
+pub use samples::{Dataset, ModalitySpec, Samples, TestSplit};
+pub use sets::{DatasetSource, LoadOptions, SETS, find};
+pub use status::{SourceStatus, fetch, list, verify};

@@ -1,0 +1,198 @@
+//! The manifests in `data/*.yaml`: where each source comes from, under which licence, and what it decodes to.
+//!
+//! They are built into the program, so a binary and the data it was tested with cannot come apart.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+use crate::DataError;
+use crate::hub::Remote;
+
+/// Text of every source's manifest.
+static TEXTS: &[(&str, &str)] = &[
+    ("mnist", include_str!("../../../data/mnist.yaml")),
+    ("fsdd", include_str!("../../../data/fsdd.yaml")),
+];
+
+/// A source: files of one hub repository and what they decode to.
+#[derive(Clone, Debug, Deserialize, PartialEq)]
+#[serde(deny_unknown_fields)]
+pub struct Manifest {
+    /// Name on the command line, and of the file.
+    pub name: String,
+    /// Full name.
+    pub title: String,
+    /// Licence of the data.
+    pub licence: String,
+    /// Whom to cite.
+    pub citation: String,
+    /// Where on the hub.
+    pub hub: Place,
+    /// What a row holds.
+    pub media: Media,
+    /// The files.
+    pub files: Vec<SourceFile>,
+    /// What the files of each part decode to.
+    pub content: BTreeMap<String, Content>,
+}
+
+/// A repository at a commit.
+#[derive(Clone, Debug, Deserialize, PartialEq)]
+#[serde(deny_unknown_fields)]
+pub struct Place {
+    /// `owner/name` of a data set repository.
+    pub repo: String,
+    /// Commit, 40 hex digits; branches move.
+    pub revision: String,
+}
+
+/// Kind of media in the rows of a source.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "snake_case")]
+pub enum Media {
+    /// PNG of 8-bit grey levels; content is the pixels row by row.
+    Image,
+    /// WAV of one channel; content is the samples as little-endian 16-bit integers.
+    Audio,
+}
+
+impl Media {
+    /// Name of the parquet struct.
+    pub fn column(self) -> &'static str {
+        match self {
+            Self::Image => "image",
+            Self::Audio => "audio",
+        }
+    }
+}
+
+/// One file of a source.
+#[derive(Clone, Debug, Deserialize, PartialEq)]
+#[serde(deny_unknown_fields)]
+pub struct SourceFile {
+    /// Path in the repository.
+    pub path: String,
+    /// The part of the source it belongs to: a key of [`Manifest::content`].
+    pub part: String,
+}
+
+/// What a part decodes to.
+#[derive(Clone, Debug, Deserialize, PartialEq)]
+#[serde(deny_unknown_fields)]
+pub struct Content {
+    /// Records.
+    pub rows: usize,
+    /// [`crate::content::collection_digest`] of the records.
+    pub digest: String,
+}
+
+impl Manifest {
+    /// Every source.
+    ///
+    /// # Errors
+    /// When a manifest is wrong; a test keeps that from happening.
+    pub fn all() -> Result<Vec<Self>, DataError> {
+        TEXTS.iter().map(|(name, text)| Self::parse(name, text)).collect()
+    }
+
+    /// The source called `name`.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn find(name: &str) -> Result<Self, DataError> {
+        match TEXTS.iter().find(|(known, _)| *known == name) {
+            Some((name, text)) => Self::parse(name, text),
+            None => Err(DataError::UnknownName {
+                name: name.to_owned(),
+                known: TEXTS.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", "),
+            }),
+        }
+    }
+
+    /// Reads and checks a manifest.
+    ///
+    /// # Errors
+    /// [`DataError::Manifest`], with the place.
+    pub fn parse(name: &str, text: &str) -> Result<Self, DataError> {
+        let wrong = |reason: String| DataError::Manifest {
+            name: name.to_owned(),
+            reason,
+        };
+        let manifest: Self = serde_yaml::from_str(text).map_err(|error| wrong(error.to_string()))?;
+        if manifest.name != name {
+            return Err(wrong(format!("name is `{}`, expected `{name}`", manifest.name)));
+        }
+        let is_hex = |s: &str, n: usize| s.len() == n && s.bytes().all(|b| b.is_ascii_hexdigit());
+        if !is_hex(&manifest.hub.revision, 40) {
+            let revision = &manifest.hub.revision;
+            return Err(wrong(format!("revision `{revision}` is no commit (40 hex digits)")));
+        }
+        for (part, content) in &manifest.content {
+            if !is_hex(&content.digest, 64) {
+                return Err(wrong(format!("digest of `{part}` is no sha256 (64 hex digits)")));
+            }
+        }
+        for file in &manifest.files {
+            if !manifest.content.contains_key(&file.part) {
+                let (path, part) = (&file.path, &file.part);
+                return Err(wrong(format!("{path} belongs to `{part}`, which `content` lacks")));
+            }
+            if file
+                .path
+                .split('/')
+                .any(|step| step.is_empty() || step.starts_with('.'))
+            {
+                return Err(wrong(format!("file path `{}` leaves the repository", file.path)));
+            }
+        }
+        Ok(manifest)
+    }
+
+    /// The hub's address of `file`.
+    pub fn remote(&self, file: &SourceFile) -> Remote {
+        Remote {
+            repo: self.hub.repo.clone(),
+            revision: self.hub.revision.clone(),
+            file: file.path.clone(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_manifest_reads() {
+        for manifest in Manifest::all().unwrap() {
+            assert!(
+                !manifest.licence.is_empty() && !manifest.files.is_empty(),
+                "{}",
+                manifest.name
+            );
+        }
+        let help = miette::Diagnostic::help(&Manifest::find("minst").unwrap_err())
+            .unwrap()
+            .to_string();
+        assert!(help.contains("mnist, fsdd"), "{help}");
+    }
+
+    #[test]
+    fn mistakes_are_named() {
+        let (name, good) = TEXTS[0];
+        let change = |from: &str, to: &str| {
+            assert!(good.contains(from), "{from}");
+            Manifest::parse(name, &good.replace(from, to)).unwrap_err().to_string()
+        };
+        let unknown = change("licence:", "license:");
+        assert!(
+            unknown.contains("unknown field `license`") && unknown.contains("line"),
+            "{unknown}"
+        );
+        assert!(change("revision: 77f3", "revision: main").contains("40 hex digits"));
+        assert!(change("part: test", "part: tset").contains("`tset`"));
+        assert!(change("path: mnist/", "path: ../mnist/").contains("leaves"));
+        assert!(change("name: mnist", "name: other").contains("expected `mnist`"));
+    }
+}

@@ -1,0 +1,275 @@
+//! avMNIST-1500: pairs of an MNIST image and a spoken digit of the same class.
+//!
+//! After SMIL (Ma et al., AAAI 2021, section 4.1 and its public code), as the paper takes it over. `data/avmnist.yaml`
+//! holds every number; what the seed draws is the images, which image meets which clip, and the validation pairs.
+//! Clips are told by the digest of their samples, images by a canonical order, so the same seed gives the same pairs
+//! whatever the hub's row order is.
+
+mod inputs;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use mmcollapse_nn::random::Stream;
+use serde::Deserialize;
+
+use self::inputs::{Features, standardize};
+use crate::hub::Hub;
+use crate::manifest::Manifest;
+use crate::sources::{Record, hub, records};
+use crate::{DataError, Dataset, DatasetSource, LoadOptions, ModalitySpec, Samples, cache};
+
+const RECIPE: &str = include_str!("../../../../data/avmnist.yaml");
+const NAMES: &str = include_str!("../../../../data/fsdd-names.csv");
+const CLASSES: usize = 10;
+const SIDE: usize = 28;
+/// Rate of FSDD's recordings in Hz.
+const RATE: u32 = 8000;
+
+/// `data/avmnist.yaml`; what each key means stands there.
+#[derive(Clone, Debug, Deserialize, PartialEq)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "the YAML file documents its keys")]
+pub struct Recipe {
+    pub name: String,
+    pub image: String,
+    pub sound: String,
+    pub train_per_class: usize,
+    pub test_per_class: usize,
+    pub validation_per_class: usize,
+    pub speakers: Vec<String>,
+    pub test_index_below: usize,
+    pub image_mean: f32,
+    pub image_sd: f32,
+    pub every: usize,
+    pub mel_sample_rate: f64,
+    pub coefficients: usize,
+    pub frames: usize,
+}
+
+impl Recipe {
+    /// The recipe built into the program.
+    ///
+    /// # Errors
+    /// When it cannot be read; a test keeps that from happening.
+    pub fn built_in() -> Result<Self, DataError> {
+        serde_yaml::from_str(RECIPE).map_err(|error| DataError::Manifest {
+            name: "avmnist".into(),
+            reason: error.to_string(),
+        })
+    }
+}
+
+/// The registry's entries for avMNIST.
+#[derive(Clone, Copy, Debug)]
+pub struct AvMnist {
+    /// Bring each MFCC coefficient to mean 0 and standard deviation 1 over the training samples' frames.
+    pub standardize_sound: bool,
+}
+
+impl DatasetSource for AvMnist {
+    fn name(&self) -> &'static str {
+        if self.standardize_sound {
+            "avmnist_standardized"
+        } else {
+            "avmnist"
+        }
+    }
+
+    fn summary(&self) -> &'static str {
+        if self.standardize_sound {
+            "avmnist with each MFCC coefficient standardised on the training samples"
+        } else {
+            "1500 pairs of MNIST image (1x28x28) and FSDD spoken digit (MFCC, 1x20x20): train 840, validation 210, test 450"
+        }
+    }
+
+    fn sources(&self) -> &'static [&'static str] {
+        &["mnist", "fsdd"]
+    }
+
+    fn load(&self, options: &LoadOptions) -> Result<Dataset, DataError> {
+        self.load_from(options.seed, &hub(options), cache::folder().as_deref())
+    }
+}
+
+impl AvMnist {
+    /// Builds it from the files of `hub`, or takes what was built before from the folder `cached`.
+    ///
+    /// # Errors
+    /// When a source cannot be had or does not hold what its manifest says.
+    pub fn load_from(&self, seed: u64, hub: &Hub, cached: Option<&Path>) -> Result<Dataset, DataError> {
+        let recipe = Recipe::built_in()?;
+        let (images, sounds) = (Manifest::find(&recipe.image)?, Manifest::find(&recipe.sound)?);
+        // What was cached by other code must not be found: the code itself is part of the key, and so are a few draws.
+        let draws = format!("{:?}", Stream::new(seed, "cache").permutation(16));
+        let key = cache::key(&[
+            RECIPE,
+            NAMES,
+            &format!("{:?} {:?}", images.content, sounds.content),
+            include_str!("avmnist.rs"),
+            include_str!("avmnist/inputs.rs"),
+            include_str!("../mfcc.rs"),
+            include_str!("../decode.rs"),
+            &draws,
+            self.name(),
+            &seed.to_string(),
+        ]);
+        cache::dataset(cached, self.name(), &key, || self.build(seed, hub))
+    }
+
+    /// Builds it from the files of `hub`.
+    ///
+    /// # Errors
+    /// When a source cannot be had or does not hold what its manifest says.
+    pub fn build(&self, seed: u64, hub: &Hub) -> Result<Dataset, DataError> {
+        let recipe = Recipe::built_in()?;
+        let (images, sounds) = (Manifest::find(&recipe.image)?, Manifest::find(&recipe.sound)?);
+        let train_images = records(&images, "train", hub)?;
+        let test_images = records(&images, "test", hub)?;
+        let clips = records(&sounds, "all", hub)?;
+        assemble(*self, &recipe, seed, &train_images, &test_images, &clips)
+    }
+}
+
+/// A recording of the recipe's speakers.
+struct Clip<'a> {
+    name: &'a str,
+    /// Index of the speaker in the recipe, then index of the recording: the order before the seed's.
+    order: (usize, usize),
+    record: &'a Record,
+}
+
+/// Puts the data set together from records in canonical order.
+fn assemble(
+    entry: AvMnist,
+    recipe: &Recipe,
+    seed: u64,
+    train_images: &[Record],
+    test_images: &[Record],
+    clips: &[Record],
+) -> Result<Dataset, DataError> {
+    let clips = named(recipe, clips)?;
+    let mut features = Features::new(recipe);
+    let (mut train, mut validation, mut test) = (Pairs::default(), Pairs::default(), Pairs::default());
+    for class in 0..CLASSES as u32 {
+        let draw = |purpose: &str| Stream::at(seed, &format!("avmnist/{purpose}"), u64::from(class));
+        let of_class = |training: bool| {
+            let is_training = |clip: &&Clip| (clip.order.1 >= recipe.test_index_below) == training;
+            let these = clips.iter().filter(|clip| clip.record.identity.label == class);
+            these.filter(is_training).collect::<Vec<_>>()
+        };
+        let parts = [
+            ("train", train_images, recipe.train_per_class, of_class(true)),
+            ("test", test_images, recipe.test_per_class, of_class(false)),
+        ];
+        for (part, images, n, mut clips) in parts {
+            let images: Vec<&Record> = images.iter().filter(|image| image.identity.label == class).collect();
+            if images.len() < n || clips.len() != n {
+                return Err(DataError::Recipe {
+                    name: recipe.name.clone(),
+                    reason: format!(
+                        "class {class}, {part}: {n} pairs need as many clips and at least as many images, \
+                         there are {} and {}",
+                        clips.len(),
+                        images.len()
+                    ),
+                });
+            }
+            let chosen = draw(&format!("images/{part}")).choose_distinct(images.len(), n);
+            draw(&format!("pairs/{part}")).shuffle(&mut clips);
+            let held_out = draw("validation").choose_distinct(n, recipe.validation_per_class.min(n));
+            for (i, (&image, clip)) in chosen.iter().zip(clips).enumerate() {
+                let split = match part {
+                    "test" => &mut test,
+                    _ if held_out.contains(&i) => &mut validation,
+                    _ => &mut train,
+                };
+                split.push(class, images[image], clip, &mut features)?;
+            }
+        }
+    }
+    let mut splits = [train, validation, test].map(|pairs| pairs.0);
+    if entry.standardize_sound {
+        standardize(&mut splits, recipe);
+    }
+    let [train, validation, test] = splits;
+    Ok(Dataset::new(
+        entry.name(),
+        vec![
+            ModalitySpec::new("image", &[1, SIDE, SIDE]),
+            ModalitySpec::new("sound", &[1, recipe.coefficients, recipe.frames]),
+        ],
+        (0..CLASSES).map(|class| class.to_string()).collect(),
+        train,
+        validation,
+        test,
+    ))
+}
+
+/// The clips of the recipe's speakers, by the names that the digests of their samples have, in the names' order.
+fn named<'a>(recipe: &Recipe, clips: &'a [Record]) -> Result<Vec<Clip<'a>>, DataError> {
+    let names: BTreeMap<&str, &str> = NAMES.lines().skip(1).filter_map(|line| line.split_once(',')).collect();
+    let mut found = Vec::new();
+    for record in clips {
+        let digest = record.identity.hex();
+        let odd = |reason: String| DataError::Recipe {
+            name: recipe.name.clone(),
+            reason,
+        };
+        let name = names
+            .get(digest.as_str())
+            .ok_or_else(|| odd(format!("no name for the clip with digest {digest}")))?;
+        let mut parts = name.split('_');
+        let (digit, speaker, index) = (parts.next(), parts.next(), parts.next());
+        let number = |text: Option<&str>| text.and_then(|t| t.parse::<usize>().ok());
+        let (Some(digit), Some(speaker), Some(index)) = (number(digit), speaker, number(index)) else {
+            return Err(odd(format!("clip name `{name}` is not digit_speaker_index")));
+        };
+        if digit != record.identity.label as usize {
+            return Err(odd(format!("clip {name} is labelled {}", record.identity.label)));
+        }
+        if let Some(speaker) = recipe.speakers.iter().position(|known| known == speaker) {
+            found.push(Clip {
+                name,
+                order: (speaker, index),
+                record,
+            });
+        }
+    }
+    found.sort_by_key(|clip| (clip.record.identity.label, clip.order));
+    Ok(found)
+}
+
+/// A split as it grows.
+#[derive(Default)]
+struct Pairs(Samples);
+
+impl Pairs {
+    fn push(&mut self, class: u32, image: &Record, clip: &Clip, features: &mut Features) -> Result<(), DataError> {
+        let odd = |reason: String| DataError::Recipe {
+            name: features.recipe.name.clone(),
+            reason,
+        };
+        if image.form != [SIDE as u32; 2] {
+            return Err(odd(format!("an image of {:?} pixels, expected 28 x 28", image.form)));
+        }
+        if clip.record.form != [RATE] {
+            return Err(odd(format!(
+                "clip {} at {:?} Hz, expected {RATE}",
+                clip.name, clip.record.form
+            )));
+        }
+        if self.0.inputs.is_empty() {
+            self.0.inputs = vec![Vec::new(), Vec::new()];
+        }
+        // A digit, the image's digest, the clip's name: what the pair is, wherever it lies.
+        self.0
+            .ids
+            .push(format!("{}+{}", &image.identity.hex()[..12], clip.name));
+        self.0.inputs[0].extend(features.image(image));
+        self.0.inputs[1].extend(features.sound(clip.record));
+        self.0.labels.push(class);
+        Ok(())
+    }
+}

@@ -1,0 +1,79 @@
+//! The data sets: one file each, one line each in [`SETS`].
+
+mod avmnist;
+mod planted;
+
+pub use avmnist::{AvMnist, Recipe};
+pub use planted::{Planted, PlantedConfig, planted};
+
+use crate::{DataError, Dataset};
+
+/// How a data set is to be loaded.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LoadOptions {
+    /// Seed of everything the data set draws: which images, which pairs, which validation samples.
+    pub seed: u64,
+    /// Use what is in the cache and never the network, as `HF_HUB_OFFLINE=1` does.
+    pub offline: bool,
+    /// Show a progress bar while downloading.
+    pub progress: bool,
+}
+
+/// A data set that can be loaded by name.
+pub trait DatasetSource: Sync {
+    /// Name in specs and on the command line.
+    fn name(&self) -> &'static str;
+
+    /// One line for `list`.
+    fn summary(&self) -> &'static str;
+
+    /// The sources in `data/` it is made of; none for a synthetic one.
+    fn sources(&self) -> &'static [&'static str] {
+        &[]
+    }
+
+    /// Loads and cuts it; the same options give the same bits.
+    ///
+    /// # Errors
+    /// When a source cannot be had or does not hold what its manifest says.
+    fn load(&self, options: &LoadOptions) -> Result<Dataset, DataError>;
+}
+
+/// Every data set there is.
+pub static SETS: &[&dyn DatasetSource] = &[
+    &AvMnist {
+        standardize_sound: false,
+    },
+    &AvMnist {
+        standardize_sound: true,
+    },
+    &Planted,
+];
+
+/// The data set called `name`.
+///
+/// # Errors
+/// When there is none; the error lists those there are.
+pub fn find(name: &str) -> Result<&'static dyn DatasetSource, DataError> {
+    let found = SETS.iter().copied().find(|set| set.name() == name);
+    found.ok_or_else(|| DataError::UnknownName {
+        name: name.to_owned(),
+        known: SETS.iter().map(|set| set.name()).collect::<Vec<_>>().join(", "),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_unique_and_found() {
+        for set in SETS {
+            assert_eq!(find(set.name()).unwrap().summary(), set.summary());
+            assert_eq!(SETS.iter().filter(|other| other.name() == set.name()).count(), 1);
+        }
+        let error = find("avmnits").err().unwrap();
+        let help = miette::Diagnostic::help(&error).unwrap().to_string();
+        assert!(help.contains("avmnist, "), "{help}");
+    }
+}

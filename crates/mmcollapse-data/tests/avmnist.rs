@@ -1,0 +1,175 @@
+//! avMNIST from the real files: counts, pairs, splits, and what damage to the files leads to.
+
+mod real_data;
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::time::Instant;
+
+use mmcollapse_data::hub::Hub;
+use mmcollapse_data::manifest::Manifest;
+use mmcollapse_data::sets::AvMnist;
+use mmcollapse_data::{DataError, Dataset, DatasetSource, Samples, sources};
+
+const PLAIN: AvMnist = AvMnist {
+    standardize_sound: false,
+};
+
+fn build(hub: &Hub, entry: AvMnist, seed: u64) -> Dataset {
+    entry.build(seed, hub).unwrap()
+}
+
+/// Image digests and clip names of a split.
+fn parts(samples: &Samples) -> (BTreeSet<&str>, BTreeSet<&str>) {
+    samples.ids.iter().map(|id| id.split_once('+').unwrap()).unzip()
+}
+
+#[test]
+fn counts_splits_and_pairs() {
+    let Some(hub) = real_data::hub("avMNIST from the real files") else {
+        return;
+    };
+    let data = build(&hub, PLAIN, 7);
+    let test = data.test.for_final_evaluation();
+    assert_eq!((data.train.len(), data.validation.len(), test.len()), (840, 210, 450));
+    assert_eq!(data.train.class_counts(10), [84; 10]);
+    assert_eq!(data.validation.class_counts(10), [21; 10]);
+    assert_eq!(test.class_counts(10), [45; 10]);
+    assert_eq!(data.modalities[0].shape, [1, 28, 28]);
+    assert_eq!(data.modalities[1].shape, [1, 20, 20]);
+
+    // Every image and every clip occurs once; the clips are those of the brief's speakers and indices.
+    let splits = [&data.train, &data.validation, test];
+    let images: BTreeSet<&str> = splits.iter().flat_map(|s| parts(s).0).collect();
+    let clips: BTreeSet<&str> = splits.iter().flat_map(|s| parts(s).1).collect();
+    assert_eq!((images.len(), clips.len()), (1500, 1500));
+    for (split, is_test) in [(&data.train, false), (&data.validation, false), (test, true)] {
+        for (id, label) in split.ids.iter().zip(&split.labels) {
+            let name: Vec<&str> = id.split_once('+').unwrap().1.split('_').collect();
+            assert_eq!(name[0].parse::<u32>().unwrap(), *label);
+            assert!(["jackson", "nicolas", "theo"].contains(&name[1]), "{id}");
+            assert_eq!(name[2].parse::<u32>().unwrap() < 15, is_test, "{id}");
+        }
+    }
+
+    // Test images come from MNIST's test part, the others from its training part.
+    let mnist = Manifest::find("mnist").unwrap();
+    let digests = |part: &str| -> BTreeSet<String> {
+        let records = sources::records(&mnist, part, &hub).unwrap();
+        records.iter().map(|r| r.identity.hex()[..12].to_owned()).collect()
+    };
+    let (of_train, of_test) = (digests("train"), digests("test"));
+    assert!(parts(test).0.iter().all(|image| of_test.contains(*image)));
+    assert!(parts(&data.train).0.iter().all(|image| of_train.contains(*image)));
+    assert!(parts(&data.validation).0.iter().all(|image| of_train.contains(*image)));
+
+    // Ink and paper are +-1; no clip is as long as 20 frames, so the last is padding.
+    for split in splits {
+        let image = &split.inputs[0];
+        assert!(image.iter().all(|x| (-1. ..=1.).contains(x)));
+        assert!(image.contains(&-1.) && image.contains(&1.));
+        for i in 0..split.len() {
+            let sound = split.row(1, i);
+            assert!(
+                sound.iter().all(|x| x.is_finite()) && sound[0] != 0.,
+                "{}",
+                split.ids[i]
+            );
+            assert_eq!(sound[19], 0., "{}", split.ids[i]);
+        }
+    }
+}
+
+#[test]
+fn the_seed_decides_and_nothing_else() {
+    let Some(hub) = real_data::hub("seeds of avMNIST") else {
+        return;
+    };
+    let (one, again, other) = (build(&hub, PLAIN, 1), build(&hub, PLAIN, 1), build(&hub, PLAIN, 2));
+    assert_eq!(one, again);
+    assert_ne!(one.digest, other.digest);
+    // Another seed: other images, other pairs, other validation pairs; the clips of a split's source stay.
+    assert_ne!(parts(&one.train).0, parts(&other.train).0);
+    assert_ne!(parts(&one.validation).1, parts(&other.validation).1);
+    let tests = [&one, &other].map(|data| parts(data.test.for_final_evaluation()));
+    assert_eq!(tests[0].1, tests[1].1);
+
+    let standard = build(
+        &hub,
+        AvMnist {
+            standardize_sound: true,
+        },
+        1,
+    );
+    assert_eq!(standard.train.ids, one.train.ids);
+    assert_eq!(standard.train.inputs[0], one.train.inputs[0]);
+    for k in 0..20 {
+        let rows = standard.train.inputs[1].chunks_exact(20).skip(k).step_by(20);
+        let values: Vec<f64> = rows.flatten().map(|&x| f64::from(x)).collect();
+        let mean = values.iter().sum::<f64>() / values.len() as f64;
+        let variance = values.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / values.len() as f64;
+        assert!(
+            mean.abs() < 1e-4 && (variance - 1.).abs() < 1e-4,
+            "{k}: {mean} {variance}"
+        );
+    }
+}
+
+#[test]
+fn a_cached_data_set_loads_in_no_time() {
+    let Some(hub) = real_data::hub("loading time of avMNIST") else {
+        return;
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let load = || {
+        let start = Instant::now();
+        let data = PLAIN.load_from(3, &hub, Some(folder.path())).unwrap();
+        (data, start.elapsed().as_secs_f64())
+    };
+    let ((first, cold), (second, warm)) = (load(), load());
+    eprintln!("avmnist: {cold:.2} s from the hub's files, {warm:.3} s from the cache");
+    assert_eq!(first, second);
+    assert!(warm < 0.5, "{warm} s");
+    assert_eq!(PLAIN.name(), first.name);
+}
+
+#[test]
+fn damage_to_the_files_is_named() {
+    let Some(hub) = real_data::hub("damaged files") else {
+        return;
+    };
+    let manifest = Manifest::find("fsdd").unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let copy = Hub {
+        cache: folder.path().to_owned(),
+        ..hub.clone()
+    };
+    let mut originals = Vec::new();
+    for file in &manifest.files {
+        let from = hub.cached(&manifest.remote(file)).unwrap();
+        let to = folder.path().join(from.strip_prefix(&hub.cache).unwrap());
+        let bytes = fs::read(from).unwrap();
+        mmcollapse_nn::files::write_atomic(&to, &bytes).unwrap();
+        originals.push((to, bytes));
+    }
+    assert_eq!(sources::records(&manifest, "all", &copy).unwrap().len(), 3000);
+
+    // A bit in the middle of the smaller file's samples: found by the digest, or by the decoder, never unnoticed.
+    let (path, whole) = &originals[1];
+    for at in (1..10).map(|i| i * whole.len() / 11) {
+        let mut damaged = whole.clone();
+        damaged[at] ^= 0x10;
+        mmcollapse_nn::files::write_atomic(path, &damaged).unwrap();
+        let error = sources::records(&manifest, "all", &copy).unwrap_err();
+        assert!(
+            matches!(
+                error,
+                DataError::Content { .. } | DataError::Row { .. } | DataError::File { .. }
+            ),
+            "{error}"
+        );
+    }
+    mmcollapse_nn::files::write_atomic(path, b"PAR1 this is no parquet file PAR1").unwrap();
+    let error = sources::records(&manifest, "all", &copy).unwrap_err();
+    assert!(error.to_string().contains("not a readable parquet file"), "{error}");
+}

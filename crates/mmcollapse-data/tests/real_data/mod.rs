@@ -1,0 +1,27 @@
+//! Where the real data are, for the tests that need them.
+
+use std::path::PathBuf;
+
+use mmcollapse_data::hub::Hub;
+use mmcollapse_data::manifest::Manifest;
+
+/// The cache of `MMCOLLAPSE_TEST_HF_HOME`, else of `HF_HOME`, offline, if it holds every source; else says loudly that
+/// `what` is skipped.
+pub fn hub(what: &str) -> Option<Hub> {
+    let home = std::env::var("MMCOLLAPSE_TEST_HF_HOME").or_else(|_| std::env::var("HF_HOME"));
+    let hub = Hub {
+        offline: true,
+        ..Hub::from_variables(|name| (name == "HF_HOME").then(|| home.clone().ok()).flatten())
+    };
+    let manifests = Manifest::all().unwrap();
+    let files = manifests.iter().flat_map(|m| m.files.iter().map(|file| m.remote(file)));
+    let missing: Vec<PathBuf> = files
+        .filter(|file| hub.cached(file).is_none())
+        .map(|file| hub.folder(&file).join(file.file))
+        .collect();
+    if home.is_ok() && missing.is_empty() {
+        return Some(hub);
+    }
+    eprintln!("\n!!! SKIPPED: {what}: set HF_HOME to a cache with the data (`data fetch all`); missing: {missing:?}\n");
+    None
+}

@@ -1,0 +1,237 @@
+//! What a cell is: everything that decides its numbers, fully resolved.
+
+use std::collections::BTreeMap;
+
+use mmcollapse_nn::{
+    optim::{OptimizerConfig, OptimizerKind},
+    schedule::Schedule,
+};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    encoders::ENCODERS,
+    error::{ModelError, Result},
+    fusion::FUSIONS,
+    reallocation::REALLOCATIONS,
+    registry::{Options, find},
+    substitution::SUBSTITUTIONS,
+};
+
+/// Raised when a change to the loop, the evaluation or the checkpoints may change any method's numbers.
+const TRAINING_REVISION: u32 = 1;
+
+/// One training run: one method, one protocol, one seed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CellConfig {
+    /// Name of the data set.
+    pub dataset: String,
+    /// Which modality is missing, when, and how often.
+    pub protocol: Protocol,
+    /// Encoder of each modality by name; a modality not named takes the encoder made for its shape.
+    #[serde(default)]
+    pub encoders: BTreeMap<String, MethodConfig>,
+    /// How encodings meet.
+    pub fusion: MethodConfig,
+    /// What is done to the encoders.
+    #[serde(default = "MethodConfig::none")]
+    pub reallocation: MethodConfig,
+    /// What stands in for a missing modality at evaluation; `auto` leaves it to the reallocation.
+    #[serde(default = "MethodConfig::auto")]
+    pub substitution: MethodConfig,
+    /// Optimizer, epochs, batch.
+    #[serde(default)]
+    pub training: Training,
+    /// Keys every random draw, the draw of the data included.
+    pub seed: u64,
+}
+
+/// A method's name and its options, flat: `{method: ebr, regime: stable}`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct MethodConfig {
+    /// Name in the registry.
+    pub method: String,
+    /// Options; what is not given takes the default.
+    #[serde(flatten)]
+    pub options: Options,
+}
+
+impl MethodConfig {
+    /// The method `name` with its default options.
+    pub fn named(name: &str) -> Self {
+        Self {
+            method: name.to_owned(),
+            options: Options::new(),
+        }
+    }
+
+    fn none() -> Self {
+        Self::named("none")
+    }
+
+    fn auto() -> Self {
+        Self::named("auto")
+    }
+}
+
+/// Which modality is missing, in training or at test. A rate is always the share of samples that lack it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Protocol {
+    /// Trained on all pairs; each test sample loses the modality with probability `rate`, for each of the rates.
+    TestMissing {
+        /// The modality that goes missing.
+        modality: String,
+        /// Missing rates in [0, 1]; one trained model is scored at all of them.
+        rates: Vec<f64>,
+    },
+    /// Only a share `1 - rate` of the training (and validation) samples has the modality; no test sample has it.
+    TrainAvailability {
+        /// The modality that is scarce.
+        modality: String,
+        /// Missing rate in training, in [0, 1).
+        rate: f64,
+    },
+}
+
+impl Protocol {
+    /// Name in results: `test_missing` or `train_availability`.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::TestMissing { .. } => "test_missing",
+            Self::TrainAvailability { .. } => "train_availability",
+        }
+    }
+
+    /// The modality that goes missing.
+    pub fn modality(&self) -> &str {
+        match self {
+            Self::TestMissing { modality, .. } | Self::TrainAvailability { modality, .. } => {
+                modality
+            }
+        }
+    }
+}
+
+/// How a stage is trained. The defaults are those of SMIL's fused model on avMNIST.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Training {
+    /// Passes over the training samples.
+    pub epochs: usize,
+    /// Samples in a batch; the last one of an epoch may be smaller.
+    pub batch_size: usize,
+    /// Update rule of all parameters but a discriminator's.
+    pub optimizer: OptimizerConfig,
+    /// Learning-rate factor along the epochs.
+    pub schedule: Schedule,
+    /// Largest global norm of the gradient, if it is clipped.
+    pub clip_norm: Option<f64>,
+    /// A run whose encodings reach this root mean square has diverged.
+    pub blow_up: f64,
+}
+
+impl Default for Training {
+    fn default() -> Self {
+        Self {
+            epochs: 60,
+            batch_size: 32,
+            optimizer: OptimizerConfig {
+                weight_decay: 1e-4,
+                ..OptimizerConfig::new(OptimizerKind::Adam, 1e-3)
+            },
+            schedule: Schedule::Step {
+                every: 30,
+                factor: 0.1,
+            },
+            clip_norm: None,
+            blow_up: 1e4,
+        }
+    }
+}
+
+impl CellConfig {
+    /// Every default made explicit and every name checked, so that equal runs have equal configurations.
+    ///
+    /// # Errors
+    /// Unknown method, unknown or ill-typed option, a rate outside [0, 1], nothing to train.
+    pub fn resolve(&self) -> Result<Self> {
+        let mut cell = self.clone();
+        for encoder in cell.encoders.values_mut() {
+            *encoder = resolved("encoder", ENCODERS, encoder)?;
+        }
+        cell.fusion = resolved("fusion", FUSIONS, &cell.fusion)?;
+        cell.reallocation = resolved("reallocation", REALLOCATIONS, &cell.reallocation)?;
+        if cell.substitution.method == "auto" {
+            let entry = find("reallocation", REALLOCATIONS, &cell.reallocation.method)?;
+            cell.substitution = MethodConfig::named(entry.build.substitution);
+        }
+        cell.substitution = resolved("substitution", SUBSTITUTIONS, &cell.substitution)?;
+        cell.check()?;
+        Ok(cell)
+    }
+
+    fn check(&self) -> Result<()> {
+        let unfit = |reason: String| {
+            Err(ModelError::Unfit {
+                dataset: self.dataset.clone(),
+                reason,
+            })
+        };
+        let rates = match &self.protocol {
+            Protocol::TestMissing { rates, .. } => rates.clone(),
+            Protocol::TrainAvailability { rate, .. } => vec![*rate],
+        };
+        if let Some(bad) = rates.iter().find(|r| !(0.0..=1.0).contains(*r)) {
+            return unfit(format!("missing rate {bad} is not in [0, 1]"));
+        }
+        if self.training.epochs == 0 || self.training.batch_size == 0 {
+            return unfit(format!(
+                "epochs and batch_size must be at least 1, got {} and {}",
+                self.training.epochs, self.training.batch_size
+            ));
+        }
+        Ok(())
+    }
+}
+
+fn resolved<C>(
+    axis: &'static str,
+    entries: &'static [crate::registry::Entry<C>],
+    config: &MethodConfig,
+) -> Result<MethodConfig> {
+    let entry = find(axis, entries, &config.method)?;
+    let options = (entry.resolve)(&config.options).map_err(|reason| ModelError::Options {
+        axis,
+        method: config.method.clone(),
+        reason,
+    })?;
+    Ok(MethodConfig {
+        method: config.method.clone(),
+        options,
+    })
+}
+
+/// Revisions of the loop and of every method in a cell: part of its key, so that a changed method is trained anew.
+///
+/// # Errors
+/// An unknown method.
+pub fn revision(cell: &CellConfig) -> Result<String> {
+    let mut text = format!("training/{TRAINING_REVISION}");
+    let mut add = |axis: &str, name: &str, revision: u32| {
+        text.push_str(&format!(" {axis}:{name}/{revision}"));
+    };
+    for encoder in ENCODERS {
+        // Which encoders a cell uses is known only with the data; a revision of any of them counts.
+        add("encoder", encoder.name, encoder.revision);
+    }
+    let fusion = find("fusion", FUSIONS, &cell.fusion.method)?;
+    add("fusion", fusion.name, fusion.revision);
+    let reallocation = find("reallocation", REALLOCATIONS, &cell.reallocation.method)?;
+    add("reallocation", reallocation.name, reallocation.revision);
+    if cell.substitution.method != "auto" {
+        let substitution = find("substitution", SUBSTITUTIONS, &cell.substitution.method)?;
+        add("substitution", substitution.name, substitution.revision);
+    }
+    Ok(text)
+}

@@ -1,0 +1,152 @@
+//! Which modality a model lets collapse, measured on validation.
+//!
+//! The paper's Figure 4 compares the encoder inside the multimodal model (the prefix) with the same encoder
+//! trained on its own loss (the unimodal baseline): the wider the gap, the more the modality is ignored. Here the
+//! gap is in validation accuracy of a linear probe on the frozen prefix against the unimodal baseline.
+
+use mmcollapse_data::Samples;
+use mmcollapse_nn::{
+    Device, Params, Result as TensorResult, Tensor,
+    layers::Linear,
+    ops::softmax_cross_entropy,
+    optim::{Optimizer, OptimizerConfig, OptimizerKind},
+};
+use serde::{Deserialize, Serialize};
+
+use crate::evaluate::correct;
+
+/// Full-batch Adam steps of a linear probe; its loss is convex and flat well before.
+const PROBE_STEPS: usize = 200;
+
+/// What a multimodal model makes of each modality.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Diagnosis {
+    /// One entry a modality.
+    pub modalities: Vec<ModalityDiagnosis>,
+    /// The modality with the widest gap.
+    pub collapsed: String,
+}
+
+/// What a multimodal model makes of one modality.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ModalityDiagnosis {
+    /// Name of the modality.
+    pub modality: String,
+    /// Validation accuracy of the encoder trained alone.
+    pub unimodal_accuracy: f64,
+    /// Validation accuracy of a linear probe on the encoder inside the multimodal model.
+    pub prefix_accuracy: f64,
+    /// Validation samples that have the modality.
+    pub n: usize,
+}
+
+impl Diagnosis {
+    /// Finds the collapsed modality; of equal gaps, the weaker modality.
+    pub(crate) fn new(modalities: Vec<ModalityDiagnosis>) -> Self {
+        let gap = |m: &ModalityDiagnosis| m.unimodal_accuracy - m.prefix_accuracy;
+        let collapsed = modalities
+            .iter()
+            .max_by(|a, b| {
+                gap(a)
+                    .total_cmp(&gap(b))
+                    .then(b.unimodal_accuracy.total_cmp(&a.unimodal_accuracy))
+            })
+            .map(|m| m.modality.clone())
+            .unwrap_or_default();
+        Self {
+            modalities,
+            collapsed,
+        }
+    }
+}
+
+/// Features of some samples of one modality.
+pub(crate) struct Features {
+    /// `[n, width]`.
+    pub x: Tensor,
+    pub labels: Vec<u32>,
+}
+
+impl Features {
+    pub fn new(x: Tensor, samples: &Samples, rows: &[usize]) -> Self {
+        Self {
+            x,
+            labels: rows.iter().map(|&i| samples.labels[i]).collect(),
+        }
+    }
+}
+
+/// Validation accuracy of a softmax regression fitted to frozen training features.
+pub(crate) fn linear_probe(
+    train: &Features,
+    validation: &Features,
+    classes: usize,
+    device: &Device,
+) -> TensorResult<f64> {
+    let mean = train.x.mean_keepdim(0)?;
+    let centred = train.x.broadcast_sub(&mean)?;
+    let scale = (centred.sqr()?.mean_keepdim(0)?.sqrt()? + 1e-6)?;
+    let params = Params::new(0, device);
+    let head = Linear::new(&params.root(), train.x.dim(1)?, classes)?;
+    let x = centred.broadcast_div(&scale)?;
+    let mut optimizer = Optimizer::new(
+        OptimizerConfig::new(OptimizerKind::Adam, 1e-2),
+        params.vars(),
+    )?;
+    for _ in 0..PROBE_STEPS {
+        let loss = softmax_cross_entropy(&head.forward(&x)?, &train.labels)?;
+        optimizer.step(&loss.backward()?, 1.0)?;
+    }
+    let x = validation.x.broadcast_sub(&mean)?.broadcast_div(&scale)?;
+    let right = correct(&head.forward(&x)?, &validation.labels)?;
+    Ok(right as f64 / validation.labels.len().max(1) as f64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn modality(name: &str, unimodal: f64, prefix: f64) -> ModalityDiagnosis {
+        ModalityDiagnosis {
+            modality: name.to_owned(),
+            unimodal_accuracy: unimodal,
+            prefix_accuracy: prefix,
+            n: 10,
+        }
+    }
+
+    #[test]
+    fn the_widest_gap_is_the_collapse() {
+        let d = Diagnosis::new(vec![
+            modality("image", 0.9, 0.4),
+            modality("sound", 0.8, 0.79),
+        ]);
+        assert_eq!(d.collapsed, "image");
+        let tie = Diagnosis::new(vec![
+            modality("image", 0.9, 0.9),
+            modality("sound", 0.8, 0.8),
+        ]);
+        assert_eq!(tie.collapsed, "sound");
+    }
+
+    #[test]
+    fn a_probe_finds_a_linear_class_and_not_a_random_one() {
+        let device = Device::Cpu;
+        let n = 60;
+        let labels: Vec<u32> = (0..n).map(|i| (i % 3) as u32).collect();
+        let clear: Vec<f32> = labels
+            .iter()
+            .flat_map(|&l| (0..4).map(move |j| if j == l { 1.0 } else { 0.0 }))
+            .collect();
+        let features = |values: Vec<f32>| Features {
+            x: Tensor::from_vec(values, (n, 4), &device).unwrap(),
+            labels: labels.clone(),
+        };
+        let probed = linear_probe(&features(clear.clone()), &features(clear), 3, &device).unwrap();
+        assert_eq!(probed, 1.0);
+        let constant = vec![1.0; n * 4];
+        let blind =
+            linear_probe(&features(constant.clone()), &features(constant), 3, &device).unwrap();
+        assert!(blind <= 0.4, "{blind}");
+    }
+}

@@ -1,0 +1,154 @@
+//! Late fusion: the mean of independently trained unimodal predictions, over the modalities that are there.
+//!
+//! The floor that every method must be compared with. Each modality has its own linear head and its own
+//! cross-entropy; nothing is trained on the mean.
+
+use mmcollapse_nn::{
+    Mode, Result as TensorResult, Tensor, candle::bail, layers::Linear,
+    ops::softmax_cross_entropy,
+};
+use serde::{Deserialize, Serialize};
+
+use super::{Builder, Fusion, FusionContext, FusionOutput};
+use crate::{
+    error::Result,
+    model::Encodings,
+    registry::{Entry, parse_for, resolve_as},
+    rows::{presence_weights, select_rows},
+};
+
+pub(super) const ENTRY: Entry<Builder> = Entry {
+    name: "late_fusion",
+    summary: "mean of independently trained unimodal predictions, over the modalities present",
+    reference: "the usual ensemble baseline; see e.g. arXiv 2512.22991",
+    revision: 1,
+    resolve: resolve_as::<Config>,
+    build: |options, context| {
+        let config: Config = parse_for("fusion", "late_fusion", options)?;
+        Ok(Box::new(LateFusion::new(&config, context)?))
+    },
+};
+
+/// What is averaged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Average {
+    Logits,
+    Probabilities,
+}
+
+/// Options of [`LateFusion`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Config {
+    /// Whether logits or class probabilities are averaged.
+    average: Average,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            average: Average::Logits,
+        }
+    }
+}
+
+struct LateFusion {
+    average: Average,
+    heads: Vec<Linear>,
+}
+
+impl LateFusion {
+    fn new(config: &Config, context: &FusionContext) -> Result<Self> {
+        let heads = context
+            .modalities
+            .iter()
+            .zip(context.widths)
+            .map(|(name, &width)| {
+                Ok(Linear::new(
+                    &context.scope.pp("head").pp(name),
+                    width,
+                    context.classes,
+                )?)
+            })
+            .collect::<Result<_>>()?;
+        Ok(Self {
+            average: config.average,
+            heads,
+        })
+    }
+}
+
+impl Fusion for LateFusion {
+    fn forward(&self, encodings: &Encodings, _mode: Mode) -> TensorResult<FusionOutput> {
+        let present = presence_weights(encodings)?; // per modality [b, 1], 1 where it is there
+        let mut unimodal = Vec::with_capacity(self.heads.len());
+        let mut sum: Option<Tensor> = None;
+        let mut count: Option<Tensor> = None;
+        for ((head, z), weight) in self.heads.iter().zip(&encodings.z).zip(&present) {
+            let logits = head.forward(z)?; // [b, classes]
+            let vote = match self.average {
+                Average::Logits => logits.clone(),
+                Average::Probabilities => {
+                    softmax(&logits)?
+                }
+            };
+            let vote = vote.broadcast_mul(weight)?;
+            sum = Some(match sum {
+                Some(s) => (s + vote)?,
+                None => vote,
+            });
+            count = Some(match count {
+                Some(c) => (c + weight)?,
+                None => weight.clone(),
+            });
+            unimodal.push(logits);
+        }
+        let (Some(sum), Some(count)) = (sum, count) else {
+            bail!("late fusion needs at least one modality")
+        };
+        // A sample without any modality gets zero logits rather than 0/0.
+        let mean = sum.broadcast_div(&count.maximum(&count.ones_like()?)?)?;
+        let logits = match self.average {
+            Average::Logits => mean,
+            Average::Probabilities => (mean + 1e-12)?.log()?,
+        };
+        Ok(FusionOutput {
+            fused: Tensor::cat(&encodings.z, 1)?,
+            logits,
+            unimodal,
+            aux: Vec::new(),
+        })
+    }
+
+    fn semantic_loss(
+        &self,
+        output: &FusionOutput,
+        encodings: &Encodings,
+        labels: &[u32],
+    ) -> TensorResult<Tensor> {
+        let mut total: Option<Tensor> = None;
+        for (modality, logits) in output.unimodal.iter().enumerate() {
+            let rows = encodings.present.rows(modality);
+            if rows.is_empty() {
+                continue;
+            }
+            let targets: Vec<u32> = rows.iter().map(|&r| labels[r]).collect();
+            let loss = softmax_cross_entropy(&select_rows(logits, &rows)?, &targets)?;
+            total = Some(match total {
+                Some(t) => (t + loss)?,
+                None => loss,
+            });
+        }
+        match total {
+            Some(t) => Ok(t),
+            None => bail!("a batch in which no sample has any modality cannot be trained on"),
+        }
+    }
+}
+
+/// Class probabilities of `[batch, classes]`.
+fn softmax(logits: &Tensor) -> TensorResult<Tensor> {
+    let e = logits.broadcast_sub(&logits.max_keepdim(1)?)?.exp()?;
+    e.broadcast_div(&e.sum_keepdim(1)?)
+}

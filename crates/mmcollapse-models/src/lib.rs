@@ -1,0 +1,32 @@
+//! What learns: encoders, fusion, reallocation, substitution and the one training loop.
+//!
+//! A cell is one training run of one method on one seed: [`CellConfig`] says which, [`run_cell`] trains and
+//! scores it, [`CellOutcome`] is what comes out. Methods are found by name in the registry slices
+//! ([`ENCODERS`], [`FUSIONS`], [`REALLOCATIONS`], [`SUBSTITUTIONS`]); a new one is a file and a line there.
+
+mod cell;
+mod config;
+mod diagnosis;
+pub mod encoders;
+mod error;
+mod evaluate;
+pub mod fusion;
+mod model;
+pub mod reallocation;
+pub mod registry;
+mod rows;
+pub mod substitution;
+pub mod training;
+
+#[cfg(test)]
+mod tests;
+
+pub use cell::{CellOutcome, Observer, Score, Silent, Status, run_cell};
+pub use config::{CellConfig, MethodConfig, Protocol, Training, revision};
+pub use diagnosis::{Diagnosis, ModalityDiagnosis};
+pub use encoders::ENCODERS;
+pub use error::ModelError;
+pub use fusion::FUSIONS;
+pub use model::{Model, ModelSpec};
+pub use reallocation::REALLOCATIONS;
+pub use substitution::SUBSTITUTIONS;

@@ -1,0 +1,210 @@
+//! Encoders, reallocation and fusion put together: one multimodal classifier.
+
+use mmcollapse_data::{Batch, Dataset, Presence};
+use mmcollapse_nn::{Device, Mode, Params, Result as TensorResult, Tensor};
+
+use crate::{
+    config::{CellConfig, MethodConfig},
+    encoders::{self, Encoder},
+    error::Result,
+    fusion::{self, Fusion, FusionContext, FusionOutput},
+    reallocation::{self, Reallocation, ReallocationContext},
+    rows::scatter_rows,
+    substitution::{self, Substitution},
+};
+
+/// The encodings of a batch, as the fusion sees them.
+pub struct Encodings {
+    /// Per modality `[batch, width]`; the row of a sample without the modality is zero.
+    pub z: Vec<Tensor>,
+    /// Per modality the reallocated latents g `[rows, latent]` of the samples that have it, where there are any.
+    pub latents: Vec<Option<Latent>>,
+    /// Which rows of `z` stand for a modality that is there (or was stood in for).
+    pub present: Presence,
+}
+
+/// Latents of the samples of a batch that have a modality.
+pub struct Latent {
+    /// Positions in the batch.
+    pub rows: Vec<usize>,
+    /// `[rows.len(), latent]`.
+    pub g: Tensor,
+}
+
+/// What decides the parameters of a model: the data's shape and the chosen methods.
+#[derive(Clone, Debug)]
+pub struct ModelSpec {
+    /// Modality names, in the data set's order.
+    pub modalities: Vec<String>,
+    /// Per modality: encoder name and options.
+    pub encoders: Vec<MethodConfig>,
+    /// How encodings meet.
+    pub fusion: MethodConfig,
+    /// What is done to the encoders.
+    pub reallocation: MethodConfig,
+    /// What stands in for a missing modality at evaluation.
+    pub substitution: MethodConfig,
+    /// Number of classes.
+    pub classes: usize,
+    /// Seed of the initial weights.
+    pub seed: u64,
+}
+
+impl ModelSpec {
+    /// The model that `cell` trains on `dataset`.
+    ///
+    /// # Errors
+    /// A modality that no encoder reads, or an encoder for a modality that the data do not have.
+    pub fn new(cell: &CellConfig, dataset: &Dataset) -> Result<Self> {
+        let modalities: Vec<String> = dataset.modalities.iter().map(|m| m.name.clone()).collect();
+        if let Some(unknown) = cell.encoders.keys().find(|k| !modalities.contains(k)) {
+            return Err(crate::ModelError::Unfit {
+                dataset: dataset.name.clone(),
+                reason: format!(
+                    "`encoders` names modality `{unknown}`; the data set has {}",
+                    modalities.join(", ")
+                ),
+            });
+        }
+        let encoders = dataset
+            .modalities
+            .iter()
+            .map(|m| match cell.encoders.get(&m.name) {
+                Some(config) => Ok(config.clone()),
+                None => Ok(MethodConfig::named(encoders::default_for(
+                    &dataset.name,
+                    &m.name,
+                    &m.shape,
+                )?)),
+            })
+            .collect::<Result<_>>()?;
+        Ok(Self {
+            modalities,
+            encoders,
+            fusion: cell.fusion.clone(),
+            reallocation: cell.reallocation.clone(),
+            substitution: cell.substitution.clone(),
+            classes: dataset.classes,
+            seed: cell.seed,
+        })
+    }
+
+    /// The same model without reallocation: what a method that reallocates starts its diagnosis from.
+    #[must_use]
+    pub fn vanilla(&self) -> Self {
+        Self {
+            reallocation: MethodConfig::named("none"),
+            substitution: MethodConfig::named("none"),
+            ..self.clone()
+        }
+    }
+
+    /// Builds the model with fresh weights. Equal names take equal weights whatever else the model holds, so
+    /// that all methods of a comparison start from the same encoders.
+    ///
+    /// # Errors
+    /// A method that is unknown or refuses its options.
+    pub fn build(&self, device: &Device) -> Result<Model> {
+        let params = Params::new(self.seed, device);
+        let root = params.root();
+        let encoders = self
+            .modalities
+            .iter()
+            .zip(&self.encoders)
+            .map(|(name, config)| {
+                let scope = root.pp("encoder").pp(name);
+                encoders::build(&config.method, &config.options, &scope)
+            })
+            .collect::<Result<Vec<_>>>()?;
+        let widths: Vec<usize> = encoders.iter().map(|e| e.width()).collect();
+        let reallocation = reallocation::build(
+            &self.reallocation,
+            &ReallocationContext {
+                modalities: &self.modalities,
+                widths: &widths,
+                scope: root.pp("reallocation"),
+            },
+        )?;
+        let fusion = fusion::build(
+            &self.fusion,
+            &FusionContext {
+                modalities: &self.modalities,
+                widths: &widths,
+                classes: self.classes,
+                scope: root.pp("fusion"),
+            },
+        )?;
+        Ok(Model {
+            params,
+            encoders,
+            reallocation,
+            fusion,
+            substitution: substitution::build(&self.substitution, self.modalities.len())?,
+        })
+    }
+}
+
+/// A multimodal classifier `y = g(phi(f_1(x_1), ..., f_m(x_m)))` (the paper's section 3).
+pub struct Model {
+    /// Every variable and buffer by name.
+    pub params: Params,
+    /// f_i, in the data set's order of modalities.
+    pub encoders: Vec<Box<dyn Encoder>>,
+    /// What is done to the encodings before they meet.
+    pub reallocation: Box<dyn Reallocation>,
+    /// phi and the head g.
+    pub fusion: Box<dyn Fusion>,
+    /// What stands in for a missing modality at evaluation.
+    pub substitution: Box<dyn Substitution>,
+}
+
+impl Model {
+    /// Encodes the modalities that are there; the others are zero rows.
+    ///
+    /// # Errors
+    /// A shape that does not fit its encoder.
+    pub fn encode(&self, batch: &Batch, mode: Mode) -> TensorResult<Encodings> {
+        let n = batch.labels.len();
+        let mut z = Vec::with_capacity(self.encoders.len());
+        let mut latents = Vec::with_capacity(self.encoders.len());
+        for (modality, encoder) in self.encoders.iter().enumerate() {
+            let input = &batch.inputs[modality];
+            let Some(x) = &input.x else {
+                let zeros = Tensor::zeros(
+                    (n, encoder.width()),
+                    mmcollapse_nn::DType::F32,
+                    &self.params.root().device(),
+                )?;
+                z.push(zeros);
+                latents.push(None);
+                continue;
+            };
+            let encoded = encoder.forward(x, mode)?; // [rows, width]
+            let reallocated = self.reallocation.transform(modality, &encoded, mode)?;
+            z.push(scatter_rows(&reallocated.encoding, &input.rows, n)?);
+            latents.push(reallocated.latent.map(|g| Latent {
+                rows: input.rows.clone(),
+                g,
+            }));
+        }
+        Ok(Encodings {
+            z,
+            latents,
+            present: batch.present.clone(),
+        })
+    }
+
+    /// The whole forward pass. In evaluation the substitution stands in for missing modalities.
+    ///
+    /// # Errors
+    /// A shape that does not fit.
+    pub fn forward(&self, batch: &Batch, mode: Mode) -> TensorResult<(Encodings, FusionOutput)> {
+        let mut encodings = self.encode(batch, mode)?;
+        if !mode.is_train() {
+            self.substitution
+                .stand_in(&mut encodings, self.reallocation.as_ref())?;
+        }
+        let output = self.fusion.forward(&encodings, mode)?;
+        Ok((encodings, output))
+    }
+}

@@ -1,0 +1,147 @@
+//! Implicit reallocation by cross-modal knowledge distillation (the paper's section 4.2; losses of CRD).
+//!
+//! 1. Train every modality's encoder alone: baselines, and the teachers.
+//! 2. Train the vanilla multimodal model and measure, on validation, which modality it lets collapse: the one
+//!    whose encoder inside the model is furthest below its unimodal baseline.
+//! 3. Train a fresh encoder of that modality on its own task loss and, teacher after teacher, on the contrastive
+//!    representation distillation loss (Tian, Krishnan, Isola, ICLR 2020).
+//! 4. Put it into the multimodal model and train that.
+//!
+//! The paper states the order of the teachers (its Table 5) and no setting of the loss: those are CRD's own.
+
+use mmcollapse_nn::{Mode, Result as TensorResult, Tensor, losses::CrdConfig};
+use serde::{Deserialize, Serialize};
+
+use super::{Builder, Reallocated, Reallocation, Stage};
+use crate::registry::{Entry, parse_for, resolve_as};
+
+pub(super) const ENTRY: Entry<Builder> = Entry {
+    name: "kd",
+    summary: "the collapsed modality's encoder is replaced by one distilled from the others (CRD)",
+    reference: "Chaudhuri et al., ICML 2025, section 4.2; Tian et al., CRD, ICLR 2020",
+    revision: 1,
+    resolve: resolve_as::<Distillation>,
+    build: Builder {
+        substitution: "none",
+        make: |options, _| {
+            let config: Distillation = parse_for("reallocation", "kd", options)?;
+            Ok(Box::new(Kd { config }))
+        },
+    },
+};
+
+/// In which order the teachers teach (Table 5).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TeacherOrder {
+    /// The paper's best: from the weakest teacher to the strongest.
+    WeakestToStrongest,
+    /// The reverse.
+    StrongestToWeakest,
+    /// Only the strongest modality teaches.
+    StrongestOnly,
+}
+
+/// Options of KD.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Distillation {
+    /// Modality to distil; without it, the one that is measured to collapse.
+    pub student: Option<String>,
+    /// Order of the teachers.
+    pub order: TeacherOrder,
+    /// Weight of the distillation loss (CRD: .8).
+    pub crd_weight: f64,
+    /// Weight of the student's own cross-entropy (CRD: 1).
+    pub task_weight: f64,
+    /// Negatives per sample (CRD: 16384; at most the training samples less one).
+    pub negatives: usize,
+    /// Width of the embeddings that are compared (CRD: 128).
+    pub embedding: usize,
+    /// Temperature (CRD: .07).
+    pub temperature: f64,
+    /// Momentum of the memory bank (CRD: .5).
+    pub momentum: f64,
+    /// Whether the distilled encoder stays as it is in the multimodal model.
+    pub freeze: bool,
+}
+
+impl Default for Distillation {
+    fn default() -> Self {
+        Self {
+            student: None,
+            order: TeacherOrder::WeakestToStrongest,
+            crd_weight: 0.8,
+            task_weight: 1.0,
+            negatives: 16384,
+            embedding: 128,
+            temperature: 0.07,
+            momentum: 0.5,
+            freeze: false,
+        }
+    }
+}
+
+impl Distillation {
+    /// The loss's own settings.
+    pub fn crd(&self) -> CrdConfig {
+        CrdConfig {
+            width: self.embedding,
+            negatives: self.negatives,
+            temperature: self.temperature,
+            momentum: self.momentum,
+        }
+    }
+
+    /// Teachers in the order they teach, given each modality's unimodal accuracy.
+    pub fn teachers(&self, student: usize, accuracy: &[f64]) -> Vec<usize> {
+        let mut teachers: Vec<usize> = (0..accuracy.len()).filter(|&m| m != student).collect();
+        teachers.sort_by(|&a, &b| accuracy[a].total_cmp(&accuracy[b]));
+        match self.order {
+            TeacherOrder::WeakestToStrongest => {}
+            TeacherOrder::StrongestToWeakest => teachers.reverse(),
+            TeacherOrder::StrongestOnly => teachers = teachers.split_off(teachers.len() - 1),
+        }
+        teachers
+    }
+}
+
+struct Kd {
+    config: Distillation,
+}
+
+impl Reallocation for Kd {
+    fn transform(&self, _modality: usize, z: &Tensor, _mode: Mode) -> TensorResult<Reallocated> {
+        Ok(Reallocated {
+            encoding: z.clone(),
+            latent: None,
+        })
+    }
+
+    fn stages(&self) -> Vec<Stage> {
+        vec![
+            Stage::Unimodal,
+            Stage::Diagnosis,
+            Stage::Distillation(self.config.clone()),
+            Stage::Multimodal {
+                freeze_distilled: self.config.freeze,
+            },
+        ]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn teachers_come_from_the_weakest_to_the_strongest() {
+        let kd = Distillation::default();
+        assert_eq!(kd.teachers(1, &[0.9, 0.1, 0.5, 0.7]), [2, 3, 0]);
+        let strongest = Distillation {
+            order: TeacherOrder::StrongestOnly,
+            ..kd
+        };
+        assert_eq!(strongest.teachers(1, &[0.9, 0.1, 0.5, 0.7]), [0]);
+    }
+}

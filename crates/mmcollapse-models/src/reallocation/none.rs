@@ -1,0 +1,38 @@
+//! No reallocation: the fusion sees the encoders' output (the paper's "vanilla").
+
+use mmcollapse_nn::{Mode, Result as TensorResult, Tensor};
+use serde::{Deserialize, Serialize};
+
+use super::{Builder, Reallocated, Reallocation};
+use crate::registry::{Entry, parse_for, resolve_as};
+
+pub(super) const ENTRY: Entry<Builder> = Entry {
+    name: "none",
+    summary: "the fusion sees the encoders' output as it is (vanilla)",
+    reference: "Chaudhuri et al., ICML 2025, section 3",
+    revision: 1,
+    resolve: resolve_as::<Config>,
+    build: Builder {
+        substitution: "none",
+        make: |options, _| {
+            let _: Config = parse_for("reallocation", "none", options)?;
+            Ok(Box::new(Unchanged))
+        },
+    },
+};
+
+/// There is nothing to choose.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Config {}
+
+struct Unchanged;
+
+impl Reallocation for Unchanged {
+    fn transform(&self, _modality: usize, z: &Tensor, _mode: Mode) -> TensorResult<Reallocated> {
+        Ok(Reallocated {
+            encoding: z.clone(),
+            latent: None,
+        })
+    }
+}

@@ -1,0 +1,81 @@
+//! How a method is found by name, and how its options are completed.
+//!
+//! Each axis has a plain static slice of [`Entry`]. An entry resolves options (defaults filled in, unknown keys
+//! refused), so that a cell's configuration is complete before it is hashed, and builds the method from them.
+
+use serde::{Serialize, de::DeserializeOwned};
+use serde_json::{Map, Value};
+
+use crate::error::{ModelError, Result};
+
+/// A method's options as they stand in YAML or JSON.
+pub type Options = Map<String, Value>;
+
+/// One method of one axis; `C` is the constructor's type.
+pub struct Entry<C: 'static> {
+    /// Name in specs and results.
+    pub name: &'static str,
+    /// One line for `mmcollapse list methods`.
+    pub summary: &'static str,
+    /// Paper (authors, venue, year) and the place in it.
+    pub reference: &'static str,
+    /// Raised when the method's numbers may change; part of every cell key.
+    pub revision: u32,
+    /// Fills in the defaults and refuses what the method does not know.
+    pub resolve: fn(&Options) -> std::result::Result<Options, String>,
+    /// Makes the method from resolved options.
+    pub build: C,
+}
+
+/// The entry called `name`, or an error that lists the names there are.
+pub fn find<C>(
+    axis: &'static str,
+    entries: &'static [Entry<C>],
+    name: &str,
+) -> Result<&'static Entry<C>> {
+    entries
+        .iter()
+        .find(|e| e.name == name)
+        .ok_or_else(|| ModelError::UnknownMethod {
+            axis,
+            name: name.to_owned(),
+            known: entries.iter().map(|e| e.name).collect::<Vec<_>>().join(", "),
+        })
+}
+
+/// Options read as `T` and written back: every default is now explicit.
+///
+/// `T` should carry `#[serde(default, deny_unknown_fields)]`.
+///
+/// # Errors
+/// The reason serde gives: an unknown key, a wrong type.
+pub fn resolve_as<T: Serialize + DeserializeOwned>(
+    options: &Options,
+) -> std::result::Result<Options, String> {
+    match serde_json::to_value(parse::<T>(options)?) {
+        Ok(Value::Object(map)) => Ok(map),
+        Ok(other) => Err(format!("expected a map of options, got {other}")),
+        Err(e) => Err(e.to_string()),
+    }
+}
+
+/// Options read as `T`.
+///
+/// # Errors
+/// The reason serde gives.
+pub fn parse<T: DeserializeOwned>(options: &Options) -> std::result::Result<T, String> {
+    serde_json::from_value(Value::Object(options.clone())).map_err(|e| e.to_string())
+}
+
+/// [`parse`], with the error a user sees.
+pub fn parse_for<T: DeserializeOwned>(
+    axis: &'static str,
+    method: &str,
+    options: &Options,
+) -> Result<T> {
+    parse(options).map_err(|reason| ModelError::Options {
+        axis,
+        method: method.to_owned(),
+        reason,
+    })
+}

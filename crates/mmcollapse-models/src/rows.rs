@@ -1,0 +1,45 @@
+//! Rows of a batch that have a modality: picking them out and putting them back, with gradient.
+
+use mmcollapse_nn::{Result as TensorResult, Tensor};
+
+use crate::model::Encodings;
+
+/// Puts the rows of `x: [k, w]` at positions `rows` of an otherwise zero `[n, w]`, with gradient.
+pub(crate) fn scatter_rows(x: &Tensor, rows: &[usize], n: usize) -> TensorResult<Tensor> {
+    if rows.len() == n {
+        return Ok(x.clone()); // every sample has it, in order
+    }
+    let zero = x.zeros_like()?.narrow(0, 0, 1)?;
+    let padded = Tensor::cat(&[&zero, x], 0)?; // [1 + k, w]; row 0 is the zero row
+    let mut from = vec![0u32; n];
+    for (i, &row) in rows.iter().enumerate() {
+        from[row] = i as u32 + 1;
+    }
+    padded.index_select(&Tensor::from_vec(from, n, x.device())?, 0)
+}
+
+/// Per modality `[batch, 1]`: 1 where the modality is there, 0 where it is not.
+pub(crate) fn presence_weights(encodings: &Encodings) -> TensorResult<Vec<Tensor>> {
+    let n = encodings.present.len();
+    encodings
+        .z
+        .iter()
+        .enumerate()
+        .map(|(m, z)| {
+            let weights: Vec<f32> = (0..n)
+                .map(|i| f32::from(u8::from(encodings.present.get(i, m))))
+                .collect();
+            Tensor::from_vec(weights, (n, 1), z.device())
+        })
+        .collect()
+}
+
+/// The rows at these positions, with gradient; the tensor itself when they are all of its rows.
+pub(crate) fn select_rows(x: &Tensor, rows: &[usize]) -> TensorResult<Tensor> {
+    if rows.len() == x.dim(0)? {
+        return Ok(x.clone());
+    }
+    let rows: Vec<u32> = rows.iter().map(|&r| r as u32).collect();
+    let n = rows.len();
+    x.index_select(&Tensor::from_vec(rows, n, x.device())?, 0)
+}

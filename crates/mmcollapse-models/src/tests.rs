@@ -1,0 +1,469 @@
+//! What holds for every method there is: the registries are walked, so that a new entry is tested by being there.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use mmcollapse_data::{
+    Batch, Dataset, Presence,
+    sets::{PlantedConfig, planted},
+};
+use mmcollapse_nn::{Device, Mode, Tensor, safetensors};
+
+use crate::{
+    CellConfig, CellOutcome, FUSIONS, MethodConfig, ModelError, ModelSpec, Observer, Protocol,
+    REALLOCATIONS, Silent, Status,
+    reallocation::{Phase, Stage},
+    run_cell,
+    training::{Fit, TrainingData, objectives::Multimodal, under},
+};
+
+fn tiny() -> Dataset {
+    planted(&PlantedConfig {
+        classes: 3,
+        train: 8,
+        validation: 4,
+        test: 4,
+        signal: vec![2.0, 2.0],
+        ..PlantedConfig::default()
+    })
+}
+
+fn cell(fusion: &str, reallocation: &str, options: serde_json::Value) -> CellConfig {
+    let mut config: CellConfig = serde_json::from_value(serde_json::json!({
+        "dataset": "planted",
+        "protocol": {"kind": "test_missing", "modality": "sound", "rates": [0.5, 0.9]},
+        "fusion": {"method": fusion},
+        "reallocation": {"method": reallocation},
+        "training": {"epochs": 3, "batch_size": 8},
+        "seed": 5,
+    }))
+    .unwrap();
+    config.reallocation.options = options.as_object().cloned().unwrap_or_default();
+    config.resolve().unwrap()
+}
+
+fn every_method() -> Vec<CellConfig> {
+    let mut cells = Vec::new();
+    for fusion in FUSIONS {
+        for reallocation in REALLOCATIONS {
+            cells.push(cell(
+                fusion.name,
+                reallocation.name,
+                serde_json::Value::Null,
+            ));
+        }
+    }
+    cells.push(cell(
+        "concat",
+        "ebr",
+        serde_json::json!({"regime": "literal", "epochs": 4, "turn_epochs": 1}),
+    ));
+    cells
+}
+
+fn label(config: &CellConfig) -> String {
+    format!("{} + {}", config.fusion.method, config.reallocation.method)
+}
+
+/// The names of the variables that three steps in this phase moved.
+fn moved(config: &CellConfig, phase: Option<Phase>, frozen: Option<&str>) -> BTreeSet<String> {
+    let (dataset, device) = (tiny(), Device::Cpu);
+    let model = ModelSpec::new(config, &dataset)
+        .unwrap()
+        .build(&device)
+        .unwrap();
+    let before = model.params.state().unwrap();
+    let objective = Multimodal(&model);
+    let mut training = model.reallocation.training(&config.training);
+    training.epochs = 3; // the reversal's warm-up is 0 in the first epoch
+    training.batch_size = 24;
+    let fit = Fit {
+        name: "multimodal".into(),
+        label: "multimodal".into(),
+        seed: 5,
+        training,
+        phases: phase.map_or_else(|| model.reallocation.phases(), |p| vec![p]),
+        params: &model.params,
+        frozen: frozen.map(str::to_owned),
+        rate_factor: model.reallocation.rate_factor(),
+        objective: &objective,
+    };
+    let presence = Presence::all(dataset.train.len(), 2);
+    let index: Vec<usize> = (0..dataset.train.len()).collect();
+    let data = TrainingData {
+        samples: &dataset.train,
+        modalities: &dataset.modalities,
+        presence: &presence,
+        index: &index,
+        device: &device,
+    };
+    let mut state = fit.start().unwrap();
+    fit.run(&data, &mut state, &mut Silent, &mut |_, _| Ok(()))
+        .unwrap();
+    assert_eq!(state.step, 3);
+    let vars: BTreeSet<String> = model.params.vars().into_iter().map(|(n, _)| n).collect();
+    changed(&before, &model.params.state().unwrap())
+        .into_iter()
+        .filter(|n| vars.contains(n))
+        .collect()
+}
+
+fn changed(a: &BTreeMap<String, Tensor>, b: &BTreeMap<String, Tensor>) -> BTreeSet<String> {
+    assert_eq!(a.keys().collect::<Vec<_>>(), b.keys().collect::<Vec<_>>());
+    a.iter()
+        .filter(|(name, tensor)| values(tensor) != values(&b[*name]))
+        .map(|(name, _)| name.clone())
+        .collect()
+}
+
+fn values(t: &Tensor) -> Vec<f32> {
+    t.flatten_all()
+        .unwrap()
+        .to_dtype(mmcollapse_nn::DType::F32)
+        .unwrap()
+        .to_vec1()
+        .unwrap()
+}
+
+fn all_names(config: &CellConfig) -> BTreeSet<String> {
+    let model = ModelSpec::new(config, &tiny())
+        .unwrap()
+        .build(&Device::Cpu)
+        .unwrap();
+    model.params.vars().into_iter().map(|(n, _)| n).collect()
+}
+
+#[test]
+fn every_method_moves_all_its_parameters() {
+    for config in every_method() {
+        let alternates = config.reallocation.options.get("turns")
+            == Some(&serde_json::json!("alternate"));
+        if !alternates {
+            let name = label(&config);
+            assert_eq!(moved(&config, None, None), all_names(&config), "{name}");
+        }
+    }
+}
+
+#[test]
+fn each_turn_of_ebr_moves_what_its_formula_names() {
+    let config = cell("shaspec", "ebr", serde_json::json!({"regime": "literal"}));
+    let model = ModelSpec::new(&config, &tiny())
+        .unwrap()
+        .build(&Device::Cpu)
+        .unwrap();
+    let phases = model.reallocation.phases();
+    let all = all_names(&config);
+    // L_sem: encoders, h, hinv, fusion; not psi.
+    let semantic = moved(&config, Some(phases[0]), None);
+    let psi = |n: &String| under(n, "reallocation.psi");
+    // Batch norm takes a convolution's bias away again, so plain SGD leaves it where it is.
+    let cancelled = |n: &String| n.ends_with(".conv.bias");
+    let expected: BTreeSet<String> = all
+        .iter()
+        .filter(|n| !psi(n) && !cancelled(n))
+        .cloned()
+        .collect();
+    assert_eq!(without(semantic, cancelled), expected);
+    // L_md: psi descends, encoders and h ascend; hinv and fusion stay.
+    let adversarial = moved(&config, Some(phases[1]), None);
+    let expected: BTreeSet<String> = all
+        .iter()
+        .filter(|n| psi(n) || under(n, "encoder") || under(n, "reallocation.head"))
+        .filter(|n| !cancelled(n))
+        .cloned()
+        .collect();
+    assert_eq!(without(adversarial, cancelled), expected);
+}
+
+fn without(mut names: BTreeSet<String>, these: impl Fn(&String) -> bool) -> BTreeSet<String> {
+    names.retain(|n| !these(n));
+    names
+}
+
+#[test]
+fn what_is_frozen_does_not_move() {
+    let config = cell("concat", "none", serde_json::Value::Null);
+    let moved = moved(&config, None, Some("encoder.sound"));
+    let expected: BTreeSet<String> = all_names(&config)
+        .into_iter()
+        .filter(|n| !under(n, "encoder.sound"))
+        .collect();
+    assert_eq!(moved, expected);
+}
+
+#[test]
+fn every_method_handles_every_missing_pattern() {
+    let (dataset, device) = (tiny(), Device::Cpu);
+    let patterns = [[true, true], [true, false], [false, true], [false, false]];
+    for config in every_method() {
+        let model = ModelSpec::new(&config, &dataset)
+            .unwrap()
+            .build(&device)
+            .unwrap();
+        let mixed = Presence::from_fn(dataset.train.len(), 2, |i, m| patterns[i % 4][m]);
+        let mut presences = vec![mixed];
+        presences
+            .extend(patterns.map(|p| Presence::from_fn(dataset.train.len(), 2, |_, m| p[m])));
+        for presence in presences {
+            let batch = Batch::new(
+                &dataset.train,
+                &dataset.modalities,
+                &presence,
+                &[0, 1, 2, 3],
+                &device,
+            )
+            .unwrap();
+            for mode in [Mode::Eval, Mode::Train { seed: 1, step: 2 }] {
+                let (_, output) = model.forward(&batch, mode).unwrap();
+                assert_eq!(output.logits.dims(), [4, 3], "{}", label(&config));
+                assert!(
+                    values(&output.logits).iter().all(|v| v.is_finite()),
+                    "{} {presence:?}",
+                    label(&config)
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn absent_inputs_cannot_reach_the_prediction() {
+    let (dataset, device) = (tiny(), Device::Cpu);
+    let mut other = dataset.train.clone();
+    other.inputs[1].iter_mut().for_each(|v| *v += 3.0);
+    let presence = Presence::from_fn(dataset.train.len(), 2, |_, m| m == 0);
+    for config in every_method() {
+        let model = ModelSpec::new(&config, &dataset)
+            .unwrap()
+            .build(&device)
+            .unwrap();
+        let logits = [&dataset.train, &other].map(|samples| {
+            let batch =
+                Batch::new(samples, &dataset.modalities, &presence, &[0, 5, 9], &device).unwrap();
+            values(&model.forward(&batch, Mode::Eval).unwrap().1.logits)
+        });
+        assert_eq!(logits[0], logits[1], "{}", label(&config));
+    }
+}
+
+#[test]
+fn every_method_trains_scores_and_is_saved_and_loaded() {
+    let (dataset, device) = (tiny(), Device::Cpu);
+    for config in every_method() {
+        let name = label(&config);
+        let outcome = run_cell(&config, &dataset, &device, &mut Silent, None).unwrap();
+        let accuracies = outcome
+            .scores
+            .iter()
+            .filter(|s| s.metric == "accuracy" && s.split == "test");
+        assert_eq!(accuracies.count(), 2, "{name}");
+        assert!(
+            outcome
+                .scores
+                .iter()
+                .all(|s| (0.0..=1.0).contains(&s.value)),
+            "{name}"
+        );
+        let json = serde_json::to_string(&outcome).unwrap();
+        assert_eq!(
+            serde_json::from_str::<CellOutcome>(&json).unwrap(),
+            outcome,
+            "{name}"
+        );
+
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("weights.safetensors");
+        let spec = ModelSpec::new(&config, &dataset).unwrap();
+        let model = spec.build(&device).unwrap();
+        safetensors::save(&path, &model.params.state().unwrap(), &BTreeMap::new()).unwrap();
+        let again = ModelSpec { seed: 99, ..spec }.build(&device).unwrap();
+        let saved = model.params.state().unwrap();
+        assert!(!changed(&saved, &again.params.state().unwrap()).is_empty());
+        let (state, _) = safetensors::load(&path, &device).unwrap();
+        again.params.load(&state).unwrap();
+        assert!(changed(&saved, &again.params.state().unwrap()).is_empty());
+    }
+}
+
+/// Stops after so many epochs.
+struct StopAfter(usize);
+
+impl Observer for StopAfter {
+    fn epoch(&mut self, _: &str, _: usize, _: usize, _: &[(&str, f64)]) {
+        self.0 -= 1;
+    }
+
+    fn should_stop(&self) -> bool {
+        self.0 == 0
+    }
+}
+
+#[test]
+fn a_cell_stopped_after_every_epoch_ends_with_the_same_bits() {
+    let (dataset, device) = (tiny(), Device::Cpu);
+    for config in every_method() {
+        let whole = run_cell(&config, &dataset, &device, &mut Silent, None).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let mut stops = 0;
+        let pieces = loop {
+            let mut observer = StopAfter(1);
+            match run_cell(
+                &config,
+                &dataset,
+                &device,
+                &mut observer,
+                Some(folder.path()),
+            ) {
+                Ok(outcome) => break outcome,
+                Err(ModelError::Interrupted) => stops += 1,
+                Err(e) => panic!("{}: {e}", label(&config)),
+            }
+        };
+        assert!(stops >= 3, "{}: stopped {stops} times", label(&config));
+        assert_eq!(pieces.history, whole.history, "{}", label(&config));
+        assert_eq!(pieces.scores, whole.scores, "{}", label(&config));
+        assert_eq!(pieces.diagnosis, whole.diagnosis, "{}", label(&config));
+    }
+}
+
+#[test]
+fn a_checkpoint_of_another_cell_is_refused() {
+    let (dataset, device) = (tiny(), Device::Cpu);
+    let folder = tempfile::tempdir().unwrap();
+    let config = cell("concat", "none", serde_json::Value::Null);
+    let stopped = run_cell(
+        &config,
+        &dataset,
+        &device,
+        &mut StopAfter(1),
+        Some(folder.path()),
+    );
+    assert!(matches!(stopped, Err(ModelError::Interrupted)));
+    let other = CellConfig { seed: 6, ..config };
+    let error = run_cell(&other, &dataset, &device, &mut Silent, Some(folder.path())).unwrap_err();
+    assert!(matches!(error, ModelError::Checkpoint { .. }), "{error}");
+}
+
+#[test]
+fn methods_of_a_comparison_start_from_the_same_encoders() {
+    let initial = |config: &CellConfig| {
+        let model = ModelSpec::new(config, &tiny())
+            .unwrap()
+            .build(&Device::Cpu)
+            .unwrap();
+        let state = model.params.state().unwrap();
+        state
+            .into_iter()
+            .filter(|(n, _)| under(n, "encoder"))
+            .map(|(n, t)| (n, values(&t)))
+            .collect::<Vec<_>>()
+    };
+    let first = initial(&every_method()[0]);
+    for config in every_method() {
+        assert_eq!(initial(&config), first, "{}", label(&config));
+    }
+}
+
+#[test]
+fn kd_distils_the_modality_that_collapses() {
+    let dataset = tiny();
+    let outcome = run_cell(
+        &cell("concat", "kd", serde_json::Value::Null),
+        &dataset,
+        &Device::Cpu,
+        &mut Silent,
+        None,
+    )
+    .unwrap();
+    let collapse = outcome.diagnosis.collapse.unwrap();
+    assert_eq!(outcome.diagnosis.student, Some(collapse.collapsed.clone()));
+    let gap = |d: &crate::ModalityDiagnosis| d.unimodal_accuracy - d.prefix_accuracy;
+    let widest = collapse.modalities.iter().map(gap).fold(f64::MIN, f64::max);
+    let found = collapse
+        .modalities
+        .iter()
+        .find(|d| d.modality == collapse.collapsed)
+        .unwrap();
+    assert!(gap(found) >= widest);
+    let fits: BTreeSet<&str> = outcome.history.iter().map(|r| r.fit.as_str()).collect();
+    assert_eq!(fits.len(), 5, "{fits:?}"); // two unimodal, diagnosis, distillation, multimodal
+}
+
+#[test]
+fn an_unbounded_ascent_is_recorded_as_diverged() {
+    let config = cell(
+        "concat",
+        "ebr",
+        serde_json::json!({
+            "regime": "literal", "turns": "joint", "lambda_md": 1e6, "epochs": 20,
+            "optimizer": {"kind": "sgd", "lr": 1.0},
+        }),
+    );
+    let outcome = run_cell(&config, &tiny(), &Device::Cpu, &mut Silent, None).unwrap();
+    assert!(
+        matches!(outcome.status, Status::Diverged { .. }),
+        "{:?}",
+        outcome.status
+    );
+    assert!(
+        outcome
+            .scores
+            .iter()
+            .any(|s| s.metric == "accuracy" && s.split == "test")
+    );
+    let json = serde_json::to_string(&outcome).unwrap();
+    serde_json::from_str::<CellOutcome>(&json).unwrap();
+}
+
+#[test]
+fn scarce_sound_is_scarce_in_training_and_absent_at_test() {
+    let dataset = tiny();
+    let config = CellConfig {
+        protocol: Protocol::TrainAvailability {
+            modality: "sound".into(),
+            rate: 0.8,
+        },
+        ..cell("shaspec", "kd", serde_json::Value::Null)
+    };
+    let outcome = run_cell(&config, &dataset, &Device::Cpu, &mut Silent, None).unwrap();
+    let score = |metric: &str| {
+        outcome
+            .scores
+            .iter()
+            .find(|s| s.metric == metric && s.split == "test")
+            .unwrap()
+            .value
+    };
+    assert_eq!(score("accuracy"), score("accuracy_only_image"));
+}
+
+#[test]
+fn a_configuration_that_does_not_fit_says_what_does() {
+    let dataset = tiny();
+    let mut config = cell("concat", "none", serde_json::Value::Null);
+    config.protocol = Protocol::TestMissing {
+        modality: "smell".into(),
+        rates: vec![0.5],
+    };
+    let error = run_cell(&config, &dataset, &Device::Cpu, &mut Silent, None).unwrap_err();
+    assert!(error.to_string().contains("image, sound"), "{error}");
+
+    let mut config = cell("concat", "none", serde_json::Value::Null);
+    config.fusion = MethodConfig::named("conct");
+    let error = config.resolve().unwrap_err();
+    assert!(error.to_string().contains("conct"), "{error}");
+}
+
+#[test]
+fn every_stage_list_ends_with_the_model_that_is_scored() {
+    for config in every_method() {
+        let model = ModelSpec::new(&config, &tiny())
+            .unwrap()
+            .build(&Device::Cpu)
+            .unwrap();
+        assert!(matches!(
+            model.reallocation.stages().last(),
+            Some(Stage::Multimodal { .. })
+        ));
+    }
+}

@@ -1,0 +1,369 @@
+//! The one training loop.
+//!
+//! A [`Fit`] says what is trained: which parameters, which objective, which phases, for how long. A [`FitState`]
+//! is everything that changes while it runs, so that a run continued from a checkpoint has the bits of one that
+//! was never interrupted: random draws are keyed by (seed, purpose, epoch or step), not by a generator's state.
+
+pub(crate) mod checkpoint;
+pub(crate) mod objectives;
+
+use std::collections::BTreeMap;
+
+use mmcollapse_data::{Batch, ModalitySpec, Presence, Samples, batches};
+use mmcollapse_nn::{
+    Device, Mode, Params, Result as TensorResult, Tensor, Var,
+    optim::{Optimizer, clip_grad_norm},
+    random::Stream,
+};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    cell::Observer,
+    config::Training,
+    error::{ModelError, Result},
+    reallocation::{Phase, Progress},
+};
+
+/// Losses of one batch.
+pub(crate) struct BatchLosses {
+    /// L_sem.
+    pub semantic: Tensor,
+    /// Further terms that are descended together with L_sem, weighted, by name.
+    pub aux: Vec<(&'static str, Tensor)>,
+    /// The reallocation's terms, weighted, by name.
+    pub reallocation: Vec<(&'static str, Tensor)>,
+    /// Root mean square of the encodings: what grows without bound when a run blows up.
+    pub size: Tensor,
+}
+
+/// What a fit descends.
+pub(crate) trait Objective {
+    fn losses(&self, batch: &Batch, mode: Mode, progress: &Progress) -> TensorResult<BatchLosses>;
+}
+
+/// Samples to train on.
+pub(crate) struct TrainingData<'a> {
+    pub samples: &'a Samples,
+    pub modalities: &'a [ModalitySpec],
+    /// Who has what, one row a sample.
+    pub presence: &'a Presence,
+    /// The samples that take part.
+    pub index: &'a [usize],
+    pub device: &'a Device,
+}
+
+/// What is trained, and how.
+pub(crate) struct Fit<'a> {
+    /// Name in random streams; fits of equal name and seed see the same batches.
+    pub name: String,
+    /// Name in history and checkpoints, unique in a cell.
+    pub label: String,
+    pub seed: u64,
+    pub training: Training,
+    pub phases: Vec<Phase>,
+    pub params: &'a Params,
+    /// Prefix of variables that are not trained.
+    pub frozen: Option<String>,
+    /// Prefix of variables with a learning-rate factor of their own.
+    pub rate_factor: Option<(&'static str, f64)>,
+    pub objective: &'a dyn Objective,
+}
+
+/// Means of one epoch.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct EpochRecord {
+    /// Name of the fit.
+    pub fit: String,
+    /// Epoch of the fit, from 0.
+    pub epoch: usize,
+    /// Phase it was in.
+    pub phase: String,
+    /// Mean over steps of each loss term; `semantic` is L_sem.
+    #[serde(with = "null_if_not_finite")]
+    pub losses: BTreeMap<String, f64>,
+    /// Mean root mean square of the encodings; what is not finite is written as null.
+    #[serde(deserialize_with = "null_is_nan")]
+    pub size: f64,
+}
+
+fn null_is_nan<'de, D: serde::Deserializer<'de>>(d: D) -> std::result::Result<f64, D::Error> {
+    Ok(Option::deserialize(d)?.unwrap_or(f64::NAN))
+}
+
+/// JSON has no NaN: what is not finite is written as null and read as NaN.
+mod null_if_not_finite {
+    use std::collections::BTreeMap;
+
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub fn serialize<S: Serializer>(map: &BTreeMap<String, f64>, s: S) -> Result<S::Ok, S::Error> {
+        map.iter()
+            .map(|(k, v)| (k, v.is_finite().then_some(*v)))
+            .collect::<BTreeMap<_, _>>()
+            .serialize(s)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<BTreeMap<String, f64>, D::Error> {
+        Ok(BTreeMap::<String, Option<f64>>::deserialize(d)?
+            .into_iter()
+            .map(|(k, v)| (k, v.unwrap_or(f64::NAN)))
+            .collect())
+    }
+}
+
+/// Everything of a fit that changes while it runs.
+pub(crate) struct FitState {
+    pub epoch: usize,
+    pub step: u64,
+    pub optimizers: Vec<Optimizer>,
+    pub history: Vec<EpochRecord>,
+}
+
+/// How a fit ended.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) enum FitEnd {
+    Done,
+    Diverged { reason: String, epoch: usize },
+}
+
+impl Fit<'_> {
+    /// The state before the first step.
+    pub fn start(&self) -> Result<FitState> {
+        Ok(FitState {
+            epoch: 0,
+            step: 0,
+            optimizers: self
+                .groups()
+                .into_iter()
+                .map(|(vars, _)| Optimizer::new(self.training.optimizer.clone(), vars))
+                .collect::<TensorResult<_>>()?,
+            history: Vec::new(),
+        })
+    }
+
+    /// Variables that are trained, in groups of one learning-rate factor.
+    fn groups(&self) -> Vec<(Vec<(String, Var)>, f64)> {
+        let trained = self.params.vars().into_iter().filter(|(name, _)| {
+            self.frozen
+                .as_deref()
+                .is_none_or(|frozen| !under(name, frozen))
+        });
+        match self.rate_factor {
+            Some((prefix, factor)) => {
+                let (special, usual): (Vec<_>, Vec<_>) =
+                    trained.partition(|(name, _)| under(name, prefix));
+                vec![(usual, 1.0), (special, factor)]
+            }
+            None => vec![(trained.collect(), 1.0)],
+        }
+    }
+
+    /// Trains from `state` to the end. `after_epoch` is called with every finished epoch and may save the state.
+    ///
+    /// # Errors
+    /// [`ModelError::Interrupted`] when the observer asks to stop (after `after_epoch` of that epoch); tensor errors.
+    pub fn run(
+        &self,
+        data: &TrainingData,
+        state: &mut FitState,
+        observer: &mut dyn Observer,
+        after_epoch: &mut dyn FnMut(&FitState, bool) -> Result<()>,
+    ) -> Result<FitEnd> {
+        let groups = self.groups();
+        let all: Vec<(String, Var)> = groups.iter().flat_map(|(g, _)| g.clone()).collect();
+        while state.epoch < self.training.epochs {
+            let record = self.epoch(data, state, &groups, &all)?;
+            let losses: Vec<(&str, f64)> =
+                record.losses.iter().map(|(k, v)| (k.as_str(), *v)).collect();
+            observer.epoch(&self.label, state.epoch, self.training.epochs, &losses);
+            let trouble = self.divergence(&record);
+            state.history.push(record);
+            state.epoch += 1;
+            if let Some(reason) = trouble {
+                return Ok(FitEnd::Diverged {
+                    reason,
+                    epoch: state.epoch - 1,
+                });
+            }
+            let stop = observer.should_stop();
+            after_epoch(state, stop)?;
+            if stop {
+                return Err(ModelError::Interrupted);
+            }
+        }
+        Ok(FitEnd::Done)
+    }
+
+    fn epoch(
+        &self,
+        data: &TrainingData,
+        state: &mut FitState,
+        groups: &[(Vec<(String, Var)>, f64)],
+        all: &[(String, Var)],
+    ) -> Result<EpochRecord> {
+        let phase = phase_at(&self.phases, state.epoch);
+        let semantic: Vec<f64> = state.history.iter().map(EpochRecord::semantic).collect();
+        let progress = Progress {
+            epoch: state.epoch,
+            epochs: self.training.epochs,
+            semantic: &semantic,
+        };
+        let rate = self
+            .training
+            .schedule
+            .factor(state.epoch, self.training.epochs);
+        let mut order = data.index.to_vec();
+        Stream::at(
+            self.seed,
+            &format!("shuffle/{}", self.name),
+            state.epoch as u64,
+        )
+        .shuffle(&mut order);
+        let mut means = Means::default();
+        for batch in batches(
+            data.samples,
+            data.modalities,
+            data.presence,
+            &order,
+            self.training.batch_size,
+            data.device,
+        ) {
+            let mode = Mode::Train {
+                seed: self.seed,
+                step: state.step,
+            };
+            let losses = self.objective.losses(&batch?, mode, &progress)?;
+            let total = means.add(&losses, phase)?;
+            if let Some(total) = total {
+                let mut gradients = total.backward()?;
+                if let Some(norm) = self.training.clip_norm {
+                    clip_grad_norm(&mut gradients, all, norm)?;
+                }
+                for (optimizer, (_, factor)) in state.optimizers.iter_mut().zip(groups) {
+                    optimizer.step(&gradients, rate * factor)?;
+                }
+            }
+            state.step += 1;
+        }
+        let (losses, size) = means.finish()?;
+        Ok(EpochRecord {
+            fit: self.label.clone(),
+            epoch: state.epoch,
+            phase: phase.name.to_owned(),
+            losses,
+            size,
+        })
+    }
+
+    fn divergence(&self, record: &EpochRecord) -> Option<String> {
+        if let Some((name, value)) = record.losses.iter().find(|(_, v)| !v.is_finite()) {
+            return Some(format!("loss `{name}` is {value}"));
+        }
+        if !record.size.is_finite() || record.size > self.training.blow_up {
+            return Some(format!(
+                "root mean square of the encodings is {:.3e}, over {:.0e}",
+                record.size, self.training.blow_up
+            ));
+        }
+        None
+    }
+}
+
+impl EpochRecord {
+    /// Mean L_sem of the epoch.
+    pub fn semantic(&self) -> f64 {
+        self.losses.get("semantic").copied().unwrap_or(f64::NAN)
+    }
+}
+
+/// Whether a variable's name stands below `prefix` in the tree of names.
+pub(crate) fn under(name: &str, prefix: &str) -> bool {
+    name.strip_prefix(prefix)
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+}
+
+/// The phase of an epoch: phases take turns, each for its number of epochs.
+fn phase_at(phases: &[Phase], epoch: usize) -> Phase {
+    let cycle: usize = phases.iter().map(|p| p.epochs.max(1)).sum();
+    let mut left = epoch % cycle.max(1);
+    for phase in phases {
+        if left < phase.epochs.max(1) {
+            return *phase;
+        }
+        left -= phase.epochs.max(1);
+    }
+    crate::reallocation::JOINT
+}
+
+/// Sums of an epoch, kept on the device and read once at its end.
+#[derive(Default)]
+struct Means {
+    losses: BTreeMap<&'static str, Vec<Tensor>>,
+    sizes: Vec<Tensor>,
+}
+
+impl Means {
+    /// Notes the losses of a batch and returns what is descended in this phase, if anything.
+    fn add(&mut self, losses: &BatchLosses, phase: Phase) -> TensorResult<Option<Tensor>> {
+        self.sizes.push(losses.size.detach());
+        let mut total: Option<Tensor> = None;
+        let semantic = std::iter::once(("semantic", &losses.semantic))
+            .chain(losses.aux.iter().map(|(n, t)| (*n, t)))
+            .map(|(n, t)| (n, t, phase.semantic));
+        let reallocation = losses
+            .reallocation
+            .iter()
+            .map(|(n, t)| (*n, t, phase.reallocation));
+        for (name, term, descended) in semantic.chain(reallocation) {
+            self.losses.entry(name).or_default().push(term.detach());
+            if descended {
+                total = Some(match total {
+                    Some(t) => (t + term)?,
+                    None => term.clone(),
+                });
+            }
+        }
+        Ok(total)
+    }
+
+    fn finish(self) -> TensorResult<(BTreeMap<String, f64>, f64)> {
+        let losses = self
+            .losses
+            .into_iter()
+            .map(|(name, terms)| Ok((name.to_owned(), mean(&terms)?)))
+            .collect::<TensorResult<_>>()?;
+        Ok((losses, mean(&self.sizes)?))
+    }
+}
+
+fn mean(scalars: &[Tensor]) -> TensorResult<f64> {
+    if scalars.is_empty() {
+        return Ok(0.0);
+    }
+    let values: Vec<f32> = Tensor::stack(scalars, 0)?.to_vec1()?;
+    Ok(values.iter().map(|&v| f64::from(v)).sum::<f64>() / values.len() as f64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::reallocation::JOINT;
+
+    #[test]
+    fn phases_take_turns() {
+        let turn = |name, epochs| Phase {
+            name,
+            epochs,
+            ..JOINT
+        };
+        let phases = [turn("a", 2), turn("b", 3)];
+        let names: Vec<_> = (0..7).map(|e| phase_at(&phases, e).name).collect();
+        assert_eq!(names, ["a", "a", "b", "b", "b", "a", "a"]);
+    }
+
+    #[test]
+    fn a_prefix_ends_at_a_dot() {
+        assert!(under("encoder.image.conv1.weight", "encoder.image"));
+        assert!(!under("encoder.image2.conv1.weight", "encoder.image"));
+    }
+}

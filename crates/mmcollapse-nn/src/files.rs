@@ -1,0 +1,402 @@
+//! The one place that writes files.
+//!
+//! A file is written whole or not at all: into a temporary file beside the target, synced to the disk, renamed
+//! over the target, and the folder synced. A reader therefore sees the old content or the new one, never a
+//! part, whenever the process is killed. Logs that grow line by line are the exception ([`LineFile`]): their
+//! last line may be torn and readers have to ignore it.
+//!
+//! Locks are the operating system's (`flock` and its kin): they end with the process that holds them, so a
+//! killed run never leaves a lock behind. Clippy's `disallowed-methods` keeps every other way of writing a file
+//! out of the workspace.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "this is the module that the others have to use instead"
+)]
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, BufWriter, Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+use std::process;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Ends the name of every temporary file, so that a folder can be swept of what killed processes left.
+const TEMPORARY: &str = ".partial";
+
+/// Counts the temporary files of this process: two threads that write the same target must not share one.
+static TEMPORARIES: AtomicU64 = AtomicU64::new(0);
+
+/// Writes `bytes` to `path`, whole or not at all; missing parent folders are created.
+///
+/// # Errors
+/// Whatever the file system says, with `path` in the message. The previous content of `path` is then untouched.
+pub fn write_atomic(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut file = AtomicFile::create(path)?;
+    file.write_all(bytes).map_err(|error| named(path, &error))?;
+    file.commit()
+}
+
+/// A file that comes into being at [`AtomicFile::commit`]; dropped before that, it leaves nothing.
+///
+/// Use it where the content is produced piece by piece (a Parquet table, a safetensors file).
+#[derive(Debug)]
+pub struct AtomicFile {
+    target: PathBuf,
+    temporary: PathBuf,
+    writer: Option<BufWriter<File>>,
+}
+
+impl AtomicFile {
+    /// Opens a temporary file beside `path`; missing parent folders are created.
+    ///
+    /// # Errors
+    /// Whatever the file system says, with `path` in the message.
+    pub fn create(path: &Path) -> io::Result<Self> {
+        let name = path.file_name().ok_or_else(|| {
+            io::Error::new(
+                io::ErrorKind::InvalidInput,
+                format!("{}: not the name of a file", path.display()),
+            )
+        })?;
+        let folder = folder_of(path);
+        fs::create_dir_all(folder).map_err(|error| named(folder, &error))?;
+        let count = TEMPORARIES.fetch_add(1, Ordering::Relaxed);
+        let temporary = folder.join(format!(
+            ".{}.{}-{count}{TEMPORARY}",
+            name.to_string_lossy(),
+            process::id()
+        ));
+        // `create` rather than `create_new`: a process id comes round again, and what an earlier owner of it
+        // left behind must not be in the way.
+        let file = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .open(&temporary)
+            .map_err(|error| named(&temporary, &error))?;
+        Ok(Self {
+            target: path.to_path_buf(),
+            temporary,
+            writer: Some(BufWriter::new(file)),
+        })
+    }
+
+    /// Syncs the content to the disk and puts it in the place of the target.
+    ///
+    /// # Errors
+    /// Whatever the file system says, with the target in the message; the target then keeps its old content.
+    pub fn commit(mut self) -> io::Result<()> {
+        let target = self.target.clone();
+        self.finish().map_err(|error| named(&target, &error))
+    }
+
+    fn finish(&mut self) -> io::Result<()> {
+        let writer = self.writer.take().ok_or_else(closed)?;
+        let file = writer.into_inner().map_err(io::IntoInnerError::into_error)?;
+        file.sync_all()?;
+        drop(file);
+        if let Err(error) = fs::rename(&self.temporary, &self.target) {
+            let _ = fs::remove_file(&self.temporary);
+            return Err(error);
+        }
+        sync_folder(folder_of(&self.target))
+    }
+}
+
+impl Write for AtomicFile {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.writer.as_mut().ok_or_else(closed)?.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.writer.as_mut().ok_or_else(closed)?.flush()
+    }
+}
+
+impl Seek for AtomicFile {
+    fn seek(&mut self, position: SeekFrom) -> io::Result<u64> {
+        self.writer.as_mut().ok_or_else(closed)?.seek(position)
+    }
+}
+
+impl Drop for AtomicFile {
+    fn drop(&mut self) {
+        // Still there: `commit` was not reached, or failed before the rename.
+        if let Some(writer) = self.writer.take() {
+            drop(writer.into_parts());
+            let _ = fs::remove_file(&self.temporary);
+        }
+    }
+}
+
+/// A log that grows by whole lines, such as `metrics.jsonl`.
+///
+/// Each line goes to the operating system at once, so that a killed process loses none that it reported. A
+/// torn last line (power cut, full disk) is ended when the file is opened again; readers skip what they cannot
+/// parse.
+#[derive(Debug)]
+pub struct LineFile {
+    path: PathBuf,
+    file: File,
+}
+
+impl LineFile {
+    /// Opens `path` to add lines at its end, creating it and its folders where missing.
+    ///
+    /// # Errors
+    /// Whatever the file system says, with `path` in the message.
+    pub fn append(path: &Path) -> io::Result<Self> {
+        let folder = folder_of(path);
+        fs::create_dir_all(folder).map_err(|error| named(folder, &error))?;
+        let mut file = OpenOptions::new()
+            .read(true)
+            .append(true)
+            .create(true)
+            .open(path)
+            .map_err(|error| named(path, &error))?;
+        let torn = file.seek(SeekFrom::End(0))? > 0 && {
+            let mut last = [0_u8];
+            file.seek(SeekFrom::End(-1))?;
+            file.read_exact(&mut last)?;
+            last != *b"\n"
+        };
+        if torn {
+            file.write_all(b"\n")?;
+        }
+        Ok(Self {
+            path: path.to_path_buf(),
+            file,
+        })
+    }
+
+    /// Adds one line; `line` must not contain a line break.
+    ///
+    /// # Errors
+    /// Whatever the file system says, with the path in the message, or a line break inside `line`.
+    pub fn write_line(&mut self, line: &str) -> io::Result<()> {
+        if line.contains('\n') {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                format!("{}: a line break inside of a line: {line:?}", self.path.display()),
+            ));
+        }
+        // One call to the system a line, so that lines of two processes never mix.
+        self.file
+            .write_all(format!("{line}\n").as_bytes())
+            .map_err(|error| named(&self.path, &error))
+    }
+}
+
+/// A lock on a file, held until dropped or until the process ends, however it ends.
+///
+/// The file itself stays: removing it would let two processes hold a lock of the same name on two files.
+#[derive(Debug)]
+pub struct FileLock {
+    file: File,
+}
+
+impl FileLock {
+    /// Waits for the lock on `path`; the file and its folders are created where missing.
+    ///
+    /// # Errors
+    /// Whatever the file system says, with `path` in the message.
+    pub fn acquire(path: &Path) -> io::Result<Self> {
+        let file = Self::open(path)?;
+        file.lock().map_err(|error| named(path, &error))?;
+        Ok(Self { file })
+    }
+
+    /// Takes the lock on `path` if nobody holds it, else `None`.
+    ///
+    /// # Errors
+    /// Whatever the file system says, with `path` in the message.
+    pub fn try_acquire(path: &Path) -> io::Result<Option<Self>> {
+        let file = Self::open(path)?;
+        match file.try_lock() {
+            Ok(()) => Ok(Some(Self { file })),
+            Err(TryLockError::WouldBlock) => Ok(None),
+            Err(TryLockError::Error(error)) => Err(named(path, &error)),
+        }
+    }
+
+    fn open(path: &Path) -> io::Result<File> {
+        let folder = folder_of(path);
+        fs::create_dir_all(folder).map_err(|error| named(folder, &error))?;
+        OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(path)
+            .map_err(|error| named(path, &error))
+    }
+}
+
+impl Drop for FileLock {
+    fn drop(&mut self) {
+        // Closing the file releases the lock as well; this only makes it immediate where a child process
+        // inherited the descriptor.
+        let _ = self.file.unlock();
+    }
+}
+
+/// Removes the temporary files that killed processes left in `folder` (not in its sub-folders) and returns how
+/// many there were.
+///
+/// Call it only while nobody else writes there, that is, under the lock that guards the folder.
+///
+/// # Errors
+/// Whatever the file system says; a missing folder is not an error.
+pub fn sweep_temporaries(folder: &Path) -> io::Result<usize> {
+    let entries = match fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
+        Err(error) => return Err(named(folder, &error)),
+    };
+    let mut swept = 0;
+    for entry in entries {
+        let entry = entry?;
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        if name.starts_with('.') && name.ends_with(TEMPORARY) {
+            fs::remove_file(entry.path())?;
+            swept += 1;
+        }
+    }
+    Ok(swept)
+}
+
+/// Makes a rename inside `folder` survive a power cut. Only Unix has something to do (and to open) here.
+#[cfg(unix)]
+fn sync_folder(folder: &Path) -> io::Result<()> {
+    File::open(folder)?.sync_all()
+}
+
+#[cfg(not(unix))]
+fn sync_folder(_folder: &Path) -> io::Result<()> {
+    Ok(())
+}
+
+/// The folder of a file; a bare name lies in the current one.
+fn folder_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if parent != Path::new("") => parent,
+        _ => Path::new("."),
+    }
+}
+
+/// The same error with the path in its message: the standard library leaves it out.
+fn named(path: &Path, error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("{}: {error}", path.display()))
+}
+
+fn closed() -> io::Error {
+    io::Error::other("the file was committed already")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::thread;
+
+    fn names(folder: &Path) -> Vec<String> {
+        let mut names: Vec<String> = fs::read_dir(folder)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn writes_whole_files_and_leaves_nothing_beside_them() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a/b/file.txt");
+        write_atomic(&path, b"first").unwrap();
+        write_atomic(&path, b"second").unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"second");
+        assert_eq!(names(&folder.path().join("a/b")), ["file.txt"]);
+    }
+
+    #[test]
+    fn an_uncommitted_file_leaves_the_target_as_it_was() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file.txt");
+        write_atomic(&path, b"old").unwrap();
+        let mut file = AtomicFile::create(&path).unwrap();
+        file.write_all(b"half of the new").unwrap();
+        file.flush().unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"old");
+        drop(file);
+        assert_eq!(fs::read(&path).unwrap(), b"old");
+        assert_eq!(names(folder.path()), ["file.txt"]);
+    }
+
+    #[test]
+    fn a_failed_commit_names_the_target_and_leaves_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("taken");
+        fs::create_dir(&path).unwrap();
+        write_atomic(&path.join("inside"), b"x").unwrap();
+        let error = write_atomic(&path, b"bytes").unwrap_err();
+        assert!(error.to_string().contains("taken"), "{error}");
+        assert_eq!(names(folder.path()), ["taken"]);
+    }
+
+    #[test]
+    fn writers_of_one_target_never_mix() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        thread::scope(|scope| {
+            for byte in b'a'..b'e' {
+                let path = &path;
+                scope.spawn(move || write_atomic(path, &vec![byte; 10_000]).unwrap());
+            }
+        });
+        let content = fs::read(&path).unwrap();
+        assert_eq!(content.len(), 10_000);
+        assert!(content.iter().all(|&byte| byte == content[0]));
+    }
+
+    #[test]
+    fn what_a_killed_writer_left_is_swept() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        write_atomic(&path, b"kept").unwrap();
+        let mut file = AtomicFile::create(&path).unwrap();
+        file.write_all(b"lost").unwrap();
+        // As a kill would: neither commit nor drop.
+        std::mem::forget(file);
+        assert_eq!(names(folder.path()).len(), 2);
+        assert_eq!(sweep_temporaries(folder.path()).unwrap(), 1);
+        assert_eq!(names(folder.path()), ["file"]);
+        assert_eq!(sweep_temporaries(&folder.path().join("missing")).unwrap(), 0);
+    }
+
+    #[test]
+    fn a_lock_has_one_holder() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("cells/lock");
+        let held = FileLock::try_acquire(&path).unwrap();
+        assert!(held.is_some());
+        assert!(FileLock::try_acquire(&path).unwrap().is_none());
+        drop(held);
+        assert!(FileLock::try_acquire(&path).unwrap().is_some());
+        drop(FileLock::acquire(&path).unwrap());
+    }
+
+    #[test]
+    fn lines_are_appended_and_a_torn_one_is_ended() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("metrics.jsonl");
+        let mut log = LineFile::append(&path).unwrap();
+        log.write_line("{\"epoch\":1}").unwrap();
+        assert!(log.write_line("a\nb").is_err());
+        drop(log);
+        fs::write(&path, b"{\"epoch\":1}\n{\"epo").unwrap();
+        LineFile::append(&path).unwrap().write_line("{\"epoch\":2}").unwrap();
+        assert_eq!(
+            fs::read_to_string(&path).unwrap(),
+            "{\"epoch\":1}\n{\"epo\n{\"epoch\":2}\n"
+        );
+    }
+}

@@ -1,0 +1,59 @@
+//! The fully connected layer, `y = x W^T + b` (PyTorch's `nn.Linear`).
+
+use crate::{Init, Result, Scope, Tensor, ops};
+
+/// A fully connected layer with parameters `weight` `[outputs, inputs]` and `bias` `[outputs]`.
+#[derive(Clone, Debug)]
+pub struct Linear {
+    weight: Tensor,
+    bias: Option<Tensor>,
+}
+
+impl Linear {
+    /// A layer with bias; both parameters start at PyTorch's default, uniform within `1/sqrt(inputs)` of zero.
+    ///
+    /// # Errors
+    /// If `scope` holds a parameter `weight` or `bias` already.
+    pub fn new(scope: &Scope, inputs: usize, outputs: usize) -> Result<Self> {
+        let mut layer = Self::without_bias(scope, inputs, outputs)?;
+        layer.bias = Some(scope.var("bias", outputs, Init::FanIn(inputs))?);
+        Ok(layer)
+    }
+
+    /// A layer that only multiplies, with parameter `weight` `[outputs, inputs]`.
+    ///
+    /// # Errors
+    /// If `scope` holds a parameter `weight` already.
+    pub fn without_bias(scope: &Scope, inputs: usize, outputs: usize) -> Result<Self> {
+        Ok(Self {
+            weight: scope.var("weight", (outputs, inputs), Init::FanIn(inputs))?,
+            bias: None,
+        })
+    }
+
+    /// `x [.., inputs]` to `[.., outputs]`.
+    ///
+    /// # Errors
+    /// If the last dimension of `x` is not `inputs`.
+    pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        ops::linear(x, &self.weight, self.bias.as_ref(), false)
+    }
+
+    /// `relu(forward(x))` in one pass.
+    ///
+    /// # Errors
+    /// If the last dimension of `x` is not `inputs`.
+    pub fn forward_relu(&self, x: &Tensor) -> Result<Tensor> {
+        ops::linear(x, &self.weight, self.bias.as_ref(), true)
+    }
+
+    /// The weight, `[outputs, inputs]`.
+    pub fn weight(&self) -> &Tensor {
+        &self.weight
+    }
+
+    /// The bias, `[outputs]`, where the layer has one.
+    pub fn bias(&self) -> Option<&Tensor> {
+        self.bias.as_ref()
+    }
+}

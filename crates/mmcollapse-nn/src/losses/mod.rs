@@ -1,0 +1,13 @@
+//! Losses: what training makes small.
+//!
+//! Composed of tensor operations whose gradients are right, so that they run on every device and in every
+//! floating type; softmax cross-entropy, the one that every step takes, is fused (see [`crate::ops`]).
+
+mod bce;
+mod crd;
+mod info_nce;
+
+pub use crate::ops::softmax_cross_entropy;
+pub use bce::bce_with_logits;
+pub use crd::{Crd, CrdConfig};
+pub use info_nce::{info_nce, l2_normalize};

@@ -1,0 +1,270 @@
+//! The arithmetic of the fused convolution, on the flat runs of [`super::planes`].
+//!
+//! Two register-blocked loops do all of it. [`correlate`] gives each row of the result as a weighted sum of
+//! shifted runs: forward with the kernel, and the gradient of the input with the kernel flipped. [`multiply`]
+//! gives the scalar product of every run of one set with every shifted run of another: the gradient of the
+//! weights. Both hold a block of results in vector registers, so that most operands of the multiply-adds never
+//! leave them; no patches are gathered.
+
+use super::gemm::{Simd, WIDTH};
+use super::planes::{LANES, SPAN, Span};
+
+/// Rows of a block: with [`LANES`] columns, twelve of a machine's sixteen vector registers.
+const ROWS: usize = 6;
+
+/// Columns of a block of [`multiply`]; with [`ROWS`] rows, twelve registers again.
+const COLUMNS: usize = 2;
+
+/// Vectors in [`LANES`].
+const VECTORS: usize = LANES / WIDTH;
+
+/// Sizes of the blocks that `rows` rows are cut into, as even as can be.
+fn blocks(rows: usize) -> impl Iterator<Item = usize> {
+    let count = rows.div_ceil(ROWS);
+    (0..count).map(move |block| (rows + block) / count)
+}
+
+/// Weights in the order in which [`correlate`] reads them: for each block of rows, for each column, the rows of
+/// the block.
+pub(super) struct Packed {
+    rows: usize,
+    columns: usize,
+    values: Vec<f32>,
+}
+
+impl Packed {
+    /// A matrix of `rows x columns` given by its entries.
+    pub fn new(rows: usize, columns: usize, entry: impl Fn(usize, usize) -> f32) -> Self {
+        let mut values = Vec::with_capacity(rows * columns);
+        let mut first = 0;
+        for size in blocks(rows) {
+            for column in 0..columns {
+                values.extend((first..first + size).map(|row| entry(row, column)));
+            }
+            first += size;
+        }
+        Self { rows, columns, values }
+    }
+}
+
+/// For each row `r` and position `p` of `spans`:
+/// `out[r, p] = start[r] + sum over channels c and taps t of weights[r, (c, t)] runs[c, p + t]`.
+///
+/// `runs` is `[channels, run]`, `out` is `[rows, run]`.
+#[inline(always)]
+pub(super) fn correlate<S: Simd>(
+    simd: S,
+    weights: &Packed,
+    start: Option<&[f32]>,
+    runs: &[f32],
+    run: usize,
+    taps: &[usize],
+    spans: &[Span],
+    out: &mut [f32],
+) {
+    let positions = |span: &Span| (span.start..span.start + span.length).step_by(LANES);
+    for position in spans.iter().flat_map(positions) {
+        let runs = &runs[position..];
+        let (mut row, mut packed) = (0, &weights.values[..]);
+        for size in blocks(weights.rows) {
+            let (block, rest) = packed.split_at(size * weights.columns);
+            packed = rest;
+            let out = &mut out[row * run + position..];
+            let start = start.map(|start| &start[row..row + size]);
+            match size {
+                1 => tile::<1, S>(simd, block, start, runs, run, taps, out),
+                2 => tile::<2, S>(simd, block, start, runs, run, taps, out),
+                3 => tile::<3, S>(simd, block, start, runs, run, taps, out),
+                4 => tile::<4, S>(simd, block, start, runs, run, taps, out),
+                5 => tile::<5, S>(simd, block, start, runs, run, taps, out),
+                _ => tile::<6, S>(simd, block, start, runs, run, taps, out),
+            }
+            row += size;
+        }
+    }
+}
+
+/// `R` rows and [`LANES`] positions of [`correlate`].
+#[inline(always)]
+fn tile<const R: usize, S: Simd>(
+    simd: S,
+    weights: &[f32],
+    start: Option<&[f32]>,
+    runs: &[f32],
+    run: usize,
+    taps: &[usize],
+    out: &mut [f32],
+) {
+    let mut sums = [[simd.splat(0.0); VECTORS]; R];
+    if let Some(start) = start {
+        for (sum, &start) in sums.iter_mut().zip(start) {
+            *sum = [simd.splat(start); VECTORS];
+        }
+    }
+    let (weights, _) = weights.as_chunks::<R>();
+    for (weights, channel) in weights.chunks_exact(taps.len()).zip(runs.chunks(run)) {
+        for (weights, &tap) in weights.iter().zip(taps) {
+            // Runs extend beyond the last position by the largest tap.
+            let (values, _) = channel[tap..tap + LANES].as_chunks::<WIDTH>();
+            let mut vectors = [simd.splat(0.0); VECTORS];
+            for v in 0..VECTORS {
+                vectors[v] = simd.load(&values[v]);
+            }
+            for r in 0..R {
+                let weight = simd.splat(weights[r]);
+                for v in 0..VECTORS {
+                    sums[r][v] = simd.multiply_add(weight, vectors[v], sums[r][v]);
+                }
+            }
+        }
+    }
+    for (sum, out) in sums.iter().zip(out.chunks_mut(run)) {
+        for (&sum, out) in sum.iter().zip(out.as_chunks_mut::<WIDTH>().0) {
+            simd.store(sum, out);
+        }
+    }
+}
+
+/// For each row `r` and column `(c, t)`:
+/// `out[r, (c, t)] += sum over positions p of spans of gradients[r, margin + p] runs[c, p + t]`.
+///
+/// `gradients` is `[rows, run]`, `runs` is `[channels, run]`, `offsets` holds `c run + t` for each column.
+#[inline(always)]
+pub(super) fn multiply<S: Simd>(
+    simd: S,
+    gradients: &[f32],
+    margin: usize,
+    runs: &[f32],
+    run: usize,
+    offsets: &[usize],
+    spans: &[Span],
+    out: &mut [f32],
+) {
+    let rows = gradients.len() / run;
+    let mut spans = spans;
+    while !spans.is_empty() {
+        // As many spans as keep a block's operands in the first-level cache.
+        let mut length = 0;
+        let count = spans
+            .iter()
+            .take_while(|span| {
+                let more = length < SPAN;
+                length += span.length;
+                more
+            })
+            .count();
+        let (segment, rest) = spans.split_at(count);
+        spans = rest;
+        let mut row = 0;
+        for size in blocks(rows) {
+            let gradients = &gradients[row * run + margin..];
+            let out = &mut out[row * offsets.len()..];
+            for (block, block_offsets) in offsets.chunks(COLUMNS).enumerate() {
+                let columns = Columns {
+                    runs,
+                    offsets: block_offsets,
+                    first: COLUMNS * block,
+                    count: offsets.len(),
+                };
+                match size {
+                    1 => products::<1, S>(simd, gradients, run, columns, segment, out),
+                    2 => products::<2, S>(simd, gradients, run, columns, segment, out),
+                    3 => products::<3, S>(simd, gradients, run, columns, segment, out),
+                    4 => products::<4, S>(simd, gradients, run, columns, segment, out),
+                    5 => products::<5, S>(simd, gradients, run, columns, segment, out),
+                    _ => products::<6, S>(simd, gradients, run, columns, segment, out),
+                }
+            }
+            row += size;
+        }
+    }
+}
+
+/// Some columns of [`multiply`].
+#[derive(Clone, Copy)]
+struct Columns<'a> {
+    runs: &'a [f32],
+    offsets: &'a [usize],
+    /// Number of the first of them, and of all columns.
+    first: usize,
+    count: usize,
+}
+
+/// `R` rows and up to [`COLUMNS`] columns of [`multiply`], over the positions of `spans`.
+#[inline(always)]
+fn products<const R: usize, S: Simd>(
+    simd: S,
+    gradients: &[f32],
+    run: usize,
+    columns: Columns<'_>,
+    spans: &[Span],
+    out: &mut [f32],
+) {
+    if columns.offsets.len() == COLUMNS {
+        dot::<R, COLUMNS, S>(simd, gradients, run, columns, spans, out);
+    } else {
+        for (i, offset) in columns.offsets.iter().enumerate() {
+            let column = Columns {
+                offsets: std::slice::from_ref(offset),
+                first: columns.first + i,
+                ..columns
+            };
+            dot::<R, 1, S>(simd, gradients, run, column, spans, out);
+        }
+    }
+}
+
+/// `R` rows and `C` columns of [`multiply`], over the positions of `spans`.
+#[inline(always)]
+fn dot<const R: usize, const C: usize, S: Simd>(
+    simd: S,
+    gradients: &[f32],
+    run: usize,
+    columns: Columns<'_>,
+    spans: &[Span],
+    out: &mut [f32],
+) {
+    let mut sums = [[simd.splat(0.0); C]; R];
+    for &Span { start, length } in spans {
+        let mut left: [&[[f32; WIDTH]]; R] = [&[]; R];
+        for (r, row) in left.iter_mut().enumerate() {
+            *row = gradients[r * run + start..][..length].as_chunks().0;
+        }
+        let mut right: [&[[f32; WIDTH]]; C] = [&[]; C];
+        for (column, offset) in right.iter_mut().zip(columns.offsets) {
+            *column = columns.runs[offset + start..][..length].as_chunks().0;
+        }
+        for block in 0..length / WIDTH {
+            let mut factors = [simd.splat(0.0); C];
+            for c in 0..C {
+                factors[c] = simd.load(&right[c][block]);
+            }
+            for r in 0..R {
+                let row = simd.load(&left[r][block]);
+                for c in 0..C {
+                    sums[r][c] = simd.multiply_add(row, factors[c], sums[r][c]);
+                }
+            }
+        }
+    }
+    for r in 0..R {
+        for c in 0..C {
+            out[r * columns.count + columns.first + c] += simd.sum(sums[r][c]);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn blocks_are_even_and_complete() {
+        assert_eq!(blocks(5).collect::<Vec<_>>(), [5]);
+        assert_eq!(blocks(20).collect::<Vec<_>>(), [5; 4]);
+        assert_eq!(blocks(32).sum::<usize>(), 32);
+        assert!((1..200).all(|rows| {
+            blocks(rows).sum::<usize>() == rows && blocks(rows).all(|size| (1..=ROWS).contains(&size))
+        }));
+    }
+}

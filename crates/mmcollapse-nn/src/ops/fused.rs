@@ -1,0 +1,104 @@
+//! What the fused operations share: when they apply, and how they reach the numbers of a tensor.
+
+use rayon::prelude::*;
+
+use crate::candle::{CpuStorage, Layout, Storage, bail};
+use crate::{DType, Result, Tensor};
+
+/// Whether all of `tensors` are f32 on the CPU, so that a fused operation can take them.
+pub(super) fn applies(tensors: &[&Tensor]) -> bool {
+    tensors
+        .iter()
+        .all(|tensor| tensor.device().is_cpu() && tensor.dtype() == DType::F32)
+}
+
+/// The numbers of a contiguous f32 storage.
+pub(super) fn slice<'a>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [f32]> {
+    let values = storage.as_slice::<f32>()?;
+    match layout.contiguous_offsets() {
+        Some((start, end)) => Ok(&values[start..end]),
+        None => bail!("a fused operation was given a view that is not contiguous"),
+    }
+}
+
+/// Calls `f` with the numbers of a contiguous f32 tensor on the CPU, without copying them.
+pub(super) fn with<R>(tensor: &Tensor, f: impl FnOnce(&[f32]) -> Result<R>) -> Result<R> {
+    let (storage, layout) = tensor.storage_and_layout();
+    match &*storage {
+        Storage::Cpu(storage) => f(slice(storage, layout)?),
+        _ => bail!("a fused operation was given a tensor that is not on the CPU"),
+    }
+}
+
+/// A tensor of f32 numbers on the CPU.
+pub(super) fn tensor(values: Vec<f32>, like: &Tensor) -> Result<Tensor> {
+    Tensor::from_vec(values, like.shape(), like.device())
+}
+
+/// The sum of `values`, over sixteen running sums so that it vectorises; the order is always the same.
+#[inline(always)]
+pub(super) fn sum(values: &[f32]) -> f32 {
+    sum_of(values, |value| value)
+}
+
+/// The sum of `f(value)`, in the order of [`sum`].
+#[inline(always)]
+pub(super) fn sum_of(values: &[f32], f: impl Fn(f32) -> f32) -> f32 {
+    let (blocks, rest) = values.as_chunks::<16>();
+    let mut lanes = [0f32; 16];
+    for block in blocks {
+        for i in 0..16 {
+            lanes[i] += f(block[i]);
+        }
+    }
+    for (lane, &value) in lanes.iter_mut().zip(rest) {
+        *lane += f(value);
+    }
+    lanes.iter().sum()
+}
+
+/// The two sums of `f(a, b, c)` over three slices of one length, in the order of [`sum`].
+#[inline(always)]
+pub(super) fn sums_of(
+    a: &[f32],
+    b: &[f32],
+    c: &[f32],
+    f: impl Fn(f32, f32, f32) -> (f32, f32),
+) -> (f32, f32) {
+    let (a_blocks, a_rest) = a.as_chunks::<16>();
+    let (b_blocks, b_rest) = b.as_chunks::<16>();
+    let (c_blocks, c_rest) = c.as_chunks::<16>();
+    let (mut first, mut second) = ([0f32; 16], [0f32; 16]);
+    for ((a, b), c) in a_blocks.iter().zip(b_blocks).zip(c_blocks) {
+        for i in 0..16 {
+            let terms = f(a[i], b[i], c[i]);
+            first[i] += terms.0;
+            second[i] += terms.1;
+        }
+    }
+    for (i, ((&a, &b), &c)) in a_rest.iter().zip(b_rest).zip(c_rest).enumerate() {
+        let terms = f(a, b, c);
+        first[i] += terms.0;
+        second[i] += terms.1;
+    }
+    (first.iter().sum(), second.iter().sum())
+}
+
+/// Below this many multiply-adds, handing work to other threads costs more than it saves.
+const WORTH_THREADS: usize = 1 << 20;
+
+/// `f(index, part)` for each part, on rayon's threads where there are several and `work` (multiply-adds, about)
+/// is worth it. What the parts are does not depend on the threads, so neither do the results.
+pub(super) fn map_parts<T: Send, R: Send>(
+    parts: Vec<T>,
+    work: usize,
+    f: impl Fn(usize, T) -> R + Sync,
+) -> Vec<R> {
+    if rayon::current_num_threads() > 1 && work >= WORTH_THREADS {
+        let parts = parts.into_par_iter().enumerate();
+        parts.map(|(index, part)| f(index, part)).collect()
+    } else {
+        let parts = parts.into_iter().enumerate();
+        parts.map(|(index, part)| f(index, part)).collect()
+    }
+}

@@ -1,0 +1,249 @@
+//! The machine's vector units: matrix products through the `gemm` crate, and our own kernels compiled for the
+//! instructions this machine has. The only module of the workspace with `unsafe` code.
+#![expect(
+    unsafe_code,
+    reason = "calls into `gemm` and into functions compiled for AVX2; every call is checked here first"
+)]
+
+use rayon::current_num_threads;
+
+/// A matrix seen in a slice of numbers: entry `(i, j)` is `values[i * strides.0 + j * strides.1]`.
+#[derive(Clone, Copy, Debug)]
+pub struct Matrix<'a> {
+    values: &'a [f32],
+    rows: usize,
+    columns: usize,
+    strides: (usize, usize),
+}
+
+impl<'a> Matrix<'a> {
+    /// A matrix whose rows lie one after the other in `values`.
+    ///
+    /// # Panics
+    /// If `values` is shorter than `rows * columns`.
+    pub fn new(values: &'a [f32], rows: usize, columns: usize) -> Self {
+        assert!(values.len() >= rows * columns, "too few values for a {rows} x {columns} matrix");
+        Self {
+            values,
+            rows,
+            columns,
+            strides: (columns, 1),
+        }
+    }
+
+    /// The same numbers with rows and columns exchanged.
+    #[must_use]
+    pub fn transposed(self) -> Self {
+        Self {
+            rows: self.columns,
+            columns: self.rows,
+            strides: (self.strides.1, self.strides.0),
+            ..self
+        }
+    }
+}
+
+/// `out = lhs rhs`, or `out += lhs rhs` where `accumulate`; `out` is row-major `[lhs rows, rhs columns]`.
+///
+/// Uses rayon's threads where the product is large; the order of each entry's sum does not depend on how many.
+///
+/// # Panics
+/// If the inner dimensions differ or `out` has another length than the product: errors in this crate, not in
+/// its input.
+pub fn gemm(out: &mut [f32], lhs: Matrix<'_>, rhs: Matrix<'_>, accumulate: bool) {
+    let (m, n, k) = (lhs.rows, rhs.columns, lhs.columns);
+    assert_eq!(k, rhs.rows, "inner dimensions of a matrix product");
+    assert_eq!(out.len(), m * n, "length of a matrix product");
+    let threads = current_num_threads();
+    let parallelism = if threads > 1 {
+        gemm::Parallelism::Rayon(threads)
+    } else {
+        gemm::Parallelism::None
+    };
+    // SAFETY: `Matrix` holds at least rows * columns values, its strides are those of a row-major matrix or of
+    // its transpose, and `out` was checked above, so every address `gemm` computes lies in its slice. `out` is
+    // borrowed mutably, so it does not overlap the operands.
+    unsafe {
+        gemm::gemm(
+            m,
+            n,
+            k,
+            out.as_mut_ptr(),
+            1,
+            n as isize,
+            accumulate,
+            lhs.values.as_ptr(),
+            lhs.strides.1 as isize,
+            lhs.strides.0 as isize,
+            rhs.values.as_ptr(),
+            rhs.strides.1 as isize,
+            rhs.strides.0 as isize,
+            1.0,
+            1.0,
+            false,
+            false,
+            false,
+            parallelism,
+        );
+    }
+}
+
+/// A computation worth compiling for the machine's vector instructions.
+///
+/// `run` and all it calls must be `#[inline(always)]`, else they are compiled for the oldest machine.
+pub(super) trait Kernel {
+    /// What it returns.
+    type Output;
+
+    /// Does it, with the instructions that `simd` stands for.
+    fn run<S: Simd>(self, simd: S) -> Self::Output;
+}
+
+/// Runs a kernel with the best instructions the machine has.
+pub(super) fn vectorized<K: Kernel>(kernel: K) -> K::Output {
+    #[cfg(target_arch = "x86_64")]
+    if std::arch::is_x86_feature_detected!("avx2") && std::arch::is_x86_feature_detected!("fma") {
+        // SAFETY: the machine was just asked whether it has the instructions.
+        return unsafe { with_avx2(kernel) };
+    }
+    kernel.run(Portable)
+}
+
+/// Numbers in a vector.
+pub(super) const WIDTH: usize = 8;
+
+/// The vector instructions that a kernel is written in; a value of this type proves that the machine has them.
+///
+/// Compilers turn plain loops over small arrays into such instructions too, but not reliably: a block of six rows
+/// came out at the machine's peak and one of five at a fifteenth of it.
+pub(super) trait Simd: Copy {
+    /// [`WIDTH`] numbers.
+    type Vector: Copy;
+
+    /// The same number [`WIDTH`] times.
+    fn splat(self, value: f32) -> Self::Vector;
+
+    /// The numbers of an array.
+    fn load(self, values: &[f32; WIDTH]) -> Self::Vector;
+
+    /// Puts the numbers into an array.
+    fn store(self, vector: Self::Vector, to: &mut [f32; WIDTH]);
+
+    /// `a b + c`, rounded once where the machine can.
+    fn multiply_add(self, a: Self::Vector, b: Self::Vector, c: Self::Vector) -> Self::Vector;
+
+    /// The sum of the numbers, always in the same order.
+    #[inline(always)]
+    fn sum(self, vector: Self::Vector) -> f32 {
+        let mut v = [0.0; WIDTH];
+        self.store(vector, &mut v);
+        ((v[0] + v[4]) + (v[2] + v[6])) + ((v[1] + v[5]) + (v[3] + v[7]))
+    }
+}
+
+/// Whatever the compiler makes of arrays.
+#[derive(Clone, Copy)]
+struct Portable;
+
+impl Simd for Portable {
+    type Vector = [f32; WIDTH];
+
+    #[inline(always)]
+    fn splat(self, value: f32) -> Self::Vector {
+        [value; WIDTH]
+    }
+
+    #[inline(always)]
+    fn load(self, values: &[f32; WIDTH]) -> Self::Vector {
+        *values
+    }
+
+    #[inline(always)]
+    fn store(self, vector: Self::Vector, to: &mut [f32; WIDTH]) {
+        *to = vector;
+    }
+
+    #[inline(always)]
+    fn multiply_add(self, a: Self::Vector, b: Self::Vector, mut c: Self::Vector) -> Self::Vector {
+        for i in 0..WIDTH {
+            // Without an instruction for it, `mul_add` is a call of the C library, a hundred times as slow.
+            c[i] = if cfg!(any(target_arch = "aarch64", target_feature = "fma")) {
+                a[i].mul_add(b[i], c[i])
+            } else {
+                a[i] * b[i] + c[i]
+            };
+        }
+        c
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+use avx2::with_avx2;
+
+#[cfg(target_arch = "x86_64")]
+mod avx2 {
+    use std::arch::x86_64::{
+        __m256, _mm256_fmadd_ps, _mm256_loadu_ps, _mm256_set1_ps, _mm256_storeu_ps,
+    };
+
+    use super::{Kernel, Simd, WIDTH};
+
+    /// AVX2 and FMA; only made where the machine has them.
+    #[derive(Clone, Copy)]
+    struct Avx2(());
+
+    #[target_feature(enable = "avx2,fma")]
+    pub(super) fn with_avx2<K: Kernel>(kernel: K) -> K::Output {
+        kernel.run(Avx2(()))
+    }
+
+    // SAFETY, for all four: an `Avx2` exists, so the machine has the instructions; arrays have `WIDTH` numbers.
+    impl Simd for Avx2 {
+        type Vector = __m256;
+
+        #[inline(always)]
+        fn splat(self, value: f32) -> __m256 {
+            unsafe { _mm256_set1_ps(value) }
+        }
+
+        #[inline(always)]
+        fn load(self, values: &[f32; WIDTH]) -> __m256 {
+            unsafe { _mm256_loadu_ps(values.as_ptr()) }
+        }
+
+        #[inline(always)]
+        fn store(self, vector: __m256, to: &mut [f32; WIDTH]) {
+            unsafe { _mm256_storeu_ps(to.as_mut_ptr(), vector) }
+        }
+
+        #[inline(always)]
+        fn multiply_add(self, a: __m256, b: __m256, c: __m256) -> __m256 {
+            unsafe { _mm256_fmadd_ps(a, b, c) }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn products_of_views_and_their_transposes() {
+        let a: Vec<f32> = (0..6).map(|v| v as f32).collect(); // [2, 3]
+        let b: Vec<f32> = (0..12).map(|v| v as f32 - 5.0).collect(); // [3, 4]
+        let mut plain = vec![0.0; 8];
+        gemm(&mut plain, Matrix::new(&a, 2, 3), Matrix::new(&b, 3, 4), false);
+        assert_eq!(plain, [7.0, 10.0, 13.0, 16.0, -2.0, 10.0, 22.0, 34.0]);
+        let mut transposed = vec![1.0; 8];
+        gemm(
+            &mut transposed,
+            Matrix::new(&b, 3, 4).transposed(),
+            Matrix::new(&a, 2, 3).transposed(),
+            true,
+        );
+        let expected: Vec<f32> = (0..4)
+            .flat_map(|j| [plain[j] + 1.0, plain[4 + j] + 1.0])
+            .collect();
+        assert_eq!(transposed, expected);
+    }
+}

@@ -1,0 +1,36 @@
+//! Operations that candle lacks, gets wrong, or runs slowly on the CPU.
+//!
+//! Each is a free function with right gradients. On the CPU in f32 it is a fused operation of our own; on any
+//! other device or type it is composed of candle operations whose gradients are right (`*_composed`, public so
+//! that the two can be compared). Where candle's own operation of that name errs is measured in
+//! `tests/candle_traps.rs`; gradients are checked by finite differences in `tests/gradients.rs`.
+//!
+//! The order of every sum depends on shapes only, never on the number of threads, so that a result has the
+//! same bits on one thread and on many.
+
+mod activation;
+mod batch_norm;
+mod conv;
+mod conv_fused;
+mod conv_pool;
+mod correlate;
+mod cross_entropy;
+mod fused;
+mod gemm;
+mod linear;
+mod planes;
+mod pool;
+mod reversal;
+
+pub use activation::{relu, relu_composed};
+pub use batch_norm::{
+    batch_norm_eval, batch_norm_eval_composed, batch_norm_train, batch_norm_train_composed,
+};
+pub use conv::{
+    conv2d, conv2d_composed, conv2d_relu_pool2, conv2d_relu_pool2_composed,
+};
+pub use cross_entropy::{softmax_cross_entropy, softmax_cross_entropy_composed};
+pub use gemm::{Matrix, gemm};
+pub use linear::{linear, linear_composed};
+pub use pool::{avg_pool2d, avg_pool2d_composed, max_pool2d, max_pool2d_composed};
+pub use reversal::{gradient_reversal, gradient_reversal_composed};

@@ -1,0 +1,31 @@
+//! What is measured: scores, similarities, ranks and statistics, as pure functions on arrays.
+//!
+//! Nothing here knows a data set or a model. Every function takes slices or a [`Matrix`], returns a number or a
+//! [`MeasureError`] that says what it got, and names the source of its formula. All arithmetic is in f64,
+//! whatever the precision of the input. Values are checked against scipy, numpy, scikit-learn and statsmodels:
+//! `scripts/fixtures_probes.py` computes what `tests/against_references.rs` expects.
+
+mod eigen;
+mod error;
+mod estimate;
+mod holm;
+mod matrix;
+mod paired;
+mod rank;
+mod scores;
+mod similarity;
+mod wilcoxon;
+
+pub use eigen::symmetric_eigenvalues;
+pub use error::MeasureError;
+pub use estimate::{Estimate, Interval, bootstrap_interval, estimate, mean, standard_deviation, t_interval};
+pub use holm::holm;
+pub use matrix::Matrix;
+pub use paired::{PairedDifference, paired_difference};
+pub use rank::{Ranks, ranks, singular_values};
+pub use scores::accuracy;
+pub use similarity::{cosine_similarity, linear_cka, mean_cosine_similarity};
+pub use wilcoxon::{Wilcoxon, smallest_attainable_p, wilcoxon_signed_rank};
+
+/// Result of a measurement.
+pub type Result<T> = std::result::Result<T, MeasureError>;

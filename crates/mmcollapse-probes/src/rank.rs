@@ -1,0 +1,80 @@
+//! How many directions a representation uses.
+//!
+//! The paper speaks of rank without an estimator. Three are given, always of the centred matrix of n held-out
+//! samples by d features, and always with n and d, which bound them: min(n - 1, d).
+
+use crate::error::at_least;
+use crate::{Matrix, Result, symmetric_eigenvalues};
+
+/// Three ranks of one centred n x d matrix; all are 0 for samples that are all equal.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Ranks {
+    /// Samples.
+    pub n: usize,
+    /// Features.
+    pub d: usize,
+    /// Singular values above sigma_max * max(n, d) * 2^-23, as numpy's `matrix_rank` of an f32 matrix.
+    pub numerical: usize,
+    /// exp(entropy of sigma / sum sigma), between 1 and min(n - 1, d) (Roy and Vetterli, EUSIPCO 2007).
+    pub effective: f64,
+    /// sum sigma^2 / sigma_max^2, between 1 and min(n - 1, d) (Rudelson and Vershynin 2007).
+    pub stable: f64,
+}
+
+/// Singular values of the centred matrix, largest first, min(n, d) of them.
+///
+/// Roots of the eigenvalues of the smaller Gram matrix, in f64: those under about 1e-8 of the largest are noise.
+///
+/// # Errors
+/// Fewer than two samples.
+pub fn singular_values(samples: &Matrix) -> Result<Vec<f64>> {
+    at_least("singular values", 2, samples.rows())?;
+    let centred = samples.centred();
+    let gram = if samples.rows() <= samples.columns() {
+        centred.gram()
+    } else {
+        centred.transposed().gram()
+    };
+    let eigenvalues = symmetric_eigenvalues(&gram)?;
+    Ok(eigenvalues.into_iter().map(|value| value.max(0.0).sqrt()).collect())
+}
+
+/// Numerical, effective and stable rank of the centred matrix.
+///
+/// # Errors
+/// Fewer than two samples.
+pub fn ranks(samples: &Matrix) -> Result<Ranks> {
+    let sigma = singular_values(samples)?;
+    let (n, d) = (samples.rows(), samples.columns());
+    let largest = sigma.first().copied().unwrap_or(0.0);
+    if !spread(samples, largest) {
+        return Ok(Ranks {
+            n,
+            d,
+            numerical: 0,
+            effective: 0.0,
+            stable: 0.0,
+        });
+    }
+    let threshold = largest * n.max(d) as f64 * f64::from(f32::EPSILON);
+    let sum: f64 = sigma.iter().sum();
+    let entropy: f64 = sigma
+        .iter()
+        .map(|value| value / sum)
+        .filter(|share| *share > 0.0)
+        .map(|share| -share * share.ln())
+        .sum();
+    Ok(Ranks {
+        n,
+        d,
+        numerical: sigma.iter().filter(|value| **value > threshold).count(),
+        effective: entropy.exp(),
+        stable: sigma.iter().map(|value| (value / largest).powi(2)).sum(),
+    })
+}
+
+/// Whether the samples differ by more than what taking off their mean rounds to.
+fn spread(samples: &Matrix, largest: f64) -> bool {
+    let size: f64 = samples.values().iter().map(|x| x * x).sum::<f64>().sqrt();
+    largest > size * 1e-14
+}

@@ -1,0 +1,58 @@
+# Every verb of the project. `just --list` is the manual; `just VERB --help` tells the flags of a verb that takes ARGS.
+
+mmcollapse := "cargo run --release --bin mmcollapse --"
+python := env("PYTHON", "python3")
+
+# show this list
+[private]
+default:
+    @just --list
+
+# train what a table or figure needs and make it: `just reproduce table4 [--preset smoke|quick|full] [--dry-run]`
+[group('results')]
+reproduce *ARGS:
+    {{ mmcollapse }} reproduce {{ ARGS }}
+
+# train some cells without making tables: `just run table4 --only shaspec+ebr --seeds 1`
+[group('results')]
+run *ARGS:
+    {{ mmcollapse }} run {{ ARGS }}
+
+# make tables and figures again from what was trained: `just report [table4] [--preset smoke]`
+[group('results')]
+report *ARGS:
+    {{ mmcollapse }} report {{ ARGS }}
+
+# print what there is: `just list [methods|experiments|datasets]`
+[group('results')]
+list *ARGS:
+    {{ mmcollapse }} list {{ ARGS }}
+
+# show, download or check the data: `just data list|fetch|verify [NAME]`
+[group('results')]
+data *ARGS:
+    {{ mmcollapse }} data {{ ARGS }}
+
+# all tests, doc tests too (nextest where it is installed)
+[group('development')]
+test *ARGS:
+    if cargo nextest --version >/dev/null 2>&1; then \
+        cargo nextest run --release --workspace {{ ARGS }} && cargo test --release --workspace --doc; \
+    else \
+        cargo t {{ ARGS }}; \
+    fi
+
+# train the smoke preset anew and compare it with the golden values: `just gate [table4] [--update]`
+[group('development')]
+gate *ARGS:
+    {{ mmcollapse }} gate {{ ARGS }}
+
+# training speed beside PyTorch's, as ratios; PYTHON names an interpreter that has torch
+[group('development')]
+bench *ARGS:
+    {{ python }} scripts/bench.py {{ ARGS }}
+
+# all that CI runs: format, spelling, dependencies, tests, lints, smoke run and gate
+[group('development')]
+ready:
+    .ci/run
