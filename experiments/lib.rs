@@ -17,3 +17,38 @@ pub static EXPERIMENTS: &[ExperimentInfo] = &[
         paper: include_str!("table4/paper.yaml"),
     },
 ];
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use mmcollapse_bench::models::check_spec;
+    use mmcollapse_bench::paper::Paper;
+
+    use super::*;
+
+    #[test]
+    fn names_are_unique() {
+        let names: BTreeSet<&str> = EXPERIMENTS.iter().map(|experiment| experiment.name).collect();
+        assert_eq!(names.len(), EXPERIMENTS.len());
+    }
+
+    /// Every preset of every spec can be run: all its keys, methods and options are known.
+    #[test]
+    fn specs_resolve() {
+        for experiment in EXPERIMENTS {
+            match check_spec(experiment) {
+                Ok(cells) => assert!(cells > 0),
+                Err(error) => panic!("{error:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn papers_are_read() {
+        for experiment in EXPERIMENTS {
+            let paper = Paper::parse(experiment.paper, &experiment.paper_path());
+            assert!(paper.is_ok(), "{paper:?}");
+        }
+    }
+}

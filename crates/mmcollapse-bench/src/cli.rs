@@ -411,7 +411,10 @@ mod tests {
         for name in ["reproduce", "run", "report", "list", "data", "gate"] {
             let mut command = Cli::command();
             let verb = command.find_subcommand_mut(name).unwrap();
-            text.push_str(&format!("\n== {name}\n{}", verb.render_help()));
+            text += "\n== ";
+            text += name;
+            text += "\n";
+            text += &verb.render_help().to_string();
         }
         insta::assert_snapshot!(text);
     }

@@ -140,21 +140,14 @@ impl Figure {
     }
 }
 
-fn panels(
-    summary: &Summary,
-    paper: &Paper,
-    protocol: &ProtocolRun,
-    styles: &[usize],
-) -> PanelRow {
+fn panels(summary: &Summary, paper: &Paper, protocol: &ProtocolRun, styles: &[usize]) -> PanelRow {
     let mut names: Vec<&str> = Vec::new();
     let mut panels: Vec<Panel> = Vec::new();
     for (position, method) in summary.methods.iter().enumerate() {
         let groups: Vec<Option<&Group>> = protocol
             .rates
             .iter()
-            .map(|rate| {
-                summary.get(&protocol.name, position, &paper.metric, Column::Rate(*rate))
-            })
+            .map(|rate| summary.get(&protocol.name, position, &paper.metric, Column::Rate(*rate)))
             .collect();
         if groups.iter().all(Option::is_none) {
             continue;
@@ -176,23 +169,20 @@ fn panels(
         });
         // Several variants of a method share the paper's number: it is marked once, in the first one's style.
         let marked = |s: &Summary| {
-            s.methods[..position].iter().any(|m| {
-                m.fusion_name == method.fusion_name && m.reallocation == method.reallocation
-            })
+            s.methods[..position]
+                .iter()
+                .any(|m| m.fusion_name == method.fusion_name && m.reallocation == method.reallocation)
         };
         if !marked(summary) {
-            let values = groups.iter().enumerate().filter_map(|(x, group)| {
-                Some((styles[position], x, 100.0 * group.as_ref()?.paper?))
-            });
+            let values = groups
+                .iter()
+                .enumerate()
+                .filter_map(|(x, group)| Some((styles[position], x, 100.0 * group.as_ref()?.paper?)));
             panels[place].paper.extend(values);
         }
     }
     PanelRow {
-        heading: format!(
-            "{}: {}",
-            protocol.name,
-            crate::table::protocol_in_words(protocol)
-        ),
+        heading: format!("{}: {}", protocol.name, crate::table::protocol_in_words(protocol)),
         x_label: match protocol.name.as_str() {
             "test_missing" => format!("test samples without {} (%)", protocol.modality),
             "train_availability" => format!("training pairs without {} (%)", protocol.modality),
@@ -215,29 +205,41 @@ fn note(summary: &Summary, paper: &Paper, preset: &str) -> String {
     };
     let seeds = range(here().filter_map(|g| g.estimate.map(|e| e.n)).collect());
     let samples = range(
-        here().filter(|g| g.estimate.is_some()).flat_map(|g| [g.n_test.0, g.n_test.1]).collect(),
+        here()
+            .filter(|g| g.estimate.is_some())
+            .flat_map(|g| [g.n_test.0, g.n_test.1])
+            .collect(),
     );
     let diverged = diverged(summary, &paper.metric);
+    if here().all(|g| g.estimate.is_none_or(|e| e.n < 2)) {
+        return format!("One seed, preset {preset}: without an interval no mean is drawn.{diverged}");
+    }
     format!(
         "Line and band: mean over n = {seeds} seeds and its 95 % t interval, {samples} test samples a seed, \
          preset {preset}.{diverged}"
     )
 }
 
-/// How many seeds of which methods diverged, the protocols taken together.
+/// How many seeds of which methods diverged, all panels of the method taken together.
 fn diverged(summary: &Summary, metric: &str) -> String {
-    let means =
-        || summary.groups.iter().filter(|g| g.metric == metric && g.column == Column::MeanOfRates);
+    let means = || {
+        summary
+            .groups
+            .iter()
+            .filter(|g| g.metric == metric && g.column == Column::MeanOfRates)
+    };
     let counts: Vec<String> = summary
         .methods
         .iter()
         .enumerate()
         .map(|(place, method)| {
-            let here = means().filter(|g| g.method == place);
-            (method.label(), here.map(|g| g.diverged).sum::<usize>())
+            let here = || means().filter(|g| g.method == place);
+            let diverged: usize = here().map(|g| g.diverged).sum();
+            let seeds = here().map(|g| g.estimate.map_or(0, |e| e.n) + g.unscored);
+            (method.label(), diverged, seeds.sum::<usize>())
         })
-        .filter(|(_, count)| *count > 0)
-        .map(|(name, count)| format!("{count} of {name}"))
+        .filter(|(_, diverged, _)| *diverged > 0)
+        .map(|(name, diverged, seeds)| format!("{name} {diverged} of {seeds}"))
         .collect();
     if counts.is_empty() {
         return String::new();

@@ -57,7 +57,9 @@ pub struct GoldenValue {
     pub protocol: String,
     /// Missing rate in [0, 1].
     pub rate: f64,
-    /// Mean accuracy on the test split, in [0, 1].
+    /// Which accuracy: `accuracy` is the protocol's own, `accuracy_only_X` keeps modality X alone.
+    pub metric: String,
+    /// Its mean on the test split, in [0, 1].
     pub accuracy: f64,
     /// Test samples of all seeds.
     pub n: usize,
@@ -106,8 +108,8 @@ pub fn tolerance(accuracy: f64, n: usize) -> f64 {
 impl Golden {
     /// The values of these records, as they would be written.
     pub fn of(experiment: &str, records: &[CellRecord]) -> Self {
-        /// Order of a group of scores: row as first met, protocol, rate in millionths.
-        type Place = (usize, String, i64);
+        /// Order of a group of scores: row as first met, protocol, metric, rate in millionths.
+        type Place = (usize, String, String, i64);
         #[derive(Default)]
         struct Sum {
             right: f64,
@@ -123,10 +125,11 @@ impl Golden {
                 rows.len() - 1
             });
             for score in &record.outcome.scores {
-                if score.split != "test" || score.metric != "accuracy" {
+                if score.split != "test" || !score.metric.starts_with("accuracy") {
                     continue;
                 }
-                let place = (row, score.protocol.clone(), (score.rate * 1e6).round() as i64);
+                let rate = (score.rate * 1e6).round() as i64;
+                let place = (row, score.protocol.clone(), score.metric.clone(), rate);
                 let sum = sums.entry(place).or_default();
                 sum.right += score.value * score.n as f64;
                 sum.n += score.n;
@@ -136,12 +139,13 @@ impl Golden {
         }
         let values = sums
             .into_iter()
-            .map(|((row, protocol, rate), sum)| {
+            .map(|((row, protocol, metric, rate), sum)| {
                 let accuracy = sum.right / sum.n.max(1) as f64;
                 GoldenValue {
                     row: rows[row].to_owned(),
                     protocol,
                     rate: rate as f64 / 1e6,
+                    metric,
                     accuracy,
                     n: sum.n,
                     runs: sum.runs,
@@ -211,11 +215,14 @@ impl Golden {
 
 impl GoldenValue {
     fn same(&self, other: &Self) -> bool {
-        self.row == other.row && self.protocol == other.protocol && (self.rate - other.rate).abs() < 1e-9
+        self.row == other.row
+            && self.protocol == other.protocol
+            && self.metric == other.metric
+            && (self.rate - other.rate).abs() < 1e-9
     }
 
     fn what(&self) -> String {
-        format!("{} {} {}", self.row, self.protocol, self.rate)
+        format!("{} {} {} {}", self.row, self.protocol, self.rate, self.metric)
     }
 
     fn text(&self) -> String {
@@ -303,7 +310,7 @@ mod tests {
                     score("test", "accuracy", 0.95, accuracy),
                     score("test", "accuracy", 0.8, accuracy + 0.02),
                     score("validation", "accuracy", 0.95, 0.3),
-                    score("test", "accuracy_complete", 0.0, 0.4),
+                    score("test", "loss", 0.0, 0.4),
                 ],
                 seconds: 1.0,
                 parameters: 1,
@@ -351,7 +358,10 @@ mod tests {
     #[test]
     fn a_broken_method_fails() {
         let golden = Golden::of("t", &records(0.8, 0.7));
-        let broken = ["concat+ebr test_missing 0.8", "concat+ebr test_missing 0.95"];
+        let broken = [
+            "concat+ebr test_missing 0.8 accuracy",
+            "concat+ebr test_missing 0.95 accuracy",
+        ];
         // At chance on ten classes.
         assert_eq!(failures(&golden, &records(0.8, 0.1)), broken);
         // Far from it, and worse than what rounding can do.
@@ -372,6 +382,31 @@ mod tests {
             epoch: 1,
         };
         assert_eq!(failures(&golden, &diverged), broken);
+    }
+
+    /// The golden values that are committed must be able to fail: a method that has fallen to chance on ten
+    /// classes, or is not there at all, is seen in each row of each file.
+    #[test]
+    fn each_committed_row_fails_when_its_method_breaks() {
+        let results = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../results");
+        let files = fs::read_dir(results.join("golden")).into_iter().flatten();
+        for file in files.flatten() {
+            let name = file.file_name().into_string().unwrap();
+            let golden = Golden::read(&results, name.strip_suffix("-smoke.json").unwrap()).unwrap();
+            let rows: std::collections::BTreeSet<&str> = golden.values.iter().map(|v| v.row.as_str()).collect();
+            for row in rows {
+                let fails = |got: &Golden| golden.compare(got).iter().any(|check| check.verdict.is_err());
+                let mut chance = golden.clone();
+                for value in chance.values.iter_mut().filter(|value| value.row == row) {
+                    value.accuracy = 0.1;
+                }
+                assert!(fails(&chance), "{name}: row {row} at chance passes");
+                let mut absent = golden.clone();
+                absent.values.retain(|value| value.row != row);
+                assert!(fails(&absent), "{name}: no row {row} passes");
+                assert!(!fails(&golden));
+            }
+        }
     }
 
     #[test]

@@ -9,7 +9,9 @@ use mmcollapse_nn::Device;
 use serde_json::Value;
 
 use crate::cell::{Cell, Outcome, Score, Status};
-use crate::plan::Resolver;
+use crate::experiment::ExperimentInfo;
+use crate::plan::{Plan, Resolver, Selection};
+use crate::spec::Spec;
 use crate::worker::{Context, Work, WorkError};
 
 /// Data sets a worker keeps: as many draws as a quick preset has seeds, and bounded for a full one.
@@ -33,6 +35,33 @@ impl ModelResolver {
             digests: BTreeMap::new(),
         }
     }
+}
+
+/// Resolves every cell of every preset of an experiment without its data, and returns how many there are: a spec
+/// that passes can be run.
+///
+/// # Errors
+/// What is wrong with the spec, with its line.
+pub fn check_spec(experiment: &ExperimentInfo) -> Result<usize> {
+    struct NoData(ModelResolver);
+    impl Resolver for NoData {
+        fn resolve(&self, config: Value) -> Result<(Value, String), String> {
+            self.0.resolve(config)
+        }
+
+        fn data_digest(&mut self, dataset: &str, _seed: u64) -> Result<String> {
+            Ok(mmcollapse_data::find(dataset)?.name().to_owned())
+        }
+    }
+    let spec = Spec::of(experiment).map_err(|error| *error)?;
+    let mut cells = 0;
+    for preset in spec.presets.keys() {
+        let mut resolver = NoData(ModelResolver::new(true));
+        cells += Plan::new(experiment, *preset, &Selection::default(), &mut resolver)?
+            .cells
+            .len();
+    }
+    Ok(cells)
 }
 
 impl Resolver for ModelResolver {

@@ -13,6 +13,8 @@
 //! A row is found by fusion and reallocation, so that the rows of an experiment may have other names, and
 //! several variants of a method stand beside the one number that the paper has for it.
 
+use std::sync::Arc;
+
 use miette::{NamedSource, SourceSpan};
 use serde::Deserialize;
 
@@ -90,7 +92,7 @@ pub struct PaperError {
     path: String,
     reason: String,
     #[source_code]
-    text: NamedSource<String>,
+    text: Arc<NamedSource<String>>,
     #[label("here")]
     place: Option<SourceSpan>,
 }
@@ -105,7 +107,7 @@ impl Paper {
         let error = |reason: String, place: Option<SourceSpan>| PaperError {
             path: path.to_owned(),
             reason,
-            text: NamedSource::new(path, text.to_owned()),
+            text: Arc::new(NamedSource::new(path, text.to_owned())),
             place,
         };
         let mut paper: Self = serde_yaml::from_str(text).map_err(|e| {
@@ -144,13 +146,9 @@ impl Paper {
                 ));
             }
             if let Some(bad) = row.values.iter().find(|v| !(0.0..=1.0).contains(*v)) {
-                return Err(format!(
-                    "{name}: {bad} (as a share) is not in [0, 1]; is `unit` right?"
-                ));
+                return Err(format!("{name}: {bad} (as a share) is not in [0, 1]; is `unit` right?"));
             }
-            let twice = |other: &&PaperRow| {
-                other.fusion == row.fusion && other.reallocation == row.reallocation
-            };
+            let twice = |other: &&PaperRow| other.fusion == row.fusion && other.reallocation == row.reallocation;
             if self.rows[..position].iter().any(|other| twice(&other)) {
                 return Err(format!("{name} occurs twice"));
             }

@@ -268,9 +268,14 @@ impl Plan {
             }
         }
         if cells.is_empty() {
+            let rows: Vec<String> = spec.rows(settings).into_iter().map(|row| row.name).collect();
             return Err(FilterError {
                 filter: selection.only.text(),
-                what: format!("no cell of `{}` is like that", experiment.name),
+                what: format!(
+                    "no cell of `{}` is like that; its rows are {}",
+                    experiment.name,
+                    rows.join(", ")
+                ),
             }
             .into());
         }

@@ -236,6 +236,8 @@ impl Watcher for Progress {
     fn left(&self, slot: usize) {
         self.state().running.remove(&slot);
         if let Some(bar) = self.bars.as_ref().and_then(|bars| bars.slots.get(slot)) {
+            bar.set_length(0);
+            bar.set_position(0);
             bar.set_message("");
         }
     }

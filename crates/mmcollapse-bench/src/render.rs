@@ -82,7 +82,9 @@ pub fn render(
         .into_iter()
         .map(|(name, bytes)| {
             let path = out.join(name);
-            write_atomic(&path, &bytes).into_diagnostic().wrap_err("cannot write a result")?;
+            write_atomic(&path, &bytes)
+                .into_diagnostic()
+                .wrap_err("cannot write a result")?;
             Ok(path)
         })
         .collect()

@@ -20,7 +20,7 @@
 //! Later entries win over earlier ones: the spec, its method, the preset, the preset's method. A key that is
 //! not known is refused with its line.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use miette::{Diagnostic, NamedSource, SourceSpan};
@@ -235,10 +235,11 @@ impl Spec {
             }
         }
         for preset in presets() {
-            let mut names: Vec<String> = self.rows(preset).into_iter().map(|row| row.name).collect();
-            names.sort();
-            if let Some(pair) = names.windows(2).find(|pair| pair[0] == pair[1]) {
-                return fail("rows", format!("row `{}` is there twice", pair[0]));
+            let mut names = BTreeSet::new();
+            for row in self.rows(preset) {
+                if !names.insert(row.name.clone()) {
+                    return fail("rows", format!("row `{}` is there twice", row.name));
+                }
             }
         }
         for (name, preset) in &self.presets {

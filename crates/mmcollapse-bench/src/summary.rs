@@ -7,18 +7,18 @@
 
 mod frames;
 mod method;
+mod protocol;
 #[cfg(test)]
 pub(crate) mod synthetic;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use miette::{Context, IntoDiagnostic, Result, miette};
-use mmcollapse_probes::{
-    Estimate, Interval, PairedDifference, bootstrap_interval, estimate, holm, paired_difference,
-};
-use serde_json::Value;
+use mmcollapse_probes::{Estimate, Interval, PairedDifference, bootstrap_interval, estimate, holm, paired_difference};
 
 pub use method::{Method, label};
+pub use protocol::ProtocolRun;
+use protocol::{add_rate, protocols, started};
 
 use crate::cell::{CellRecord, Status};
 use crate::paper::{Paper, same_rate};
@@ -99,17 +99,6 @@ pub struct Difference {
     pub family: usize,
 }
 
-/// A protocol as the records have it.
-#[derive(Clone, Debug, PartialEq)]
-pub struct ProtocolRun {
-    /// `test_missing` or `train_availability`.
-    pub name: String,
-    /// The modality that goes missing.
-    pub modality: String,
-    /// Missing rates, largest first as in the paper.
-    pub rates: Vec<f64>,
-}
-
 /// All numbers of an experiment.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Summary {
@@ -153,18 +142,9 @@ impl Summary {
     }
 
     /// The number of a row of a table at a column.
-    pub fn get(
-        &self,
-        protocol: &str,
-        method: usize,
-        metric: &str,
-        column: Column,
-    ) -> Option<&Group> {
+    pub fn get(&self, protocol: &str, method: usize, metric: &str, column: Column) -> Option<&Group> {
         self.groups.iter().find(|group| {
-            group.method == method
-                && group.protocol == protocol
-                && group.metric == metric
-                && group.column == column
+            group.method == method && group.protocol == protocol && group.metric == metric && group.column == column
         })
     }
 
@@ -208,12 +188,11 @@ impl Summary {
     }
 
     fn group(&mut self, records: &[CellRecord], paper: &Paper) -> Result<()> {
-        let metrics: BTreeSet<String> = self.runs.iter().map(|run| run.metric.clone()).collect();
         let mut columns: BTreeMap<Series, Vec<(Column, Seeds)>> = BTreeMap::new();
         for (p, protocol) in self.protocols.iter().enumerate() {
-            for method in 0..self.methods.len() {
-                for metric in &metrics {
-                    let series = self.columns(protocol, method, metric)?;
+            for (metric, rates) in self.metrics(protocol, paper) {
+                for method in 0..self.methods.len() {
+                    let series = self.columns(protocol, method, &metric, &rates)?;
                     columns.insert((method, p, metric.clone()), series);
                 }
             }
@@ -226,8 +205,7 @@ impl Summary {
                 if started.is_empty() {
                     continue;
                 }
-                let against = reference
-                    .and_then(|r| Some((r, &columns.get(&(r, *p, metric.clone()))?.get(place)?.1)));
+                let against = reference.and_then(|r| Some((r, &columns.get(&(r, *p, metric.clone()))?.get(place)?.1)));
                 let group = Group {
                     method: *method,
                     protocol: protocol.name.clone(),
@@ -250,15 +228,31 @@ impl Summary {
         Ok(())
     }
 
+    /// What is measured in a protocol and at which rates: the paper's metric at the protocol's own, any other
+    /// (with all modalities, with one alone) where it was measured.
+    fn metrics(&self, protocol: &ProtocolRun, paper: &Paper) -> BTreeMap<String, Vec<f64>> {
+        let mut metrics = BTreeMap::from([(paper.metric.clone(), protocol.rates.clone())]);
+        for run in self.runs.iter().filter(|run| run.protocol == protocol.name) {
+            if run.metric != paper.metric {
+                add_rate(metrics.entry(run.metric.clone()).or_default(), run.rate);
+            }
+        }
+        for rates in metrics.values_mut() {
+            rates.sort_by(|a, b| b.total_cmp(a));
+        }
+        metrics
+    }
+
     /// Each column's score of each seed: the rates, then each seed's mean over all of them.
     fn columns(
         &self,
         protocol: &ProtocolRun,
         method: usize,
         metric: &str,
+        rates: &[f64],
     ) -> Result<Vec<(Column, Seeds)>> {
         let mut columns: Vec<(Column, Seeds)> = Vec::new();
-        for &rate in &protocol.rates {
+        for &rate in rates {
             let mut seeds = Seeds::new();
             for run in self.runs.iter().filter(|run| {
                 run.method == method
@@ -302,8 +296,7 @@ impl Summary {
         if ours.is_vanilla() {
             return None;
         }
-        let same_name =
-            |other: &Method| other.is_vanilla() && other.fusion_name == ours.fusion_name;
+        let same_name = |other: &Method| other.is_vanilla() && other.fusion_name == ours.fusion_name;
         let same_method = |other: &Method| other.is_vanilla() && other.fusion == ours.fusion;
         self.methods
             .iter()
@@ -311,13 +304,7 @@ impl Summary {
             .or_else(|| self.methods.iter().position(same_method))
     }
 
-    fn n_test(
-        &self,
-        protocol: &ProtocolRun,
-        method: usize,
-        metric: &str,
-        column: Column,
-    ) -> (usize, usize) {
+    fn n_test(&self, protocol: &ProtocolRun, method: usize, metric: &str, column: Column) -> (usize, usize) {
         let counts = self.runs.iter().filter(|run| {
             run.method == method
                 && run.protocol == protocol.name
@@ -334,14 +321,7 @@ impl Summary {
         )
     }
 
-    fn paper(
-        &self,
-        paper: &Paper,
-        method: usize,
-        metric: &str,
-        column: Column,
-        rates: &[f64],
-    ) -> Option<f64> {
+    fn paper(&self, paper: &Paper, method: usize, metric: &str, column: Column, rates: &[f64]) -> Option<f64> {
         if metric != paper.metric {
             return None;
         }
@@ -420,68 +400,6 @@ fn numbers(
         difference,
         paper: None,
     })
-}
-
-/// Protocols in the order of the records, each with the rates its cells were to be scored at.
-fn protocols(records: &[CellRecord]) -> Vec<ProtocolRun> {
-    let mut protocols: Vec<ProtocolRun> = Vec::new();
-    for record in records {
-        let place = protocols.iter().position(|p| p.name == record.protocol);
-        let place = place.unwrap_or_else(|| {
-            let modality = record.config.pointer("/protocol/modality");
-            protocols.push(ProtocolRun {
-                name: record.protocol.clone(),
-                modality: modality.and_then(Value::as_str).unwrap_or("modality").to_owned(),
-                rates: Vec::new(),
-            });
-            protocols.len() - 1
-        });
-        let rates = &mut protocols[place].rates;
-        for rate in rates_of(record) {
-            if !rates.iter().any(|known| same_rate(*known, rate)) {
-                rates.push(rate);
-            }
-        }
-    }
-    for protocol in &mut protocols {
-        protocol.rates.sort_by(|a, b| b.total_cmp(a));
-    }
-    protocols
-}
-
-/// Missing rates a cell is scored at: those of its configuration and those of its scores.
-fn rates_of(record: &CellRecord) -> Vec<f64> {
-    let protocol = |key: &str| record.config.pointer(&format!("/protocol/{key}"));
-    let several = protocol("rates").and_then(Value::as_array);
-    let configured = several
-        .into_iter()
-        .flatten()
-        .chain(protocol("rate"))
-        .filter_map(Value::as_f64);
-    let scored = record.outcome.scores.iter().map(|score| score.rate);
-    configured.chain(scored).collect()
-}
-
-/// Seeds of which a row has a run at a column, each with whether it diverged (at any rate, for their mean).
-fn started(
-    records: &[CellRecord],
-    protocol: &ProtocolRun,
-    row: &str,
-    column: Column,
-) -> BTreeMap<u64, bool> {
-    let mut seeds = BTreeMap::new();
-    for record in records {
-        let here = record.row == row && record.protocol == protocol.name;
-        let at = match column {
-            Column::Rate(rate) => rates_of(record).iter().any(|r| same_rate(*r, rate)),
-            Column::MeanOfRates => true,
-        };
-        if here && at {
-            let diverged = matches!(record.outcome.status, Status::Diverged { .. });
-            *seeds.entry(record.seed).or_insert(false) |= diverged;
-        }
-    }
-    seeds
 }
 
 #[cfg(test)]

@@ -119,7 +119,7 @@ impl Context<'_> {
         self.stop.is_set()
     }
 
-    /// Reports an epoch; it goes into `metrics.jsonl` and to the runner.
+    /// Reports that an epoch (from 0) is over; it goes into `metrics.jsonl` and to the runner.
     pub fn epoch(&mut self, stage: &str, epoch: usize, epochs: usize, losses: &[(&str, f64)]) {
         // JSON has no word for what is not finite; the text keeps it readable.
         let losses: BTreeMap<&str, serde_json::Value> = losses
@@ -138,7 +138,7 @@ impl Context<'_> {
         let _ = self.metrics.write_line(&line.to_string());
         say(&Event::Epoch {
             stage: stage.to_owned(),
-            epoch,
+            epoch: epoch + 1,
             epochs,
         });
     }

@@ -1,6 +1,7 @@
 //! The hub's layout of media in parquet: a struct `{bytes, path}` and an integer `label` a row.
 
 use std::fs::File;
+use std::panic;
 use std::path::Path;
 
 use candle_datasets::hub::FileReader;
@@ -30,6 +31,17 @@ pub struct MediaRow {
 /// # Errors
 /// [`DataError::File`] when it is no parquet file of that layout, [`DataError::Row`] for a row without media or label.
 pub fn read(path: &Path, media: &str) -> Result<Vec<MediaRow>, DataError> {
+    // The parquet crate panics over some damaged pages (a dictionary page turned into another, for one).
+    let rows = panic::catch_unwind(|| read_groups(path, media));
+    rows.unwrap_or_else(|_| {
+        Err(DataError::File {
+            path: path.to_owned(),
+            reason: "not a readable parquet file: its reader panicked".into(),
+        })
+    })
+}
+
+fn read_groups(path: &Path, media: &str) -> Result<Vec<MediaRow>, DataError> {
     let broken = |reason: String| DataError::File {
         path: path.to_owned(),
         reason,

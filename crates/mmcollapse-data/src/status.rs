@@ -101,11 +101,16 @@ impl fmt::Display for Verified {
 /// # Errors
 /// When a manifest is wrong.
 pub fn list(options: &LoadOptions) -> Result<Vec<SourceStatus>, DataError> {
-    let hub = sources::hub(options);
-    Ok(Manifest::all()?
-        .into_iter()
-        .map(|manifest| status(manifest, &hub))
-        .collect())
+    list_in(&sources::hub(options))
+}
+
+/// [`list`] for another hub than the environment's.
+///
+/// # Errors
+/// When a manifest is wrong.
+pub fn list_in(hub: &Hub) -> Result<Vec<SourceStatus>, DataError> {
+    let manifests = Manifest::all()?.into_iter();
+    Ok(manifests.map(|manifest| status(manifest, hub)).collect())
 }
 
 fn status(manifest: Manifest, hub: &Hub) -> SourceStatus {
@@ -154,7 +159,11 @@ pub fn verify(name: &str, options: &LoadOptions) -> Result<Vec<Verified>, DataEr
     verify_in(name, &hub)
 }
 
-fn verify_in(name: &str, hub: &Hub) -> Result<Vec<Verified>, DataError> {
+/// [`verify`] for another hub than the environment's; downloads what is missing unless that hub is offline.
+///
+/// # Errors
+/// When a file cannot be had or does not decode to what its manifest says.
+pub fn verify_in(name: &str, hub: &Hub) -> Result<Vec<Verified>, DataError> {
     let mut verified = Vec::new();
     for manifest in named(name)? {
         for (part, content) in &manifest.content {

@@ -4,19 +4,24 @@ mod real_data;
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::sync::OnceLock;
 use std::time::Instant;
 
 use mmcollapse_data::hub::Hub;
 use mmcollapse_data::manifest::Manifest;
-use mmcollapse_data::sets::AvMnist;
-use mmcollapse_data::{DataError, Dataset, DatasetSource, Samples, sources};
+use mmcollapse_data::sets::{AvMnist, Parts};
+use mmcollapse_data::{DataError, Dataset, DatasetSource, Samples, sources, status};
 
 const PLAIN: AvMnist = AvMnist {
     standardize_sound: false,
 };
 
+/// Builds from sources that all tests share, decoded once.
 fn build(hub: &Hub, entry: AvMnist, seed: u64) -> Dataset {
-    entry.build(seed, hub).unwrap()
+    static PARTS: OnceLock<Parts> = OnceLock::new();
+    entry
+        .assemble(seed, PARTS.get_or_init(|| Parts::decode(hub).unwrap()))
+        .unwrap()
 }
 
 /// Image digests and clip names of a split.
@@ -172,4 +177,52 @@ fn damage_to_the_files_is_named() {
     mmcollapse_nn::files::write_atomic(path, b"PAR1 this is no parquet file PAR1").unwrap();
     let error = sources::records(&manifest, "all", &copy).unwrap_err();
     assert!(error.to_string().contains("not a readable parquet file"), "{error}");
+}
+
+#[test]
+fn list_and_verify_say_what_is_there() {
+    let empty = tempfile::tempdir().unwrap();
+    let nothing = Hub {
+        cache: empty.path().to_owned(),
+        offline: true,
+        ..Hub::from_variables(|_| None)
+    };
+    let text: String = status::list_in(&nothing)
+        .unwrap()
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    assert!(
+        text.contains("mnist    MNIST handwritten digits (not fetched)"),
+        "{text}"
+    );
+    assert!(text.contains("data/test-00000-of-00001.parquet (missing)"), "{text}");
+    assert!(text.contains("used by  avmnist, avmnist_standardized"), "{text}");
+    let error = status::verify_in("avmnist", &nothing).unwrap_err();
+    let help = miette::Diagnostic::help(&error).unwrap().to_string();
+    assert!(help.contains("data fetch"), "{error}: {help}");
+
+    let Some(hub) = real_data::hub("verification of the sources") else {
+        return;
+    };
+    assert!(
+        status::list_in(&hub)
+            .unwrap()
+            .iter()
+            .all(status::SourceStatus::is_complete)
+    );
+    let verified = status::verify_in("avmnist", &hub).unwrap();
+    let rows: Vec<(&str, &str, usize)> = verified
+        .iter()
+        .map(|v| (v.source.as_str(), v.part.as_str(), v.rows))
+        .collect();
+    assert_eq!(
+        rows,
+        [
+            ("mnist", "test", 10_000),
+            ("mnist", "train", 60_000),
+            ("fsdd", "all", 3000)
+        ]
+    );
+    eprint!("{}", verified.iter().map(ToString::to_string).collect::<String>());
 }

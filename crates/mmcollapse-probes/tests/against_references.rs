@@ -184,6 +184,27 @@ fn ranks_are_numpys() {
     }
 }
 
+/// As a layer after a ReLU looks: many dead features, few directions, more features than samples.
+#[test]
+fn a_collapsed_representation_has_the_rank_it_was_given() {
+    let (n, d) = (150, 320);
+    let values: Vec<f32> = (0..n * d)
+        .map(|at| {
+            let (row, column) = ((at / d) as f32, (at % d) as f32);
+            if at % d >= 200 {
+                return 0.0;
+            }
+            (row * 0.7).sin() * (column * 0.3).cos() + (row * 1.3).cos() * (column * 0.9).sin() + 5.0
+        })
+        .collect();
+    let got = ranks(&matrix(&values, n, d)).unwrap();
+    assert_eq!((got.n, got.d, got.numerical), (n, d, 2));
+    assert!(
+        got.stable > 1.0 && got.stable <= got.effective && got.effective < 2.01,
+        "{got:?}"
+    );
+}
+
 #[test]
 fn equal_samples_have_rank_zero() {
     let got = ranks(&Matrix::new(&[0.1, 0.7, 0.1, 0.7, 0.1, 0.7], 3, 2).unwrap()).unwrap();

@@ -22,12 +22,15 @@ impl Scale {
     /// A method whose runs diverged may lie far below all others. Where it would squeeze them, the scale leaves
     /// it out; the panel then tells its values at the lower edge.
     pub fn of<'a>(panels: impl Iterator<Item = &'a Panel> + Clone) -> Self {
-        let points = |panel: &'a Panel| {
-            panel.lines.iter().flat_map(|line| line.points.iter().flatten())
-        };
+        let points = |panel: &'a Panel| panel.lines.iter().flat_map(|line| line.points.iter().flatten());
         let marks = panels.clone().flat_map(|panel| panel.paper.iter().map(|mark| mark.2));
         let ends = |point: &Point| [point.low.max(0.0), point.high.min(100.0)];
-        let all: Vec<f64> = panels.clone().flat_map(points).flat_map(ends).chain(marks.clone()).collect();
+        let all: Vec<f64> = panels
+            .clone()
+            .flat_map(points)
+            .flat_map(ends)
+            .chain(marks.clone())
+            .collect();
         let sound: Vec<f64> = panels
             .flat_map(points)
             .filter(|point| point.diverged == 0)
@@ -113,7 +116,14 @@ mod tests {
     #[test]
     fn edges_lie_on_marks() {
         let scale = Scale::of([panel(&[(90.3, 96.2, 0)])].iter());
-        assert_eq!(scale, Scale { low: 90.0, high: 97.0, step: 1.0 });
+        assert_eq!(
+            scale,
+            Scale {
+                low: 90.0,
+                high: 97.0,
+                step: 1.0
+            }
+        );
         assert_eq!(scale.ticks().len(), 8);
         assert_eq!(scale.place(93.5), 0.5);
     }

@@ -7,13 +7,9 @@ use std::sync::{Arc, OnceLock};
 
 use miette::{Result, miette};
 use plotters::coord::Shift;
-use plotters::prelude::{
-    Circle, DrawingArea, IntoDrawingArea, PathElement, Polygon, Rectangle, SVGBackend, Text,
-};
+use plotters::prelude::{Circle, DrawingArea, IntoDrawingArea, PathElement, Polygon, Rectangle, SVGBackend, Text};
 use plotters::style::text_anchor::{HPos, Pos, VPos};
-use plotters::style::{
-    Color, FontDesc, FontFamily, FontStyle, FontTransform, IntoTextStyle, RGBColor, register_font,
-};
+use plotters::style::{Color, FontDesc, FontFamily, FontStyle, FontTransform, IntoTextStyle, RGBColor, register_font};
 use resvg::tiny_skia::{Pixmap, Transform};
 use resvg::usvg::{self, fontdb};
 
@@ -85,12 +81,7 @@ pub struct About<'a> {
 }
 
 /// Draws a picture of `width` by `height` pixels.
-pub fn picture(
-    width: f64,
-    height: f64,
-    about: About,
-    draw: impl FnOnce(&Canvas) -> Result<()>,
-) -> Result<Picture> {
+pub fn picture(width: f64, height: f64, about: About, draw: impl FnOnce(&Canvas) -> Result<()>) -> Result<Picture> {
     fonts()?;
     let mut text = String::new();
     {
@@ -196,7 +187,9 @@ impl Canvas<'_> {
             .color(&letters.colour)
             .into_text_style(&self.area)
             .pos(Pos::new(horizontal, VPos::Center));
-        self.area.draw(&Text::new(text.to_owned(), fine(at), style)).map_err(bug)
+        self.area
+            .draw(&Text::new(text.to_owned(), fine(at), style))
+            .map_err(bug)
     }
 }
 
@@ -221,11 +214,7 @@ fn fine_width(width: f64) -> u32 {
 }
 
 fn weight(bold: bool) -> FontStyle {
-    if bold {
-        FontStyle::Bold
-    } else {
-        FontStyle::Normal
-    }
+    if bold { FontStyle::Bold } else { FontStyle::Normal }
 }
 
 /// Tells plotters' table of fonts, which is one a process, of the bundled ones; only measuring needs it.
@@ -253,7 +242,11 @@ fn outlines(svg: &str, width: f64, height: f64) -> Result<usvg::Tree> {
         ..usvg::Options::default()
     };
     // The fine grid stays as the view box; what is shown gets its own size.
-    let drawn = format!("width=\"{}\" height=\"{}\"", (width * FINE) as u32, (height * FINE) as u32);
+    let drawn = format!(
+        "width=\"{}\" height=\"{}\"",
+        (width * FINE) as u32,
+        (height * FINE) as u32
+    );
     let shown = format!("width=\"{width}\" height=\"{height}\"");
     usvg::Tree::from_str(&svg.replacen(&drawn, &shown, 1), &options).map_err(bug)
 }

@@ -4,7 +4,7 @@ use miette::Result;
 
 use super::axis::Scale;
 use super::canvas::{About, Canvas, Letters, Picture, Stand, picture, width_of};
-use super::panel::{BAND, Frame, MARK, PAPER_MARK, STROKE, below};
+use super::panel::{BAND, Frame, MARK, PAPER_MARK, STROKE, below, strip};
 use super::style::{ALARM, GREY, INK, PAPER, STYLES, Shape, Style};
 use super::{Figure, Panel, PanelRow};
 
@@ -33,16 +33,17 @@ const AXIS: Letters = letters(11.5, false, INK);
 const ORIGIN: Letters = letters(9.0, false, GREY);
 
 const fn letters(size: f64, bold: bool, colour: plotters::style::RGBColor) -> Letters {
-    Letters {
-        size,
-        bold,
-        colour,
-    }
+    Letters { size, bold, colour }
 }
 
 /// Draws a figure; its height follows from what it holds.
 pub fn draw(figure: &Figure, metadata: &str) -> Result<Picture> {
-    let across = figure.rows.iter().map(|row| row.panels.len().min(PER_LINE)).max().unwrap_or(1) as f64;
+    let across = figure
+        .rows
+        .iter()
+        .map(|row| row.panels.len().min(PER_LINE))
+        .max()
+        .unwrap_or(1) as f64;
     let width = (LEFT + across * PANEL_WIDTH + (across - 1.0) * GAP + RIGHT).max(LEAST_WIDTH);
     let inner = width - LEFT - RIGHT;
     let mut blocks = vec![Block::lines(&figure.title, TITLE, inner, 8.0)?];
@@ -50,7 +51,10 @@ pub fn draw(figure: &Figure, metadata: &str) -> Result<Picture> {
         blocks.push(Block::lines(warning, WARNING, inner, 4.0)?);
     }
     blocks.push(Block::lines(&figure.note, NOTE, inner, 10.0)?);
-    let legend = Legend::of(figure, inner)?;
+    let all = || figure.rows.iter().flat_map(|row| &row.panels);
+    let scale = Scale::of(all());
+    let strip = strip(all(), scale);
+    let legend = Legend::of(figure, strip > 0.0, inner)?;
     let headings: Vec<Block> = figure
         .rows
         .iter()
@@ -80,11 +84,10 @@ pub fn draw(figure: &Figure, metadata: &str) -> Result<Picture> {
             y = block.draw(canvas, y)?;
         }
         y = legend.draw(canvas, y)?;
-        let scale = Scale::of(figure.rows.iter().flat_map(|row| &row.panels));
         for (row, heading) in figure.rows.iter().zip(&headings) {
             y = heading.draw(canvas, y)?;
             for line in row.panels.chunks(PER_LINE) {
-                y = panel_line(canvas, figure, row, line, scale, y)?;
+                y = panel_line(canvas, figure, row, line, (scale, strip), y)?;
             }
             y += 12.0;
         }
@@ -99,7 +102,7 @@ fn panel_line(
     figure: &Figure,
     row: &PanelRow,
     panels: &[Panel],
-    scale: Scale,
+    (scale, strip): (Scale, f64),
     y: f64,
 ) -> Result<f64> {
     let (top, bottom) = (y + PANEL_TITLE, y + PANEL_TITLE + PANEL_HEIGHT);
@@ -108,13 +111,14 @@ fn panel_line(
         let frame = Frame {
             edges: (left, top, left + PANEL_WIDTH, bottom),
             scale,
+            strip,
             row,
             values: place == 0,
         };
         frame.draw(canvas, panel)?;
     }
     let count = panels.len() as f64;
-    let middle = LEFT + (count * PANEL_WIDTH + (count - 1.0) * GAP) / 2.0;
+    let middle = LEFT + 0.5 * (count * PANEL_WIDTH + (count - 1.0) * GAP);
     canvas.text(&row.x_label, (middle, bottom + 32.0), AXIS, Stand::Middle)?;
     let height = f64::midpoint(top, bottom);
     canvas.text(&figure.y_label, (20.0, height), AXIS, Stand::Upwards)?;
@@ -141,11 +145,7 @@ impl Block {
             }
             lines.push(word.to_owned());
         }
-        Ok(Self {
-            lines,
-            letters,
-            below,
-        })
+        Ok(Self { lines, letters, below })
     }
 
     fn line_height(&self) -> f64 {
@@ -186,7 +186,7 @@ impl Legend {
     const AIR: f64 = 22.0;
     const LINE: f64 = 20.0;
 
-    fn of(figure: &Figure, width: f64) -> Result<Self> {
+    fn of(figure: &Figure, some_below: bool, width: f64) -> Result<Self> {
         let mut samples: Vec<(Sample, String)> = figure
             .legend
             .iter()
@@ -195,14 +195,7 @@ impl Legend {
         if figure.paper {
             samples.push((Sample::Paper, "paper (hollow)".to_owned()));
         }
-        let scale = Scale::of(figure.rows.iter().flat_map(|row| &row.panels));
-        let mut points = figure
-            .rows
-            .iter()
-            .flat_map(|row| &row.panels)
-            .flat_map(|panel| &panel.lines)
-            .flat_map(|line| line.points.iter().flatten());
-        if points.any(|point| point.mean < scale.low) {
+        if some_below {
             samples.push((Sample::Below, "below the shown range".to_owned()));
         }
         let (mut x, mut line) = (0.0, 0);
@@ -239,10 +232,7 @@ impl Legend {
                 }
                 Sample::Paper => {
                     for (offset, shape) in [(-11.0, Shape::Circle), (0.0, Shape::Square), (11.0, Shape::Triangle)] {
-                        let style = Style {
-                            colour: GREY,
-                            shape,
-                        };
+                        let style = Style { colour: GREY, shape };
                         canvas.hollow_mark((middle.0 + offset, y), PAPER_MARK - 0.6, style)?;
                     }
                 }

@@ -4,7 +4,7 @@ use miette::Result;
 
 use super::axis::{Scale, number};
 use super::canvas::{Canvas, Letters, Stand};
-use super::style::{GRID, GREY, INK, STYLES};
+use super::style::{GREY, GRID, INK, STYLES};
 use super::{Line, Panel, PanelRow, Point};
 
 /// Radius of our marks in pixels.
@@ -19,6 +19,8 @@ pub const BAND: f64 = 0.14;
 const SIDESTEP: f64 = 5.0;
 /// Height of a line of text at the lower edge.
 const TOLD: f64 = 11.0;
+/// A mean and its half-width under it.
+const TOLD_TWICE: f64 = 2.0 * TOLD + 2.0;
 
 /// Names of places and values.
 pub const TICKS: Letters = Letters {
@@ -33,6 +35,8 @@ pub struct Frame<'a> {
     pub edges: (f64, f64, f64, f64),
     /// Its vertical axis.
     pub scale: Scale,
+    /// Height at the bottom that is below the axis, for values that it does not reach.
+    pub strip: f64,
     /// The row it belongs to, for the places of the horizontal axis.
     pub row: &'a PanelRow,
     /// Whether the values of the vertical axis stand beside it.
@@ -89,6 +93,11 @@ impl Frame<'_> {
             canvas.line(&[(x, bottom), (x, bottom + 4.0)], GREY, 1.0)?;
             canvas.text(name, (x, bottom + 13.0), TICKS, Stand::Middle)?;
         }
+        if self.strip > 0.0 {
+            // The axis ends here; what follows is told, not drawn to scale.
+            let end = self.y(self.scale.low);
+            canvas.line(&[(left, end), (right, end)], GREY, 1.0)?;
+        }
         canvas.line(&[(left, bottom), (right, bottom)], GREY, 1.0)
     }
 
@@ -101,8 +110,7 @@ impl Frame<'_> {
                 continue;
             }
             let at = |(x, value): (usize, f64)| (self.x(x) + side, self.y(self.shown(value)));
-            let mut around: Vec<(f64, f64)> =
-                stretch.iter().map(|(x, p)| at((*x, p.high))).collect();
+            let mut around: Vec<(f64, f64)> = stretch.iter().map(|(x, p)| at((*x, p.high))).collect();
             around.extend(stretch.iter().rev().map(|(x, p)| at((*x, p.low))));
             if let [only] = stretch.as_slice() {
                 // A single rate has no area: the interval is a bar.
@@ -129,10 +137,10 @@ impl Frame<'_> {
         Ok(())
     }
 
-    /// Values below the shown part, mean over half-width, at the lower edge in their line's colour.
+    /// Values below the shown part, mean over half-width, in the strip and in their line's colour.
     fn told(&self, canvas: &Canvas, panel: &Panel) -> Result<()> {
         let (_, _, _, bottom) = self.edges;
-        let mut heights = vec![bottom - 20.0; self.row.x_ticks.len()];
+        let mut heights = vec![bottom - 8.0 - TOLD; self.row.x_ticks.len()];
         for line in &panel.lines {
             for (x, point) in line.points.iter().enumerate() {
                 let Some(point) = point.filter(|point| point.mean < self.scale.low) else {
@@ -153,7 +161,7 @@ impl Frame<'_> {
                 canvas.text(&mean, (middle + 12.0, *height), letters, Stand::End)?;
                 let half = format!("± {:.1}", 0.5 * (point.high - point.low));
                 canvas.text(&half, (middle + 12.0, *height + TOLD), letters, Stand::End)?;
-                *height -= 2.0 * TOLD + 2.0;
+                *height -= TOLD_TWICE;
             }
         }
         Ok(())
@@ -190,7 +198,24 @@ impl Frame<'_> {
 
     fn y(&self, value: f64) -> f64 {
         let (_, top, _, bottom) = self.edges;
-        bottom - (bottom - top) * self.scale.place(value)
+        let end = bottom - self.strip;
+        end - (end - top) * self.scale.place(value)
+    }
+}
+
+/// Height of the strip that the panel needing most of it needs, for values that the axis does not reach.
+pub fn strip<'a>(panels: impl Iterator<Item = &'a Panel>, scale: Scale) -> f64 {
+    let told = |panel: &Panel| {
+        let places = panel.lines.iter().map(|line| line.points.len()).max().unwrap_or(0);
+        let at = |x: usize| {
+            let points = panel.lines.iter().filter_map(|line| *line.points.get(x)?);
+            points.filter(|point| point.mean < scale.low).count()
+        };
+        (0..places).map(at).max().unwrap_or(0)
+    };
+    match panels.map(told).max().unwrap_or(0) {
+        0 => 0.0,
+        most => most as f64 * TOLD_TWICE + 6.0,
     }
 }
 

@@ -47,7 +47,12 @@ fn panels_lines_and_marks() {
 #[test]
 fn single_runs_are_not_drawn() {
     let figure = figure(1);
-    let mut points = figure.rows.iter().flat_map(|r| &r.panels).flat_map(|p| &p.lines).flat_map(|l| &l.points);
+    let mut points = figure
+        .rows
+        .iter()
+        .flat_map(|r| &r.panels)
+        .flat_map(|p| &p.lines)
+        .flat_map(|l| &l.points);
     assert!(points.all(Option::is_none));
     figure.draw("").unwrap();
 }
@@ -60,10 +65,13 @@ fn every_shape_of_experiment_is_drawn() {
     let all = experiment(10);
     let many: Vec<_> = (0..6)
         .flat_map(|i| {
-            all.iter().filter(|r| r.row.starts_with("shaspec")).cloned().map(move |mut record| {
-                record.row = record.row.replace("shaspec", &format!("shaspec_{i}"));
-                record
-            })
+            all.iter()
+                .filter(|r| r.row.starts_with("shaspec"))
+                .cloned()
+                .map(move |mut record| {
+                    record.row = record.row.replace("shaspec", &format!("shaspec_{i}"));
+                    record
+                })
         })
         .collect();
     let few: Vec<_> = all

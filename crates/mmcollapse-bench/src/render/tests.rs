@@ -49,14 +49,19 @@ fn provenance() -> Provenance {
 #[test]
 fn everything_is_written_with_its_origin() {
     let folder = tempfile::tempdir().unwrap();
-    // Where someone wants to look at what the code draws: MMCOLLAPSE_LOOK=target/look cargo test ...
+    // To look at what is drawn: MMCOLLAPSE_LOOK=/an/absolute/folder cargo test ...
     let out = std::env::var_os("MMCOLLAPSE_LOOK").map_or(folder.path().to_owned(), PathBuf::from);
     let paths = render(&TABLE, &experiment(10), &provenance(), &out).unwrap();
     assert_eq!(paths.len(), 11);
     let read = |name: &str| fs::read(out.join(name)).unwrap();
     let text = |name: &str| String::from_utf8(read(name)).unwrap();
     for name in ["table.md", "table.tex", "figure.svg"] {
-        for fact in ["mmcollapse reproduce table4", "0123456789ab", "fedcba987654", "Example CPU 3000"] {
+        for fact in [
+            "mmcollapse reproduce table4",
+            "0123456789ab",
+            "fedcba987654",
+            "Example CPU 3000",
+        ] {
             assert!(text(name).contains(fact), "{name}: {fact}");
         }
     }
@@ -82,7 +87,10 @@ fn equal_records_give_equal_files() {
     render(&TABLE, &experiment(2), &provenance(), &one).unwrap();
     for path in render(&TABLE, &experiment(2), &provenance(), &two).unwrap() {
         let name = path.file_name().unwrap();
-        assert!(fs::read(one.join(name)).unwrap() == fs::read(&path).unwrap(), "{name:?}");
+        assert!(
+            fs::read(one.join(name)).unwrap() == fs::read(&path).unwrap(),
+            "{name:?}"
+        );
     }
 }
 
@@ -103,8 +111,17 @@ fn what_is_incomplete_or_a_smoke_test_says_so() {
 #[test]
 fn nothing_to_show_is_an_error_that_says_what_to_do() {
     let error = render(&TABLE, &[], &provenance(), Path::new("nowhere")).unwrap_err();
-    assert_eq!(error.to_string(), "table4: no cell of preset quick has finished, so there is nothing to show");
-    assert!(error.help().unwrap().to_string().contains("mmcollapse reproduce table4"));
+    assert_eq!(
+        error.to_string(),
+        "table4: no cell of preset quick has finished, so there is nothing to show"
+    );
+    assert!(
+        error
+            .help()
+            .unwrap()
+            .to_string()
+            .contains("mmcollapse reproduce table4")
+    );
 }
 
 #[test]

@@ -26,10 +26,7 @@ impl Summary {
             text("metric", column(|run| &run.metric)),
             numbers("value", self.runs.iter().map(|run| Some(run.value))),
             counts("n_test", self.runs.iter().map(|run| run.n_test as u64)),
-            text(
-                "status",
-                column(|run| if run.diverged { "diverged" } else { "ok" }),
-            ),
+            text("status", column(|run| if run.diverged { "diverged" } else { "ok" })),
         ]);
         DataFrame::new_infer_height(columns)
     }
@@ -50,9 +47,7 @@ impl Summary {
         ];
         columns.extend(self.method_columns(groups.iter().map(|group| group.method)));
         let number = |name: &str, of: fn(&Group) -> Option<f64>| numbers(name, groups.iter().map(of));
-        let count = |name: &str, of: fn(&Group) -> usize| {
-            counts(name, groups.iter().map(|group| of(group) as u64))
-        };
+        let count = |name: &str, of: fn(&Group) -> usize| counts(name, groups.iter().map(|group| of(group) as u64));
         columns.extend([
             text("metric", groups.iter().map(|g| g.metric.as_str()).collect()),
             number("rate", |g| match g.column {
@@ -106,9 +101,8 @@ impl Summary {
     }
 
     fn method_columns(&self, positions: impl Iterator<Item = usize> + Clone) -> [Series; 4] {
-        let of = |name: &str, of: fn(&Method) -> &str| {
-            text(name, positions.clone().map(|p| of(&self.methods[p])).collect())
-        };
+        let of =
+            |name: &str, of: fn(&Method) -> &str| text(name, positions.clone().map(|p| of(&self.methods[p])).collect());
         [
             of("row", |m| &m.row),
             of("fusion", |m| &m.fusion),

@@ -47,15 +47,15 @@ impl Method {
             None => (record.row.as_str(), None),
         };
         let fusion = method("fusion").unwrap_or_else(|| fusion_name.to_owned());
-        let reallocation = method("reallocation")
-            .unwrap_or_else(|| named_reallocation.unwrap_or("none").to_owned());
+        let reallocation = method("reallocation").unwrap_or_else(|| named_reallocation.unwrap_or("none").to_owned());
         let reallocation_name = named_reallocation.unwrap_or(&reallocation).to_owned();
-        let variant = [
-            beyond(fusion_name, &fusion),
-            beyond(&reallocation_name, &reallocation),
-        ];
+        let variant = [beyond(fusion_name, &fusion), beyond(&reallocation_name, &reallocation)];
         Self {
-            variant: variant.into_iter().filter(|v| !v.is_empty()).collect::<Vec<_>>().join(" "),
+            variant: variant
+                .into_iter()
+                .filter(|v| !v.is_empty())
+                .collect::<Vec<_>>()
+                .join(" "),
             row: record.row.clone(),
             fusion_name: fusion_name.to_owned(),
             reallocation_name,
@@ -116,9 +116,9 @@ pub fn label(name: &str) -> String {
     }
     let spaced = name.replace('_', " ");
     let mut letters = spaced.chars();
-    letters.next().map_or_else(String::new, |first| {
-        first.to_uppercase().chain(letters).collect()
-    })
+    letters
+        .next()
+        .map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
 }
 
 #[cfg(test)]
@@ -149,7 +149,13 @@ mod tests {
         for (row, fusion, reallocation, variant, written) in [
             ("shaspec", "shaspec", "none", "", "ShaSpec"),
             ("shaspec+kd", "shaspec", "kd", "", "ShaSpec + KD"),
-            ("concat+ebr_literal", "concat", "ebr", "literal", "Concat + EBR (literal)"),
+            (
+                "concat+ebr_literal",
+                "concat",
+                "ebr",
+                "literal",
+                "Concat + EBR (literal)",
+            ),
             ("late_fusion", "late_fusion", "none", "", "Late fusion"),
             ("image_only", "unimodal", "none", "image_only", "Image only"),
         ] {

@@ -51,7 +51,10 @@ fn means_and_differences_are_those_of_the_same_seeds() {
         estimate.interval.unwrap().high,
         0.9 + 4.302_652_729_749_464 * 0.02 / 3.0_f64.sqrt(),
     );
-    assert_eq!((plain.n_test, plain.diverged, &plain.difference), ((450, 450), 0, &None));
+    assert_eq!(
+        (plain.n_test, plain.diverged, &plain.difference),
+        ((450, 450), 0, &None)
+    );
     assert_eq!(plain.paper, Some(0.9333));
 
     let kd = get(1, Column::Rate(0.95));
@@ -60,7 +63,10 @@ fn means_and_differences_are_those_of_the_same_seeds() {
     let difference = kd.difference.as_ref().unwrap();
     close(difference.paired.estimate.mean, (0.02 + 0.04 - 0.78) / 3.0);
     assert_eq!((difference.reference, difference.family), (0, 2));
-    assert_eq!((difference.paired.wilcoxon.w_plus, difference.paired.wilcoxon.w_minus), (3.0, 3.0));
+    assert_eq!(
+        (difference.paired.wilcoxon.w_plus, difference.paired.wilcoxon.w_minus),
+        (3.0, 3.0)
+    );
 
     let mean = get(1, Column::MeanOfRates);
     close(mean.estimate.unwrap().mean, (0.92 + 0.96 + 0.1) / 3.0);
@@ -96,8 +102,9 @@ fn a_diverged_run_without_a_score_is_counted() {
 fn cells_that_are_missing_are_no_divergence() {
     let mut records = experiment(4);
     let before = records.len();
-    records.retain(|r| !(r.protocol == "train_availability" && r.row == "concat" && r.seed == 1
-        && r.outcome.scores[0].rate > 0.94));
+    records.retain(|r| {
+        !(r.protocol == "train_availability" && r.row == "concat" && r.seed == 1 && r.outcome.scores[0].rate > 0.94)
+    });
     assert_eq!(records.len(), before - 1);
     let summary = Summary::new("table4", &records, &table4()).unwrap();
     let concat = summary.methods.iter().position(|m| m.row == "concat").unwrap();
@@ -121,12 +128,36 @@ fn the_reference_is_the_plain_method_of_the_same_fusion() {
                 let reference = &summary.methods[difference.reference];
                 assert_eq!((&reference.fusion, reference.is_vanilla()), (&method.fusion, true));
                 // Five methods with a reference: concat has three, ShaSpec two.
-                let family = if group.column == Column::MeanOfRates { 5 } else { 20 };
+                let rates = match (group.column, group.protocol.as_str()) {
+                    (Column::MeanOfRates, _) => 1,
+                    (_, "test_missing") if group.metric != "accuracy" => 1,
+                    _ => 4,
+                };
+                let family = 5 * rates;
                 assert_eq!(difference.family, family);
                 assert!(difference.holm_p >= difference.paired.wilcoxon.p);
             }
         }
     }
+}
+
+/// Scores with all modalities or with one alone are left at rate 0, which is no rate of the protocol.
+#[test]
+fn other_metrics_add_no_rate() {
+    let summary = Summary::new("table4", &experiment(3), &table4()).unwrap();
+    for protocol in &summary.protocols {
+        assert_eq!(protocol.rates, [0.95, 0.9, 0.85, 0.8], "{}", protocol.name);
+    }
+    let get = |metric, column| summary.get("test_missing", 0, metric, column);
+    assert!(get("accuracy", Column::Rate(0.0)).is_none());
+    assert!(get("accuracy_complete", Column::Rate(0.95)).is_none());
+    let complete = get("accuracy_complete", Column::Rate(0.0)).unwrap();
+    assert_eq!(
+        complete.estimate,
+        get("accuracy_complete", Column::MeanOfRates).unwrap().estimate
+    );
+    assert_eq!((complete.estimate.unwrap().n, complete.paper), (3, None));
+    assert_eq!(get("accuracy", Column::MeanOfRates).unwrap().estimate.unwrap().n, 3);
 }
 
 #[test]
@@ -149,26 +180,44 @@ fn frames_hold_every_run_and_every_mean() {
     let records = experiment(3);
     let summary = Summary::new("table4", &records, &table4()).unwrap();
     let runs = summary.runs_frame().unwrap();
-    // 8 rows x 2 protocols x 4 rates x 3 seeds; validation is left out.
-    assert_eq!(runs.height(), 8 * 2 * 4 * 3);
+    // 8 rows x 3 seeds x (4 rates + 2 other metrics at rate 0, then 3 metrics at 4 rates); no validation.
+    assert_eq!(runs.height(), 8 * 3 * (4 + 2 + 3 * 4));
     assert_eq!(
         runs.get_column_names(),
-        ["experiment", "protocol", "row", "fusion", "reallocation", "variant", "rate", "seed", "metric",
-         "value", "n_test", "status"]
+        [
+            "experiment",
+            "protocol",
+            "row",
+            "fusion",
+            "reallocation",
+            "variant",
+            "rate",
+            "seed",
+            "metric",
+            "value",
+            "n_test",
+            "status"
+        ]
     );
     let groups = summary.groups_frame().unwrap();
-    assert_eq!(groups.height(), 8 * 2 * 5);
-    assert_eq!(groups.column("rate").unwrap().null_count(), 8 * 2);
-    // Late fusion has no reference, neither have the two plain rows; late fusion and concat have no paper.
-    assert_eq!(groups.column("difference").unwrap().null_count(), 3 * 2 * 5);
-    assert_eq!(groups.column("paper").unwrap().null_count(), 5 * 2 * 5);
+    // Each row has the rates and their mean: of accuracy 5 + 5, of the two other metrics 2 + 5 each.
+    let lines = 2 * 5 + 2 * 7;
+    assert_eq!(groups.height(), 8 * lines);
+    assert_eq!(groups.column("rate").unwrap().null_count(), 8 * 2 * 3);
+    // Late fusion has no reference, neither have the two plain rows.
+    assert_eq!(groups.column("difference").unwrap().null_count(), 3 * lines);
+    // The paper has three of the rows, and accuracy only.
+    assert_eq!(groups.column("paper").unwrap().null_count(), 8 * lines - 3 * 10);
 }
 
 #[test]
 fn the_papers_tables_are_complete() {
     for (text, rows) in [(TABLE4, 9), (TABLE3, 8)] {
         let paper = Paper::parse(text, "paper.yaml").unwrap();
-        assert_eq!((paper.rows.len(), paper.rates.as_slice()), (rows, [0.95, 0.9, 0.85, 0.8].as_slice()));
+        assert_eq!(
+            (paper.rows.len(), paper.rates.as_slice()),
+            (rows, [0.95, 0.9, 0.85, 0.8].as_slice())
+        );
         assert_eq!(paper.value("shaspec", "ebr", 0.8), Some(0.9593));
         assert!(!paper.unclear.is_empty());
     }

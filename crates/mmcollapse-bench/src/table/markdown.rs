@@ -11,7 +11,12 @@ pub fn markdown(table: &Table) -> String {
         let _ = write!(text, "\n> **{}**\n", escape(warning));
     }
     for sheet in &table.sheets {
-        let _ = write!(text, "\n## {}\n\n{}\n\n", escape(&sheet.heading), escape(&sheet.caption));
+        let _ = write!(
+            text,
+            "\n## {}\n\n{}\n\n",
+            escape(&sheet.heading),
+            escape(&sheet.caption)
+        );
         grid(sheet, &mut text);
     }
     if !table.notes.is_empty() {

@@ -82,14 +82,20 @@ mod tests {
         assert_eq!(signed_percent(&estimate(&[0.9]).unwrap()), None);
         let two = estimate(&[0.90, 0.92]).unwrap();
         assert_eq!(percent(&two).unwrap(), "91.00 ± 12.71");
-        assert_eq!(signed_percent(&estimate(&[-0.01, -0.01]).unwrap()).unwrap(), "−1.00 ± 0.00");
+        assert_eq!(
+            signed_percent(&estimate(&[-0.01, -0.01]).unwrap()).unwrap(),
+            "−1.00 ± 0.00"
+        );
     }
 
     #[test]
     fn other_numbers() {
         assert_eq!(bare_signed_percent(-0.000_001), "+0.00");
         assert_eq!((rate(0.95), rate(0.975)), ("95 %".into(), "97.5 %".into()));
-        assert_eq!((range(&[3, 3]), range(&[2, 3]), range(&[])), ("3".into(), "2–3".into(), "–".into()));
+        assert_eq!(
+            (range(&[3, 3]), range(&[2, 3]), range(&[])),
+            ("3".into(), "2–3".into(), "–".into())
+        );
         assert_eq!(
             [0.5, 0.013_67, 0.000_01].map(probability),
             ["0.50", "0.0137", "< 0.0001"]

@@ -53,10 +53,15 @@ impl Recipe {
     /// # Errors
     /// When it cannot be read; a test keeps that from happening.
     pub fn built_in() -> Result<Self, DataError> {
-        serde_yaml::from_str(RECIPE).map_err(|error| DataError::Manifest {
+        let wrong = |reason: String| DataError::Manifest {
             name: "avmnist".into(),
-            reason: error.to_string(),
-        })
+            reason,
+        };
+        let recipe: Self = serde_yaml::from_str(RECIPE).map_err(|error| wrong(error.to_string()))?;
+        if recipe.validation_per_class >= recipe.train_per_class {
+            return Err(wrong("validation_per_class must be below train_per_class".into()));
+        }
+        Ok(recipe)
     }
 }
 
@@ -123,12 +128,73 @@ impl AvMnist {
     /// # Errors
     /// When a source cannot be had or does not hold what its manifest says.
     pub fn build(&self, seed: u64, hub: &Hub) -> Result<Dataset, DataError> {
+        self.assemble(seed, &Parts::decode(hub)?)
+    }
+
+    /// Puts it together from decoded records.
+    ///
+    /// # Errors
+    /// When the records are too few for the recipe or of another kind.
+    pub fn assemble(&self, seed: u64, parts: &Parts) -> Result<Dataset, DataError> {
+        let recipe = Recipe::built_in()?;
+        let clips = named(&recipe, &parts.clips)?;
+        let mut features = Features::new(&recipe);
+        let (mut train, mut validation, mut test) = (Pairs::default(), Pairs::default(), Pairs::default());
+        for class in 0..CLASSES as u32 {
+            let draw = |purpose: &str| Stream::at(seed, &format!("avmnist/{purpose}"), u64::from(class));
+            let held_out = draw("validation").choose_distinct(recipe.train_per_class, recipe.validation_per_class);
+            for (i, (image, clip)) in pair(&recipe, class, true, &parts.train_images, &clips, draw)?.enumerate() {
+                let split = if held_out.contains(&i) {
+                    &mut validation
+                } else {
+                    &mut train
+                };
+                split.push(class, image, clip, &mut features)?;
+            }
+            for (image, clip) in pair(&recipe, class, false, &parts.test_images, &clips, draw)? {
+                test.push(class, image, clip, &mut features)?;
+            }
+        }
+        let mut splits = [train, validation, test].map(|pairs| pairs.0);
+        if self.standardize_sound {
+            standardize(&mut splits, &recipe);
+        }
+        let [train, validation, test] = splits;
+        Ok(Dataset::new(
+            self.name(),
+            vec![
+                ModalitySpec::new("image", &[1, SIDE, SIDE]),
+                ModalitySpec::new("sound", &[1, recipe.coefficients, recipe.frames]),
+            ],
+            (0..CLASSES).map(|class| class.to_string()).collect(),
+            train,
+            validation,
+            test,
+        ))
+    }
+}
+
+/// The decoded sources, each in its canonical order.
+#[derive(Clone, Debug)]
+pub struct Parts {
+    train_images: Vec<Record>,
+    test_images: Vec<Record>,
+    clips: Vec<Record>,
+}
+
+impl Parts {
+    /// Decodes and checks the sources of the recipe.
+    ///
+    /// # Errors
+    /// When a source cannot be had or does not hold what its manifest says.
+    pub fn decode(hub: &Hub) -> Result<Self, DataError> {
         let recipe = Recipe::built_in()?;
         let (images, sounds) = (Manifest::find(&recipe.image)?, Manifest::find(&recipe.sound)?);
-        let train_images = records(&images, "train", hub)?;
-        let test_images = records(&images, "test", hub)?;
-        let clips = records(&sounds, "all", hub)?;
-        assemble(*self, &recipe, seed, &train_images, &test_images, &clips)
+        Ok(Self {
+            train_images: records(&images, "train", hub)?,
+            test_images: records(&images, "test", hub)?,
+            clips: records(&sounds, "all", hub)?,
+        })
     }
 }
 
@@ -140,71 +206,37 @@ struct Clip<'a> {
     record: &'a Record,
 }
 
-/// Puts the data set together from records in canonical order.
-fn assemble(
-    entry: AvMnist,
+/// The pairs of a class for training or test: its clips in a drawn order, each with an image drawn without replacement.
+fn pair<'a>(
     recipe: &Recipe,
-    seed: u64,
-    train_images: &[Record],
-    test_images: &[Record],
-    clips: &[Record],
-) -> Result<Dataset, DataError> {
-    let clips = named(recipe, clips)?;
-    let mut features = Features::new(recipe);
-    let (mut train, mut validation, mut test) = (Pairs::default(), Pairs::default(), Pairs::default());
-    for class in 0..CLASSES as u32 {
-        let draw = |purpose: &str| Stream::at(seed, &format!("avmnist/{purpose}"), u64::from(class));
-        let of_class = |training: bool| {
-            let is_training = |clip: &&Clip| (clip.order.1 >= recipe.test_index_below) == training;
-            let these = clips.iter().filter(|clip| clip.record.identity.label == class);
-            these.filter(is_training).collect::<Vec<_>>()
-        };
-        let parts = [
-            ("train", train_images, recipe.train_per_class, of_class(true)),
-            ("test", test_images, recipe.test_per_class, of_class(false)),
-        ];
-        for (part, images, n, mut clips) in parts {
-            let images: Vec<&Record> = images.iter().filter(|image| image.identity.label == class).collect();
-            if images.len() < n || clips.len() != n {
-                return Err(DataError::Recipe {
-                    name: recipe.name.clone(),
-                    reason: format!(
-                        "class {class}, {part}: {n} pairs need as many clips and at least as many images, \
-                         there are {} and {}",
-                        clips.len(),
-                        images.len()
-                    ),
-                });
-            }
-            let chosen = draw(&format!("images/{part}")).choose_distinct(images.len(), n);
-            draw(&format!("pairs/{part}")).shuffle(&mut clips);
-            let held_out = draw("validation").choose_distinct(n, recipe.validation_per_class.min(n));
-            for (i, (&image, clip)) in chosen.iter().zip(clips).enumerate() {
-                let split = match part {
-                    "test" => &mut test,
-                    _ if held_out.contains(&i) => &mut validation,
-                    _ => &mut train,
-                };
-                split.push(class, images[image], clip, &mut features)?;
-            }
-        }
+    class: u32,
+    training: bool,
+    images: &'a [Record],
+    clips: &'a [Clip<'a>],
+    draw: impl Fn(&str) -> Stream,
+) -> Result<impl Iterator<Item = (&'a Record, &'a Clip<'a>)>, DataError> {
+    let (part, n) = if training {
+        ("train", recipe.train_per_class)
+    } else {
+        ("test", recipe.test_per_class)
+    };
+    let images: Vec<&Record> = images.iter().filter(|image| image.identity.label == class).collect();
+    let wanted =
+        |clip: &&Clip| clip.record.identity.label == class && (clip.order.1 >= recipe.test_index_below) == training;
+    let mut clips: Vec<&Clip> = clips.iter().filter(wanted).collect();
+    if images.len() < n || clips.len() != n {
+        return Err(DataError::Recipe {
+            name: recipe.name.clone(),
+            reason: format!(
+                "class {class}, {part}: {n} pairs need {n} clips and at least {n} images, there are {} and {}",
+                clips.len(),
+                images.len()
+            ),
+        });
     }
-    let mut splits = [train, validation, test].map(|pairs| pairs.0);
-    if entry.standardize_sound {
-        standardize(&mut splits, recipe);
-    }
-    let [train, validation, test] = splits;
-    Ok(Dataset::new(
-        entry.name(),
-        vec![
-            ModalitySpec::new("image", &[1, SIDE, SIDE]),
-            ModalitySpec::new("sound", &[1, recipe.coefficients, recipe.frames]),
-        ],
-        (0..CLASSES).map(|class| class.to_string()).collect(),
-        train,
-        validation,
-        test,
-    ))
+    let chosen = draw(&format!("images/{part}")).choose_distinct(images.len(), n);
+    draw(&format!("pairs/{part}")).shuffle(&mut clips);
+    Ok(chosen.into_iter().map(move |image| images[image]).zip(clips))
 }
 
 /// The clips of the recipe's speakers, by the names that the digests of their samples have, in the names' order.

@@ -3,7 +3,7 @@
 mod avmnist;
 mod planted;
 
-pub use avmnist::{AvMnist, Recipe};
+pub use avmnist::{AvMnist, Parts, Recipe};
 pub use planted::{Planted, PlantedConfig, planted};
 
 use crate::{DataError, Dataset};

@@ -11,7 +11,7 @@ use crate::candle::{CpuStorage, CustomOp3, Layout, Shape, bail};
 use crate::{Result, Tensor};
 
 /// In place of an argmax: the rectifier was off, no gradient passes.
-const OFF: u8 = 4;
+const OFF: u32 = 4;
 
 /// `conv2d_relu_pool2`.
 pub(super) struct ConvReluPool2 {
@@ -55,20 +55,18 @@ impl Maps for Pooled<'_> {
             let upper = runs[start..start + 2 * pw].as_chunks::<2>().0;
             let lower = runs[start + geometry.pitch..][..2 * pw].as_chunks::<2>().0;
             for ((upper, lower), (y, argmax)) in upper.iter().zip(lower).zip(y.iter_mut().zip(argmax)) {
-                let (first, from_first) = larger((upper[0], 0), (upper[1], 1));
-                let (second, from_second) = larger((lower[0], 2), (lower[1], 3));
-                let (value, from) = larger((first, from_first), (second, from_second));
+                // Selections instead of branches, so that it vectorises; of equals the first wins.
+                let (right, low_right) = (upper[1] > upper[0], lower[1] > lower[0]);
+                let first = if right { upper[1] } else { upper[0] };
+                let second = if low_right { lower[1] } else { lower[0] };
+                let low = second > first;
+                let value = if low { second } else { first };
+                let from = if low { 2 + u32::from(low_right) } else { u32::from(right) };
                 *y = rectify(value);
-                *argmax = if value <= 0.0 { OFF } else { from };
+                *argmax = (if value <= 0.0 { OFF } else { from }) as u8;
             }
         }
     }
-}
-
-/// The larger of two values, with where it came from; the first of equals.
-#[inline(always)]
-fn larger(a: (f32, u8), b: (f32, u8)) -> (f32, u8) {
-    if b.0 > a.0 { b } else { a }
 }
 
 /// The gradient of pooled outputs, `[n, o, oh / 2, ow / 2]`.
@@ -93,7 +91,11 @@ impl Gradient for Unpooled<'_> {
             let upper = upper[..2 * pw].as_chunks_mut::<2>().0;
             let lower = lower.as_chunks_mut::<2>().0;
             for ((upper, lower), (&g, &from)) in upper.iter_mut().zip(lower).zip(g.iter().zip(argmax)) {
-                let only = |position: u8| if from == position { g } else { 0.0 };
+                // A mask instead of a branch, so that it vectorises.
+                let only = |position: u32| {
+                    let mask = u32::from(u32::from(from) == position).wrapping_neg();
+                    f32::from_bits(g.to_bits() & mask)
+                };
                 *upper = [only(0), only(1)];
                 *lower = [only(2), only(3)];
             }

@@ -1,0 +1,85 @@
+//! Which protocols the records have, at which rates, and which seeds were started there.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use super::Column;
+use crate::cell::{CellRecord, Status};
+use crate::paper::same_rate;
+
+/// A protocol as the records have it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ProtocolRun {
+    /// `test_missing` or `train_availability`.
+    pub name: String,
+    /// The modality that goes missing.
+    pub modality: String,
+    /// Missing rates, largest first as in the paper.
+    pub rates: Vec<f64>,
+}
+
+/// Protocols in the order of the records, each with the rates its cells were to be scored at.
+pub(super) fn protocols(records: &[CellRecord]) -> Vec<ProtocolRun> {
+    let mut protocols: Vec<ProtocolRun> = Vec::new();
+    for record in records {
+        let place = protocols.iter().position(|p| p.name == record.protocol);
+        let place = place.unwrap_or_else(|| {
+            let modality = record.config.pointer("/protocol/modality");
+            protocols.push(ProtocolRun {
+                name: record.protocol.clone(),
+                modality: modality.and_then(Value::as_str).unwrap_or("modality").to_owned(),
+                rates: Vec::new(),
+            });
+            protocols.len() - 1
+        });
+        for rate in rates_of(record) {
+            add_rate(&mut protocols[place].rates, rate);
+        }
+    }
+    for protocol in &mut protocols {
+        protocol.rates.sort_by(|a, b| b.total_cmp(a));
+    }
+    protocols
+}
+
+pub(super) fn add_rate(rates: &mut Vec<f64>, rate: f64) {
+    if !rates.iter().any(|known| same_rate(*known, rate)) {
+        rates.push(rate);
+    }
+}
+
+/// Missing rates of a cell's protocol: several, scored after one training, or the one that it was trained at.
+fn rates_of(record: &CellRecord) -> Vec<f64> {
+    let several = record.config.pointer("/protocol/rates");
+    let several = several.and_then(Value::as_array);
+    let rates = several.into_iter().flatten().filter_map(Value::as_f64);
+    rates.chain(trained_rate(record)).collect()
+}
+
+/// The missing rate that a cell was trained at, if its protocol has one.
+fn trained_rate(record: &CellRecord) -> Option<f64> {
+    record.config.pointer("/protocol/rate").and_then(Value::as_f64)
+}
+
+/// Seeds of which a row has a run at a column, each with whether it diverged (at any rate, for their mean).
+pub(super) fn started(
+    records: &[CellRecord],
+    protocol: &ProtocolRun,
+    row: &str,
+    column: Column,
+) -> BTreeMap<u64, bool> {
+    let mut seeds = BTreeMap::new();
+    for record in records {
+        let here = record.row == row && record.protocol == protocol.name;
+        let at = match (column, trained_rate(record)) {
+            (Column::Rate(rate), Some(trained)) => same_rate(rate, trained),
+            _ => true,
+        };
+        if here && at {
+            let diverged = matches!(record.outcome.status, Status::Diverged { .. });
+            *seeds.entry(record.seed).or_insert(false) |= diverged;
+        }
+    }
+    seeds
+}

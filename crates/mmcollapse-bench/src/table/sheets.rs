@@ -1,0 +1,310 @@
+//! The sheets of one protocol: scores, what reallocation adds, each modality alone.
+
+use mmcollapse_probes::smallest_attainable_p;
+
+use super::{DASH, Line, Sheet, method_in_words, number, percent, probability, protocol_in_words, signed_percent};
+use crate::paper::Paper;
+use crate::summary::{Column, Group, Method, ProtocolRun, Summary};
+
+/// One protocol of a summary, from which its sheets are set.
+pub(super) struct Setting<'a> {
+    pub(super) summary: &'a Summary,
+    pub(super) paper: &'a Paper,
+    pub(super) protocol: &'a ProtocolRun,
+    pub(super) preset: &'a str,
+}
+
+impl Setting<'_> {
+    pub(super) fn scores(&self) -> Sheet {
+        let mut header = self.header();
+        header.extend(["n".to_owned(), "diverged".to_owned()]);
+        let mut rows = Vec::new();
+        for (position, method) in self.methods() {
+            let groups = self.groups(position);
+            let mut cells = vec![method.label(), "here".to_owned()];
+            cells.extend(
+                groups
+                    .iter()
+                    .map(|group| number::or_dash(group.and_then(|g| g.estimate.as_ref()).and_then(percent))),
+            );
+            cells.extend(self.counts(position, &groups));
+            rows.push(Line {
+                cells,
+                rule_above: self.begins_fusion(position),
+            });
+            let printed = groups.iter().map(|g| g.and_then(|g| g.paper).map(number::bare_percent));
+            rows.extend(paper_line("", printed.collect(), &[DASH, DASH]));
+        }
+        rows.extend(self.not_run());
+        Sheet {
+            name: self.protocol.name.clone(),
+            heading: format!("Protocol {}", self.protocol.name),
+            caption: format!(
+                "Test {} in %, protocol {}: {}. Here: mean and half-width of its 95 % t interval over n seeds \
+                 ({} test samples a seed, preset {}). Paper: as printed, without an interval. Mean: of each \
+                 seed's mean over the rates.{}",
+                self.paper.metric,
+                self.protocol.name,
+                protocol_in_words(self.protocol),
+                self.test_samples(),
+                self.preset,
+                self.divergence(),
+            ),
+            header,
+            rows,
+        }
+    }
+
+    /// None where no method has the same fusion without reallocation to stand against.
+    pub(super) fn differences(&self) -> Option<Sheet> {
+        let mut header = self.header();
+        header.extend(["pairs", "p", "p (Holm)"].map(str::to_owned));
+        let mut rows = Vec::new();
+        let mut family = 0;
+        let mut fusion = None;
+        for (position, method) in self.methods() {
+            let groups = self.groups(position);
+            let Some(mean) = groups.last().copied().flatten().and_then(|g| g.difference.as_ref()) else {
+                continue;
+            };
+            family = mean.family;
+            let mut cells = vec![method.label(), "here".to_owned()];
+            cells.extend(groups.iter().map(|group| {
+                let difference = group.and_then(|g| g.difference.as_ref());
+                number::or_dash(difference.and_then(|d| signed_percent(&d.paired.estimate)))
+            }));
+            cells.push(mean.paired.estimate.n.to_string());
+            let tested = mean.paired.estimate.n > 1;
+            for p in [mean.paired.wilcoxon.p, mean.holm_p] {
+                cells.push(number::or_dash(tested.then(|| probability(p))));
+            }
+            rows.push(Line {
+                cells,
+                rule_above: fusion.is_some_and(|f| f != &method.fusion_name),
+            });
+            fusion = Some(&method.fusion_name);
+            let plain = self.groups(mean.reference);
+            let printed = groups.iter().zip(&plain).map(|(ours, theirs)| {
+                Some(number::bare_signed_percent(
+                    ours.as_ref()?.paper? - theirs.as_ref()?.paper?,
+                ))
+            });
+            rows.extend(paper_line("", printed.collect(), &[DASH, DASH, DASH]));
+        }
+        (!rows.is_empty()).then(|| Sheet {
+            name: format!("{}_difference", self.protocol.name),
+            heading: format!(
+                "Protocol {}: what reallocation adds to the same fusion",
+                self.protocol.name
+            ),
+            caption: format!(
+                "Difference in test {} to the same fusion without reallocation, in points, protocol {}. Here: \
+                 mean over seeds of the paired differences and half-width of its 95 % t interval. p: exact \
+                 two-sided Wilcoxon signed-rank test on each seed's mean over the rates; p (Holm): corrected \
+                 for the {family} tests of this sheet.{}",
+                self.paper.metric,
+                self.protocol.name,
+                self.attainable(family),
+            ),
+            header,
+            rows,
+        })
+    }
+
+    /// What else was measured, each as the mean of rates; none if nothing was.
+    pub(super) fn other_metrics(&self) -> Option<Sheet> {
+        let mut metrics: Vec<&str> = Vec::new();
+        for group in self.summary.groups.iter().filter(|g| g.protocol == self.protocol.name) {
+            if group.metric != self.paper.metric && !metrics.contains(&group.metric.as_str()) {
+                metrics.push(&group.metric);
+            }
+        }
+        let mut header = vec!["method".to_owned(), String::new()];
+        header.extend(metrics.iter().map(|metric| {
+            let short = metric.strip_prefix(&self.paper.metric).unwrap_or(metric);
+            short.replace('_', " ").trim().to_owned()
+        }));
+        header.push("n".to_owned());
+        let mut rows = Vec::new();
+        for (position, method) in self.methods() {
+            let estimates: Vec<_> = metrics
+                .iter()
+                .map(|metric| {
+                    self.summary
+                        .get(&self.protocol.name, position, metric, Column::MeanOfRates)?
+                        .estimate
+                })
+                .collect();
+            let mut cells = vec![method.label(), "here".to_owned()];
+            cells.extend(estimates.iter().map(|e| number::or_dash(e.as_ref().and_then(percent))));
+            let n: Vec<usize> = estimates.iter().map(|e| e.map_or(0, |e| e.n)).collect();
+            cells.push(number::range(&n));
+            rows.push(Line {
+                cells,
+                rule_above: self.begins_fusion(position),
+            });
+        }
+        (!metrics.is_empty()).then(|| Sheet {
+            name: format!("{}_modalities", self.protocol.name),
+            heading: format!(
+                "Protocol {}: with all modalities, and with each alone",
+                self.protocol.name
+            ),
+            caption: format!(
+                "Test {} in % of the same models, protocol {}. Complete: no test sample lacks a modality; only: \
+                 every test sample has that modality alone. Mean and half-width of its 95 % t interval over n \
+                 seeds{}.",
+                self.paper.metric,
+                self.protocol.name,
+                if self.protocol.name == "test_missing" {
+                    ""
+                } else {
+                    ", of each seed's mean over the rates"
+                }
+            ),
+            header,
+            rows,
+        })
+    }
+
+    /// The least p that the test can give with so many pairs, before and after correction.
+    fn attainable(&self, family: usize) -> String {
+        let means = self.here().filter(|g| g.column == Column::MeanOfRates);
+        let pairs = means
+            .filter_map(|g| Some(g.difference.as_ref()?.paired.estimate.n))
+            .max();
+        pairs.map_or_else(String::new, |pairs| {
+            let smallest = smallest_attainable_p(pairs);
+            format!(
+                " With {pairs} pairs p cannot be less than {}, p (Holm) of the smallest not less than {}.",
+                probability(smallest),
+                probability((smallest * family as f64).min(1.0))
+            )
+        })
+    }
+
+    fn divergence(&self) -> String {
+        let means = || self.here().filter(|g| g.column == Column::MeanOfRates);
+        let diverged: usize = means().map(|g| g.diverged).sum();
+        let unscored: usize = means().map(|g| g.unscored).sum();
+        match (diverged, unscored) {
+            (0, _) => " No run diverged.".to_owned(),
+            (_, 0) => " Diverged: seeds whose run was stopped as hopeless; they stay in the mean with the \
+                        score they had then."
+                .to_owned(),
+            (_, unscored) => format!(
+                " Diverged: seeds whose run was stopped as hopeless; they stay in the mean with the score they \
+                 had then, except {unscored} that had none."
+            ),
+        }
+    }
+
+    /// `n`, and how many of the runs diverged.
+    fn counts(&self, position: usize, groups: &[Option<&Group>]) -> [String; 2] {
+        // Cells may be missing at single rates, so n is a range while a run is not complete.
+        let n: Vec<usize> = groups
+            .iter()
+            .map(|g| g.and_then(|g| g.estimate).map_or(0, |e| e.n))
+            .collect();
+        let diverged = self
+            .here()
+            .find(|g| g.method == position && g.column == Column::MeanOfRates)
+            .map_or(0, |g| g.diverged);
+        [number::range(&n), diverged.to_string()]
+    }
+
+    /// Rows that the paper has and this experiment has not.
+    fn not_run(&self) -> Vec<Line> {
+        let known = |fusion: &str, reallocation: &str| {
+            self.summary
+                .methods
+                .iter()
+                .any(|m| m.fusion == fusion && m.reallocation == reallocation)
+        };
+        let mut lines = Vec::new();
+        for row in &self.paper.rows {
+            if known(&row.fusion, &row.reallocation) {
+                continue;
+            }
+            let name = method_in_words(&row.fusion, &row.reallocation);
+            let rates = &self.protocol.rates;
+            let mut printed: Vec<Option<String>> = rates
+                .iter()
+                .map(|rate| self.paper.value(&row.fusion, &row.reallocation, *rate))
+                .map(|value| value.map(number::bare_percent))
+                .collect();
+            let mean = self.paper.mean(&row.fusion, &row.reallocation, rates);
+            printed.push(mean.map(number::bare_percent));
+            let line = paper_line(&format!("{name} (not run here)"), printed, &[DASH, DASH]);
+            lines.extend(line.map(|line| Line {
+                rule_above: lines.is_empty(),
+                ..line
+            }));
+        }
+        lines
+    }
+
+    fn header(&self) -> Vec<String> {
+        let mut header = vec!["method".to_owned(), String::new()];
+        header.extend(self.protocol.rates.iter().map(|rate| number::rate(*rate)));
+        header.push("mean".to_owned());
+        header
+    }
+
+    fn columns(&self) -> impl Iterator<Item = Column> {
+        let rates = self.protocol.rates.iter().map(|rate| Column::Rate(*rate));
+        rates.chain([Column::MeanOfRates])
+    }
+
+    fn groups(&self, method: usize) -> Vec<Option<&Group>> {
+        self.columns()
+            .map(|column| {
+                self.summary
+                    .get(&self.protocol.name, method, &self.paper.metric, column)
+            })
+            .collect()
+    }
+
+    /// All numbers of this protocol and metric.
+    fn here(&self) -> impl Iterator<Item = &Group> {
+        self.summary
+            .groups
+            .iter()
+            .filter(|g| g.protocol == self.protocol.name && g.metric == self.paper.metric)
+    }
+
+    fn methods(&self) -> impl Iterator<Item = (usize, &Method)> {
+        self.summary
+            .methods
+            .iter()
+            .enumerate()
+            .filter(|(position, _)| self.here().any(|g| g.method == *position))
+    }
+
+    fn begins_fusion(&self, position: usize) -> bool {
+        let fusion = |p: usize| &self.summary.methods[p].fusion_name;
+        position > 0 && fusion(position - 1) != fusion(position)
+    }
+
+    fn test_samples(&self) -> String {
+        let counts: Vec<usize> = self
+            .here()
+            .filter(|g| g.estimate.is_some())
+            .flat_map(|g| [g.n_test.0, g.n_test.1])
+            .collect();
+        number::range(&counts)
+    }
+}
+
+/// The paper's line under ours, or under the name of a row that is not run here; none if that has no number.
+fn paper_line(name: &str, printed: Vec<Option<String>>, end: &[&str]) -> Option<Line> {
+    let paper_has_it = printed.iter().any(Option::is_some);
+    // A method that is new here gets its dashes, so that nobody looks for the paper's line elsewhere.
+    let mut cells = vec![name.to_owned(), "paper".to_owned()];
+    cells.extend(printed.into_iter().map(number::or_dash));
+    cells.extend(end.iter().map(|cell| (*cell).to_owned()));
+    (paper_has_it || name.is_empty()).then_some(Line {
+        cells,
+        rule_above: false,
+    })
+}

@@ -1,0 +1,271 @@
+//! One parameter with its moments, and the arithmetic that moves it.
+
+use std::cell::RefCell;
+
+use candle_core::{CpuStorage, InplaceOp2, Layout, bail};
+
+use super::config::{OptimizerConfig, OptimizerKind};
+use crate::{DType, Result, Tensor, Var};
+
+/// A moment of a parameter: the momentum buffer of SGD, or one of Adam's two.
+#[derive(Debug)]
+pub(super) enum Moment {
+    /// CPU, f32: updated in place by the same pass that moves the parameter.
+    Fused(Vec<f32>),
+    Composed(Tensor),
+}
+
+#[derive(Debug)]
+pub(super) struct Slot {
+    pub(super) name: String,
+    pub(super) var: Var,
+    /// Steps that this parameter took. Its own, as in PyTorch: one without a gradient stands still.
+    pub(super) steps: u64,
+    pub(super) first: Option<Moment>,
+    pub(super) second: Option<Moment>,
+}
+
+impl Slot {
+    fn is_fused(&self) -> bool {
+        self.var.dtype() == DType::F32 && self.var.device().is_cpu()
+    }
+
+    /// A saved moment in the form that this parameter keeps.
+    pub(super) fn moment(&self, name: &str, tensor: &Tensor) -> Result<Moment> {
+        if tensor.dims() != self.var.dims() || tensor.dtype() != self.var.dtype() {
+            bail!(
+                "optimizer state `{name}` is {:?} {:?}, expected {:?} {:?}",
+                tensor.dtype(),
+                tensor.dims(),
+                self.var.dtype(),
+                self.var.dims()
+            );
+        }
+        if self.is_fused() {
+            Ok(Moment::Fused(tensor.flatten_all()?.to_vec1()?))
+        } else {
+            let tensor = tensor.to_device(self.var.device())?.copy()?.detach();
+            Ok(Moment::Composed(tensor))
+        }
+    }
+
+    /// One step with the learning rate `lr`.
+    pub(super) fn step(&mut self, config: &OptimizerConfig, grad: &Tensor, lr: f64) -> Result<()> {
+        self.steps += 1;
+        let rule = Rule::new(config, self.steps, lr);
+        let is_fused = self.is_fused();
+        let n = self.var.elem_count();
+        if is_fused {
+            let grad = grad.contiguous()?;
+            if let Rule::Adam { .. } = rule {
+                let first = fused(&mut self.first, n);
+                let second = fused(&mut self.second, n);
+                self.var.inplace_op2(&grad, &Pass::new(rule, first, second))
+            } else if config.momentum == 0.0 {
+                self.var.inplace_op2(&grad, &Pass::new(rule, &mut [], &mut []))
+            } else {
+                let first = fused(&mut self.first, n);
+                self.var.inplace_op2(&grad, &Pass::new(rule, first, &mut []))
+            }
+        } else {
+            self.composed(rule, grad)
+        }
+    }
+
+    fn composed(&mut self, rule: Rule, grad: &Tensor) -> Result<()> {
+        let param = self.var.as_detached_tensor();
+        let zeros = || grad.zeros_like();
+        let next = match rule {
+            Rule::Sgd {
+                lr,
+                momentum,
+                decay,
+                is_first,
+            } => {
+                let mut direction = (grad + (&param * decay)?)?;
+                if momentum != 0.0 {
+                    if !is_first {
+                        let buffer = composed(&mut self.first, zeros)?;
+                        direction = ((buffer * momentum)? + direction)?;
+                    }
+                    self.first = Some(Moment::Composed(direction.detach()));
+                }
+                (param - (direction * lr)?)?
+            }
+            Rule::Adam {
+                keep,
+                decay,
+                beta1,
+                beta2,
+                step_size,
+                root_scale,
+                eps,
+            } => {
+                let direction = (grad + (&param * decay)?)?;
+                let first = composed(&mut self.first, zeros)?;
+                let first = (&first + ((&direction - &first)? * (1.0 - beta1))?)?;
+                let second = composed(&mut self.second, zeros)?;
+                let second = ((second * beta2)? + (direction.sqr()? * (1.0 - beta2))?)?;
+                let denominator = ((second.sqrt()? * root_scale)? + eps)?;
+                let next = ((param * keep)? - ((&first / denominator)? * step_size)?)?;
+                self.first = Some(Moment::Composed(first.detach()));
+                self.second = Some(Moment::Composed(second.detach()));
+                next
+            }
+        };
+        self.var.set(&next.detach())
+    }
+}
+
+/// The values of a moment, made where there is none yet.
+fn fused(moment: &mut Option<Moment>, n: usize) -> &mut [f32] {
+    if !matches!(moment, Some(Moment::Fused(_))) {
+        *moment = Some(Moment::Fused(vec![0.0; n]));
+    }
+    match moment {
+        Some(Moment::Fused(values)) => values,
+        _ => &mut [],
+    }
+}
+
+fn composed(moment: &mut Option<Moment>, zeros: impl Fn() -> Result<Tensor>) -> Result<Tensor> {
+    match moment.take() {
+        Some(Moment::Composed(tensor)) => Ok(tensor),
+        _ => zeros(),
+    }
+}
+
+/// The numbers of one step of one parameter.
+#[derive(Clone, Copy, Debug)]
+enum Rule {
+    Sgd {
+        lr: f64,
+        momentum: f64,
+        decay: f64,
+        /// The first step fills the buffer with the gradient itself.
+        is_first: bool,
+    },
+    Adam {
+        /// Factor of the parameter (AdamW's decoupled decay), else 1.
+        keep: f64,
+        /// Factor of the parameter added to the gradient (Adam's L2), else 0.
+        decay: f64,
+        beta1: f64,
+        beta2: f64,
+        /// Learning rate over the first moment's bias correction.
+        step_size: f64,
+        /// One over the root of the second moment's bias correction.
+        root_scale: f64,
+        eps: f64,
+    },
+}
+
+impl Rule {
+    fn new(config: &OptimizerConfig, steps: u64, lr: f64) -> Self {
+        let [beta1, beta2] = config.betas;
+        let correction = |beta: f64| 1.0 - beta.powf(steps as f64);
+        let (keep, decay) = match config.kind {
+            OptimizerKind::AdamW => (1.0 - lr * config.weight_decay, 0.0),
+            OptimizerKind::Sgd | OptimizerKind::Adam => (1.0, config.weight_decay),
+        };
+        match config.kind {
+            OptimizerKind::Sgd => Self::Sgd {
+                lr,
+                momentum: config.momentum,
+                decay,
+                is_first: steps == 1,
+            },
+            OptimizerKind::Adam | OptimizerKind::AdamW => Self::Adam {
+                keep,
+                decay,
+                beta1,
+                beta2,
+                step_size: lr / correction(beta1),
+                root_scale: 1.0 / correction(beta2).sqrt(),
+                eps: config.eps,
+            },
+        }
+    }
+}
+
+/// One pass over a parameter, its gradient and its moments.
+struct Pass<'a> {
+    rule: Rule,
+    moments: RefCell<(&'a mut [f32], &'a mut [f32])>,
+}
+
+impl<'a> Pass<'a> {
+    fn new(rule: Rule, first: &'a mut [f32], second: &'a mut [f32]) -> Self {
+        Self {
+            rule,
+            moments: RefCell::new((first, second)),
+        }
+    }
+}
+
+impl InplaceOp2 for Pass<'_> {
+    fn name(&self) -> &'static str {
+        "optimizer-step"
+    }
+
+    fn cpu_fwd(
+        &self,
+        params: &mut CpuStorage,
+        params_layout: &Layout,
+        grads: &CpuStorage,
+        grads_layout: &Layout,
+    ) -> Result<()> {
+        let CpuStorage::F32(params) = params else {
+            bail!("optimizer: expected an F32 parameter");
+        };
+        let grads = grads.as_slice::<f32>()?;
+        let (Some((p0, p1)), Some((g0, g1))) = (params_layout.contiguous_offsets(), grads_layout.contiguous_offsets())
+        else {
+            bail!("optimizer: expected a contiguous parameter and gradient");
+        };
+        let (params, grads) = (&mut params[p0..p1], &grads[g0..g1]);
+        let (first, second) = &mut *self.moments.borrow_mut();
+        match self.rule {
+            Rule::Sgd {
+                lr,
+                momentum,
+                decay,
+                is_first,
+            } => {
+                let (lr, momentum, decay) = (lr as f32, momentum as f32, decay as f32);
+                if first.is_empty() {
+                    for (p, &g) in params.iter_mut().zip(grads) {
+                        *p -= lr * (g + decay * *p);
+                    }
+                } else {
+                    let momentum = if is_first { 0.0 } else { momentum };
+                    for ((p, &g), m) in params.iter_mut().zip(grads).zip(first.iter_mut()) {
+                        *m = momentum * *m + (g + decay * *p);
+                        *p -= lr * *m;
+                    }
+                }
+            }
+            Rule::Adam {
+                keep,
+                decay,
+                beta1,
+                beta2,
+                step_size,
+                root_scale,
+                eps,
+            } => {
+                let (keep, decay, rise1) = (keep as f32, decay as f32, (1.0 - beta1) as f32);
+                let (beta2, rise2) = (beta2 as f32, (1.0 - beta2) as f32);
+                let (step_size, root_scale, eps) = (step_size as f32, root_scale as f32, eps as f32);
+                let moments = first.iter_mut().zip(second.iter_mut());
+                for ((p, &g), (m, v)) in params.iter_mut().zip(grads).zip(moments) {
+                    let g = g + decay * *p;
+                    *m += rise1 * (g - *m);
+                    *v = beta2 * *v + rise2 * (g * g);
+                    *p = keep * *p - step_size * (*m / (v.sqrt() * root_scale + eps));
+                }
+            }
+        }
+        Ok(())
+    }
+}
