@@ -347,6 +347,36 @@ fn batch_norm() {
 }
 
 #[test]
+fn conv2d_batch_norm_relu() {
+    let run = |t: &[Tensor], padding: usize, fused: bool| {
+        let conv = ops::Convolution { weight: &t[1], bias: &t[2], padding };
+        let f = if fused { ops::conv2d_batch_norm_relu } else { ops::conv2d_batch_norm_relu_composed };
+        Ok(f(&t[0], conv, &t[3], &t[4], 1e-5)?.0)
+    };
+    check(
+        "conv2d_batch_norm_relu",
+        &[&[3, 2, 5, 6], &[4, 2, 3, 3], &[4], &[4], &[4]],
+        |t| run(t, 1, true),
+        |t| run(t, 1, false),
+    );
+    check_fused(
+        "conv2d_batch_norm_relu of a whole batch",
+        &[&[21, 4, 20, 20], &[9, 4, 2, 2], &[9], &[9], &[9]],
+        |t| run(t, 0, true),
+        |t| run(t, 0, false),
+    );
+    let shapes: &[&[usize]] = &[&[3, 2, 5, 6], &[4, 2, 3, 3], &[4], &[4], &[4]];
+    let values = inputs("statistics", shapes);
+    let statistics = |dtype: DType| {
+        let t = tensors(&vars(shapes, &values, dtype));
+        let conv = ops::Convolution { weight: &t[1], bias: &t[2], padding: 0 };
+        let (_, mean, variance) = ops::conv2d_batch_norm_relu(&t[0], conv, &t[3], &t[4], 1e-5).unwrap();
+        [numbers(&mean), numbers(&variance)].concat()
+    };
+    assert_close("statistics", &statistics(DType::F32), &statistics(DType::F64), 1e-6);
+}
+
+#[test]
 fn batch_norm_statistics() {
     let shapes: &[&[usize]] = &[&[3, 2, 4, 5], &[2], &[2]];
     let values = inputs("batch norm statistics", shapes);

@@ -65,7 +65,16 @@ impl BatchNorm2d {
                 relu,
             );
         }
-        let (y, mean, variance) = ops::batch_norm_train(x, &self.weight, &self.bias, EPSILON, relu)?;
+        self.train(|weight, bias, eps| ops::batch_norm_train(x, weight, bias, eps, relu))
+    }
+
+    /// Runs `operation` of (weight, bias, eps), which returns (y, mean, unbiased variance), and moves the running
+    /// statistics; returns y.
+    pub(super) fn train(
+        &self,
+        operation: impl FnOnce(&Tensor, &Tensor, f64) -> Result<(Tensor, Tensor, Tensor)>,
+    ) -> Result<Tensor> {
+        let (y, mean, variance) = operation(&self.weight, &self.bias, EPSILON)?;
         follow(&self.running_mean, &mean)?;
         follow(&self.running_var, &variance)?;
         Ok(y)

@@ -1,6 +1,7 @@
 //! Two-dimensional convolution with bias (PyTorch's `nn.Conv2d` with a square kernel).
 
-use crate::{Init, Result, Scope, Tensor, ops};
+use super::BatchNorm2d;
+use crate::{Init, Mode, Result, Scope, Tensor, ops};
 
 /// A convolution with parameters `weight` `[outputs, inputs, k, k]` and `bias` `[outputs]`.
 #[derive(Clone, Debug)]
@@ -54,6 +55,22 @@ impl Conv2d {
             );
         }
         ops::conv2d_relu_pool2(x, &self.weight, Some(&self.bias), self.padding)
+    }
+
+    /// `norm.forward_relu(forward(x))`, in training as one node of the graph.
+    ///
+    /// # Errors
+    /// If `norm` has another number of channels, or as [`Self::forward`] and [`BatchNorm2d::forward`].
+    pub fn forward_norm_relu(&self, norm: &BatchNorm2d, x: &Tensor, mode: Mode) -> Result<Tensor> {
+        if self.stride != 1 || !mode.is_train() {
+            return norm.forward_relu(&self.forward(x)?, mode);
+        }
+        let conv = ops::Convolution {
+            weight: &self.weight,
+            bias: &self.bias,
+            padding: self.padding,
+        };
+        norm.train(|weight, bias, eps| ops::conv2d_batch_norm_relu(x, conv, weight, bias, eps))
     }
 
     /// The weight, `[outputs, inputs, k, k]`.

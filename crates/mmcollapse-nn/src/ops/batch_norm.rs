@@ -3,9 +3,8 @@
 //! `y = weight (x - mean) / sqrt(variance + eps) + bias` for each channel; training takes mean and (biased)
 //! variance over batch, rows and columns, and its gradient runs through both.
 
-use super::activation::{pass, rectify};
 use super::fused;
-use super::gemm::{Kernel, Simd, vectorized};
+use super::normalize::{self, Channel, Sizes, Statistics};
 use crate::candle::{CpuStorage, CustomOp3, Layout, Shape, bail};
 use crate::{Result, Tensor};
 
@@ -21,30 +20,26 @@ pub fn batch_norm_train(
     eps: f64,
     relu: bool,
 ) -> Result<(Tensor, Tensor, Tensor)> {
-    let sizes = Sizes::new(x, weight, bias)?;
+    let sizes = sizes(x, weight, bias)?;
     if !fused::applies(&[x, weight, bias]) {
         return batch_norm_train_composed(x, weight, bias, eps, relu);
     }
-    let count = sizes.values_per_channel()?;
+    sizes.values_per_channel()?;
     let x = x.contiguous()?;
-    let moments = fused::with(&x, |x| Ok(vectorized(Moments { x, sizes })))?;
-    let scale = count as f32 / (count - 1) as f32;
-    let mean: Vec<f32> = moments.iter().map(|m| m.0 as f32).collect();
-    let unbiased: Vec<f32> = moments.iter().map(|m| m.1 as f32 * scale).collect();
-    let inverse_sd = moments.iter().map(|m| (1.0 / (m.1 + eps).sqrt()) as f32).collect();
+    let moments = fused::with(&x, |x| Ok(normalize::all_moments(x, sizes)))?;
+    let statistics = Statistics::new(&moments, sizes, eps);
     let op = BatchNorm {
         sizes,
         relu,
         own_statistics: true,
-        mean: mean.clone(),
-        inverse_sd,
+        mean: statistics.mean.clone(),
+        inverse_sd: statistics.inverse_sd,
     };
     let y = x.apply_op3(&weight.contiguous()?, &bias.contiguous()?, op)?;
-    let device = x.device();
     Ok((
         y,
-        Tensor::from_vec(mean, sizes.c, device)?,
-        Tensor::from_vec(unbiased, sizes.c, device)?,
+        Tensor::from_vec(statistics.mean, sizes.c, x.device())?,
+        Tensor::from_vec(statistics.unbiased_variance, sizes.c, x.device())?,
     ))
 }
 
@@ -59,7 +54,7 @@ pub fn batch_norm_train_composed(
     eps: f64,
     relu: bool,
 ) -> Result<(Tensor, Tensor, Tensor)> {
-    let sizes = Sizes::new(x, weight, bias)?;
+    let sizes = sizes(x, weight, bias)?;
     let count = sizes.values_per_channel()?;
     let channels = (1, sizes.c, 1, 1);
     let mean = x.mean_keepdim((0, 2, 3))?;
@@ -88,7 +83,7 @@ pub fn batch_norm_eval(
     eps: f64,
     relu: bool,
 ) -> Result<Tensor> {
-    let sizes = Sizes::new(x, weight, bias)?;
+    let sizes = sizes(x, weight, bias)?;
     if !fused::applies(&[x, weight, bias, mean, variance]) {
         return batch_norm_eval_composed(x, weight, bias, mean, variance, eps, relu);
     }
@@ -121,7 +116,7 @@ pub fn batch_norm_eval_composed(
     eps: f64,
     relu: bool,
 ) -> Result<Tensor> {
-    let channels = (1, Sizes::new(x, weight, bias)?.c, 1, 1);
+    let channels = (1, sizes(x, weight, bias)?.c, 1, 1);
     let scale = (weight / (variance.detach() + eps)?.sqrt()?)?;
     let y = x
         .broadcast_sub(&mean.detach().reshape(channels)?)?
@@ -130,81 +125,18 @@ pub fn batch_norm_eval_composed(
     if relu { super::relu_composed(&y) } else { Ok(y) }
 }
 
-/// The shape `[n, c, h w]`.
-#[derive(Clone, Copy)]
-struct Sizes {
-    n: usize,
-    c: usize,
-    plane: usize,
-}
-
-impl Sizes {
-    fn new(x: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<Self> {
-        let (n, c, h, w) = x.dims4()?;
-        if weight.dims() != [c] || bias.dims() != [c] {
-            bail!(
-                "batch norm: x {:?} has {c} channels, weight is {:?} and bias {:?}",
-                x.shape(),
-                weight.shape(),
-                bias.shape()
-            );
-        }
-        Ok(Self { n, c, plane: h * w })
+/// The sizes of a batch, if the parameters fit it.
+pub(super) fn sizes(x: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<Sizes> {
+    let (n, c, h, w) = x.dims4()?;
+    if weight.dims() != [c] || bias.dims() != [c] {
+        bail!(
+            "batch norm: x {:?} has {c} channels, weight is {:?} and bias {:?}",
+            x.shape(),
+            weight.shape(),
+            bias.shape()
+        );
     }
-
-    fn values_per_channel(&self) -> Result<usize> {
-        match self.n * self.plane {
-            count @ 2.. => Ok(count),
-            count => bail!(
-                "batch norm: {count} values per channel in training, but a variance needs two; \
-                 use a larger batch"
-            ),
-        }
-    }
-
-    /// Where channel `channel` of image `image` lies.
-    #[inline(always)]
-    fn range(&self, image: usize, channel: usize) -> std::ops::Range<usize> {
-        let start = (image * self.c + channel) * self.plane;
-        start..start + self.plane
-    }
-}
-
-/// Mean and biased variance of each channel.
-struct Moments<'a> {
-    x: &'a [f32],
-    sizes: Sizes,
-}
-
-impl Kernel for Moments<'_> {
-    type Output = Vec<(f64, f64)>;
-
-    #[inline(always)]
-    fn run<S: Simd>(self, _simd: S) -> Self::Output {
-        let Self { x, sizes } = self;
-        let count = (sizes.n * sizes.plane) as f64;
-        let mut moments = vec![(0.0, 0.0); sizes.c];
-        // Two passes, the second about the mean: the one-pass formula loses all digits when the mean is large.
-        for image in 0..sizes.n {
-            for (channel, moment) in moments.iter_mut().enumerate() {
-                moment.0 += f64::from(fused::sum(&x[sizes.range(image, channel)]));
-            }
-        }
-        for moment in &mut moments {
-            moment.0 /= count;
-        }
-        for image in 0..sizes.n {
-            for (channel, moment) in moments.iter_mut().enumerate() {
-                let mean = moment.0 as f32;
-                let squares = fused::sum_of(&x[sizes.range(image, channel)], |v| (v - mean) * (v - mean));
-                moment.1 += f64::from(squares);
-            }
-        }
-        for moment in &mut moments {
-            moment.1 /= count;
-        }
-        moments
-    }
+    Ok(Sizes { n, c, plane: h * w })
 }
 
 struct BatchNorm {
@@ -214,6 +146,12 @@ struct BatchNorm {
     own_statistics: bool,
     mean: Vec<f32>,
     inverse_sd: Vec<f32>,
+}
+
+impl BatchNorm {
+    fn channels(&self, weight: &[f32], bias: &[f32]) -> Vec<Channel> {
+        normalize::channels(&self.mean, &self.inverse_sd, weight, bias)
+    }
 }
 
 impl CustomOp3 for BatchNorm {
@@ -230,12 +168,10 @@ impl CustomOp3 for BatchNorm {
         bias: &CpuStorage,
         bias_layout: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
-        let y = vectorized(Normalize {
-            op: self,
-            x: fused::slice(x, x_layout)?,
-            weight: fused::slice(weight, weight_layout)?,
-            bias: fused::slice(bias, bias_layout)?,
-        });
+        let weight = fused::slice(weight, weight_layout)?;
+        let channels = self.channels(weight, fused::slice(bias, bias_layout)?);
+        let x = fused::slice(x, x_layout)?;
+        let y = normalize::normalize(x, self.sizes, &channels, self.relu);
         Ok((CpuStorage::F32(y), x_layout.shape().clone()))
     }
 
@@ -244,117 +180,27 @@ impl CustomOp3 for BatchNorm {
         x: &Tensor,
         weight: &Tensor,
         bias: &Tensor,
-        y: &Tensor,
+        _y: &Tensor,
         gradient: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
-        let gradient = gradient.contiguous()?;
-        let (dx, dweight, dbias) = fused::with(x, |x| {
-            fused::with(y, |y| {
-                fused::with(weight, |weight| {
-                    fused::with(&gradient, |g| {
-                        Ok(vectorized(NormalizeBackward { op: self, x, y, weight, g }))
-                    })
-                })
+        let (sizes, relu) = (self.sizes, self.relu);
+        let channels = fused::with(weight, |weight| {
+            fused::with(bias, |bias| Ok(self.channels(weight, bias)))
+        })?;
+        let (dx, gradients) = fused::with(x, |x| {
+            fused::with(&gradient.contiguous()?, |g| {
+                let channels = (&channels[..], &self.inverse_sd[..]);
+                let gradients =
+                    normalize::channel_gradients(x, g, sizes, channels, relu, self.own_statistics);
+                Ok((normalize::input_gradient(x, g, sizes, &gradients, relu), gradients))
             })
         })?;
+        let dweight = gradients.iter().map(|channel| channel.weight).collect();
+        let dbias = gradients.iter().map(|channel| channel.bias).collect();
         Ok((
             Some(fused::tensor(dx, x)?),
             Some(fused::tensor(dweight, weight)?),
             Some(fused::tensor(dbias, bias)?),
         ))
-    }
-}
-
-struct Normalize<'a> {
-    op: &'a BatchNorm,
-    x: &'a [f32],
-    weight: &'a [f32],
-    bias: &'a [f32],
-}
-
-impl Kernel for Normalize<'_> {
-    type Output = Vec<f32>;
-
-    #[inline(always)]
-    fn run<S: Simd>(self, _simd: S) -> Vec<f32> {
-        let Self { op, x, weight, bias } = self;
-        let mut y = Vec::with_capacity(x.len());
-        for image in 0..op.sizes.n {
-            for channel in 0..op.sizes.c {
-                let scale = weight[channel] * op.inverse_sd[channel];
-                let (mean, bias) = (op.mean[channel], bias[channel]);
-                let values = x[op.sizes.range(image, channel)].iter();
-                if op.relu {
-                    y.extend(values.map(|v| rectify((v - mean) * scale + bias)));
-                } else {
-                    y.extend(values.map(|v| (v - mean) * scale + bias));
-                }
-            }
-        }
-        y
-    }
-}
-
-struct NormalizeBackward<'a> {
-    op: &'a BatchNorm,
-    x: &'a [f32],
-    y: &'a [f32],
-    weight: &'a [f32],
-    g: &'a [f32],
-}
-
-impl Kernel for NormalizeBackward<'_> {
-    type Output = (Vec<f32>, Vec<f32>, Vec<f32>);
-
-    /// With `u = (x - mean) / sd` over `count` values:
-    /// `dx = weight / sd (g - sum g / count - u sum(g u) / count)`; only the first term where the statistics
-    /// were given.
-    #[inline(always)]
-    fn run<S: Simd>(self, _simd: S) -> Self::Output {
-        let Self { op, x, y, weight, g } = self;
-        let sizes = op.sizes;
-        let mut sums = vec![(0f64, 0f64); sizes.c]; // (sum g, sum g (x - mean))
-        for image in 0..sizes.n {
-            for (channel, sum) in sums.iter_mut().enumerate() {
-                let range = sizes.range(image, channel);
-                let mean = op.mean[channel];
-                let (x, y, g) = (&x[range.clone()], &y[range.clone()], &g[range]);
-                let (plain, product) = fused::sums_of(x, y, g, |x, y, g| {
-                    let g = if op.relu { pass(g, y) } else { g };
-                    (g, g * (x - mean))
-                });
-                sum.0 += f64::from(plain);
-                sum.1 += f64::from(product);
-            }
-        }
-        let per_value = if op.own_statistics {
-            1.0 / (sizes.n * sizes.plane) as f64
-        } else {
-            0.0
-        };
-        let mut dx = Vec::with_capacity(x.len());
-        for image in 0..sizes.n {
-            for (channel, sum) in sums.iter().enumerate() {
-                let range = sizes.range(image, channel);
-                let (mean, inverse_sd) = (op.mean[channel], op.inverse_sd[channel]);
-                let scale = weight[channel] * inverse_sd;
-                let shift = (sum.0 * per_value) as f32;
-                let slope = (sum.1 * per_value) as f32 * inverse_sd * inverse_sd;
-                let values = x[range.clone()].iter().zip(&y[range.clone()]).zip(&g[range]);
-                if op.relu {
-                    dx.extend(values.map(|((x, &y), &g)| {
-                        (pass(g, y) - shift - (x - mean) * slope) * scale
-                    }));
-                } else {
-                    dx.extend(values.map(|((x, _), &g)| (g - shift - (x - mean) * slope) * scale));
-                }
-            }
-        }
-        let dweight = sums
-            .iter()
-            .zip(&op.inverse_sd)
-            .map(|(sum, inverse_sd)| sum.1 as f32 * inverse_sd)
-            .collect();
-        (dx, dweight, sums.iter().map(|sum| sum.0 as f32).collect())
     }
 }

@@ -117,7 +117,7 @@ fn poolable(x: &Tensor, w: &Tensor, b: Option<&Tensor>, padding: usize) -> Resul
 }
 
 /// The shapes of a convolution of stride 1, if they fit.
-fn geometry(x: &Tensor, w: &Tensor, b: Option<&Tensor>, padding: usize) -> Result<Geometry> {
+pub(super) fn geometry(x: &Tensor, w: &Tensor, b: Option<&Tensor>, padding: usize) -> Result<Geometry> {
     let (n, c, h, width) = x.dims4()?;
     let (o, wc, kh, kw) = w.dims4()?;
     let bias_fits = b.is_none_or(|b| b.dims() == [o]);

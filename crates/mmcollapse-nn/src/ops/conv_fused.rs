@@ -223,8 +223,14 @@ struct Given<'a>(&'a [f32]);
 impl Gradient for Given<'_> {
     #[inline(always)]
     fn spread(&self, geometry: &Geometry, first: usize, images: usize, runs: &mut [f32], margin: usize) {
-        let output = geometry.output();
-        geometry.spread_outputs(&self.0[first * output..(first + images) * output], runs, margin);
+        let (output, size) = (geometry.output(), geometry.oh * geometry.ow);
+        let images = self.0[first * output..(first + images) * output].chunks_exact(output);
+        for (i, image) in images.enumerate() {
+            let start = margin + i * geometry.plane;
+            for (map, run) in image.chunks_exact(size).zip(runs.chunks_exact_mut(geometry.run())) {
+                geometry.spread_output(map, run, start);
+            }
+        }
     }
 }
 

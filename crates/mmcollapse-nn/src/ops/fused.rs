@@ -57,27 +57,21 @@ pub(super) fn sum_of(values: &[f32], f: impl Fn(f32) -> f32) -> f32 {
     lanes.iter().sum()
 }
 
-/// The two sums of `f(a, b, c)` over three slices of one length, in the order of [`sum`].
+/// The two sums of `f(a, b)` over two slices of one length, in the order of [`sum_of`].
 #[inline(always)]
-pub(super) fn sums_of(
-    a: &[f32],
-    b: &[f32],
-    c: &[f32],
-    f: impl Fn(f32, f32, f32) -> (f32, f32),
-) -> (f32, f32) {
+pub(super) fn sums_of(a: &[f32], b: &[f32], f: impl Fn(f32, f32) -> (f32, f32)) -> (f32, f32) {
     let (a_blocks, a_rest) = a.as_chunks::<16>();
     let (b_blocks, b_rest) = b.as_chunks::<16>();
-    let (c_blocks, c_rest) = c.as_chunks::<16>();
     let (mut first, mut second) = ([0f32; 16], [0f32; 16]);
-    for ((a, b), c) in a_blocks.iter().zip(b_blocks).zip(c_blocks) {
+    for (a, b) in a_blocks.iter().zip(b_blocks) {
         for i in 0..16 {
-            let terms = f(a[i], b[i], c[i]);
+            let terms = f(a[i], b[i]);
             first[i] += terms.0;
             second[i] += terms.1;
         }
     }
-    for (i, ((&a, &b), &c)) in a_rest.iter().zip(b_rest).zip(c_rest).enumerate() {
-        let terms = f(a, b, c);
+    for (i, (&a, &b)) in a_rest.iter().zip(b_rest).enumerate() {
+        let terms = f(a, b);
         first[i] += terms.0;
         second[i] += terms.1;
     }
@@ -101,4 +95,9 @@ pub(super) fn map_parts<T: Send, R: Send>(
         let parts = parts.into_iter().enumerate();
         parts.map(|(index, part)| f(index, part)).collect()
     }
+}
+
+/// Images of each of the parts that operations without sums across images are cut into.
+pub(super) fn images_per_part(images: usize) -> usize {
+    images.div_ceil(8).max(1)
 }

@@ -12,12 +12,14 @@ mod activation;
 mod batch_norm;
 mod conv;
 mod conv_fused;
+mod conv_norm;
 mod conv_pool;
 mod correlate;
 mod cross_entropy;
 mod fused;
 mod gemm;
 mod linear;
+mod normalize;
 mod planes;
 mod pool;
 mod reversal;
@@ -28,6 +30,9 @@ pub use batch_norm::{
 };
 pub use conv::{
     conv2d, conv2d_composed, conv2d_relu_pool2, conv2d_relu_pool2_composed,
+};
+pub use conv_norm::{
+    Convolution, conv2d_batch_norm_relu, conv2d_batch_norm_relu_composed,
 };
 pub use cross_entropy::{softmax_cross_entropy, softmax_cross_entropy_composed};
 pub use gemm::{Matrix, gemm};

@@ -154,7 +154,7 @@ impl Geometry {
                     .chunks_exact(self.w)
                     .zip(run[start..].chunks_mut(self.pitch))
                 {
-                    to[..self.w].copy_from_slice(row);
+                    copy_row(row, &mut to[..self.w]);
                 }
             }
         }
@@ -168,55 +168,67 @@ impl Geometry {
         for (i, image) in images.chunks_exact_mut(image_size).enumerate() {
             let start = i * self.plane + self.padding * (self.pitch + 1);
             for (channel, run) in image.chunks_exact_mut(size).zip(runs.chunks_exact(self.run())) {
+                if self.padding == 0 {
+                    channel.copy_from_slice(&run[start..start + size]);
+                    continue;
+                }
                 for (row, from) in channel
                     .chunks_exact_mut(self.w)
                     .zip(run[start..].chunks(self.pitch))
                 {
-                    row.copy_from_slice(&from[..self.w]);
+                    copy_row(&from[..self.w], row);
                 }
             }
         }
     }
 
-    /// Copies output maps `[images, o, oh, ow]` into runs `[o, run]`, from position `margin` on; what the
-    /// kernel would compute beyond the edges has to be zero already.
+    /// Copies an output map `[oh, ow]` into a run, from position `start` on; what the kernel would compute beyond
+    /// the edges has to be zero already.
     #[inline(always)]
-    pub fn spread_outputs(&self, maps: &[f32], runs: &mut [f32], margin: usize) {
-        let run = runs.len() / self.o;
-        for (i, map) in maps.chunks_exact(self.output()).enumerate() {
-            let start = margin + i * self.plane;
-            for (channel, run) in map
-                .chunks_exact(self.oh * self.ow)
-                .zip(runs.chunks_exact_mut(run))
-            {
-                for (row, to) in channel
-                    .chunks_exact(self.ow)
-                    .zip(run[start..].chunks_mut(self.pitch))
-                {
-                    to[..self.ow].copy_from_slice(row);
-                }
-            }
+    pub fn spread_output(&self, map: &[f32], run: &mut [f32], start: usize) {
+        let rows = run[start..].chunks_mut(self.pitch);
+        for (row, to) in map.chunks_exact(self.ow).zip(rows) {
+            copy_row(row, &mut to[..self.ow]);
         }
     }
 
     /// Copies the output maps `[images, o, oh, ow]` out of runs `[o, run]`.
     #[inline(always)]
     pub fn collect_outputs(&self, runs: &[f32], maps: &mut [f32]) {
-        let run = runs.len() / self.o;
         let output = self.output();
         for (i, map) in maps.chunks_exact_mut(output).enumerate() {
             let start = i * self.plane;
             for (channel, run) in map
                 .chunks_exact_mut(self.oh * self.ow)
-                .zip(runs.chunks_exact(run))
+                .zip(runs.chunks_exact(self.run()))
             {
                 for (row, from) in channel
                     .chunks_exact_mut(self.ow)
                     .zip(run[start..].chunks(self.pitch))
                 {
-                    row.copy_from_slice(&from[..self.ow]);
+                    copy_row(&from[..self.ow], row);
                 }
             }
+        }
+    }
+}
+
+/// Copies a short row with a few vector moves, where calling the C library would take longer than copying.
+#[inline(always)]
+fn copy_row(from: &[f32], to: &mut [f32]) {
+    const BLOCK: usize = 8;
+    let length = from.len();
+    let mut start = 0;
+    while start + BLOCK <= length {
+        to[start..start + BLOCK].copy_from_slice(&from[start..start + BLOCK]);
+        start += BLOCK;
+    }
+    if start < length && length >= BLOCK {
+        start = length - BLOCK; // overlaps what was copied
+        to[start..start + BLOCK].copy_from_slice(&from[start..start + BLOCK]);
+    } else {
+        for i in start..length {
+            to[i] = from[i];
         }
     }
 }
