@@ -20,8 +20,7 @@ impl Observer for Print {
 
 fn main() -> miette::Result<()> {
     let text = std::env::args().nth(1).unwrap_or_default();
-    let config: CellConfig =
-        serde_json::from_str(&text).map_err(|e| miette::miette!("the argument: {e}"))?;
+    let config: CellConfig = serde_json::from_str(&text).map_err(|e| miette::miette!("the argument: {e}"))?;
     let dataset = mmcollapse_data::find(&config.dataset)?.load(&LoadOptions {
         seed: config.seed,
         ..LoadOptions::default()

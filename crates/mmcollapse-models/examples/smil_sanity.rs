@@ -24,10 +24,7 @@ fn joined(a: &Samples, b: &Samples) -> Samples {
 }
 
 fn main() -> miette::Result<()> {
-    let seeds: u64 = std::env::args()
-        .nth(1)
-        .and_then(|s| s.parse().ok())
-        .unwrap_or(1);
+    let seeds: u64 = std::env::args().nth(1).and_then(|s| s.parse().ok()).unwrap_or(1);
     // Name, share of samples without sound, training as SMIL's scripts have it, SMIL's printed accuracy.
     let checks = [
         (

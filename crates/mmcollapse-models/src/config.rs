@@ -106,9 +106,7 @@ impl Protocol {
     /// The modality that goes missing.
     pub fn modality(&self) -> &str {
         match self {
-            Self::TestMissing { modality, .. } | Self::TrainAvailability { modality, .. } => {
-                modality
-            }
+            Self::TestMissing { modality, .. } | Self::TrainAvailability { modality, .. } => modality,
         }
     }
 }
@@ -140,10 +138,7 @@ impl Default for Training {
                 weight_decay: 1e-4,
                 ..OptimizerConfig::new(OptimizerKind::Adam, 1e-3)
             },
-            schedule: Schedule::Step {
-                every: 30,
-                factor: 0.1,
-            },
+            schedule: Schedule::Step { every: 30, factor: 0.1 },
             clip_norm: None,
             blow_up: 1e4,
         }
@@ -217,10 +212,8 @@ fn resolved<C>(
 /// # Errors
 /// An unknown method.
 pub fn revision(cell: &CellConfig) -> Result<String> {
-    let mut text = format!("training/{TRAINING_REVISION}");
-    let mut add = |axis: &str, name: &str, revision: u32| {
-        text.push_str(&format!(" {axis}:{name}/{revision}"));
-    };
+    let mut parts = vec![format!("training/{TRAINING_REVISION}")];
+    let mut add = |axis: &str, name: &str, revision: u32| parts.push(format!("{axis}:{name}/{revision}"));
     for encoder in ENCODERS {
         // Which encoders a cell uses is known only with the data; a revision of any of them counts.
         add("encoder", encoder.name, encoder.revision);
@@ -233,5 +226,5 @@ pub fn revision(cell: &CellConfig) -> Result<String> {
         let substitution = find("substitution", SUBSTITUTIONS, &cell.substitution.method)?;
         add("substitution", substitution.name, substitution.revision);
     }
-    Ok(text)
+    Ok(parts.join(" "))
 }

@@ -53,10 +53,7 @@ impl Diagnosis {
             })
             .map(|m| m.modality.clone())
             .unwrap_or_default();
-        Self {
-            modalities,
-            collapsed,
-        }
+        Self { modalities, collapsed }
     }
 }
 
@@ -89,10 +86,7 @@ pub(crate) fn linear_probe(
     let params = Params::new(0, device);
     let head = Linear::new(&params.root(), train.x.dim(1)?, classes)?;
     let x = centred.broadcast_div(&scale)?;
-    let mut optimizer = Optimizer::new(
-        OptimizerConfig::new(OptimizerKind::Adam, 1e-2),
-        params.vars(),
-    )?;
+    let mut optimizer = Optimizer::new(OptimizerConfig::new(OptimizerKind::Adam, 1e-2), params.vars())?;
     for _ in 0..PROBE_STEPS {
         let loss = softmax_cross_entropy(&head.forward(&x)?, &train.labels)?;
         optimizer.step(&loss.backward()?, 1.0)?;
@@ -117,15 +111,9 @@ mod tests {
 
     #[test]
     fn the_widest_gap_is_the_collapse() {
-        let d = Diagnosis::new(vec![
-            modality("image", 0.9, 0.4),
-            modality("sound", 0.8, 0.79),
-        ]);
+        let d = Diagnosis::new(vec![modality("image", 0.9, 0.4), modality("sound", 0.8, 0.79)]);
         assert_eq!(d.collapsed, "image");
-        let tie = Diagnosis::new(vec![
-            modality("image", 0.9, 0.9),
-            modality("sound", 0.8, 0.8),
-        ]);
+        let tie = Diagnosis::new(vec![modality("image", 0.9, 0.9), modality("sound", 0.8, 0.8)]);
         assert_eq!(tie.collapsed, "sound");
     }
 
@@ -145,8 +133,7 @@ mod tests {
         let probed = linear_probe(&features(clear.clone()), &features(clear), 3, &device).unwrap();
         assert_eq!(probed, 1.0);
         let constant = vec![1.0; n * 4];
-        let blind =
-            linear_probe(&features(constant.clone()), &features(constant), 3, &device).unwrap();
+        let blind = linear_probe(&features(constant.clone()), &features(constant), 3, &device).unwrap();
         assert!(blind <= 0.4, "{blind}");
     }
 }

@@ -201,8 +201,7 @@ impl Model {
     pub fn forward(&self, batch: &Batch, mode: Mode) -> TensorResult<(Encodings, FusionOutput)> {
         let mut encodings = self.encode(batch, mode)?;
         if !mode.is_train() {
-            self.substitution
-                .stand_in(&mut encodings, self.reallocation.as_ref())?;
+            self.substitution.stand_in(&mut encodings, self.reallocation.as_ref())?;
         }
         let output = self.fusion.forward(&encodings, mode)?;
         Ok((encodings, output))

@@ -28,11 +28,7 @@ pub struct Entry<C: 'static> {
 }
 
 /// The entry called `name`, or an error that lists the names there are.
-pub fn find<C>(
-    axis: &'static str,
-    entries: &'static [Entry<C>],
-    name: &str,
-) -> Result<&'static Entry<C>> {
+pub fn find<C>(axis: &'static str, entries: &'static [Entry<C>], name: &str) -> Result<&'static Entry<C>> {
     entries
         .iter()
         .find(|e| e.name == name)
@@ -49,9 +45,7 @@ pub fn find<C>(
 ///
 /// # Errors
 /// The reason serde gives: an unknown key, a wrong type.
-pub fn resolve_as<T: Serialize + DeserializeOwned>(
-    options: &Options,
-) -> std::result::Result<Options, String> {
+pub fn resolve_as<T: Serialize + DeserializeOwned>(options: &Options) -> std::result::Result<Options, String> {
     match serde_json::to_value(parse::<T>(options)?) {
         Ok(Value::Object(map)) => Ok(map),
         Ok(other) => Err(format!("expected a map of options, got {other}")),
@@ -68,11 +62,7 @@ pub fn parse<T: DeserializeOwned>(options: &Options) -> std::result::Result<T, S
 }
 
 /// [`parse`], with the error a user sees.
-pub fn parse_for<T: DeserializeOwned>(
-    axis: &'static str,
-    method: &str,
-    options: &Options,
-) -> Result<T> {
+pub fn parse_for<T: DeserializeOwned>(axis: &'static str, method: &str, options: &Options) -> Result<T> {
     parse(options).map_err(|reason| ModelError::Options {
         axis,
         method: method.to_owned(),

@@ -9,8 +9,8 @@ use mmcollapse_data::{
 use mmcollapse_nn::{Device, Mode, Tensor, safetensors};
 
 use crate::{
-    CellConfig, CellOutcome, FUSIONS, MethodConfig, ModelError, ModelSpec, Observer, Protocol,
-    REALLOCATIONS, Silent, Status,
+    CellConfig, CellOutcome, FUSIONS, MethodConfig, ModelError, ModelSpec, Observer, Protocol, REALLOCATIONS, Silent,
+    Status,
     reallocation::{Phase, Stage},
     run_cell,
     training::{Fit, TrainingData, objectives::Multimodal, under},
@@ -45,11 +45,7 @@ fn every_method() -> Vec<CellConfig> {
     let mut cells = Vec::new();
     for fusion in FUSIONS {
         for reallocation in REALLOCATIONS {
-            cells.push(cell(
-                fusion.name,
-                reallocation.name,
-                serde_json::Value::Null,
-            ));
+            cells.push(cell(fusion.name, reallocation.name, serde_json::Value::Null));
         }
     }
     cells.push(cell(
@@ -67,10 +63,7 @@ fn label(config: &CellConfig) -> String {
 /// The names of the variables that three steps in this phase moved.
 fn moved(config: &CellConfig, phase: Option<Phase>, frozen: Option<&str>) -> BTreeSet<String> {
     let (dataset, device) = (tiny(), Device::Cpu);
-    let model = ModelSpec::new(config, &dataset)
-        .unwrap()
-        .build(&device)
-        .unwrap();
+    let model = ModelSpec::new(config, &dataset).unwrap().build(&device).unwrap();
     let before = model.params.state().unwrap();
     let objective = Multimodal(&model);
     let mut training = model.reallocation.training(&config.training);
@@ -97,8 +90,7 @@ fn moved(config: &CellConfig, phase: Option<Phase>, frozen: Option<&str>) -> BTr
         device: &device,
     };
     let mut state = fit.start().unwrap();
-    fit.run(&data, &mut state, &mut Silent, &mut |_, _| Ok(()))
-        .unwrap();
+    fit.run(&data, &mut state, &mut Silent, &mut |_, _| Ok(())).unwrap();
     assert_eq!(state.step, 3);
     let vars: BTreeSet<String> = model.params.vars().into_iter().map(|(n, _)| n).collect();
     changed(&before, &model.params.state().unwrap())
@@ -125,18 +117,14 @@ fn values(t: &Tensor) -> Vec<f32> {
 }
 
 fn all_names(config: &CellConfig) -> BTreeSet<String> {
-    let model = ModelSpec::new(config, &tiny())
-        .unwrap()
-        .build(&Device::Cpu)
-        .unwrap();
+    let model = ModelSpec::new(config, &tiny()).unwrap().build(&Device::Cpu).unwrap();
     model.params.vars().into_iter().map(|(n, _)| n).collect()
 }
 
 #[test]
 fn every_method_moves_all_its_parameters() {
     for config in every_method() {
-        let alternates = config.reallocation.options.get("turns")
-            == Some(&serde_json::json!("alternate"));
+        let alternates = config.reallocation.options.get("turns") == Some(&serde_json::json!("alternate"));
         if !alternates {
             let name = label(&config);
             assert_eq!(moved(&config, None, None), all_names(&config), "{name}");
@@ -147,10 +135,7 @@ fn every_method_moves_all_its_parameters() {
 #[test]
 fn each_turn_of_ebr_moves_what_its_formula_names() {
     let config = cell("shaspec", "ebr", serde_json::json!({"regime": "literal"}));
-    let model = ModelSpec::new(&config, &tiny())
-        .unwrap()
-        .build(&Device::Cpu)
-        .unwrap();
+    let model = ModelSpec::new(&config, &tiny()).unwrap().build(&Device::Cpu).unwrap();
     let phases = model.reallocation.phases();
     let all = all_names(&config);
     // L_sem: encoders, h, hinv, fusion; not psi.
@@ -158,11 +143,7 @@ fn each_turn_of_ebr_moves_what_its_formula_names() {
     let psi = |n: &String| under(n, "reallocation.psi");
     // Batch norm takes a convolution's bias away again, so plain SGD leaves it where it is.
     let cancelled = |n: &String| n.ends_with(".conv.bias");
-    let expected: BTreeSet<String> = all
-        .iter()
-        .filter(|n| !psi(n) && !cancelled(n))
-        .cloned()
-        .collect();
+    let expected: BTreeSet<String> = all.iter().filter(|n| !psi(n) && !cancelled(n)).cloned().collect();
     assert_eq!(without(semantic, cancelled), expected);
     // L_md: psi descends, encoders and h ascend; hinv and fusion stay.
     let adversarial = moved(&config, Some(phases[1]), None);
@@ -196,23 +177,12 @@ fn every_method_handles_every_missing_pattern() {
     let (dataset, device) = (tiny(), Device::Cpu);
     let patterns = [[true, true], [true, false], [false, true], [false, false]];
     for config in every_method() {
-        let model = ModelSpec::new(&config, &dataset)
-            .unwrap()
-            .build(&device)
-            .unwrap();
+        let model = ModelSpec::new(&config, &dataset).unwrap().build(&device).unwrap();
         let mixed = Presence::from_fn(dataset.train.len(), 2, |i, m| patterns[i % 4][m]);
         let mut presences = vec![mixed];
-        presences
-            .extend(patterns.map(|p| Presence::from_fn(dataset.train.len(), 2, |_, m| p[m])));
+        presences.extend(patterns.map(|p| Presence::from_fn(dataset.train.len(), 2, |_, m| p[m])));
         for presence in presences {
-            let batch = Batch::new(
-                &dataset.train,
-                &dataset.modalities,
-                &presence,
-                &[0, 1, 2, 3],
-                &device,
-            )
-            .unwrap();
+            let batch = Batch::new(&dataset.train, &dataset.modalities, &presence, &[0, 1, 2, 3], &device).unwrap();
             for mode in [Mode::Eval, Mode::Train { seed: 1, step: 2 }] {
                 let (_, output) = model.forward(&batch, mode).unwrap();
                 assert_eq!(output.logits.dims(), [4, 3], "{}", label(&config));
@@ -233,13 +203,9 @@ fn absent_inputs_cannot_reach_the_prediction() {
     other.inputs[1].iter_mut().for_each(|v| *v += 3.0);
     let presence = Presence::from_fn(dataset.train.len(), 2, |_, m| m == 0);
     for config in every_method() {
-        let model = ModelSpec::new(&config, &dataset)
-            .unwrap()
-            .build(&device)
-            .unwrap();
+        let model = ModelSpec::new(&config, &dataset).unwrap().build(&device).unwrap();
         let logits = [&dataset.train, &other].map(|samples| {
-            let batch =
-                Batch::new(samples, &dataset.modalities, &presence, &[0, 5, 9], &device).unwrap();
+            let batch = Batch::new(samples, &dataset.modalities, &presence, &[0, 5, 9], &device).unwrap();
             values(&model.forward(&batch, Mode::Eval).unwrap().1.logits)
         });
         assert_eq!(logits[0], logits[1], "{}", label(&config));
@@ -257,19 +223,9 @@ fn every_method_trains_scores_and_is_saved_and_loaded() {
             .iter()
             .filter(|s| s.metric == "accuracy" && s.split == "test");
         assert_eq!(accuracies.count(), 2, "{name}");
-        assert!(
-            outcome
-                .scores
-                .iter()
-                .all(|s| (0.0..=1.0).contains(&s.value)),
-            "{name}"
-        );
+        assert!(outcome.scores.iter().all(|s| (0.0..=1.0).contains(&s.value)), "{name}");
         let json = serde_json::to_string(&outcome).unwrap();
-        assert_eq!(
-            serde_json::from_str::<CellOutcome>(&json).unwrap(),
-            outcome,
-            "{name}"
-        );
+        assert_eq!(serde_json::from_str::<CellOutcome>(&json).unwrap(), outcome, "{name}");
 
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("weights.safetensors");
@@ -307,13 +263,7 @@ fn a_cell_stopped_after_every_epoch_ends_with_the_same_bits() {
         let mut stops = 0;
         let pieces = loop {
             let mut observer = StopAfter(1);
-            match run_cell(
-                &config,
-                &dataset,
-                &device,
-                &mut observer,
-                Some(folder.path()),
-            ) {
+            match run_cell(&config, &dataset, &device, &mut observer, Some(folder.path())) {
                 Ok(outcome) => break outcome,
                 Err(ModelError::Interrupted) => stops += 1,
                 Err(e) => panic!("{}: {e}", label(&config)),
@@ -331,13 +281,7 @@ fn a_checkpoint_of_another_cell_is_refused() {
     let (dataset, device) = (tiny(), Device::Cpu);
     let folder = tempfile::tempdir().unwrap();
     let config = cell("concat", "none", serde_json::Value::Null);
-    let stopped = run_cell(
-        &config,
-        &dataset,
-        &device,
-        &mut StopAfter(1),
-        Some(folder.path()),
-    );
+    let stopped = run_cell(&config, &dataset, &device, &mut StopAfter(1), Some(folder.path()));
     assert!(matches!(stopped, Err(ModelError::Interrupted)));
     let other = CellConfig { seed: 6, ..config };
     let error = run_cell(&other, &dataset, &device, &mut Silent, Some(folder.path())).unwrap_err();
@@ -347,10 +291,7 @@ fn a_checkpoint_of_another_cell_is_refused() {
 #[test]
 fn methods_of_a_comparison_start_from_the_same_encoders() {
     let initial = |config: &CellConfig| {
-        let model = ModelSpec::new(config, &tiny())
-            .unwrap()
-            .build(&Device::Cpu)
-            .unwrap();
+        let model = ModelSpec::new(config, &tiny()).unwrap().build(&Device::Cpu).unwrap();
         let state = model.params.state().unwrap();
         state
             .into_iter()
@@ -457,10 +398,7 @@ fn a_configuration_that_does_not_fit_says_what_does() {
 #[test]
 fn every_stage_list_ends_with_the_model_that_is_scored() {
     for config in every_method() {
-        let model = ModelSpec::new(&config, &tiny())
-            .unwrap()
-            .build(&Device::Cpu)
-            .unwrap();
+        let model = ModelSpec::new(&config, &tiny()).unwrap().build(&Device::Cpu).unwrap();
         assert!(matches!(
             model.reallocation.stages().last(),
             Some(Stage::Multimodal { .. })

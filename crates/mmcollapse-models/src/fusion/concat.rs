@@ -56,11 +56,7 @@ impl Concat {
     fn new(config: &Config, context: &FusionContext) -> Result<Self> {
         let scope = &context.scope;
         Ok(Self {
-            hidden: Linear::new(
-                &scope.pp("hidden"),
-                context.widths.iter().sum(),
-                config.hidden,
-            )?,
+            hidden: Linear::new(&scope.pp("hidden"), context.widths.iter().sum(), config.hidden)?,
             dropout: Dropout::new(&scope.pp("dropout"), config.dropout)?,
             classifier: Linear::new(&scope.pp("classifier"), config.hidden, context.classes)?,
         })
@@ -71,9 +67,7 @@ impl Fusion for Concat {
     fn forward(&self, encodings: &Encodings, mode: Mode) -> TensorResult<FusionOutput> {
         let joined = Tensor::cat(&encodings.z, 1)?; // [b, sum of widths]
         let fused = self.hidden.forward_relu(&joined)?; // [b, hidden]
-        let logits = self
-            .classifier
-            .forward(&self.dropout.forward(&fused, mode)?)?; // [b, classes]
+        let logits = self.classifier.forward(&self.dropout.forward(&fused, mode)?)?; // [b, classes]
         Ok(FusionOutput {
             fused,
             logits,

@@ -3,10 +3,7 @@
 //! The floor that every method must be compared with. Each modality has its own linear head and its own
 //! cross-entropy; nothing is trained on the mean.
 
-use mmcollapse_nn::{
-    Mode, Result as TensorResult, Tensor, candle::bail, layers::Linear,
-    ops::softmax_cross_entropy,
-};
+use mmcollapse_nn::{Mode, Result as TensorResult, Tensor, candle::bail, layers::Linear, ops::softmax_cross_entropy};
 use serde::{Deserialize, Serialize};
 
 use super::{Builder, Fusion, FusionContext, FusionOutput};
@@ -64,13 +61,7 @@ impl LateFusion {
             .modalities
             .iter()
             .zip(context.widths)
-            .map(|(name, &width)| {
-                Ok(Linear::new(
-                    &context.scope.pp("head").pp(name),
-                    width,
-                    context.classes,
-                )?)
-            })
+            .map(|(name, &width)| Ok(Linear::new(&context.scope.pp("head").pp(name), width, context.classes)?))
             .collect::<Result<_>>()?;
         Ok(Self {
             average: config.average,
@@ -89,9 +80,7 @@ impl Fusion for LateFusion {
             let logits = head.forward(z)?; // [b, classes]
             let vote = match self.average {
                 Average::Logits => logits.clone(),
-                Average::Probabilities => {
-                    softmax(&logits)?
-                }
+                Average::Probabilities => softmax(&logits)?,
             };
             let vote = vote.broadcast_mul(weight)?;
             sum = Some(match sum {
@@ -121,12 +110,7 @@ impl Fusion for LateFusion {
         })
     }
 
-    fn semantic_loss(
-        &self,
-        output: &FusionOutput,
-        encodings: &Encodings,
-        labels: &[u32],
-    ) -> TensorResult<Tensor> {
+    fn semantic_loss(&self, output: &FusionOutput, encodings: &Encodings, labels: &[u32]) -> TensorResult<Tensor> {
         let mut total: Option<Tensor> = None;
         for (modality, logits) in output.unimodal.iter().enumerate() {
             let rows = encodings.present.rows(modality);

@@ -37,12 +37,7 @@ pub trait Fusion {
     ///
     /// # Errors
     /// A label outside the classes.
-    fn semantic_loss(
-        &self,
-        output: &FusionOutput,
-        _encodings: &Encodings,
-        labels: &[u32],
-    ) -> TensorResult<Tensor> {
+    fn semantic_loss(&self, output: &FusionOutput, _encodings: &Encodings, labels: &[u32]) -> TensorResult<Tensor> {
         softmax_cross_entropy(&output.logits, labels)
     }
 }

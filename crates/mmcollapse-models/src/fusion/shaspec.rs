@@ -99,7 +99,7 @@ impl ShaSpec {
     }
 
     /// Mean over samples (and over pairs of modalities) of |r_i - r_j|, where both are there.
-    fn shared_distance(&self, encodings: &Encodings, r: &[Tensor]) -> TensorResult<Option<Tensor>> {
+    fn shared_distance(encodings: &Encodings, r: &[Tensor]) -> TensorResult<Option<Tensor>> {
         let mut total: Option<Tensor> = None;
         let mut pairs = 0;
         for i in 0..r.len() {
@@ -168,12 +168,10 @@ impl Fusion for ShaSpec {
             f.push((own.broadcast_mul(&present[m])? + mean.broadcast_mul(&absent)?)?);
         }
         let fused = self.hidden.forward_relu(&Tensor::cat(&f, 1)?)?; // [b, hidden]
-        let logits = self
-            .classifier
-            .forward(&self.dropout.forward(&fused, mode)?)?;
+        let logits = self.classifier.forward(&self.dropout.forward(&fused, mode)?)?;
         let mut aux = Vec::new();
         if mode.is_train() {
-            if let Some(d) = self.shared_distance(encodings, &r)? {
+            if let Some(d) = Self::shared_distance(encodings, &r)? {
                 aux.push(("shared", (d * self.config.shared_weight)?));
             }
             if let Some(d) = self.specific_loss(encodings, &s)? {

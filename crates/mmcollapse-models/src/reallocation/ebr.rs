@@ -190,14 +190,10 @@ impl Ebr {
         let scope = &context.scope;
         let named = || context.modalities.iter().zip(context.widths);
         let heads = named()
-            .map(|(m, &w)| {
-                TwoLayers::new(&scope.pp("head").pp(m), w, config.hidden, config.latent)
-            })
+            .map(|(m, &w)| TwoLayers::new(&scope.pp("head").pp(m), w, config.hidden, config.latent))
             .collect::<Result<_>>()?;
         let decoders = named()
-            .map(|(m, &w)| {
-                TwoLayers::new(&scope.pp("decoder").pp(m), config.latent, config.hidden, w)
-            })
+            .map(|(m, &w)| TwoLayers::new(&scope.pp("decoder").pp(m), config.latent, config.hidden, w))
             .collect::<Result<_>>()?;
         let norms = config
             .latent_norm
@@ -262,11 +258,7 @@ impl Reallocation for Ebr {
         })
     }
 
-    fn losses(
-        &self,
-        encodings: &Encodings,
-        progress: &Progress,
-    ) -> TensorResult<Vec<(&'static str, Tensor)>> {
+    fn losses(&self, encodings: &Encodings, progress: &Progress) -> TensorResult<Vec<(&'static str, Tensor)>> {
         let weight = self.reversal_weight(progress);
         let mut total: Option<Tensor> = None;
         for (modality, latent) in encodings.latents.iter().enumerate() {
@@ -310,7 +302,7 @@ impl Reallocation for Ebr {
         Training {
             epochs: epochs.unwrap_or(cell.epochs),
             optimizer: optimizer.unwrap_or_else(|| cell.optimizer.clone()),
-            schedule: schedule.unwrap_or_else(|| cell.schedule.clone()),
+            schedule: schedule.unwrap_or(cell.schedule),
             clip_norm: clip_norm.or(cell.clip_norm),
             ..cell.clone()
         }
@@ -335,8 +327,7 @@ mod tests {
         assert_eq!(literal["turns"], "alternate");
         assert_eq!(literal["epochs"], 1200);
         assert_eq!(literal["latent_norm"], false);
-        let short =
-            resolve(&options(serde_json::json!({"regime": "literal", "epochs": 7}))).unwrap();
+        let short = resolve(&options(serde_json::json!({"regime": "literal", "epochs": 7}))).unwrap();
         assert_eq!(short["epochs"], 7);
         assert_eq!(resolve(&Options::new()).unwrap()["turns"], "joint");
     }

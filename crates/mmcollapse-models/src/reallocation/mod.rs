@@ -85,11 +85,7 @@ pub trait Reallocation {
     ///
     /// # Errors
     /// A shape that does not fit.
-    fn losses(
-        &self,
-        _encodings: &Encodings,
-        _progress: &Progress,
-    ) -> TensorResult<Vec<(&'static str, Tensor)>> {
+    fn losses(&self, _encodings: &Encodings, _progress: &Progress) -> TensorResult<Vec<(&'static str, Tensor)>> {
         Ok(Vec::new())
     }
 
@@ -149,9 +145,6 @@ pub static REALLOCATIONS: &[Entry<Builder>] = &[none::ENTRY, kd::ENTRY, ebr::ENT
 ///
 /// # Errors
 /// Unknown name, refused options.
-pub fn build(
-    config: &MethodConfig,
-    context: &ReallocationContext,
-) -> Result<Box<dyn Reallocation>> {
+pub fn build(config: &MethodConfig, context: &ReallocationContext) -> Result<Box<dyn Reallocation>> {
     (find("reallocation", REALLOCATIONS, &config.method)?.build.make)(&config.options, context)
 }

@@ -114,11 +114,7 @@ impl Substitution for LatentSubstitution {
         self.ranking = ranked.into_iter().map(|(_, m)| m).collect();
     }
 
-    fn stand_in(
-        &self,
-        encodings: &mut Encodings,
-        reallocation: &dyn Reallocation,
-    ) -> TensorResult<()> {
+    fn stand_in(&self, encodings: &mut Encodings, reallocation: &dyn Reallocation) -> TensorResult<()> {
         let (n, present) = (encodings.present.len(), encodings.present.clone());
         for missing in 0..encodings.z.len() {
             for substitute in 0..encodings.z.len() {
@@ -134,8 +130,7 @@ impl Substitution for LatentSubstitution {
                 if served.is_empty() {
                     continue;
                 }
-                let (batch_rows, latent_rows): (Vec<usize>, Vec<usize>) =
-                    served.into_iter().unzip();
+                let (batch_rows, latent_rows): (Vec<usize>, Vec<usize>) = served.into_iter().unzip();
                 let g = select_rows(&latent.g, &latent_rows)?;
                 let decoder = match self.config.decoder {
                     Decoder::Missing => missing,
@@ -179,13 +174,9 @@ mod tests {
     fn modalities_are_ranked_by_similarity_to_the_strongest() {
         let mut s = with(vec![0, 1, 2]);
         s.fit(&LatentSamples {
-            latents: [
-                [0.0, 1.0, 1.0, 0.0],
-                [1.0, 0.1, 0.1, 1.0],
-                [1.0, 0.0, 0.0, 1.0],
-            ]
-            .map(|v| mmcollapse_probes::Matrix::new(&v, 2, 2).unwrap())
-            .to_vec(),
+            latents: [[0.0, 1.0, 1.0, 0.0], [1.0, 0.1, 0.1, 1.0], [1.0, 0.0, 0.0, 1.0]]
+                .map(|v| mmcollapse_probes::Matrix::new(&v, 2, 2).unwrap())
+                .to_vec(),
             strongest: 2,
         });
         assert_eq!(s.ranking, [2, 1, 0]);

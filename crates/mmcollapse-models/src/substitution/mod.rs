@@ -31,11 +31,7 @@ pub trait Substitution {
     ///
     /// # Errors
     /// A shape that does not fit.
-    fn stand_in(
-        &self,
-        encodings: &mut Encodings,
-        reallocation: &dyn Reallocation,
-    ) -> TensorResult<()>;
+    fn stand_in(&self, encodings: &mut Encodings, reallocation: &dyn Reallocation) -> TensorResult<()>;
 }
 
 /// Constructor; the number is that of the modalities.

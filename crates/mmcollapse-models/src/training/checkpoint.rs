@@ -49,8 +49,7 @@ impl Checkpoint {
             path: path.display().to_string(),
             reason,
         };
-        let (tensors, metadata) =
-            safetensors::load(&path, device).map_err(|e| broken(e.to_string()))?;
+        let (tensors, metadata) = safetensors::load(&path, device).map_err(|e| broken(e.to_string()))?;
         let field = |name: &str| {
             metadata
                 .get(name)
@@ -60,8 +59,7 @@ impl Checkpoint {
             return Err(broken("it belongs to another configuration".to_owned()));
         }
         let facts = serde_json::from_str(field("facts")?).map_err(|e| broken(e.to_string()))?;
-        let position: Option<Position> =
-            serde_json::from_str(field("fit")?).map_err(|e| broken(e.to_string()))?;
+        let position: Option<Position> = serde_json::from_str(field("fit")?).map_err(|e| broken(e.to_string()))?;
         let (mut artifacts, mut fit) = (BTreeMap::new(), BTreeMap::new());
         for (name, tensor) in tensors {
             if let Some(name) = name.strip_prefix("artifact.") {
@@ -144,14 +142,8 @@ pub(crate) fn write(
     let json = |e: serde_json::Error| broken(e.to_string());
     let metadata = BTreeMap::from([
         ("config".to_owned(), config.to_owned()),
-        (
-            "facts".to_owned(),
-            serde_json::to_string(facts).map_err(json)?,
-        ),
-        (
-            "fit".to_owned(),
-            serde_json::to_string(&position).map_err(json)?,
-        ),
+        ("facts".to_owned(), serde_json::to_string(facts).map_err(json)?),
+        ("fit".to_owned(), serde_json::to_string(&position).map_err(json)?),
     ]);
     safetensors::save(&path, &tensors, &metadata).map_err(|e| broken(e.to_string()))
 }

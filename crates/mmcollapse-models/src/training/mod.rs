@@ -143,15 +143,14 @@ impl Fit<'_> {
 
     /// Variables that are trained, in groups of one learning-rate factor.
     fn groups(&self) -> Vec<(Vec<(String, Var)>, f64)> {
-        let trained = self.params.vars().into_iter().filter(|(name, _)| {
-            self.frozen
-                .as_deref()
-                .is_none_or(|frozen| !under(name, frozen))
-        });
+        let trained = self
+            .params
+            .vars()
+            .into_iter()
+            .filter(|(name, _)| self.frozen.as_deref().is_none_or(|frozen| !under(name, frozen)));
         match self.rate_factor {
             Some((prefix, factor)) => {
-                let (special, usual): (Vec<_>, Vec<_>) =
-                    trained.partition(|(name, _)| under(name, prefix));
+                let (special, usual): (Vec<_>, Vec<_>) = trained.partition(|(name, _)| under(name, prefix));
                 vec![(usual, 1.0), (special, factor)]
             }
             None => vec![(trained.collect(), 1.0)],
@@ -173,8 +172,7 @@ impl Fit<'_> {
         let all: Vec<(String, Var)> = groups.iter().flat_map(|(g, _)| g.clone()).collect();
         while state.epoch < self.training.epochs {
             let record = self.epoch(data, state, &groups, &all)?;
-            let losses: Vec<(&str, f64)> =
-                record.losses.iter().map(|(k, v)| (k.as_str(), *v)).collect();
+            let losses: Vec<(&str, f64)> = record.losses.iter().map(|(k, v)| (k.as_str(), *v)).collect();
             observer.epoch(&self.label, state.epoch, self.training.epochs, &losses);
             let trouble = self.divergence(&record);
             state.history.push(record);
@@ -208,17 +206,9 @@ impl Fit<'_> {
             epochs: self.training.epochs,
             semantic: &semantic,
         };
-        let rate = self
-            .training
-            .schedule
-            .factor(state.epoch, self.training.epochs);
+        let rate = self.training.schedule.factor(state.epoch, self.training.epochs);
         let mut order = data.index.to_vec();
-        Stream::at(
-            self.seed,
-            &format!("shuffle/{}", self.name),
-            state.epoch as u64,
-        )
-        .shuffle(&mut order);
+        Stream::at(self.seed, &format!("shuffle/{}", self.name), state.epoch as u64).shuffle(&mut order);
         let mut means = Means::default();
         for batch in batches(
             data.samples,
@@ -310,10 +300,7 @@ impl Means {
         let semantic = std::iter::once(("semantic", &losses.semantic))
             .chain(losses.aux.iter().map(|(n, t)| (*n, t)))
             .map(|(n, t)| (n, t, phase.semantic));
-        let reallocation = losses
-            .reallocation
-            .iter()
-            .map(|(n, t)| (*n, t, phase.reallocation));
+        let reallocation = losses.reallocation.iter().map(|(n, t)| (*n, t, phase.reallocation));
         for (name, term, descended) in semantic.chain(reallocation) {
             self.losses.entry(name).or_default().push(term.detach());
             if descended {
@@ -351,11 +338,7 @@ mod tests {
 
     #[test]
     fn phases_take_turns() {
-        let turn = |name, epochs| Phase {
-            name,
-            epochs,
-            ..JOINT
-        };
+        let turn = |name, epochs| Phase { name, epochs, ..JOINT };
         let phases = [turn("a", 2), turn("b", 3)];
         let names: Vec<_> = (0..7).map(|e| phase_at(&phases, e).name).collect();
         assert_eq!(names, ["a", "a", "b", "b", "b", "a", "a"]);

@@ -2,8 +2,7 @@
 
 use mmcollapse_data::Batch;
 use mmcollapse_nn::{
-    Mode, Result as TensorResult, Tensor, candle::bail, layers::Linear, losses::Crd,
-    ops::softmax_cross_entropy,
+    Mode, Result as TensorResult, Tensor, candle::bail, layers::Linear, losses::Crd, ops::softmax_cross_entropy,
 };
 
 use super::{BatchLosses, Objective};
@@ -15,10 +14,7 @@ pub(crate) struct Multimodal<'a>(pub &'a Model);
 impl Objective for Multimodal<'_> {
     fn losses(&self, batch: &Batch, mode: Mode, progress: &Progress) -> TensorResult<BatchLosses> {
         let (encodings, output) = self.0.forward(batch, mode)?;
-        let semantic = self
-            .0
-            .fusion
-            .semantic_loss(&output, &encodings, &batch.labels)?;
+        let semantic = self.0.fusion.semantic_loss(&output, &encodings, &batch.labels)?;
         // Latents are what an unbounded adversary inflates; where there are none, the encodings themselves.
         let mut sizes: Vec<Tensor> = Vec::new();
         for (z, latent) in encodings.z.iter().zip(&encodings.latents) {
@@ -67,7 +63,7 @@ impl Objective for Unimodal<'_> {
 
 /// A student that learns its task and, by contrast, a teacher's encoding of the same samples.
 pub(crate) struct Student<'a> {
-    pub student: Unimodal<'a>,
+    pub branch: Unimodal<'a>,
     pub teacher: &'a dyn Encoder,
     pub teacher_modality: usize,
     pub crd: &'a Crd,
@@ -79,7 +75,7 @@ pub(crate) struct Student<'a> {
 
 impl Objective for Student<'_> {
     fn losses(&self, batch: &Batch, mode: Mode, _progress: &Progress) -> TensorResult<BatchLosses> {
-        let (z, logits) = self.student.forward(batch, mode)?;
+        let (z, logits) = self.branch.forward(batch, mode)?;
         let Some(x) = &batch.inputs[self.teacher_modality].x else {
             bail!("a batch without the teacher's modality in distillation")
         };

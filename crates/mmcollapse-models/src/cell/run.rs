@@ -1,0 +1,292 @@
+//! Trains one cell: its stages in order, each through the one loop.
+
+use std::{
+    collections::BTreeMap,
+    path::Path,
+    time::{Duration, Instant},
+};
+
+use mmcollapse_data::{Dataset, Presence, masks};
+use mmcollapse_nn::{Device, Params, Tensor, layers::Linear, random::derive_seed};
+use serde::{Deserialize, Serialize};
+
+use super::{CellOutcome, Observer};
+use crate::{
+    config::{CellConfig, Protocol, Training},
+    diagnosis::Diagnosis,
+    encoders::{self, Encoder},
+    error::{ModelError, Result},
+    model::{Model, ModelSpec},
+    reallocation::{JOINT, Stage},
+    training::{
+        EpochRecord, Fit, FitEnd, Objective, TrainingData,
+        checkpoint::{self, Checkpoint},
+        objectives::{Multimodal, Unimodal},
+        under,
+    },
+};
+
+/// Wall time between two checkpoints; it decides what a crash loses, not numbers.
+const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(20);
+
+/// What the finished parts of a cell found out; saved with its checkpoints.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Facts {
+    pub(super) unimodal: Vec<f64>,
+    pub(super) diagnosis: Option<Diagnosis>,
+    pub(super) student: Option<usize>,
+    pub(super) taught: usize,
+    pub(super) diverged: Option<(String, usize)>,
+    pub(super) history: Vec<EpochRecord>,
+    pub(super) seconds: f64,
+}
+
+/// Trains the cell on `dataset` and scores it. With `checkpoint_dir` an interrupted cell is continued from there,
+/// bit for bit as if it had not been interrupted.
+///
+/// # Errors
+/// A configuration that does not fit the data, a broken checkpoint, [`ModelError::Interrupted`] when the observer
+/// asks to stop. A run that diverges is an outcome, not an error.
+pub fn run_cell(
+    config: &CellConfig,
+    dataset: &Dataset,
+    device: &Device,
+    observer: &mut dyn Observer,
+    checkpoint_dir: Option<&Path>,
+) -> Result<CellOutcome> {
+    let config = config.resolve()?;
+    let weak = dataset
+        .modality(config.protocol.modality())
+        .ok_or_else(|| ModelError::Unfit {
+            dataset: dataset.name.clone(),
+            reason: format!(
+                "the protocol takes away modality `{}`; the data set has {}",
+                config.protocol.modality(),
+                names(dataset).join(", ")
+            ),
+        })?;
+    let config_json = serde_json::to_string(&config).map_err(|e| ModelError::Unfit {
+        dataset: dataset.name.clone(),
+        reason: format!("the configuration cannot be written as JSON: {e}"),
+    })?;
+    let mut resumed = match checkpoint_dir {
+        Some(dir) => Checkpoint::read(dir, &config_json, device)?,
+        None => None,
+    };
+    let (facts, artifacts) = match &mut resumed {
+        Some(c) => (c.facts.clone(), std::mem::take(&mut c.artifacts)),
+        None => Default::default(),
+    };
+    let spec = ModelSpec::new(&config, dataset)?;
+    let mut run = Run {
+        presence: Split {
+            train: available(&config, weak, dataset, &dataset.train.labels, "train"),
+            validation: available(&config, weak, dataset, &dataset.validation.labels, "validation"),
+        },
+        everyone: (0..dataset.train.len()).collect(),
+        config,
+        config_json,
+        spec,
+        dataset,
+        weak,
+        device,
+        observer,
+        folder: checkpoint_dir,
+        resumed,
+        facts,
+        artifacts,
+        started: Instant::now(),
+        saved: Instant::now(),
+    };
+    run.all_stages()
+}
+
+fn names(dataset: &Dataset) -> Vec<String> {
+    dataset.modalities.iter().map(|m| m.name.clone()).collect()
+}
+
+/// Who has what in training and validation under the cell's protocol.
+fn available(config: &CellConfig, weak: usize, dataset: &Dataset, labels: &[u32], purpose: &str) -> Presence {
+    let m = dataset.modalities.len();
+    match config.protocol {
+        Protocol::TestMissing { .. } => Presence::all(labels.len(), m),
+        Protocol::TrainAvailability { rate, .. } => {
+            // 1 - .8 is not .2 in binary, and a share just below a whole number would lose a sample.
+            let share = ((1.0 - rate) * 1e9).round() / 1e9;
+            let seed = derive_seed(config.seed, &format!("availability/{purpose}"));
+            masks::availability(labels, m, weak, share, seed)
+        }
+    }
+}
+
+pub(super) struct Split<T> {
+    pub train: T,
+    pub validation: T,
+}
+
+/// A cell while it runs.
+pub(super) struct Run<'a> {
+    pub config: CellConfig,
+    pub config_json: String,
+    pub spec: ModelSpec,
+    pub dataset: &'a Dataset,
+    /// The modality that the protocol takes away.
+    pub weak: usize,
+    pub device: &'a Device,
+    pub observer: &'a mut dyn Observer,
+    pub folder: Option<&'a Path>,
+    pub resumed: Option<Checkpoint>,
+    pub facts: Facts,
+    pub artifacts: BTreeMap<String, Tensor>,
+    pub presence: Split<Presence>,
+    pub everyone: Vec<usize>,
+    pub started: Instant,
+    pub saved: Instant,
+}
+
+impl Run<'_> {
+    fn all_stages(&mut self) -> Result<CellOutcome> {
+        let model = self.spec.build(self.device)?;
+        for stage in model.reallocation.stages() {
+            match stage {
+                Stage::Unimodal => self.unimodal()?,
+                Stage::Diagnosis => self.diagnosis()?,
+                Stage::Distillation(config) => self.distillation(&config)?,
+                Stage::Multimodal { freeze_distilled } => {
+                    let frozen = self.install_distilled(&model, freeze_distilled)?;
+                    let training = model.reallocation.training(&self.config.training);
+                    self.multimodal(&model, "multimodal", training, frozen)?;
+                }
+            }
+        }
+        self.outcome(model)
+    }
+
+    /// Runs a fit, or what a checkpoint has left of it.
+    pub fn fit(&mut self, fit: &Fit, presence: &Presence, index: &[usize]) -> Result<()> {
+        let mut state = fit.start()?;
+        if let Some(checkpoint) = &mut self.resumed {
+            checkpoint.restore(&fit.label, fit.params, &mut state)?;
+        }
+        let data = TrainingData {
+            samples: &self.dataset.train,
+            modalities: &self.dataset.modalities,
+            presence,
+            index,
+            device: self.device,
+        };
+        let (folder, config_json) = (self.folder, &self.config_json);
+        let (facts, artifacts) = (&mut self.facts, &self.artifacts);
+        let (started, saved) = (&mut self.started, &mut self.saved);
+        let end = fit.run(&data, &mut state, &mut *self.observer, &mut |state, stop| {
+            let Some(folder) = folder else { return Ok(()) };
+            if stop || saved.elapsed() >= CHECKPOINT_INTERVAL {
+                facts.seconds += started.elapsed().as_secs_f64();
+                *started = Instant::now();
+                let running = Some((fit.label.as_str(), fit.params, state));
+                checkpoint::write(folder, config_json, facts, artifacts, running)?;
+                *saved = Instant::now();
+            }
+            Ok(())
+        })?;
+        if let FitEnd::Diverged { reason, epoch } = end {
+            let reason = format!("{} in fit `{}`", reason, fit.label);
+            self.facts.diverged.get_or_insert((reason, epoch));
+        }
+        self.facts.history.append(&mut state.history);
+        Ok(())
+    }
+
+    /// A fit of this cell, with what is the same for all of them filled in.
+    pub fn plain<'f>(&self, name: String, params: &'f Params, objective: &'f dyn Objective) -> Fit<'f> {
+        Fit {
+            label: name.clone(),
+            name,
+            seed: self.config.seed,
+            training: self.config.training.clone(),
+            phases: vec![JOINT],
+            params,
+            frozen: None,
+            rate_factor: None,
+            objective,
+        }
+    }
+
+    pub fn multimodal(&mut self, model: &Model, label: &str, training: Training, frozen: Option<String>) -> Result<()> {
+        let objective = Multimodal(model);
+        let fit = Fit {
+            label: label.to_owned(),
+            training,
+            phases: model.reallocation.phases(),
+            frozen,
+            rate_factor: model.reallocation.rate_factor(),
+            ..self.plain("multimodal".to_owned(), &model.params, &objective)
+        };
+        let (presence, index) = (self.presence.train.clone(), self.everyone.clone());
+        self.fit(&fit, &presence, &index)
+    }
+
+    /// Encoder and linear head of one modality with fresh weights, by the names they have in the whole model.
+    pub fn branch(&self, modality: usize) -> Result<Branch> {
+        let params = Params::new(self.config.seed, self.device);
+        let name = &self.spec.modalities[modality];
+        let encoder = encoders::build(
+            &self.spec.encoders[modality].method,
+            &self.spec.encoders[modality].options,
+            &params.root().pp("encoder").pp(name),
+        )?;
+        let head = Linear::new(&params.root().pp("head").pp(name), encoder.width(), self.spec.classes)?;
+        Ok(Branch {
+            params,
+            encoder,
+            head,
+            modality,
+        })
+    }
+
+    /// Keeps the weights of a finished fit for later ones.
+    pub fn keep(&mut self, prefix: &str, params: &Params) -> Result<()> {
+        for (name, tensor) in params.state()? {
+            self.artifacts.insert(format!("{prefix}.{name}"), tensor);
+        }
+        Ok(())
+    }
+
+    /// Puts kept weights below `path` into `params`, which must have all of them.
+    pub fn install(&self, prefix: &str, path: &str, params: &Params) -> Result<()> {
+        let mut state = params.state()?;
+        for (name, tensor) in &self.artifacts {
+            if let Some(name) = name.strip_prefix(prefix).and_then(|n| n.strip_prefix('.'))
+                && under(name, path)
+            {
+                state.insert(name.to_owned(), tensor.clone());
+            }
+        }
+        Ok(params.load(&state)?)
+    }
+}
+
+/// Presence with only these modalities left, so that batches do not carry the others.
+pub(super) fn only(presence: &Presence, modalities: &[usize]) -> Presence {
+    Presence::from_fn(presence.len(), presence.modalities(), |i, m| {
+        modalities.contains(&m) && presence.get(i, m)
+    })
+}
+
+/// One modality on its own.
+pub(super) struct Branch {
+    pub params: Params,
+    pub encoder: Box<dyn Encoder>,
+    pub head: Linear,
+    pub modality: usize,
+}
+
+impl Branch {
+    pub fn objective(&self) -> Unimodal<'_> {
+        Unimodal {
+            modality: self.modality,
+            encoder: self.encoder.as_ref(),
+            head: &self.head,
+        }
+    }
+}

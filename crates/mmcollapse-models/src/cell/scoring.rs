@@ -1,0 +1,139 @@
+//! Scores a trained cell under its protocol.
+
+use std::collections::BTreeMap;
+
+use mmcollapse_data::{Presence, masks};
+use mmcollapse_nn::Mode;
+
+use super::{
+    CellOutcome, Findings, Score, Status,
+    run::{Run, only},
+};
+use crate::{
+    config::Protocol,
+    error::Result,
+    evaluate::{accuracy, correct, each_batch, latents},
+    model::Model,
+    substitution::LatentSamples,
+};
+
+impl Run<'_> {
+    pub fn outcome(&mut self, mut model: Model) -> Result<CellOutcome> {
+        let (dataset, m) = (self.dataset, self.spec.modalities.len());
+        let (validation, seen) = (&dataset.validation, &self.presence.validation);
+        let mut alone = BTreeMap::new();
+        let mut strongest = (0, f64::NEG_INFINITY);
+        for modality in 0..m {
+            let accuracy = self.alone(&model, modality)?;
+            if accuracy > strongest.1 {
+                strongest = (modality, accuracy);
+            }
+            alone.insert(self.spec.modalities[modality].clone(), accuracy);
+        }
+        if let Some(latents) = latents(&model, dataset, validation, seen, self.device)? {
+            model.substitution.fit(&LatentSamples {
+                latents,
+                strongest: strongest.0,
+            });
+        }
+        let at_validation = accuracy(&model, dataset, validation, seen, self.device)?;
+        let scores = self.scores(&model, at_validation)?;
+        self.facts.seconds += self.started.elapsed().as_secs_f64();
+        Ok(CellOutcome {
+            status: self.status(at_validation),
+            scores,
+            seconds: self.facts.seconds,
+            parameters: model.params.vars().iter().map(|(_, v)| v.elem_count()).sum(),
+            diagnosis: Findings {
+                collapse: self.facts.diagnosis.clone(),
+                student: self.facts.student.map(|s| self.spec.modalities[s].clone()),
+                alone,
+            },
+            history: self.facts.history.clone(),
+        })
+    }
+
+    /// Validation accuracy of the model with one modality, nothing standing in for the others.
+    fn alone(&self, model: &Model, modality: usize) -> Result<f64> {
+        let rows = self.presence.validation.rows(modality);
+        let samples = self.dataset.validation.select(&rows);
+        let presence = only(&Presence::all(rows.len(), self.spec.modalities.len()), &[modality]);
+        let mut right = 0;
+        each_batch(&samples, &self.dataset.modalities, &presence, self.device, |batch| {
+            let encodings = model.encode(batch, Mode::Eval)?;
+            let output = model.fusion.forward(&encodings, Mode::Eval)?;
+            right += correct(&output.logits, &batch.labels)?;
+            Ok(())
+        })?;
+        Ok(right as f64 / rows.len().max(1) as f64)
+    }
+
+    fn status(&self, validation_accuracy: f64) -> Status {
+        if let Some((reason, epoch)) = &self.facts.diverged {
+            return Status::Diverged {
+                reason: reason.clone(),
+                epoch: *epoch,
+            };
+        }
+        let chance = 1.0 / self.spec.classes as f64;
+        let n = self.dataset.validation.len().max(1) as f64;
+        // Two standard errors of a guess.
+        let bar = chance + 2.0 * (chance * (1.0 - chance) / n).sqrt();
+        if validation_accuracy <= bar {
+            return Status::Diverged {
+                reason: format!(
+                    "validation accuracy {validation_accuracy:.3} at the end is not above chance ({bar:.3})"
+                ),
+                epoch: self.facts.history.last().map_or(0, |r| r.epoch),
+            };
+        }
+        Status::Ok
+    }
+
+    fn scores(&self, model: &Model, at_validation: f64) -> Result<Vec<Score>> {
+        let (dataset, m, weak) = (self.dataset, self.spec.modalities.len(), self.weak);
+        let test = dataset.test.for_final_evaluation();
+        let n = test.len();
+        let protocol = self.config.protocol.name();
+        let mut scores = Vec::new();
+        let mut push = |rate: f64, split: &str, metric: String, value: f64, n: usize| {
+            scores.push(Score {
+                protocol: protocol.to_owned(),
+                rate,
+                split: split.to_owned(),
+                metric,
+                value,
+                n,
+            });
+        };
+        let score = |presence: &Presence| accuracy(model, dataset, test, presence, self.device);
+        let rate = match &self.config.protocol {
+            Protocol::TestMissing { rates, .. } => {
+                for &rate in rates {
+                    let seen = masks::missing(n, m, weak, rate, self.config.seed, "test");
+                    push(rate, "test", "accuracy".to_owned(), score(&seen)?, n);
+                }
+                0.0
+            }
+            Protocol::TrainAvailability { rate, .. } => {
+                let without = Presence::from_fn(n, m, |_, j| j != weak);
+                push(*rate, "test", "accuracy".to_owned(), score(&without)?, n);
+                *rate
+            }
+        };
+        let complete = score(&Presence::all(n, m))?;
+        push(rate, "test", "accuracy_complete".to_owned(), complete, n);
+        for (modality, name) in self.spec.modalities.iter().enumerate() {
+            let only = Presence::from_fn(n, m, |_, j| j == modality);
+            push(rate, "test", format!("accuracy_only_{name}"), score(&only)?, n);
+        }
+        push(
+            rate,
+            "validation",
+            "accuracy".to_owned(),
+            at_validation,
+            dataset.validation.len(),
+        );
+        Ok(scores)
+    }
+}
