@@ -4,10 +4,10 @@ Both programs stay alive and take turns: each round times every workload once on
 the machine does falls on all alike. A ratio is taken within a round; medians over the rounds are printed. The
 share is that of the machine's rate at a large matrix product, the faster of the two libraries'.
 
-    python3 scripts/bench.py PROGRAM [--rounds N] [--seconds S] [--threads N] [WORKLOAD ...]
+    python3 scripts/bench.py [--rounds N] [--seconds S] [--threads N] [--program FILE] [WORKLOAD ...]
 
-PROGRAM is the built example `bench_cpu` of mmcollapse-nn. MMCOLLAPSE_PYTHON names a Python that has PyTorch;
-without it, `python3` is tried.
+Our side is the example `bench_cpu` of mmcollapse-nn, built first unless --program names it. MMCOLLAPSE_PYTHON names
+a Python that has PyTorch; without it, the one that runs this is tried.
 """
 
 import argparse
@@ -50,7 +50,7 @@ class Side:
 
 def find_python():
     """A Python that has PyTorch, or the end with advice."""
-    python = os.environ.get("MMCOLLAPSE_PYTHON", "python3")
+    python = os.environ.get("MMCOLLAPSE_PYTHON", sys.executable)
     if shutil.which(python) is None:
         sys.exit(f"bench: there is no `{python}`; set MMCOLLAPSE_PYTHON to a Python that has PyTorch")
     found = subprocess.run([python, "-c", "import torch"], capture_output=True, text=True)
@@ -61,6 +61,22 @@ def find_python():
             f"       Times without the comparison: the example `bench_cpu` takes workloads as arguments."
         )
     return python
+
+
+def build():
+    """The path of our side, freshly built as the rest of the workspace is, so that nothing is compiled twice."""
+    command = ["cargo", "build", "--release", "--workspace", "--example", "bench_cpu"]
+    command += ["--message-format", "json-render-diagnostics"]
+    root = pathlib.Path(__file__).resolve().parent.parent
+    built = subprocess.run(command, cwd=root, stdout=subprocess.PIPE, text=True)
+    if built.returncode != 0:
+        sys.exit(f"bench: `{' '.join(command)}` failed")
+    messages = [json.loads(line) for line in built.stdout.splitlines() if line.startswith("{")]
+    programs = [m["executable"] for m in messages if m.get("target", {}).get("name") == "bench_cpu"]
+    programs = [program for program in programs if program]
+    if not programs:
+        sys.exit("bench: cargo built no program `bench_cpu`")
+    return programs[-1]
 
 
 def measure(ours, torch, workloads, rounds, seconds):
@@ -74,7 +90,7 @@ def measure(ours, torch, workloads, rounds, seconds):
             for variant in ["eager"] if workload == "gemm" else ["eager", "tuned"]:
                 answer = torch.ask(f"{workload} {variant} {seconds}")
                 times.setdefault((workload, variant), []).append(answer["seconds_per_step"])
-        print(f"round {number + 1} of {rounds}", file=sys.stderr)
+        print(f"round {number + 1} of {rounds}", file=sys.stderr, flush=True)
     return times, work
 
 
@@ -111,7 +127,7 @@ def report(times, work, workloads, threads):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("program")
+    parser.add_argument("--program", help="the built example bench_cpu")
     parser.add_argument("workloads", nargs="*", default=WORKLOADS)
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--seconds", type=float, default=1.0, help="of each measurement")
@@ -119,7 +135,7 @@ def main():
     arguments = parser.parse_args()
     python = find_python()
     script = pathlib.Path(__file__).with_name("bench_pytorch.py")
-    ours = Side([arguments.program], arguments.threads)
+    ours = Side([arguments.program or build()], arguments.threads)
     torch = Side([python, str(script)], arguments.threads)
     workloads = arguments.workloads or WORKLOADS
     times, work = measure(ours, torch, workloads, arguments.rounds, arguments.seconds)

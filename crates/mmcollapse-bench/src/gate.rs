@@ -3,14 +3,20 @@
 //! # Tolerance
 //!
 //! On one machine training is bit-deterministic, so any difference there comes from a change of the code. On
-//! another processor the vector width, and with it the order in which floats are added, is another; the weights
-//! differ in their last digits and some test samples near the decision boundary change sides. At the worst two
-//! such models agree no more than two independent ones of the same accuracy p: of n test samples a share
-//! 2 p (1 - p) is then judged differently, each such sample moving the count of right ones by one up or down,
-//! and the standard deviation of that count is sqrt(2 p (1 - p) n). The gate allows three of these, and at
-//! least [`FLOOR`] samples, where p is so near to 0 or 1 that the formula allows none. It is a gate against
-//! broken methods (chance accuracy, a row that is not there, runs that diverge), not against small changes of
-//! quality: those take the seeds of the quick preset to be seen at all.
+//! another processor the vector width, and with it the order in which floats are added, is another, and training
+//! magnifies that: the models differ visibly after some hundred steps. How much was measured: five smoke runs of
+//! table4 whose learning rate was raised by one to five parts in ten million, about what a rounding does, moved
+//! accuracies on 450 test samples by 2 points in the median row and by up to 8. At the worst such models agree no
+//! more than independent ones of the same accuracy p do: a share 2 p (1 - p) of the n test samples is judged
+//! differently, each moving the count of right ones up or down by one, which gives that count a standard
+//! deviation of sqrt(2 p (1 - p) n). The gate allows four of these, which covers what was measured, and at least
+//! [`FLOOR`] samples where p is so near to 0 or 1 that the formula allows none. It is a gate against broken
+//! methods (chance accuracy, a row that is not there, runs that diverge), not against small changes of quality:
+//! those take the seeds of the quick preset to be seen at all.
+//!
+//! Compared are the protocol's own accuracy and that with all modalities there. The accuracies of single
+//! modalities, for which most models were not trained, move most with rounding and would need a tolerance that
+//! lets chance pass.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -24,12 +30,15 @@ use thiserror::Error;
 use crate::cell::{CellRecord, Status};
 
 /// Standard deviations of the count of right samples that the gate allows.
-const DEVIATIONS: f64 = 3.0;
+const DEVIATIONS: f64 = 4.0;
 /// Samples that it allows at least.
 const FLOOR: f64 = 3.0;
 
+/// Scores that are compared.
+const METRICS: [&str; 2] = ["accuracy", "accuracy_complete"];
+
 /// What is said in each golden file, so that its reader need not look for this one.
-const WHY: &str = "tolerance = max(3, 3 sqrt(2 p (1-p) n)) / n for accuracy p on n test samples of all seeds: \
+const WHY: &str = "tolerance = max(3, 4 sqrt(2 p (1-p) n)) / n for accuracy p on n test samples of all seeds: \
     another processor adds floats in another order, and at the worst the models then agree no more than two \
     independent ones of equal accuracy; on one machine the values are equal to the last digit";
 
@@ -57,7 +66,7 @@ pub struct GoldenValue {
     pub protocol: String,
     /// Missing rate in [0, 1].
     pub rate: f64,
-    /// Which accuracy: `accuracy` is the protocol's own, `accuracy_only_X` keeps modality X alone.
+    /// Which accuracy: `accuracy` is the protocol's own, `accuracy_complete` that with all modalities there.
     pub metric: String,
     /// Its mean on the test split, in [0, 1].
     pub accuracy: f64,
@@ -125,7 +134,7 @@ impl Golden {
                 rows.len() - 1
             });
             for score in &record.outcome.scores {
-                if score.split != "test" || !score.metric.starts_with("accuracy") {
+                if score.split != "test" || !METRICS.contains(&score.metric.as_str()) {
                     continue;
                 }
                 let rate = (score.rate * 1e6).round() as i64;
@@ -393,25 +402,26 @@ mod tests {
         for file in files.flatten() {
             let name = file.file_name().into_string().unwrap();
             let golden = Golden::read(&results, name.strip_suffix("-smoke.json").unwrap()).unwrap();
-            let rows: std::collections::BTreeSet<&str> = golden.values.iter().map(|v| v.row.as_str()).collect();
-            for row in rows {
-                let fails = |got: &Golden| golden.compare(got).iter().any(|check| check.verdict.is_err());
+            let fails = |got: &Golden| golden.compare(got).iter().any(|check| check.verdict.is_err());
+            assert!(!fails(&golden));
+            for cell in &golden.values {
+                let same = |value: &GoldenValue| (&value.row, &value.protocol) == (&cell.row, &cell.protocol);
+                let what = format!("{name}: {} {}", cell.row, cell.protocol);
                 let mut chance = golden.clone();
-                for value in chance.values.iter_mut().filter(|value| value.row == row) {
+                for value in chance.values.iter_mut().filter(|value| same(value)) {
                     value.accuracy = 0.1;
                 }
-                assert!(fails(&chance), "{name}: row {row} at chance passes");
+                assert!(fails(&chance), "{what} at chance passes");
                 let mut absent = golden.clone();
-                absent.values.retain(|value| value.row != row);
-                assert!(fails(&absent), "{name}: no row {row} passes");
-                assert!(!fails(&golden));
+                absent.values.retain(|value| !same(value));
+                assert!(fails(&absent), "without {what} it passes");
             }
         }
     }
 
     #[test]
     fn the_tolerance_is_some_samples() {
-        assert!((tolerance(0.5, 900) * 900.0 - 63.6).abs() < 0.1);
+        assert!((tolerance(0.5, 900) * 900.0 - 84.9).abs() < 0.1);
         assert!((tolerance(1.0, 900) * 900.0 - 3.0).abs() < 1e-9);
         assert!((tolerance(0.0, 900) * 900.0 - 3.0).abs() < 1e-9);
     }

@@ -17,8 +17,6 @@ pub mod random;
 pub mod safetensors;
 pub mod schedule;
 
-pub use candle_core::{
-    self as candle, D, DType, Device, Error, Result, Tensor, Var, backprop::GradStore,
-};
+pub use candle_core::{self as candle, D, DType, Device, Error, Result, Tensor, Var, backprop::GradStore};
 pub use mode::Mode;
 pub use params::{Init, Params, Scope};

@@ -82,12 +82,9 @@ fn trap(shapes: &[&[usize]], verdict: Verdict, candle: Function<'_>, ours: Funct
 
 #[test]
 fn max_pool2d_is_wrong_on_odd_sizes_and_fails_for_other_strides() {
-    trap(
-        &[&[1, 2, 3, 3]],
-        Verdict::Wrong,
-        &|t| t[0].max_pool2d(2),
-        &|t| ops::max_pool2d(&t[0], 2, 2),
-    );
+    trap(&[&[1, 2, 3, 3]], Verdict::Wrong, &|t| t[0].max_pool2d(2), &|t| {
+        ops::max_pool2d(&t[0], 2, 2)
+    });
     trap(
         &[&[1, 2, 5, 5]],
         Verdict::Fails,
@@ -100,7 +97,12 @@ fn max_pool2d_is_wrong_on_odd_sizes_and_fails_for_other_strides() {
 fn max_pool2d_spreads_and_scales_the_gradient_on_ties() {
     let gradient = |f: Function<'_>| {
         let x = Var::zeros((1, 1, 2, 2), DType::F64, &Device::Cpu).unwrap();
-        let store = f(&[x.as_tensor().clone()]).unwrap().sum_all().unwrap().backward().unwrap();
+        let store = f(&[x.as_tensor().clone()])
+            .unwrap()
+            .sum_all()
+            .unwrap()
+            .backward()
+            .unwrap();
         store.get(&x).unwrap().flatten_all().unwrap().to_vec1::<f64>().unwrap()
     };
     let candle = gradient(&|t| t[0].max_pool2d(2));
@@ -113,7 +115,10 @@ fn avg_pool2d_is_wrong_on_odd_sizes_and_fails_for_other_strides() {
     // On odd sizes it either returns a wrong gradient or none at all, depending on the size.
     let candle = judge(&[&[1, 2, 7, 7]], &|t| t[0].avg_pool2d(2));
     assert!(matches!(candle, Verdict::Wrong | Verdict::Fails), "{candle:?}");
-    assert_eq!(judge(&[&[1, 2, 7, 7]], &|t| ops::avg_pool2d(&t[0], 2, 2)), Verdict::Right);
+    assert_eq!(
+        judge(&[&[1, 2, 7, 7]], &|t| ops::avg_pool2d(&t[0], 2, 2)),
+        Verdict::Right
+    );
     trap(
         &[&[1, 2, 5, 5]],
         Verdict::Fails,
@@ -179,7 +184,9 @@ fn unfold_scatter_add_and_conv_transpose1d_fail_in_backward() {
     let cases: [(&[&[usize]], Function<'_>); 3] = [
         (&[&[3, 6]], &|t| t[0].unfold(1, 3, 1)),
         (&[&[1, 4], &[1, 3]], &|t| t[0].scatter_add(&index, &t[1], 1)),
-        (&[&[2, 3, 5], &[3, 4, 3]], &|t| t[0].conv_transpose1d(&t[1], 1, 0, 2, 1, 1)),
+        (&[&[2, 3, 5], &[3, 4, 3]], &|t| {
+            t[0].conv_transpose1d(&t[1], 1, 0, 2, 1, 1)
+        }),
     ];
     for (shapes, candle) in cases {
         assert_eq!(judge(shapes, candle), Verdict::Fails, "{shapes:?}");
@@ -190,7 +197,12 @@ fn unfold_scatter_add_and_conv_transpose1d_fail_in_backward() {
 fn relu_has_gradient_one_at_zero() {
     let gradient = |f: Function<'_>| {
         let x = Var::zeros(1, DType::F64, &Device::Cpu).unwrap();
-        let store = f(&[x.as_tensor().clone()]).unwrap().sum_all().unwrap().backward().unwrap();
+        let store = f(&[x.as_tensor().clone()])
+            .unwrap()
+            .sum_all()
+            .unwrap()
+            .backward()
+            .unwrap();
         store.get(&x).unwrap().to_vec1::<f64>().unwrap()
     };
     assert_eq!(gradient(&|t| t[0].relu()), [1.0]);
@@ -281,7 +293,10 @@ fn no_source_uses_an_operation_that_errs() {
     for entry in fs::read_dir(&crates).unwrap().flatten() {
         sources(&entry.path().join("src"), &mut files);
     }
-    assert!(files.iter().any(|file| file.ends_with("ops/pool.rs")), "no sources were found");
+    assert!(
+        files.iter().any(|file| file.ends_with("ops/pool.rs")),
+        "no sources were found"
+    );
     for file in files {
         let text = fs::read_to_string(&file).unwrap();
         for (i, line) in text.lines().enumerate() {

@@ -112,7 +112,11 @@ fn check_fused(
         pool.install(|| differentiate(&vars(shapes, &values, DType::F32), &fused))
     };
     let (output, gradients) = run(1);
-    assert_eq!((output.clone(), gradients.clone()), run(3), "{name}: threads change the result");
+    assert_eq!(
+        (output.clone(), gradients.clone()),
+        run(3),
+        "{name}: threads change the result"
+    );
     let (expected, expected_gradients) = differentiate(&vars(shapes, &values, DType::F64), composed);
     assert_close((name, "value"), &output, &expected, 2e-6);
     for (input, (ours, theirs)) in gradients.iter().zip(&expected_gradients).enumerate() {
@@ -298,7 +302,10 @@ fn pooling() {
 fn the_first_of_equal_maxima_gets_the_gradient() {
     let zeros = vec![0.0; 32];
     for (dtype, max_pool2d) in [
-        (DType::F32, ops::max_pool2d as fn(&Tensor, usize, usize) -> Result<Tensor>),
+        (
+            DType::F32,
+            ops::max_pool2d as fn(&Tensor, usize, usize) -> Result<Tensor>,
+        ),
         (DType::F32, ops::max_pool2d_composed),
         (DType::F64, ops::max_pool2d),
     ] {
@@ -349,8 +356,16 @@ fn batch_norm() {
 #[test]
 fn conv2d_batch_norm_relu() {
     let run = |t: &[Tensor], padding: usize, fused: bool| {
-        let conv = ops::Convolution { weight: &t[1], bias: &t[2], padding };
-        let f = if fused { ops::conv2d_batch_norm_relu } else { ops::conv2d_batch_norm_relu_composed };
+        let conv = ops::Convolution {
+            weight: &t[1],
+            bias: &t[2],
+            padding,
+        };
+        let f = if fused {
+            ops::conv2d_batch_norm_relu
+        } else {
+            ops::conv2d_batch_norm_relu_composed
+        };
         Ok(f(&t[0], conv, &t[3], &t[4], 1e-5)?.0)
     };
     check(
@@ -369,7 +384,11 @@ fn conv2d_batch_norm_relu() {
     let values = inputs("statistics", shapes);
     let statistics = |dtype: DType| {
         let t = tensors(&vars(shapes, &values, dtype));
-        let conv = ops::Convolution { weight: &t[1], bias: &t[2], padding: 0 };
+        let conv = ops::Convolution {
+            weight: &t[1],
+            bias: &t[2],
+            padding: 0,
+        };
         let (_, mean, variance) = ops::conv2d_batch_norm_relu(&t[0], conv, &t[3], &t[4], 1e-5).unwrap();
         [numbers(&mean), numbers(&variance)].concat()
     };

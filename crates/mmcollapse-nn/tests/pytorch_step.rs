@@ -102,7 +102,11 @@ fn check(encoder: &str, optimizer_name: &str, dtype: DType) {
     optimizer.step(&loss.backward().unwrap(), 1.0).unwrap();
 
     let loss = loss.to_dtype(DType::F64).unwrap().to_scalar::<f64>().unwrap();
-    assert!((loss - expected.loss).abs() < TOLERANCE, "loss {loss}, PyTorch has {}", expected.loss);
+    assert!(
+        (loss - expected.loss).abs() < TOLERANCE,
+        "loss {loss}, PyTorch has {}",
+        expected.loss
+    );
     let state = params.state().unwrap();
     let names: Vec<&String> = state.keys().collect();
     assert_eq!(names, expected.after.keys().collect::<Vec<_>>());
@@ -121,7 +125,11 @@ fn check(encoder: &str, optimizer_name: &str, dtype: DType) {
         }
         let (sum, squares) = values.iter().fold((0.0, 0.0), |(s, q), v| (s + v, q + v * v));
         let bound = TOLERANCE * (values.len() as f64).sqrt();
-        assert!((sum - expected.sum).abs() < bound, "{name}: sum {sum}, in PyTorch {}", expected.sum);
+        assert!(
+            (sum - expected.sum).abs() < bound,
+            "{name}: sum {sum}, in PyTorch {}",
+            expected.sum
+        );
         assert!(
             (squares - expected.squares).abs() < bound,
             "{name}: sum of squares {squares}, in PyTorch {}",

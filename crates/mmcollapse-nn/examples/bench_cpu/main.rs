@@ -25,23 +25,25 @@ const GEMM: usize = 1024;
 
 fn main() -> std::result::Result<(), Box<dyn Error>> {
     // In the pool, so that work for several threads starts without waking one up first.
-    rayon::ThreadPoolBuilder::new().build()?.install(|| {
-        let arguments: Vec<String> = std::env::args().skip(1).collect();
-        for workload in &arguments {
-            println!("{}", answer(workload, 2.0)?);
-        }
-        if arguments.is_empty() {
-            for line in stdin().lock().lines() {
-                let line = line?;
-                let (workload, seconds) = line
-                    .split_once(' ')
-                    .ok_or_else(|| format!("expected `WORKLOAD SECONDS`, got `{line}`"))?;
-                println!("{}", answer(workload, seconds.trim().parse()?)?);
+    rayon::ThreadPoolBuilder::new()
+        .build()?
+        .install(|| {
+            let arguments: Vec<String> = std::env::args().skip(1).collect();
+            for workload in &arguments {
+                println!("{}", answer(workload, 2.0)?);
             }
-        }
-        Ok(())
-    })
-    .map_err(|error: Box<dyn Error + Send + Sync>| error as Box<dyn Error>)
+            if arguments.is_empty() {
+                for line in stdin().lock().lines() {
+                    let line = line?;
+                    let (workload, seconds) = line
+                        .split_once(' ')
+                        .ok_or_else(|| format!("expected `WORKLOAD SECONDS`, got `{line}`"))?;
+                    println!("{}", answer(workload, seconds.trim().parse()?)?);
+                }
+            }
+            Ok(())
+        })
+        .map_err(|error: Box<dyn Error + Send + Sync>| error as Box<dyn Error>)
 }
 
 /// A line of JSON with what was measured.
@@ -89,9 +91,7 @@ fn time_training(name: &str, batch: usize, seconds: f64) -> Result<(f64, usize, 
         "smil_image" => Box::new(Unimodal::image(&scope, 0.5)?),
         "smil_sound" => Box::new(Unimodal::sound(&scope, 0.25)?),
         "mlp" => Box::new(Mlp::new(&scope)?),
-        _ => mmcollapse_nn::candle::bail!(
-            "no workload `{name}`; there are cnn, smil, smil_image, smil_sound, mlp"
-        ),
+        _ => mmcollapse_nn::candle::bail!("no workload `{name}`; there are cnn, smil, smil_image, smil_sound, mlp"),
     };
     let mut stream = Stream::new(0, "bench");
     let inputs: Vec<Tensor> = net

@@ -295,9 +295,8 @@ impl Net for Mlp {
     }
 
     fn logits(&self, inputs: &[Tensor], _mode: Mode) -> Result<Tensor> {
-        let branch = |(layers, x): (&Vec<Linear>, &Tensor)| {
-            layers.iter().try_fold(x.clone(), |x, layer| layer.forward_relu(&x))
-        };
+        let branch =
+            |(layers, x): (&Vec<Linear>, &Tensor)| layers.iter().try_fold(x.clone(), |x, layer| layer.forward_relu(&x));
         let encodings: Vec<Tensor> = self.branches.iter().zip(inputs).map(branch).collect::<Result<_>>()?;
         self.head.forward(&Tensor::cat(&encodings, 1)?)
     }

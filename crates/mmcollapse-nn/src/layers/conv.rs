@@ -17,14 +17,7 @@ impl Conv2d {
     ///
     /// # Errors
     /// If `scope` holds a parameter `weight` or `bias` already.
-    pub fn new(
-        scope: &Scope,
-        inputs: usize,
-        outputs: usize,
-        k: usize,
-        stride: usize,
-        padding: usize,
-    ) -> Result<Self> {
+    pub fn new(scope: &Scope, inputs: usize, outputs: usize, k: usize, stride: usize, padding: usize) -> Result<Self> {
         let fan_in = inputs * k * k;
         Ok(Self {
             weight: scope.var("weight", (outputs, inputs, k, k), Init::FanIn(fan_in))?,

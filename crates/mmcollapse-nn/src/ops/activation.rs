@@ -51,9 +51,7 @@ impl CustomOp1 for Relu {
     fn bwd(&self, _x: &Tensor, y: &Tensor, gradient: &Tensor) -> Result<Option<Tensor>> {
         let gradient = gradient.contiguous()?;
         let dx = fused::with(y, |y| {
-            fused::with(&gradient, |g| {
-                Ok(g.iter().zip(y).map(|(&g, &y)| pass(g, y)).collect())
-            })
+            fused::with(&gradient, |g| Ok(g.iter().zip(y).map(|(&g, &y)| pass(g, y)).collect()))
         })?;
         Ok(Some(fused::tensor(dx, y)?))
     }

@@ -61,9 +61,7 @@ pub fn batch_norm_train_composed(
     let centred = x.broadcast_sub(&mean)?;
     let variance = centred.sqr()?.mean_keepdim((0, 2, 3))?;
     let scale = (weight.reshape(channels)? / (&variance + eps)?.sqrt()?)?;
-    let y = centred
-        .broadcast_mul(&scale)?
-        .broadcast_add(&bias.reshape(channels)?)?;
+    let y = centred.broadcast_mul(&scale)?.broadcast_add(&bias.reshape(channels)?)?;
     let y = if relu { super::relu_composed(&y)? } else { y };
     let unbiased = (variance.detach() * (count as f64 / (count - 1) as f64))?;
     Ok((y, mean.detach().flatten_all()?, unbiased.flatten_all()?))
@@ -190,8 +188,7 @@ impl CustomOp3 for BatchNorm {
         let (dx, gradients) = fused::with(x, |x| {
             fused::with(&gradient.contiguous()?, |g| {
                 let channels = (&channels[..], &self.inverse_sd[..]);
-                let gradients =
-                    normalize::channel_gradients(x, g, sizes, channels, relu, self.own_statistics);
+                let gradients = normalize::channel_gradients(x, g, sizes, channels, relu, self.own_statistics);
                 Ok((normalize::input_gradient(x, g, sizes, &gradients, relu), gradients))
             })
         })?;

@@ -16,13 +16,7 @@ use crate::{Result, Tensor};
 ///
 /// # Errors
 /// If the shapes do not fit each other, or `stride` is zero.
-pub fn conv2d(
-    x: &Tensor,
-    w: &Tensor,
-    b: Option<&Tensor>,
-    stride: usize,
-    padding: usize,
-) -> Result<Tensor> {
+pub fn conv2d(x: &Tensor, w: &Tensor, b: Option<&Tensor>, stride: usize, padding: usize) -> Result<Tensor> {
     let tensors: Vec<&Tensor> = [x, w].into_iter().chain(b).collect();
     if stride != 1 || !fused::applies(&tensors) {
         return conv2d_composed(x, w, b, stride, padding);
@@ -40,13 +34,7 @@ pub fn conv2d(
 ///
 /// # Errors
 /// As [`conv2d`].
-pub fn conv2d_composed(
-    x: &Tensor,
-    w: &Tensor,
-    b: Option<&Tensor>,
-    stride: usize,
-    padding: usize,
-) -> Result<Tensor> {
+pub fn conv2d_composed(x: &Tensor, w: &Tensor, b: Option<&Tensor>, stride: usize, padding: usize) -> Result<Tensor> {
     let shapes = geometry(x, w, b, padding)?;
     let y = match stride {
         0 => bail!("conv2d: a stride of 0"),
@@ -73,12 +61,7 @@ pub fn conv2d_composed(
 ///
 /// # Errors
 /// If the shapes do not fit each other, or the convolved map is smaller than 2 x 2.
-pub fn conv2d_relu_pool2(
-    x: &Tensor,
-    w: &Tensor,
-    b: Option<&Tensor>,
-    padding: usize,
-) -> Result<Tensor> {
+pub fn conv2d_relu_pool2(x: &Tensor, w: &Tensor, b: Option<&Tensor>, padding: usize) -> Result<Tensor> {
     let tensors: Vec<&Tensor> = [x, w].into_iter().chain(b).collect();
     if !fused::applies(&tensors) {
         return conv2d_relu_pool2_composed(x, w, b, padding);
@@ -93,12 +76,7 @@ pub fn conv2d_relu_pool2(
 ///
 /// # Errors
 /// As [`conv2d_relu_pool2`].
-pub fn conv2d_relu_pool2_composed(
-    x: &Tensor,
-    w: &Tensor,
-    b: Option<&Tensor>,
-    padding: usize,
-) -> Result<Tensor> {
+pub fn conv2d_relu_pool2_composed(x: &Tensor, w: &Tensor, b: Option<&Tensor>, padding: usize) -> Result<Tensor> {
     poolable(x, w, b, padding)?;
     let y = super::relu_composed(&conv2d_composed(x, w, b, 1, padding)?)?;
     super::max_pool2d_composed(&y, 2, 2)

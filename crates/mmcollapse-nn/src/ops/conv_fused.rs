@@ -1,7 +1,7 @@
 //! The fused convolution on the CPU: forward and backward over groups of images, and the plain convolution as
 //! an operation of candle's graph.
 
-use super::correlate::{Packed, correlate, multiply};
+use super::correlate::{Packed, Runs, correlate, multiply};
 use super::fused;
 use super::gemm::{Kernel, Simd, vectorized};
 use super::planes::Geometry;
@@ -22,19 +22,23 @@ pub(super) trait Gradient: Sync {
 }
 
 /// Convolves all images; `maps` are what becomes of each part's outputs, one for each part of the batch.
-pub(super) fn forward<M: Maps>(
-    geometry: &Geometry,
-    x: &[f32],
-    w: &[f32],
-    b: Option<&[f32]>,
-    maps: Vec<M>,
-) {
+pub(super) fn forward<M: Maps>(geometry: &Geometry, x: &[f32], w: &[f32], b: Option<&[f32]>, maps: Vec<M>) {
     let fan_in = geometry.fan_in();
     let weights = Packed::new(geometry.o, fan_in, |row, column| w[row * fan_in + column]);
     let taps = geometry.taps();
     let parts = x.chunks(geometry.part() * geometry.image()).zip(maps).collect();
-    fused::map_parts(parts, geometry.work(), |_, (x, maps)| {
-        vectorized(ForwardPart { geometry, weights: &weights, b, taps: &taps, x, maps });
+    let workspace = || [geometry.c, geometry.o].map(|channels| vec![0.0; channels * geometry.run()]);
+    fused::map_parts_with(parts, geometry.work(), workspace, |[inputs, outputs], _, (x, maps)| {
+        vectorized(ForwardPart {
+            geometry,
+            weights: &weights,
+            b,
+            taps: &taps,
+            x,
+            inputs,
+            outputs,
+            maps,
+        });
     });
 }
 
@@ -44,6 +48,9 @@ struct ForwardPart<'a, M> {
     b: Option<&'a [f32]>,
     taps: &'a [usize],
     x: &'a [f32],
+    /// Runs, zero where [`Geometry::spread_images`] does not write.
+    inputs: &'a mut [f32],
+    outputs: &'a mut [f32],
     maps: M,
 }
 
@@ -52,16 +59,22 @@ impl<M: Maps> Kernel for ForwardPart<'_, M> {
 
     #[inline(always)]
     fn run<S: Simd>(mut self, simd: S) {
-        let geometry = self.geometry;
-        let run = geometry.run();
-        let mut inputs = vec![0.0; geometry.c * run];
-        let mut outputs = vec![0.0; geometry.o * run];
+        let Self {
+            geometry,
+            inputs,
+            outputs,
+            ..
+        } = self;
         for group in self.x.chunks(geometry.group * geometry.image()) {
             let images = group.len() / geometry.image();
             let spans = geometry.output_spans(images);
-            geometry.spread_images(group, &mut inputs);
-            correlate(simd, self.weights, self.b, &inputs, run, self.taps, &spans, &mut outputs);
-            self.maps.take(geometry, &outputs, images);
+            geometry.spread_images(group, inputs);
+            let runs = Runs {
+                values: inputs,
+                length: geometry.run(),
+            };
+            correlate(simd, self.weights, self.b, runs, self.taps, &spans, outputs);
+            self.maps.take(geometry, outputs, images);
         }
     }
 }
@@ -113,9 +126,14 @@ pub(super) fn backward<G: Gradient>(
         .chunks(part * geometry.image())
         .map(|x| (x, dx_parts.next()))
         .collect();
-    let sums = fused::map_parts(parts, geometry.work() * 2, |index, (x, dx)| {
+    let workspace = || {
+        let channels = [geometry.c, geometry.o, if input_gradient { geometry.c } else { 0 }];
+        channels.map(|channels| vec![0.0; channels * geometry.run()])
+    };
+    let sums = fused::map_parts_with(parts, geometry.work() * 2, workspace, |runs, index, (x, dx)| {
         vectorized(BackwardPart {
             geometry,
+            runs,
             offsets: &offsets,
             transposed: &transposed,
             reversed: &reversed,
@@ -142,6 +160,8 @@ fn add(sum: &mut [f32], part: &[f32]) {
 
 struct BackwardPart<'a, G> {
     geometry: &'a Geometry,
+    /// Of the inputs, of the output's gradient and of the input's; zero where nothing is ever written.
+    runs: &'a mut [Vec<f32>; 3],
     offsets: &'a [usize],
     transposed: &'a Packed,
     reversed: &'a [usize],
@@ -158,11 +178,14 @@ impl<G: Gradient> Kernel for BackwardPart<'_, G> {
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) -> Self::Output {
-        let Self { geometry, mut dx, mut first, .. } = self;
+        let Self {
+            geometry,
+            mut dx,
+            mut first,
+            ..
+        } = self;
+        let [inputs, gradients, input_gradients] = self.runs;
         let (run, margin) = (geometry.run(), geometry.reach());
-        let mut inputs = vec![0.0; geometry.c * run];
-        let mut gradients = vec![0.0; geometry.o * run];
-        let mut input_gradients = vec![0.0; if dx.is_some() { geometry.c * run } else { 0 }];
         let mut dw = vec![0.0; geometry.o * geometry.fan_in()];
         let mut db = vec![0.0; geometry.o];
         for group in self.x.chunks(geometry.group * geometry.image()) {
@@ -171,25 +194,37 @@ impl<G: Gradient> Kernel for BackwardPart<'_, G> {
                 gradients.fill(0.0); // what the last full group left beyond these images
             }
             let spans = geometry.output_spans(images);
-            geometry.spread_images(group, &mut inputs);
-            self.gradient.spread(geometry, first, images, &mut gradients, margin);
-            multiply(simd, &gradients, margin, &inputs, run, self.offsets, &spans, &mut dw);
+            geometry.spread_images(group, inputs);
+            self.gradient.spread(geometry, first, images, gradients, margin);
+            let input_runs = Runs {
+                values: inputs,
+                length: run,
+            };
+            let gradient_runs = Runs {
+                values: &gradients[margin..],
+                length: run,
+            };
+            multiply(simd, gradient_runs, input_runs, self.offsets, &spans, &mut dw);
             for (sum, run) in db.iter_mut().zip(gradients.chunks_exact(run)) {
                 *sum += fused::sum(run);
             }
             if let Some(rest) = dx.take() {
                 let (dx_group, rest) = rest.split_at_mut(group.len());
+                let runs = Runs {
+                    values: gradients,
+                    length: run,
+                };
+                let spans = geometry.all_spans(images);
                 correlate(
                     simd,
                     self.transposed,
                     None,
-                    &gradients,
-                    run,
+                    runs,
                     self.reversed,
-                    &geometry.all_spans(images),
-                    &mut input_gradients,
+                    &spans,
+                    input_gradients,
                 );
-                geometry.collect_images(&input_gradients, dx_group);
+                geometry.collect_images(input_gradients, dx_group);
                 dx = Some(rest);
             }
             first += images;

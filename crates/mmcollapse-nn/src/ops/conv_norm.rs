@@ -50,7 +50,11 @@ pub fn conv2d_batch_norm_relu(
             bias.shape()
         );
     }
-    let sizes = Sizes { n: geometry.n, c: geometry.o, plane: geometry.oh * geometry.ow };
+    let sizes = Sizes {
+        n: geometry.n,
+        c: geometry.o,
+        plane: geometry.oh * geometry.ow,
+    };
     sizes.values_per_channel()?;
     // A custom operation takes three tensors at most, so the three vectors travel as one.
     let vectors = Tensor::cat(&[conv.bias, weight, bias], 0)?;
@@ -179,7 +183,11 @@ impl CustomOp3 for ConvNormRelu {
         let statistics = Statistics::new(&moments, self.sizes, self.eps);
         let channels = normalize::channels(&statistics.mean, &statistics.inverse_sd, weight, bias);
         let y = normalize::normalize(&convolved, self.sizes, &channels, true);
-        let _ = self.memory.set(Memory { convolved, statistics, channels });
+        let _ = self.memory.set(Memory {
+            convolved,
+            statistics,
+            channels,
+        });
         let shape = Shape::from((geometry.n, geometry.o, geometry.oh, geometry.ow));
         Ok((CpuStorage::F32(y), shape))
     }
@@ -192,16 +200,24 @@ impl CustomOp3 for ConvNormRelu {
         _y: &Tensor,
         gradient: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
-        let Some(Memory { convolved, statistics, channels }) = self.memory.get() else {
+        let Some(Memory {
+            convolved,
+            statistics,
+            channels,
+        }) = self.memory.get()
+        else {
             bail!("conv2d_batch_norm_relu: backward before forward");
         };
         let gradients = fused::with(x, |x| {
             fused::with(w, |w| {
                 fused::with(&gradient.contiguous()?, |g| {
                     let norm = (&channels[..], &statistics.inverse_sd[..]);
-                    let channels =
-                        normalize::channel_gradients(convolved, g, self.sizes, norm, true, true);
-                    let through = ThroughNorm { convolved, g, channels: &channels };
+                    let channels = normalize::channel_gradients(convolved, g, self.sizes, norm, true, true);
+                    let through = ThroughNorm {
+                        convolved,
+                        g,
+                        channels: &channels,
+                    };
                     let mut gradients = backward(&self.geometry, x, w, &through, self.input_gradient);
                     gradients.b.extend(channels.iter().map(|channel| channel.weight));
                     gradients.b.extend(channels.iter().map(|channel| channel.bias));

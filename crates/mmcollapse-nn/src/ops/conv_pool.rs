@@ -23,7 +23,11 @@ pub(super) struct ConvReluPool2 {
 
 impl ConvReluPool2 {
     pub fn new(geometry: Geometry, input_gradient: bool) -> Self {
-        Self { geometry, input_gradient, argmax: OnceLock::new() }
+        Self {
+            geometry,
+            input_gradient,
+            argmax: OnceLock::new(),
+        }
     }
 }
 
@@ -61,7 +65,11 @@ impl Maps for Pooled<'_> {
                 let second = if low_right { lower[1] } else { lower[0] };
                 let low = second > first;
                 let value = if low { second } else { first };
-                let from = if low { 2 + u32::from(low_right) } else { u32::from(right) };
+                let from = if low {
+                    2 + u32::from(low_right)
+                } else {
+                    u32::from(right)
+                };
                 *y = rectify(value);
                 *argmax = (if value <= 0.0 { OFF } else { from }) as u8;
             }

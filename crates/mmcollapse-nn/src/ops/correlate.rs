@@ -26,6 +26,13 @@ fn blocks(rows: usize, most: usize) -> impl Iterator<Item = usize> {
     (0..count).map(move |block| (rows + block) / count)
 }
 
+/// Numbers of several channels, each a run of `length`; position `p` of channel `c` is `values[c length + p]`.
+#[derive(Clone, Copy)]
+pub(super) struct Runs<'a> {
+    pub values: &'a [f32],
+    pub length: usize,
+}
+
 /// Weights in the order in which [`correlate`] reads them: for each block of rows, for each column, the rows of
 /// the block.
 pub(super) struct Packed {
@@ -52,34 +59,36 @@ impl Packed {
 /// For each row `r` and position `p` of `spans`:
 /// `out[r, p] = start[r] + sum over channels c and taps t of weights[r, (c, t)] runs[c, p + t]`.
 ///
-/// `runs` is `[channels, run]`, `out` is `[rows, run]`.
+/// `out` has runs of the same length.
 #[inline(always)]
 pub(super) fn correlate<S: Simd>(
     simd: S,
     weights: &Packed,
     start: Option<&[f32]>,
-    runs: &[f32],
-    run: usize,
+    runs: Runs<'_>,
     taps: &[usize],
     spans: &[Span],
     out: &mut [f32],
 ) {
     let positions = |span: &Span| (span.start..span.start + span.length).step_by(LANES);
     for position in spans.iter().flat_map(positions) {
-        let runs = &runs[position..];
+        let shifted = Runs {
+            values: &runs.values[position..],
+            ..runs
+        };
         let (mut row, mut packed) = (0, &weights.values[..]);
         for size in blocks(weights.rows, ROWS) {
             let (block, rest) = packed.split_at(size * weights.columns);
             packed = rest;
-            let out = &mut out[row * run + position..];
+            let out = &mut out[row * runs.length + position..];
             let start = start.map(|start| &start[row..row + size]);
             match size {
-                1 => tile::<1, S>(simd, block, start, runs, run, taps, out),
-                2 => tile::<2, S>(simd, block, start, runs, run, taps, out),
-                3 => tile::<3, S>(simd, block, start, runs, run, taps, out),
-                4 => tile::<4, S>(simd, block, start, runs, run, taps, out),
-                5 => tile::<5, S>(simd, block, start, runs, run, taps, out),
-                _ => tile::<6, S>(simd, block, start, runs, run, taps, out),
+                1 => tile::<1, S>(simd, block, start, shifted, taps, out),
+                2 => tile::<2, S>(simd, block, start, shifted, taps, out),
+                3 => tile::<3, S>(simd, block, start, shifted, taps, out),
+                4 => tile::<4, S>(simd, block, start, shifted, taps, out),
+                5 => tile::<5, S>(simd, block, start, shifted, taps, out),
+                _ => tile::<6, S>(simd, block, start, shifted, taps, out),
             }
             row += size;
         }
@@ -92,8 +101,7 @@ fn tile<const R: usize, S: Simd>(
     simd: S,
     weights: &[f32],
     start: Option<&[f32]>,
-    runs: &[f32],
-    run: usize,
+    runs: Runs<'_>,
     taps: &[usize],
     out: &mut [f32],
 ) {
@@ -104,7 +112,7 @@ fn tile<const R: usize, S: Simd>(
         }
     }
     let (weights, _) = weights.as_chunks::<R>();
-    for (weights, channel) in weights.chunks_exact(taps.len()).zip(runs.chunks(run)) {
+    for (weights, channel) in weights.chunks_exact(taps.len()).zip(runs.values.chunks(runs.length)) {
         for (weights, &tap) in weights.iter().zip(taps) {
             // Runs extend beyond the last position by the largest tap.
             let (values, _) = channel[tap..tap + LANES].as_chunks::<WIDTH>();
@@ -120,7 +128,7 @@ fn tile<const R: usize, S: Simd>(
             }
         }
     }
-    for (sum, out) in sums.iter().zip(out.chunks_mut(run)) {
+    for (sum, out) in sums.iter().zip(out.chunks_mut(runs.length)) {
         for (&sum, out) in sum.iter().zip(out.as_chunks_mut::<WIDTH>().0) {
             simd.store(sum, out);
         }
@@ -128,21 +136,19 @@ fn tile<const R: usize, S: Simd>(
 }
 
 /// For each row `r` and column `(c, t)`:
-/// `out[r, (c, t)] += sum over positions p of spans of gradients[r, margin + p] runs[c, p + t]`.
+/// `out[r, (c, t)] += sum over positions p of spans of gradients[r, p] runs[c, p + t]`.
 ///
-/// `gradients` is `[rows, run]`, `runs` is `[channels, run]`, `offsets` holds `c run + t` for each column.
+/// Both have runs of one length; `offsets` holds `c length + t` for each column.
 #[inline(always)]
 pub(super) fn multiply<S: Simd>(
     simd: S,
-    gradients: &[f32],
-    margin: usize,
-    runs: &[f32],
-    run: usize,
+    gradients: Runs<'_>,
+    runs: Runs<'_>,
     offsets: &[usize],
     spans: &[Span],
     out: &mut [f32],
 ) {
-    let rows = gradients.len() / run;
+    let rows = out.len() / offsets.len();
     let mut spans = spans;
     while !spans.is_empty() {
         // As many spans as keep a block's operands in the first-level cache.
@@ -159,21 +165,24 @@ pub(super) fn multiply<S: Simd>(
         spans = rest;
         let mut row = 0;
         for size in blocks(rows, PRODUCT_ROWS) {
-            let gradients = &gradients[row * run + margin..];
+            let gradients = Runs {
+                values: &gradients.values[row * gradients.length..],
+                ..gradients
+            };
             let out = &mut out[row * offsets.len()..];
             for (block, block_offsets) in offsets.chunks(COLUMNS).enumerate() {
                 let columns = Columns {
-                    runs,
+                    runs: runs.values,
                     offsets: block_offsets,
                     first: COLUMNS * block,
                     count: offsets.len(),
                 };
                 match size {
-                    1 => products::<1, S>(simd, gradients, run, columns, segment, out),
-                    2 => products::<2, S>(simd, gradients, run, columns, segment, out),
-                    3 => products::<3, S>(simd, gradients, run, columns, segment, out),
-                    4 => products::<4, S>(simd, gradients, run, columns, segment, out),
-                    _ => products::<5, S>(simd, gradients, run, columns, segment, out),
+                    1 => products::<1, S>(simd, gradients, columns, segment, out),
+                    2 => products::<2, S>(simd, gradients, columns, segment, out),
+                    3 => products::<3, S>(simd, gradients, columns, segment, out),
+                    4 => products::<4, S>(simd, gradients, columns, segment, out),
+                    _ => products::<5, S>(simd, gradients, columns, segment, out),
                 }
             }
             row += size;
@@ -195,14 +204,13 @@ struct Columns<'a> {
 #[inline(always)]
 fn products<const R: usize, S: Simd>(
     simd: S,
-    gradients: &[f32],
-    run: usize,
+    gradients: Runs<'_>,
     columns: Columns<'_>,
     spans: &[Span],
     out: &mut [f32],
 ) {
     if columns.offsets.len() == COLUMNS {
-        dot::<R, COLUMNS, S>(simd, gradients, run, columns, spans, out);
+        dot::<R, COLUMNS, S>(simd, gradients, columns, spans, out);
     } else {
         for (i, offset) in columns.offsets.iter().enumerate() {
             let column = Columns {
@@ -210,7 +218,7 @@ fn products<const R: usize, S: Simd>(
                 first: columns.first + i,
                 ..columns
             };
-            dot::<R, 1, S>(simd, gradients, run, column, spans, out);
+            dot::<R, 1, S>(simd, gradients, column, spans, out);
         }
     }
 }
@@ -219,8 +227,7 @@ fn products<const R: usize, S: Simd>(
 #[inline(always)]
 fn dot<const R: usize, const C: usize, S: Simd>(
     simd: S,
-    gradients: &[f32],
-    run: usize,
+    gradients: Runs<'_>,
     columns: Columns<'_>,
     spans: &[Span],
     out: &mut [f32],
@@ -229,7 +236,7 @@ fn dot<const R: usize, const C: usize, S: Simd>(
     for &Span { start, length } in spans {
         let mut left: [&[[f32; WIDTH]]; R] = [&[]; R];
         for (r, row) in left.iter_mut().enumerate() {
-            *row = gradients[r * run + start..][..length].as_chunks().0;
+            *row = gradients.values[r * gradients.length + start..][..length].as_chunks().0;
         }
         let mut right: [&[[f32; WIDTH]]; C] = [&[]; C];
         for (column, offset) in right.iter_mut().zip(columns.offsets) {

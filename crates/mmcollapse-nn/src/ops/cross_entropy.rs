@@ -39,7 +39,10 @@ fn composed(logits: &Tensor, targets: &[u32]) -> Result<Tensor> {
 fn check(logits: &Tensor, targets: &[u32]) -> Result<()> {
     let (n, classes) = logits.dims2()?;
     if n != targets.len() || n == 0 {
-        bail!("softmax_cross_entropy: {n} rows of logits for {} targets", targets.len());
+        bail!(
+            "softmax_cross_entropy: {n} rows of logits for {} targets",
+            targets.len()
+        );
     }
     if let Some(row) = targets.iter().position(|&t| t as usize >= classes) {
         bail!(

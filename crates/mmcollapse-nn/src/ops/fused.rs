@@ -86,14 +86,27 @@ const WORTH_THREADS: usize = 1 << 20;
 pub(super) fn map_parts<T: Send, R: Send>(
     parts: Vec<T>,
     work: usize,
-    f: impl Fn(usize, T) -> R + Sync,
+    f: impl Fn(usize, T) -> R + Sync + Send,
+) -> Vec<R> {
+    map_parts_with(parts, work, || (), |(), index, part| f(index, part))
+}
+
+/// [`map_parts`] with a workspace that `make` makes and parts use one after the other.
+pub(super) fn map_parts_with<W, T: Send, R: Send>(
+    parts: Vec<T>,
+    work: usize,
+    make: impl Fn() -> W + Sync + Send,
+    f: impl Fn(&mut W, usize, T) -> R + Sync + Send,
 ) -> Vec<R> {
     if rayon::current_num_threads() > 1 && work >= WORTH_THREADS {
         let parts = parts.into_par_iter().enumerate();
-        parts.map(|(index, part)| f(index, part)).collect()
+        parts
+            .map_init(make, |workspace, (index, part)| f(workspace, index, part))
+            .collect()
     } else {
+        let mut workspace = make();
         let parts = parts.into_iter().enumerate();
-        parts.map(|(index, part)| f(index, part)).collect()
+        parts.map(|(index, part)| f(&mut workspace, index, part)).collect()
     }
 }
 

@@ -22,7 +22,10 @@ impl<'a> Matrix<'a> {
     /// # Panics
     /// If `values` is shorter than `rows * columns`.
     pub fn new(values: &'a [f32], rows: usize, columns: usize) -> Self {
-        assert!(values.len() >= rows * columns, "too few values for a {rows} x {columns} matrix");
+        assert!(
+            values.len() >= rows * columns,
+            "too few values for a {rows} x {columns} matrix"
+        );
         Self {
             values,
             rows,
@@ -182,9 +185,7 @@ use avx2::with_avx2;
 
 #[cfg(target_arch = "x86_64")]
 mod avx2 {
-    use std::arch::x86_64::{
-        __m256, _mm256_fmadd_ps, _mm256_loadu_ps, _mm256_set1_ps, _mm256_storeu_ps,
-    };
+    use std::arch::x86_64::{__m256, _mm256_fmadd_ps, _mm256_loadu_ps, _mm256_set1_ps, _mm256_storeu_ps};
 
     use super::{Kernel, Simd, WIDTH};
 
@@ -241,9 +242,7 @@ mod tests {
             Matrix::new(&a, 2, 3).transposed(),
             true,
         );
-        let expected: Vec<f32> = (0..4)
-            .flat_map(|j| [plain[j] + 1.0, plain[4 + j] + 1.0])
-            .collect();
+        let expected: Vec<f32> = (0..4).flat_map(|j| [plain[j] + 1.0, plain[4 + j] + 1.0]).collect();
         assert_eq!(transposed, expected);
     }
 }

@@ -41,21 +41,12 @@ pub fn linear_composed(x: &Tensor, w: &Tensor, b: Option<&Tensor>, relu: bool) -
             Some(b) => y.broadcast_add(b)?,
             None => y,
         };
-        if relu {
-            super::relu_composed(&y)
-        } else {
-            Ok(y)
-        }
+        if relu { super::relu_composed(&y) } else { Ok(y) }
     })
 }
 
 /// Checks the shapes, shows `x` to `f` as a matrix and gives its result the leading dimensions of `x` back.
-fn on_rows(
-    x: &Tensor,
-    w: &Tensor,
-    b: Option<&Tensor>,
-    f: impl FnOnce(&Tensor) -> Result<Tensor>,
-) -> Result<Tensor> {
+fn on_rows(x: &Tensor, w: &Tensor, b: Option<&Tensor>, f: impl FnOnce(&Tensor) -> Result<Tensor>) -> Result<Tensor> {
     let (outputs, inputs) = w.dims2()?;
     let bias_fits = b.is_none_or(|b| b.dims() == [outputs]);
     let (Some((&last, leading)), true) = (x.dims().split_last(), bias_fits) else {

@@ -25,15 +25,9 @@ mod pool;
 mod reversal;
 
 pub use activation::{relu, relu_composed};
-pub use batch_norm::{
-    batch_norm_eval, batch_norm_eval_composed, batch_norm_train, batch_norm_train_composed,
-};
-pub use conv::{
-    conv2d, conv2d_composed, conv2d_relu_pool2, conv2d_relu_pool2_composed,
-};
-pub use conv_norm::{
-    Convolution, conv2d_batch_norm_relu, conv2d_batch_norm_relu_composed,
-};
+pub use batch_norm::{batch_norm_eval, batch_norm_eval_composed, batch_norm_train, batch_norm_train_composed};
+pub use conv::{conv2d, conv2d_composed, conv2d_relu_pool2, conv2d_relu_pool2_composed};
+pub use conv_norm::{Convolution, conv2d_batch_norm_relu, conv2d_batch_norm_relu_composed};
 pub use cross_entropy::{softmax_cross_entropy, softmax_cross_entropy_composed};
 pub use gemm::{Matrix, gemm};
 pub use linear::{linear, linear_composed};

@@ -62,7 +62,11 @@ impl Channel {
     /// The gradient before the rectifier, given the one after it.
     #[inline(always)]
     fn pass<const RELU: bool>(self, x: f32, gradient: f32) -> f32 {
-        if RELU { pass(gradient, self.apply::<false>(x)) } else { gradient }
+        if RELU {
+            pass(gradient, self.apply::<false>(x))
+        } else {
+            gradient
+        }
     }
 }
 
@@ -72,7 +76,11 @@ pub(super) fn channels(mean: &[f32], inverse_sd: &[f32], weight: &[f32], bias: &
     mean.iter()
         .zip(inverse_sd)
         .zip(parameters)
-        .map(|((&mean, &inverse_sd), (&weight, &bias))| Channel { mean, scale: weight * inverse_sd, bias })
+        .map(|((&mean, &inverse_sd), (&weight, &bias))| Channel {
+            mean,
+            scale: weight * inverse_sd,
+            bias,
+        })
         .collect()
 }
 
@@ -108,7 +116,11 @@ impl Statistics {
             inverse_sd.push((1.0 / (squares / (n * plane) + eps).sqrt()) as f32);
             unbiased_variance.push((squares / (n * plane - 1.0)) as f32);
         }
-        Self { mean, inverse_sd, unbiased_variance }
+        Self {
+            mean,
+            inverse_sd,
+            unbiased_variance,
+        }
     }
 }
 
@@ -162,7 +174,13 @@ pub(super) fn normalize(x: &[f32], sizes: Sizes, channels: &[Channel], relu: boo
     let mut y = vec![0.0; x.len()];
     let parts = x.chunks(sizes.part()).zip(y.chunks_mut(sizes.part())).collect();
     fused::map_parts(parts, sizes.work(), |_, (x, y)| {
-        vectorized(Part { x, y, plane: sizes.plane, channels, relu });
+        vectorized(Part {
+            x,
+            y,
+            plane: sizes.plane,
+            channels,
+            relu,
+        });
     });
     y
 }
@@ -221,11 +239,21 @@ pub(super) fn channel_gradients(
     }
     let parts = x.chunks(sizes.part()).zip(g.chunks(sizes.part())).collect();
     let sums = fused::map_parts(parts, sizes.work(), |_, (x, g)| {
-        vectorized(Part { x, g, plane: sizes.plane, channels, relu })
+        vectorized(Part {
+            x,
+            g,
+            plane: sizes.plane,
+            channels,
+            relu,
+        })
     })
     .concat();
 
-    let share = if own_statistics { 1.0 / (sizes.n * sizes.plane) as f64 } else { 0.0 };
+    let share = if own_statistics {
+        1.0 / (sizes.n * sizes.plane) as f64
+    } else {
+        0.0
+    };
     let gradient = |(index, (&channel, &inverse_sd)): (usize, (&Channel, &f32))| {
         let images = || sums.iter().skip(index).step_by(sizes.c);
         let plain: f64 = images().map(|sum| f64::from(sum.0)).sum();
@@ -246,7 +274,9 @@ impl ChannelGradient {
     /// The gradient of a channel of an image.
     #[inline(always)]
     pub fn input(&self, x: &[f32], g: &[f32], relu: bool, dx: &mut [f32]) {
-        let Self { channel, shift, slope, .. } = *self;
+        let Self {
+            channel, shift, slope, ..
+        } = *self;
         let spread = |x: f32, g: f32| (g - shift - (x - channel.mean) * slope) * channel.scale;
         let values = x.iter().zip(g).zip(dx);
         if relu {
@@ -293,7 +323,14 @@ pub(super) fn input_gradient(
     let part = sizes.part();
     let parts = x.chunks(part).zip(g.chunks(part)).zip(dx.chunks_mut(part)).collect();
     fused::map_parts(parts, sizes.work(), |_, ((x, g), dx)| {
-        vectorized(Part { x, g, dx, plane: sizes.plane, gradients, relu });
+        vectorized(Part {
+            x,
+            g,
+            dx,
+            plane: sizes.plane,
+            gradients,
+            relu,
+        });
     });
     dx
 }

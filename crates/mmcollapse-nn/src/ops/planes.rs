@@ -121,9 +121,7 @@ impl Geometry {
             return self.all_spans(images);
         }
         let outputs = (self.oh - 1) * self.pitch + self.ow;
-        (0..images)
-            .flat_map(|image| cut(image * self.plane, outputs))
-            .collect()
+        (0..images).flat_map(|image| cut(image * self.plane, outputs)).collect()
     }
 
     /// All positions of a run of `images` images.
@@ -136,7 +134,7 @@ impl Geometry {
     pub fn run(&self) -> usize {
         let positions = (self.group * self.plane).next_multiple_of(LANES);
         let length = (positions + self.reach()).next_multiple_of(LANES);
-        length + if length / LANES % 2 == 0 { LANES } else { 0 }
+        length + if (length / LANES).is_multiple_of(2) { LANES } else { 0 }
     }
 
     /// Copies images into the interior of their runs, `[c, run]`; the padding in `runs` has to be zero already.
@@ -150,10 +148,7 @@ impl Geometry {
                     run[start..start + size].copy_from_slice(channel);
                     continue;
                 }
-                for (row, to) in channel
-                    .chunks_exact(self.w)
-                    .zip(run[start..].chunks_mut(self.pitch))
-                {
+                for (row, to) in channel.chunks_exact(self.w).zip(run[start..].chunks_mut(self.pitch)) {
                     copy_row(row, &mut to[..self.w]);
                 }
             }
@@ -172,10 +167,7 @@ impl Geometry {
                     channel.copy_from_slice(&run[start..start + size]);
                     continue;
                 }
-                for (row, from) in channel
-                    .chunks_exact_mut(self.w)
-                    .zip(run[start..].chunks(self.pitch))
-                {
+                for (row, from) in channel.chunks_exact_mut(self.w).zip(run[start..].chunks(self.pitch)) {
                     copy_row(&from[..self.w], row);
                 }
             }
@@ -202,10 +194,7 @@ impl Geometry {
                 .chunks_exact_mut(self.oh * self.ow)
                 .zip(runs.chunks_exact(self.run()))
             {
-                for (row, from) in channel
-                    .chunks_exact_mut(self.ow)
-                    .zip(run[start..].chunks(self.pitch))
-                {
+                for (row, from) in channel.chunks_exact_mut(self.ow).zip(run[start..].chunks(self.pitch)) {
                     copy_row(&from[..self.ow], row);
                 }
             }
@@ -227,8 +216,8 @@ fn copy_row(from: &[f32], to: &mut [f32]) {
         start = length - BLOCK; // overlaps what was copied
         to[start..start + BLOCK].copy_from_slice(&from[start..start + BLOCK]);
     } else {
-        for i in start..length {
-            to[i] = from[i];
+        for (to, from) in to.iter_mut().zip(from).skip(start) {
+            *to = *from;
         }
     }
 }
@@ -261,7 +250,9 @@ mod tests {
                 let mut covered = vec![0; geometry.run()];
                 for span in spans {
                     assert!(span.length <= SPAN && span.length % LANES == 0);
-                    covered[span.start..span.start + span.length].iter_mut().for_each(|c| *c += 1);
+                    covered[span.start..span.start + span.length]
+                        .iter_mut()
+                        .for_each(|c| *c += 1);
                 }
                 for image in 0..images {
                     for y in 0..geometry.oh {

@@ -74,10 +74,22 @@ impl Windows {
     fn new(x: &Tensor, k: usize, stride: usize) -> Result<Self> {
         let (n, c, h, w) = x.dims4()?;
         if k == 0 || stride == 0 || h < k || w < k {
-            bail!("pooling: x {:?} with a window of {k} x {k} and stride {stride}", x.shape());
+            bail!(
+                "pooling: x {:?} with a window of {k} x {k} and stride {stride}",
+                x.shape()
+            );
         }
         let (oh, ow) = ((h - k) / stride + 1, (w - k) / stride + 1);
-        Ok(Self { n, c, h, w, oh, ow, k, stride })
+        Ok(Self {
+            n,
+            c,
+            h,
+            w,
+            oh,
+            ow,
+            k,
+            stride,
+        })
     }
 
     fn output_shape(&self) -> Shape {
