@@ -264,6 +264,7 @@ fn dot<const R: usize, const C: usize, S: Simd>(
 
 #[cfg(test)]
 mod tests {
+    use super::super::gemm::{Kernel, portable, vectorized};
     use super::*;
 
     #[test]
@@ -274,6 +275,47 @@ mod tests {
         for (rows, most) in (1..200).flat_map(|rows| [(rows, ROWS), (rows, PRODUCT_ROWS)]) {
             assert_eq!(blocks(rows, most).sum::<usize>(), rows);
             assert!(blocks(rows, most).all(|size| (1..=most).contains(&size)));
+        }
+    }
+
+    /// Both kernels on made-up numbers: 7 rows, 3 channels, 2 taps, 32 positions.
+    #[derive(Clone, Copy)]
+    struct Both;
+
+    impl Kernel for Both {
+        type Output = (Vec<f32>, Vec<f32>);
+
+        #[inline(always)]
+        fn run<S: Simd>(self, simd: S) -> Self::Output {
+            let number = |i: usize| ((i * 37 + 5) % 101) as f32 / 50.0 - 1.0;
+            let numbers = |n: usize| (0..n).map(number).collect::<Vec<f32>>();
+            let (length, taps) = (48, [0, 5]);
+            let values = numbers(3 * length);
+            let runs = Runs {
+                values: &values,
+                length,
+            };
+            let spans = [Span { start: 0, length: 32 }];
+            let weights = Packed::new(7, 6, |row, column| number(row * 6 + column));
+            let mut correlated = vec![0.0; 7 * length];
+            correlate(simd, &weights, Some(&numbers(7)), runs, &taps, &spans, &mut correlated);
+            let gradients = Runs {
+                values: &correlated,
+                length,
+            };
+            let offsets = [0, 5, 48, 53, 96, 101];
+            let mut products = vec![0.0; 7 * 6];
+            multiply(simd, gradients, runs, &offsets, &spans, &mut products);
+            (correlated, products)
+        }
+    }
+
+    #[test]
+    fn every_machine_computes_the_same_up_to_rounding() {
+        let (fast, plain) = (vectorized(Both), portable(Both));
+        let pairs = fast.0.iter().zip(&plain.0).chain(fast.1.iter().zip(&plain.1));
+        for (a, b) in pairs {
+            assert!((a - b).abs() < 1e-4, "{a} and {b}");
         }
     }
 }

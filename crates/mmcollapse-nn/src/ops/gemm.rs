@@ -180,6 +180,12 @@ impl Simd for Portable {
     }
 }
 
+/// Runs a kernel without special instructions, to compare.
+#[cfg(test)]
+pub(super) fn portable<K: Kernel>(kernel: K) -> K::Output {
+    kernel.run(Portable)
+}
+
 #[cfg(target_arch = "x86_64")]
 use avx2::with_avx2;
 
@@ -234,7 +240,7 @@ mod tests {
         let b: Vec<f32> = (0..12).map(|v| v as f32 - 5.0).collect(); // [3, 4]
         let mut plain = vec![0.0; 8];
         gemm(&mut plain, Matrix::new(&a, 2, 3), Matrix::new(&b, 3, 4), false);
-        assert_eq!(plain, [7.0, 10.0, 13.0, 16.0, -2.0, 10.0, 22.0, 34.0]);
+        assert_eq!(plain, [5.0, 8.0, 11.0, 14.0, -4.0, 8.0, 20.0, 32.0]); // numpy: a @ b
         let mut transposed = vec![1.0; 8];
         gemm(
             &mut transposed,
