@@ -428,11 +428,32 @@ fn softmax_cross_entropy() {
 }
 
 #[test]
+fn an_empty_batch_passes() {
+    let zeros = |shape: &[usize]| Tensor::zeros(shape, DType::F32, &Device::Cpu).unwrap();
+    let (x, w, b) = (zeros(&[0, 2, 6, 6]), zeros(&[3, 2, 3, 3]), zeros(&[3]));
+    assert_eq!(ops::conv2d(&x, &w, Some(&b), 1, 1).unwrap().dims(), [0, 3, 6, 6]);
+    assert_eq!(
+        ops::conv2d_relu_pool2(&x, &w, Some(&b), 1).unwrap().dims(),
+        [0, 3, 3, 3]
+    );
+    assert_eq!(ops::max_pool2d(&x, 2, 4).unwrap().dims(), [0, 2, 2, 2]);
+    assert_eq!(
+        ops::linear(&zeros(&[0, 4]), &zeros(&[3, 4]), Some(&b), true)
+            .unwrap()
+            .dims(),
+        [0, 3]
+    );
+}
+
+#[test]
 fn errors_name_what_does_not_fit() {
     let zeros = |shape: &[usize]| Tensor::zeros(shape, DType::F32, &Device::Cpu).unwrap();
     let image = zeros(&[1, 2, 4, 4]);
     let errors = [
         ops::conv2d(&image, &zeros(&[3, 1, 2, 2]), None, 1, 0),
+        ops::conv2d(&image, &zeros(&[0, 2, 2, 2]), None, 1, 0),
+        ops::conv2d(&zeros(&[1, 2, 0, 4]), &zeros(&[3, 2, 2, 2]), None, 1, 1),
+        ops::linear(&zeros(&[2, 3]), &zeros(&[0, 3]), None, false),
         ops::conv2d(&image, &zeros(&[3, 2, 5, 5]), None, 1, 0),
         ops::conv2d(&image, &zeros(&[3, 2, 2, 2]), Some(&zeros(&[2])), 1, 0),
         ops::conv2d(&image, &zeros(&[3, 2, 2, 2]), None, 0, 0),

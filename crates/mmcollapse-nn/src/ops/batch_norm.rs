@@ -126,9 +126,9 @@ pub fn batch_norm_eval_composed(
 /// The sizes of a batch, if the parameters fit it.
 pub(super) fn sizes(x: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<Sizes> {
     let (n, c, h, w) = x.dims4()?;
-    if weight.dims() != [c] || bias.dims() != [c] {
+    if weight.dims() != [c] || bias.dims() != [c] || [c, h, w].contains(&0) {
         bail!(
-            "batch norm: x {:?} has {c} channels, weight is {:?} and bias {:?}",
+            "batch norm: x {:?} has {c} channels of {h} x {w}, weight is {:?} and bias {:?}",
             x.shape(),
             weight.shape(),
             bias.shape()

@@ -99,9 +99,9 @@ pub(super) fn geometry(x: &Tensor, w: &Tensor, b: Option<&Tensor>, padding: usiz
     let (n, c, h, width) = x.dims4()?;
     let (o, wc, kh, kw) = w.dims4()?;
     let bias_fits = b.is_none_or(|b| b.dims() == [o]);
-    if wc != c || !bias_fits || kh == 0 || kw == 0 || c == 0 {
+    if wc != c || !bias_fits || [c, h, width, o, kh, kw].contains(&0) {
         bail!(
-            "conv2d: x {:?}, weight {:?}, bias {:?}; weight has to be [o, {c}, k, k], bias [o]",
+            "conv2d: x {:?}, weight {:?}, bias {:?}; weight has to be [o, {c}, k, k], bias [o], no size 0",
             x.shape(),
             w.shape(),
             b.map(Tensor::shape)

@@ -48,10 +48,10 @@ pub fn linear_composed(x: &Tensor, w: &Tensor, b: Option<&Tensor>, relu: bool) -
 /// Checks the shapes, shows `x` to `f` as a matrix and gives its result the leading dimensions of `x` back.
 fn on_rows(x: &Tensor, w: &Tensor, b: Option<&Tensor>, f: impl FnOnce(&Tensor) -> Result<Tensor>) -> Result<Tensor> {
     let (outputs, inputs) = w.dims2()?;
-    let bias_fits = b.is_none_or(|b| b.dims() == [outputs]);
+    let bias_fits = outputs > 0 && b.is_none_or(|b| b.dims() == [outputs]);
     let (Some((&last, leading)), true) = (x.dims().split_last(), bias_fits) else {
         bail!(
-            "linear: x {:?}, weight {:?}, bias {:?}; the bias has to be [{outputs}]",
+            "linear: x {:?}, weight {:?}, bias {:?}; the bias has to be [{outputs}], at least [1]",
             x.shape(),
             w.shape(),
             b.map(Tensor::shape)
