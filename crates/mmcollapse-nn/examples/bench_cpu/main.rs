@@ -15,6 +15,10 @@ use mmcollapse_nn::{Device, Mode, Params, Result, Tensor, ops};
 
 mod nets;
 
+/// As in the experiments: the system's allocator returns large blocks at once, and each step pays for new pages.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 use nets::{Cnn, Mlp, Net, Smil, Unimodal};
 
 /// Steps before the clock starts: caches, page tables and clock rate settle.

@@ -1,7 +1,7 @@
 //! The fused convolution on the CPU: forward and backward over groups of images, and the plain convolution as
 //! an operation of candle's graph.
 
-use super::correlate::{Packed, Runs, correlate, multiply};
+use super::correlate::{Correlate, Multiply, Packed, Runs};
 use super::fused;
 use super::gemm::{Kernel, Simd, vectorized};
 use super::planes::Geometry;
@@ -58,7 +58,7 @@ impl<M: Maps> Kernel for ForwardPart<'_, M> {
     type Output = ();
 
     #[inline(always)]
-    fn run<S: Simd>(mut self, simd: S) {
+    fn run<S: Simd>(mut self, _simd: S) {
         let Self {
             geometry,
             inputs,
@@ -73,7 +73,14 @@ impl<M: Maps> Kernel for ForwardPart<'_, M> {
                 values: inputs,
                 length: geometry.run(),
             };
-            correlate(simd, self.weights, self.b, runs, self.taps, &spans, outputs);
+            vectorized(Correlate {
+                weights: self.weights,
+                start: self.b,
+                runs,
+                taps: self.taps,
+                spans: &spans,
+                out: outputs,
+            });
             self.maps.take(geometry, outputs, images);
         }
     }
@@ -114,7 +121,7 @@ pub(super) fn backward<G: Gradient>(
         .flat_map(|channel| taps.iter().map(move |tap| channel * geometry.run() + tap))
         .collect();
     // The gradient of an input gathers from where its taps led: the same correlation, each tap reversed.
-    let reversed: Vec<usize> = taps.iter().map(|tap| geometry.reach() - tap).collect();
+    let reversed: Vec<usize> = taps.iter().map(|tap| geometry.margin() - tap).collect();
     let transposed = Packed::new(geometry.c, geometry.o * taps.len(), |channel, column| {
         w[column / taps.len() * fan_in + channel * taps.len() + column % taps.len()]
     });
@@ -177,7 +184,7 @@ impl<G: Gradient> Kernel for BackwardPart<'_, G> {
     type Output = (Vec<f32>, Vec<f32>);
 
     #[inline(always)]
-    fn run<S: Simd>(self, simd: S) -> Self::Output {
+    fn run<S: Simd>(self, _simd: S) -> Self::Output {
         let Self {
             geometry,
             mut dx,
@@ -185,7 +192,7 @@ impl<G: Gradient> Kernel for BackwardPart<'_, G> {
             ..
         } = self;
         let [inputs, gradients, input_gradients] = self.runs;
-        let (run, margin) = (geometry.run(), geometry.reach());
+        let (run, margin) = (geometry.run(), geometry.margin());
         let mut dw = vec![0.0; geometry.o * geometry.fan_in()];
         let mut db = vec![0.0; geometry.o];
         for group in self.x.chunks(geometry.group * geometry.image()) {
@@ -204,7 +211,13 @@ impl<G: Gradient> Kernel for BackwardPart<'_, G> {
                 values: &gradients[margin..],
                 length: run,
             };
-            multiply(simd, gradient_runs, input_runs, self.offsets, &spans, &mut dw);
+            vectorized(Multiply {
+                gradients: gradient_runs,
+                runs: input_runs,
+                offsets: self.offsets,
+                spans: &spans,
+                out: &mut dw,
+            });
             for (sum, run) in db.iter_mut().zip(gradients.chunks_exact(run)) {
                 *sum += fused::sum(run);
             }
@@ -215,15 +228,14 @@ impl<G: Gradient> Kernel for BackwardPart<'_, G> {
                     length: run,
                 };
                 let spans = geometry.all_spans(images);
-                correlate(
-                    simd,
-                    self.transposed,
-                    None,
+                vectorized(Correlate {
+                    weights: self.transposed,
+                    start: None,
                     runs,
-                    self.reversed,
-                    &spans,
-                    input_gradients,
-                );
+                    taps: self.reversed,
+                    spans: &spans,
+                    out: input_gradients,
+                });
                 geometry.collect_images(input_gradients, dx_group);
                 dx = Some(rest);
             }

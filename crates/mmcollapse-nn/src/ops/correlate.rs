@@ -1,29 +1,31 @@
 //! The arithmetic of the fused convolution, on the flat runs of [`super::planes`].
 //!
-//! Two register-blocked loops do all of it. [`correlate`] gives each row of the result as a weighted sum of
-//! shifted runs: forward with the kernel, and the gradient of the input with the kernel flipped. [`multiply`]
+//! Two register-blocked loops do all of it. [`Correlate`] gives each row of the result as a weighted sum of
+//! shifted runs: forward with the kernel, and the gradient of the input with the kernel flipped. [`Multiply`]
 //! gives the scalar product of every run of one set with every shifted run of another: the gradient of the
 //! weights. Both hold a block of results in vector registers, so that most operands of the multiply-adds never
 //! leave them; no patches are gathered.
 
-use super::gemm::{Simd, WIDTH};
+use super::gemm::{Kernel, Simd, Together, vectorized};
 use super::planes::{LANES, SPAN, Span};
-
-/// Rows of a block of [`correlate`], at most: with [`LANES`] columns, twelve of AVX2's sixteen registers.
-const ROWS: usize = 6;
-
-/// Rows and columns of a block of [`multiply`], at most. A sixth row would fit the registers too, but the compiler
-/// then keeps some sums in memory, which halves the speed.
-const PRODUCT_ROWS: usize = 5;
-const COLUMNS: usize = 2;
-
-/// Vectors in [`LANES`].
-const VECTORS: usize = LANES / WIDTH;
 
 /// Sizes of the blocks of up to `most` that `rows` rows are cut into, as even as can be.
 fn blocks(rows: usize, most: usize) -> impl Iterator<Item = usize> {
     let count = rows.div_ceil(most);
     (0..count).map(move |block| (rows + block) / count)
+}
+
+/// A loop over `0..N`, written out: compilers unroll a longer loop too late to keep the sums it runs over in
+/// registers, and then store them in every round.
+macro_rules! unroll {
+    ($i:ident in 0..$n:ident, at most 12: $body:block) => { unroll!(@ $i $n $body 0 1 2 3 4 5 6 7 8 9 10 11) };
+    ($i:ident in 0..$n:ident, at most 4: $body:block) => { unroll!(@ $i $n $body 0 1 2 3) };
+    (@ $i:ident $n:ident $body:block $($value:literal)*) => {
+        $(if $value < $n {
+            let $i = $value;
+            $body
+        })*
+    };
 }
 
 /// Numbers of several channels, each a run of `length`; position `p` of channel `c` is `values[c length + p]`.
@@ -33,26 +35,46 @@ pub(super) struct Runs<'a> {
     pub length: usize,
 }
 
-/// Weights in the order in which [`correlate`] reads them: for each block of rows, for each column, the rows of
+/// Weights in the order in which [`Correlate`] reads them: for each block of rows, for each column, the rows of
 /// the block.
 pub(super) struct Packed {
+    /// Rows of a block, at most.
+    most: usize,
     rows: usize,
     columns: usize,
     values: Vec<f32>,
 }
 
 impl Packed {
-    /// A matrix of `rows x columns` given by its entries.
+    /// A matrix of `rows x columns` given by its entries, for this machine.
     pub fn new(rows: usize, columns: usize, entry: impl Fn(usize, usize) -> f32) -> Self {
+        struct Most;
+        impl Kernel for Most {
+            type Output = usize;
+
+            #[inline(always)]
+            fn run<S: Simd>(self, _simd: S) -> usize {
+                S::WEIGHTED_ROWS
+            }
+        }
+        Self::in_blocks(vectorized(Most), rows, columns, entry)
+    }
+
+    fn in_blocks(most: usize, rows: usize, columns: usize, entry: impl Fn(usize, usize) -> f32) -> Self {
         let mut values = Vec::with_capacity(rows * columns);
         let mut first = 0;
-        for size in blocks(rows, ROWS) {
+        for size in blocks(rows, most) {
             for column in 0..columns {
                 values.extend((first..first + size).map(|row| entry(row, column)));
             }
             first += size;
         }
-        Self { rows, columns, values }
+        Self {
+            most,
+            rows,
+            columns,
+            values,
+        }
     }
 }
 
@@ -60,78 +82,117 @@ impl Packed {
 /// `out[r, p] = start[r] + sum over channels c and taps t of weights[r, (c, t)] runs[c, p + t]`.
 ///
 /// `out` has runs of the same length.
-#[inline(always)]
-pub(super) fn correlate<S: Simd>(
-    simd: S,
-    weights: &Packed,
-    start: Option<&[f32]>,
-    runs: Runs<'_>,
-    taps: &[usize],
-    spans: &[Span],
-    out: &mut [f32],
-) {
-    let positions = |span: &Span| (span.start..span.start + span.length).step_by(LANES);
-    for position in spans.iter().flat_map(positions) {
-        let shifted = Runs {
-            values: &runs.values[position..],
-            ..runs
-        };
-        let (mut row, mut packed) = (0, &weights.values[..]);
-        for size in blocks(weights.rows, ROWS) {
-            let (block, rest) = packed.split_at(size * weights.columns);
+pub(super) struct Correlate<'a> {
+    pub weights: &'a Packed,
+    pub start: Option<&'a [f32]>,
+    pub runs: Runs<'a>,
+    pub taps: &'a [usize],
+    pub spans: &'a [Span],
+    pub out: &'a mut [f32],
+}
+
+impl Kernel for Correlate<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(mut self, simd: S) {
+        for &Span { start, length } in self.spans {
+            let (mut position, end) = (start, start + length);
+            while position + 2 * S::WIDTH <= end {
+                self.tiles::<2, S>(simd, position);
+                position += 2 * S::WIDTH;
+            }
+            while position < end {
+                self.tiles::<1, S>(simd, position);
+                position += S::WIDTH;
+            }
+        }
+    }
+}
+
+impl Correlate<'_> {
+    /// All rows, and `V` vectors of positions.
+    #[inline(always)]
+    fn tiles<const V: usize, S: Simd>(&mut self, simd: S, position: usize) {
+        const { assert!(LANES.is_multiple_of(S::WIDTH) && S::WEIGHTED_ROWS <= 12) };
+        let (mut row, mut packed) = (0, &self.weights.values[..]);
+        for size in blocks(self.weights.rows, self.weights.most) {
+            let (weights, rest) = packed.split_at(size * self.weights.columns);
             packed = rest;
-            let out = &mut out[row * runs.length + position..];
-            let start = start.map(|start| &start[row..row + size]);
+            let tile = Tile {
+                weights,
+                start: self.start.map(|start| &start[row..row + size]),
+                runs: Runs {
+                    values: &self.runs.values[position..],
+                    ..self.runs
+                },
+                taps: self.taps,
+                out: &mut self.out[row * self.runs.length + position..],
+            };
             match size {
-                1 => tile::<1, S>(simd, block, start, shifted, taps, out),
-                2 => tile::<2, S>(simd, block, start, shifted, taps, out),
-                3 => tile::<3, S>(simd, block, start, shifted, taps, out),
-                4 => tile::<4, S>(simd, block, start, shifted, taps, out),
-                5 => tile::<5, S>(simd, block, start, shifted, taps, out),
-                _ => tile::<6, S>(simd, block, start, shifted, taps, out),
+                1 => tile.run::<1, V, S>(simd),
+                2 => tile.run::<2, V, S>(simd),
+                3 => tile.run::<3, V, S>(simd),
+                4 => tile.run::<4, V, S>(simd),
+                5 => tile.run::<5, V, S>(simd),
+                6 => tile.run::<6, V, S>(simd),
+                7 if S::WEIGHTED_ROWS >= 7 => tile.run::<7, V, S>(simd),
+                8 if S::WEIGHTED_ROWS >= 8 => tile.run::<8, V, S>(simd),
+                9 if S::WEIGHTED_ROWS >= 9 => tile.run::<9, V, S>(simd),
+                10 if S::WEIGHTED_ROWS >= 10 => tile.run::<10, V, S>(simd),
+                11 if S::WEIGHTED_ROWS >= 11 => tile.run::<11, V, S>(simd),
+                12 if S::WEIGHTED_ROWS >= 12 => tile.run::<12, V, S>(simd),
+                _ => unreachable!("a block has at most WEIGHTED_ROWS rows"),
             }
             row += size;
         }
     }
 }
 
-/// `R` rows and [`LANES`] positions of [`correlate`].
-#[inline(always)]
-fn tile<const R: usize, S: Simd>(
-    simd: S,
-    weights: &[f32],
-    start: Option<&[f32]>,
-    runs: Runs<'_>,
-    taps: &[usize],
-    out: &mut [f32],
-) {
-    let mut sums = [[simd.splat(0.0); VECTORS]; R];
-    if let Some(start) = start {
-        for (sum, &start) in sums.iter_mut().zip(start) {
-            *sum = [simd.splat(start); VECTORS];
+/// A block of rows and a few positions of [`Correlate`].
+struct Tile<'a> {
+    weights: &'a [f32],
+    start: Option<&'a [f32]>,
+    runs: Runs<'a>,
+    taps: &'a [usize],
+    out: &'a mut [f32],
+}
+
+impl Tile<'_> {
+    /// `R` rows and `V` vectors of positions.
+    #[inline(always)]
+    fn run<const R: usize, const V: usize, S: Simd>(self, simd: S) {
+        let Self { runs, taps, .. } = self;
+        let mut sums = [[simd.splat(0.0); V]; R];
+        if let Some(start) = self.start {
+            unroll!(r in 0..R, at most 12: {
+                sums[r] = [simd.splat(start[r]); V];
+            });
         }
-    }
-    let (weights, _) = weights.as_chunks::<R>();
-    for (weights, channel) in weights.chunks_exact(taps.len()).zip(runs.values.chunks(runs.length)) {
-        for (weights, &tap) in weights.iter().zip(taps) {
-            // Runs extend beyond the last position by the largest tap.
-            let (values, _) = channel[tap..tap + LANES].as_chunks::<WIDTH>();
-            let mut vectors = [simd.splat(0.0); VECTORS];
-            for v in 0..VECTORS {
-                vectors[v] = simd.load(&values[v]);
+        let (weights, _) = self.weights.as_chunks::<R>();
+        for (weights, channel) in weights.chunks_exact(taps.len()).zip(runs.values.chunks(runs.length)) {
+            for (weights, &tap) in weights.iter().zip(taps) {
+                // Runs extend beyond the last position by the largest tap.
+                let values = S::arrays(&channel[tap..tap + V * S::WIDTH]);
+                let mut vectors = [simd.splat(0.0); V];
+                unroll!(v in 0..V, at most 4: {
+                    vectors[v] = simd.load(&values[v]);
+                });
+                unroll!(r in 0..R, at most 12: {
+                    let weight = simd.splat(weights[r]);
+                    unroll!(v in 0..V, at most 4: {
+                        sums[r][v] = simd.multiply_add(weight, vectors[v], sums[r][v]);
+                    });
+                });
             }
-            for r in 0..R {
-                let weight = simd.splat(weights[r]);
-                for v in 0..VECTORS {
-                    sums[r][v] = simd.multiply_add(weight, vectors[v], sums[r][v]);
-                }
-            }
         }
-    }
-    for (sum, out) in sums.iter().zip(out.chunks_mut(runs.length)) {
-        for (&sum, out) in sum.iter().zip(out.as_chunks_mut::<WIDTH>().0) {
-            simd.store(sum, out);
-        }
+        let mut rows = self.out.chunks_mut(runs.length);
+        unroll!(r in 0..R, at most 12: {
+            let out = rows.next().map(|out| S::arrays_mut(out)).unwrap_or_default();
+            unroll!(v in 0..V, at most 4: {
+                simd.store(sums[r][v], &mut out[v]);
+            });
+        });
     }
 }
 
@@ -139,132 +200,140 @@ fn tile<const R: usize, S: Simd>(
 /// `out[r, (c, t)] += sum over positions p of spans of gradients[r, p] runs[c, p + t]`.
 ///
 /// Both have runs of one length; `offsets` holds `c length + t` for each column.
-#[inline(always)]
-pub(super) fn multiply<S: Simd>(
-    simd: S,
-    gradients: Runs<'_>,
-    runs: Runs<'_>,
-    offsets: &[usize],
-    spans: &[Span],
-    out: &mut [f32],
-) {
-    let rows = out.len() / offsets.len();
-    let mut spans = spans;
-    while !spans.is_empty() {
-        // As many spans as keep a block's operands in the first-level cache.
-        let mut length = 0;
-        let count = spans
-            .iter()
-            .take_while(|span| {
-                let more = length < SPAN;
-                length += span.length;
-                more
-            })
-            .count();
-        let (segment, rest) = spans.split_at(count);
-        spans = rest;
+pub(super) struct Multiply<'a> {
+    pub gradients: Runs<'a>,
+    pub runs: Runs<'a>,
+    pub offsets: &'a [usize],
+    pub spans: &'a [Span],
+    pub out: &'a mut [f32],
+}
+
+impl Kernel for Multiply<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(mut self, simd: S) {
+        let mut spans = self.spans;
+        while !spans.is_empty() {
+            // As many spans as keep a block's operands in the first-level cache.
+            let mut length = 0;
+            let count = spans
+                .iter()
+                .take_while(|span| {
+                    let more = length < SPAN;
+                    length += span.length;
+                    more
+                })
+                .count();
+            let (segment, rest) = spans.split_at(count);
+            spans = rest;
+            self.segment(simd, segment);
+        }
+    }
+}
+
+impl Multiply<'_> {
+    /// The share of some spans.
+    #[inline(always)]
+    fn segment<S: Simd>(&mut self, simd: S, spans: &[Span]) {
+        const { assert!(S::PRODUCT_BLOCK.0 <= 6 && S::PRODUCT_BLOCK.1 <= 4) };
+        let rows = self.out.len() / self.offsets.len();
         let mut row = 0;
-        for size in blocks(rows, PRODUCT_ROWS) {
-            let gradients = Runs {
-                values: &gradients.values[row * gradients.length..],
-                ..gradients
+        for size in blocks(rows, S::PRODUCT_BLOCK.0) {
+            let block = Block {
+                gradients: Runs {
+                    values: &self.gradients.values[row * self.gradients.length..],
+                    ..self.gradients
+                },
+                runs: self.runs.values,
+                offsets: self.offsets,
+                spans,
+                out: &mut self.out[row * self.offsets.len()..],
             };
-            let out = &mut out[row * offsets.len()..];
-            for (block, block_offsets) in offsets.chunks(COLUMNS).enumerate() {
-                let columns = Columns {
-                    runs: runs.values,
-                    offsets: block_offsets,
-                    first: COLUMNS * block,
-                    count: offsets.len(),
-                };
-                match size {
-                    1 => products::<1, S>(simd, gradients, columns, segment, out),
-                    2 => products::<2, S>(simd, gradients, columns, segment, out),
-                    3 => products::<3, S>(simd, gradients, columns, segment, out),
-                    4 => products::<4, S>(simd, gradients, columns, segment, out),
-                    _ => products::<5, S>(simd, gradients, columns, segment, out),
-                }
+            match size {
+                1 => block.run::<1, S>(simd),
+                2 => block.run::<2, S>(simd),
+                3 => block.run::<3, S>(simd),
+                4 => block.run::<4, S>(simd),
+                5 => block.run::<5, S>(simd),
+                6 if S::PRODUCT_BLOCK.0 >= 6 => block.run::<6, S>(simd),
+                _ => unreachable!("a block has at most as many rows as PRODUCT_BLOCK says"),
             }
             row += size;
         }
     }
 }
 
-/// Some columns of [`multiply`].
-#[derive(Clone, Copy)]
-struct Columns<'a> {
+/// A block of rows of [`Multiply`].
+struct Block<'a> {
+    gradients: Runs<'a>,
     runs: &'a [f32],
     offsets: &'a [usize],
-    /// Number of the first of them, and of all columns.
-    first: usize,
-    count: usize,
+    spans: &'a [Span],
+    out: &'a mut [f32],
 }
 
-/// `R` rows and up to [`COLUMNS`] columns of [`multiply`], over the positions of `spans`.
-#[inline(always)]
-fn products<const R: usize, S: Simd>(
-    simd: S,
-    gradients: Runs<'_>,
-    columns: Columns<'_>,
-    spans: &[Span],
-    out: &mut [f32],
-) {
-    if columns.offsets.len() == COLUMNS {
-        dot::<R, COLUMNS, S>(simd, gradients, columns, spans, out);
-    } else {
-        for (i, offset) in columns.offsets.iter().enumerate() {
-            let column = Columns {
-                offsets: std::slice::from_ref(offset),
-                first: columns.first + i,
-                ..columns
+impl Block<'_> {
+    /// `R` rows and all columns.
+    #[inline(always)]
+    fn run<const R: usize, S: Simd>(mut self, simd: S) {
+        let mut column = 0;
+        while column < self.offsets.len() {
+            let most = S::PRODUCT_BLOCK.1.min(self.offsets.len() - column);
+            column += match most {
+                4.. if S::PRODUCT_BLOCK.1 >= 4 => self.columns::<R, 4, S>(simd, column),
+                2.. => self.columns::<R, 2, S>(simd, column),
+                _ => self.columns::<R, 1, S>(simd, column),
             };
-            dot::<R, 1, S>(simd, gradients, column, spans, out);
         }
     }
-}
 
-/// `R` rows and `C` columns of [`multiply`], over the positions of `spans`.
-#[inline(always)]
-fn dot<const R: usize, const C: usize, S: Simd>(
-    simd: S,
-    gradients: Runs<'_>,
-    columns: Columns<'_>,
-    spans: &[Span],
-    out: &mut [f32],
-) {
-    let mut sums = [[simd.splat(0.0); C]; R];
-    for &Span { start, length } in spans {
-        let mut left: [&[[f32; WIDTH]]; R] = [&[]; R];
-        for (r, row) in left.iter_mut().enumerate() {
-            *row = gradients.values[r * gradients.length + start..][..length].as_chunks().0;
-        }
-        let mut right: [&[[f32; WIDTH]]; C] = [&[]; C];
-        for (column, offset) in right.iter_mut().zip(columns.offsets) {
-            *column = columns.runs[offset + start..][..length].as_chunks().0;
-        }
-        for block in 0..length / WIDTH {
-            let mut factors = [simd.splat(0.0); C];
-            for c in 0..C {
-                factors[c] = simd.load(&right[c][block]);
+    /// `R` rows and `C` columns from `first` on; returns `C`.
+    #[inline(always)]
+    fn columns<const R: usize, const C: usize, S: Simd>(&mut self, simd: S, first: usize) -> usize {
+        let mut sums = [[simd.splat(0.0); C]; R];
+        for &Span { start, length } in self.spans {
+            let mut left: [&[S::Array]; R] = [&[]; R];
+            for (r, row) in left.iter_mut().enumerate() {
+                *row = S::arrays(&self.gradients.values[r * self.gradients.length + start..][..length]);
             }
-            for r in 0..R {
-                let row = simd.load(&left[r][block]);
-                for c in 0..C {
-                    sums[r][c] = simd.multiply_add(row, factors[c], sums[r][c]);
-                }
+            let mut right: [&[S::Array]; C] = [&[]; C];
+            for (column, offset) in right.iter_mut().zip(&self.offsets[first..]) {
+                *column = S::arrays(&self.runs[offset + start..][..length]);
             }
+            // Sums of their own for each span: over two nested loops the compiler does not keep them in registers.
+            let mut parts = [[simd.splat(0.0); C]; R];
+            for (rows, columns) in Together::new(left, right) {
+                let mut factors = [simd.splat(0.0); C];
+                unroll!(c in 0..C, at most 4: {
+                    factors[c] = simd.load(columns[c]);
+                });
+                unroll!(r in 0..R, at most 12: {
+                    let row = simd.load(rows[r]);
+                    unroll!(c in 0..C, at most 4: {
+                        parts[r][c] = simd.multiply_add(row, factors[c], parts[r][c]);
+                    });
+                });
+            }
+            let one = simd.splat(1.0);
+            unroll!(r in 0..R, at most 12: {
+                unroll!(c in 0..C, at most 4: {
+                    sums[r][c] = simd.multiply_add(parts[r][c], one, sums[r][c]);
+                });
+            });
         }
-    }
-    for r in 0..R {
-        for c in 0..C {
-            out[r * columns.count + columns.first + c] += simd.sum(sums[r][c]);
-        }
+        unroll!(r in 0..R, at most 12: {
+            unroll!(c in 0..C, at most 4: {
+                self.out[r * self.offsets.len() + first + c] += simd.sum(sums[r][c]);
+            });
+        });
+        C
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::gemm::{Kernel, portable, vectorized};
+    use super::super::gemm::on_each_level;
     use super::*;
 
     #[test]
@@ -272,50 +341,99 @@ mod tests {
         assert_eq!(blocks(5, 6).collect::<Vec<_>>(), [5]);
         assert_eq!(blocks(20, 6).collect::<Vec<_>>(), [5; 4]);
         assert_eq!(blocks(16, 5).collect::<Vec<_>>(), [4; 4]);
-        for (rows, most) in (1..200).flat_map(|rows| [(rows, ROWS), (rows, PRODUCT_ROWS)]) {
+        for (rows, most) in (1..200).flat_map(|rows| [5, 6, 12].map(|most| (rows, most))) {
             assert_eq!(blocks(rows, most).sum::<usize>(), rows);
             assert!(blocks(rows, most).all(|size| (1..=most).contains(&size)));
         }
     }
 
-    /// Both kernels on made-up numbers: 7 rows, 3 channels, 2 taps, 32 positions.
+    /// Both kernels on made-up numbers: some rows, 3 channels, 2 taps, spans that are no multiple of 32.
     #[derive(Clone, Copy)]
-    struct Both;
+    struct Both {
+        rows: usize,
+    }
+
+    const LENGTH: usize = 96;
+    const TAPS: [usize; 2] = [0, 5];
+    const SPANS: [Span; 2] = [Span { start: 0, length: 48 }, Span { start: 64, length: 16 }];
+
+    fn numbers(n: usize) -> Vec<f32> {
+        (0..n).map(|i| ((i * 37 + 5) % 101) as f32 / 50.0 - 1.0).collect()
+    }
 
     impl Kernel for Both {
         type Output = (Vec<f32>, Vec<f32>);
 
         #[inline(always)]
         fn run<S: Simd>(self, simd: S) -> Self::Output {
-            let number = |i: usize| ((i * 37 + 5) % 101) as f32 / 50.0 - 1.0;
-            let numbers = |n: usize| (0..n).map(number).collect::<Vec<f32>>();
-            let (length, taps) = (48, [0, 5]);
-            let values = numbers(3 * length);
+            let (values, weights) = (numbers(3 * LENGTH), numbers(self.rows * 6));
+            let start = numbers(self.rows);
             let runs = Runs {
                 values: &values,
-                length,
+                length: LENGTH,
             };
-            let spans = [Span { start: 0, length: 32 }];
-            let weights = Packed::new(7, 6, |row, column| number(row * 6 + column));
-            let mut correlated = vec![0.0; 7 * length];
-            correlate(simd, &weights, Some(&numbers(7)), runs, &taps, &spans, &mut correlated);
-            let gradients = Runs {
-                values: &correlated,
-                length,
-            };
-            let offsets = [0, 5, 48, 53, 96, 101];
-            let mut products = vec![0.0; 7 * 6];
-            multiply(simd, gradients, runs, &offsets, &spans, &mut products);
+            let mut correlated = vec![0.0; self.rows * LENGTH];
+            Correlate {
+                weights: &Packed::in_blocks(S::WEIGHTED_ROWS, self.rows, 6, |row, column| weights[row * 6 + column]),
+                start: Some(&start),
+                runs,
+                taps: &TAPS,
+                spans: &SPANS,
+                out: &mut correlated,
+            }
+            .run(simd);
+            let mut products = vec![1.0; self.rows * 6];
+            Multiply {
+                gradients: Runs {
+                    values: &correlated,
+                    length: LENGTH,
+                },
+                runs,
+                offsets: &[0, 5, LENGTH, LENGTH + 5, 2 * LENGTH, 2 * LENGTH + 5],
+                spans: &SPANS,
+                out: &mut products,
+            }
+            .run(simd);
             (correlated, products)
         }
     }
 
+    /// The same by the definitions, in f64.
+    fn by_definition(rows: usize) -> (Vec<f64>, Vec<f64>) {
+        let f64s = |n| numbers(n).into_iter().map(f64::from).collect::<Vec<_>>();
+        let (values, weights, start) = (f64s(3 * LENGTH), f64s(rows * 6), f64s(rows));
+        let positions = || SPANS.iter().flat_map(|span| span.start..span.start + span.length);
+        let value = |column: usize, p: usize| values[column / 2 * LENGTH + p + TAPS[column % 2]];
+        let mut correlated = vec![0.0; rows * LENGTH];
+        let mut products = vec![1.0; rows * 6];
+        for row in 0..rows {
+            for p in positions() {
+                let sum: f64 = (0..6).map(|column| weights[row * 6 + column] * value(column, p)).sum();
+                correlated[row * LENGTH + p] = start[row] + sum;
+            }
+            for column in 0..6 {
+                let sum: f64 = positions()
+                    .map(|p| correlated[row * LENGTH + p] * value(column, p))
+                    .sum();
+                products[row * 6 + column] += sum;
+            }
+        }
+        (correlated, products)
+    }
+
     #[test]
-    fn every_machine_computes_the_same_up_to_rounding() {
-        let (fast, plain) = (vectorized(Both), portable(Both));
-        let pairs = fast.0.iter().zip(&plain.0).chain(fast.1.iter().zip(&plain.1));
-        for (a, b) in pairs {
-            assert!((a - b).abs() < 1e-4, "{a} and {b}");
+    fn every_machine_computes_the_definition_up_to_rounding() {
+        for rows in 1..=26 {
+            let expected = by_definition(rows);
+            for (level, (correlated, products)) in on_each_level(Both { rows }) {
+                let pairs = correlated
+                    .iter()
+                    .zip(&expected.0)
+                    .chain(products.iter().zip(&expected.1));
+                for (a, b) in pairs {
+                    assert!((f64::from(*a) - b).abs() < 1e-4, "{level}, {rows} rows: {a} and {b}");
+                }
+            }
         }
     }
 }

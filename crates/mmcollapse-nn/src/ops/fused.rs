@@ -1,7 +1,11 @@
-//! What the fused operations share: when they apply, and how they reach the numbers of a tensor.
+//! What the fused operations share: when they apply, how they reach the numbers of a tensor, and how they share
+//! work among threads.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rayon::prelude::*;
 
+use super::awake;
 use crate::candle::{CpuStorage, Layout, Storage, bail};
 use crate::{DType, Result, Tensor};
 
@@ -91,23 +95,36 @@ pub(super) fn map_parts<T: Send, R: Send>(
     map_parts_with(parts, work, || (), |(), index, part| f(index, part))
 }
 
-/// [`map_parts`] with a workspace that `make` makes and parts use one after the other.
-pub(super) fn map_parts_with<W, T: Send, R: Send>(
+/// [`map_parts`] with a workspace, made by `make`, that each thread uses for one part after the other.
+pub(super) fn map_parts_with<W: Send, T: Send, R: Send>(
     parts: Vec<T>,
     work: usize,
     make: impl Fn() -> W + Sync + Send,
     f: impl Fn(&mut W, usize, T) -> R + Sync + Send,
 ) -> Vec<R> {
-    if rayon::current_num_threads() > 1 && work >= WORTH_THREADS {
-        let parts = parts.into_par_iter().enumerate();
-        parts
-            .map_init(make, |workspace, (index, part)| f(workspace, index, part))
-            .collect()
-    } else {
+    if rayon::current_num_threads() == 1 || work < WORTH_THREADS {
         let mut workspace = make();
         let parts = parts.into_iter().enumerate();
-        parts.map(|(index, part)| f(&mut workspace, index, part)).collect()
+        return parts.map(|(index, part)| f(&mut workspace, index, part)).collect();
     }
+    awake::keep();
+    let spare = Mutex::new(vec![]);
+    // One part at a time: a thread that comes late takes fewer.
+    let parts = parts.into_par_iter().enumerate().with_max_len(1);
+    parts
+        .map(|(index, part)| {
+            let workspace = lock(&spare).pop();
+            let mut workspace = workspace.unwrap_or_else(&make);
+            let result = f(&mut workspace, index, part);
+            lock(&spare).push(workspace);
+            result
+        })
+        .collect()
+}
+
+/// The lock, also after a panic elsewhere: what it guards are whole workspaces.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Images of each of the parts that operations without sums across images are cut into.

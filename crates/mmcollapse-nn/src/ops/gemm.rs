@@ -5,6 +5,8 @@
     reason = "calls into `gemm` and into functions compiled for AVX2; every call is checked here first"
 )]
 
+use std::marker::PhantomData;
+
 use rayon::current_num_threads;
 
 /// A matrix seen in a slice of numbers: entry `(i, j)` is `values[i * strides.0 + j * strides.1]`.
@@ -105,42 +107,97 @@ pub(super) trait Kernel {
 /// Runs a kernel with the best instructions the machine has.
 pub(super) fn vectorized<K: Kernel>(kernel: K) -> K::Output {
     #[cfg(target_arch = "x86_64")]
-    if std::arch::is_x86_feature_detected!("avx2") && std::arch::is_x86_feature_detected!("fma") {
-        // SAFETY: the machine was just asked whether it has the instructions.
-        return unsafe { with_avx2(kernel) };
+    {
+        if x86::has_avx512() {
+            // SAFETY: the machine was just asked whether it has the instructions.
+            return unsafe { x86::with_avx512(kernel) };
+        }
+        if x86::has_avx2() {
+            // SAFETY: as above.
+            return unsafe { x86::with_avx2(kernel) };
+        }
     }
     kernel.run(Portable)
 }
-
-/// Numbers in a vector.
-pub(super) const WIDTH: usize = 8;
 
 /// The vector instructions that a kernel is written in; a value of this type proves that the machine has them.
 ///
 /// Compilers turn plain loops over small arrays into such instructions too, but not reliably: a block of six rows
 /// came out at the machine's peak and one of five at a fifteenth of it.
 pub(super) trait Simd: Copy {
-    /// [`WIDTH`] numbers.
+    /// [`Self::WIDTH`] numbers in a register.
     type Vector: Copy;
 
-    /// The same number [`WIDTH`] times.
+    /// [`Self::WIDTH`] numbers in memory.
+    type Array: Copy;
+
+    /// Numbers in a vector.
+    const WIDTH: usize;
+
+    /// The largest block of sums, in rows and vectors, that leaves registers for the operands: of weights times
+    /// two vectors each, and of rows times columns where each step needs a vector of either.
+    const WEIGHTED_ROWS: usize;
+    /// See [`Self::WEIGHTED_ROWS`].
+    const PRODUCT_BLOCK: (usize, usize);
+
+    /// A slice as arrays, and without what does not fill one.
+    fn arrays(values: &[f32]) -> &[Self::Array];
+
+    /// A slice as arrays, and without what does not fill one.
+    fn arrays_mut(values: &mut [f32]) -> &mut [Self::Array];
+
+    /// The same number in all places.
     fn splat(self, value: f32) -> Self::Vector;
 
     /// The numbers of an array.
-    fn load(self, values: &[f32; WIDTH]) -> Self::Vector;
+    fn load(self, values: &Self::Array) -> Self::Vector;
 
     /// Puts the numbers into an array.
-    fn store(self, vector: Self::Vector, to: &mut [f32; WIDTH]);
+    fn store(self, vector: Self::Vector, to: &mut Self::Array);
 
     /// `a b + c`, rounded once where the machine can.
     fn multiply_add(self, a: Self::Vector, b: Self::Vector, c: Self::Vector) -> Self::Vector;
 
     /// The sum of the numbers, always in the same order.
+    fn sum(self, vector: Self::Vector) -> f32;
+}
+
+/// Two sets of slices of one length, walked together. A check in each round would be cheap, but with a way out in its
+/// middle the compiler no longer keeps a loop's sums in registers.
+pub(super) struct Together<'a, T, const N: usize, const M: usize> {
+    starts: ([*const T; N], [*const T; M]),
+    next: usize,
+    length: usize,
+    slices: PhantomData<&'a [T]>,
+}
+
+impl<'a, T, const N: usize, const M: usize> Together<'a, T, N, M> {
+    /// Ends with the shortest slice.
     #[inline(always)]
-    fn sum(self, vector: Self::Vector) -> f32 {
-        let mut v = [0.0; WIDTH];
-        self.store(vector, &mut v);
-        ((v[0] + v[4]) + (v[2] + v[6])) + ((v[1] + v[5]) + (v[3] + v[7]))
+    pub fn new(first: [&'a [T]; N], second: [&'a [T]; M]) -> Self {
+        let lengths = first.iter().chain(&second).map(|slice| slice.len());
+        Self {
+            starts: (first.map(<[T]>::as_ptr), second.map(<[T]>::as_ptr)),
+            next: 0,
+            length: lengths.min().unwrap_or(0),
+            slices: PhantomData,
+        }
+    }
+}
+
+impl<'a, T, const N: usize, const M: usize> Iterator for Together<'a, T, N, M> {
+    type Item = ([&'a T; N], [&'a T; M]);
+
+    #[inline(always)]
+    fn next(&mut self) -> Option<Self::Item> {
+        let i = self.next;
+        if i >= self.length {
+            return None;
+        }
+        self.next += 1;
+        // SAFETY: each slice is borrowed for `'a` and has more than `i` items, as `length` is the least of theirs.
+        let item = |start: *const T| unsafe { &*start.add(i) };
+        Some((self.starts.0.map(item), self.starts.1.map(item)))
     }
 }
 
@@ -149,26 +206,41 @@ pub(super) trait Simd: Copy {
 struct Portable;
 
 impl Simd for Portable {
-    type Vector = [f32; WIDTH];
+    type Vector = [f32; 8];
+    type Array = [f32; 8];
+
+    const WIDTH: usize = 8;
+    const WEIGHTED_ROWS: usize = 6;
+    const PRODUCT_BLOCK: (usize, usize) = (6, 2);
 
     #[inline(always)]
-    fn splat(self, value: f32) -> Self::Vector {
-        [value; WIDTH]
+    fn arrays(values: &[f32]) -> &[Self::Array] {
+        values.as_chunks().0
     }
 
     #[inline(always)]
-    fn load(self, values: &[f32; WIDTH]) -> Self::Vector {
+    fn arrays_mut(values: &mut [f32]) -> &mut [Self::Array] {
+        values.as_chunks_mut().0
+    }
+
+    #[inline(always)]
+    fn splat(self, value: f32) -> Self::Vector {
+        [value; 8]
+    }
+
+    #[inline(always)]
+    fn load(self, values: &Self::Array) -> Self::Vector {
         *values
     }
 
     #[inline(always)]
-    fn store(self, vector: Self::Vector, to: &mut [f32; WIDTH]) {
+    fn store(self, vector: Self::Vector, to: &mut Self::Array) {
         *to = vector;
     }
 
     #[inline(always)]
     fn multiply_add(self, a: Self::Vector, b: Self::Vector, mut c: Self::Vector) -> Self::Vector {
-        for i in 0..WIDTH {
+        for i in 0..Self::WIDTH {
             // Without an instruction for it, `mul_add` is a call of the C library, a hundred times as slow.
             c[i] = if cfg!(any(target_arch = "aarch64", target_feature = "fma")) {
                 a[i].mul_add(b[i], c[i])
@@ -178,57 +250,33 @@ impl Simd for Portable {
         }
         c
     }
+
+    #[inline(always)]
+    fn sum(self, v: Self::Vector) -> f32 {
+        ((v[0] + v[4]) + (v[2] + v[6])) + ((v[1] + v[5]) + (v[3] + v[7]))
+    }
 }
 
-/// Runs a kernel without special instructions, to compare.
+/// Runs a kernel with each set of instructions that this machine has, to compare.
 #[cfg(test)]
-pub(super) fn portable<K: Kernel>(kernel: K) -> K::Output {
-    kernel.run(Portable)
+pub(super) fn on_each_level<K: Kernel + Copy>(kernel: K) -> Vec<(&'static str, K::Output)> {
+    let mut levels = vec![("portable", kernel.run(Portable))];
+    #[cfg(target_arch = "x86_64")]
+    {
+        if x86::has_avx2() {
+            // SAFETY: the machine was just asked whether it has the instructions.
+            levels.push(("AVX2", unsafe { x86::with_avx2(kernel) }));
+        }
+        if x86::has_avx512() {
+            // SAFETY: as above.
+            levels.push(("AVX-512", unsafe { x86::with_avx512(kernel) }));
+        }
+    }
+    levels
 }
 
 #[cfg(target_arch = "x86_64")]
-use avx2::with_avx2;
-
-#[cfg(target_arch = "x86_64")]
-mod avx2 {
-    use std::arch::x86_64::{__m256, _mm256_fmadd_ps, _mm256_loadu_ps, _mm256_set1_ps, _mm256_storeu_ps};
-
-    use super::{Kernel, Simd, WIDTH};
-
-    /// AVX2 and FMA; only made where the machine has them.
-    #[derive(Clone, Copy)]
-    struct Avx2(());
-
-    #[target_feature(enable = "avx2,fma")]
-    pub(super) fn with_avx2<K: Kernel>(kernel: K) -> K::Output {
-        kernel.run(Avx2(()))
-    }
-
-    // SAFETY, for all four: an `Avx2` exists, so the machine has the instructions; arrays have `WIDTH` numbers.
-    impl Simd for Avx2 {
-        type Vector = __m256;
-
-        #[inline(always)]
-        fn splat(self, value: f32) -> __m256 {
-            unsafe { _mm256_set1_ps(value) }
-        }
-
-        #[inline(always)]
-        fn load(self, values: &[f32; WIDTH]) -> __m256 {
-            unsafe { _mm256_loadu_ps(values.as_ptr()) }
-        }
-
-        #[inline(always)]
-        fn store(self, vector: __m256, to: &mut [f32; WIDTH]) {
-            unsafe { _mm256_storeu_ps(to.as_mut_ptr(), vector) }
-        }
-
-        #[inline(always)]
-        fn multiply_add(self, a: __m256, b: __m256, c: __m256) -> __m256 {
-            unsafe { _mm256_fmadd_ps(a, b, c) }
-        }
-    }
-}
+mod x86;
 
 #[cfg(test)]
 mod tests {

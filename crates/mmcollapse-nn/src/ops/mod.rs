@@ -9,6 +9,7 @@
 //! same bits on one thread and on many.
 
 mod activation;
+mod awake;
 mod batch_norm;
 mod conv;
 mod conv_fused;

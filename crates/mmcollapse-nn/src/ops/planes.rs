@@ -112,6 +112,12 @@ impl Geometry {
         (self.kh - 1) * self.pitch + self.kw - 1
     }
 
+    /// Zeros before the first gradient of an output in a run, for taps to reach back into: a multiple of [`LANES`],
+    /// so that vectors of gradients do not straddle cache lines.
+    pub fn margin(&self) -> usize {
+        self.reach().next_multiple_of(LANES)
+    }
+
     /// The positions of a run that hold outputs of `images` images.
     ///
     /// Between two images lie those where the kernel hangs over the lower edge. They are left out where there
@@ -133,7 +139,7 @@ impl Geometry {
     /// cache lines, so that the same position of many channels does not fall into one set of the cache.
     pub fn run(&self) -> usize {
         let positions = (self.group * self.plane).next_multiple_of(LANES);
-        let length = (positions + self.reach()).next_multiple_of(LANES);
+        let length = positions + self.margin();
         length + if (length / LANES).is_multiple_of(2) { LANES } else { 0 }
     }
 

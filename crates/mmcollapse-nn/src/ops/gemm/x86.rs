@@ -1,0 +1,145 @@
+//! AVX2 and AVX-512 behind [`Simd`].
+
+use std::arch::is_x86_feature_detected;
+use std::arch::x86_64::{
+    __m256, __m512, _mm_add_ps, _mm_add_ss, _mm_cvtss_f32, _mm_movehl_ps, _mm_shuffle_ps, _mm256_add_ps,
+    _mm256_castps256_ps128, _mm256_extractf128_ps, _mm256_fmadd_ps, _mm256_loadu_ps, _mm256_set1_ps, _mm256_storeu_ps,
+    _mm512_castps512_ps256, _mm512_extractf32x8_ps, _mm512_fmadd_ps, _mm512_loadu_ps, _mm512_set1_ps, _mm512_storeu_ps,
+};
+
+use super::{Kernel, Simd};
+
+/// Whether [`with_avx2`] may be called.
+pub(super) fn has_avx2() -> bool {
+    is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma")
+}
+
+/// Whether [`with_avx512`] may be called.
+pub(super) fn has_avx512() -> bool {
+    has_avx2()
+        && is_x86_feature_detected!("avx512f")
+        && is_x86_feature_detected!("avx512bw")
+        && is_x86_feature_detected!("avx512dq")
+        && is_x86_feature_detected!("avx512vl")
+}
+
+/// Runs a kernel compiled for AVX2 and FMA.
+///
+/// # Safety
+/// [`has_avx2`].
+#[target_feature(enable = "avx2,fma")]
+pub(super) unsafe fn with_avx2<K: Kernel>(kernel: K) -> K::Output {
+    kernel.run(Avx2(()))
+}
+
+/// Runs a kernel compiled for AVX-512.
+///
+/// # Safety
+/// [`has_avx512`].
+#[target_feature(enable = "avx2,fma,avx512f,avx512bw,avx512dq,avx512vl")]
+pub(super) unsafe fn with_avx512<K: Kernel>(kernel: K) -> K::Output {
+    kernel.run(Avx512(()))
+}
+
+/// AVX2 and FMA, sixteen registers; only made where the machine has them.
+#[derive(Clone, Copy)]
+struct Avx2(());
+
+// SAFETY, for all of it: an `Avx2` exists, so the machine has the instructions; arrays have eight numbers.
+impl Simd for Avx2 {
+    type Vector = __m256;
+    type Array = [f32; 8];
+
+    const WIDTH: usize = 8;
+    const WEIGHTED_ROWS: usize = 6;
+    const PRODUCT_BLOCK: (usize, usize) = (6, 2);
+
+    #[inline(always)]
+    fn arrays(values: &[f32]) -> &[Self::Array] {
+        values.as_chunks().0
+    }
+
+    #[inline(always)]
+    fn arrays_mut(values: &mut [f32]) -> &mut [Self::Array] {
+        values.as_chunks_mut().0
+    }
+
+    #[inline(always)]
+    fn splat(self, value: f32) -> __m256 {
+        unsafe { _mm256_set1_ps(value) }
+    }
+
+    #[inline(always)]
+    fn load(self, values: &Self::Array) -> __m256 {
+        unsafe { _mm256_loadu_ps(values.as_ptr()) }
+    }
+
+    #[inline(always)]
+    fn store(self, vector: __m256, to: &mut Self::Array) {
+        unsafe { _mm256_storeu_ps(to.as_mut_ptr(), vector) }
+    }
+
+    #[inline(always)]
+    fn multiply_add(self, a: __m256, b: __m256, c: __m256) -> __m256 {
+        unsafe { _mm256_fmadd_ps(a, b, c) }
+    }
+
+    #[inline(always)]
+    fn sum(self, vector: __m256) -> f32 {
+        unsafe {
+            let four = _mm_add_ps(_mm256_castps256_ps128(vector), _mm256_extractf128_ps::<1>(vector));
+            let two = _mm_add_ps(four, _mm_movehl_ps(four, four));
+            _mm_cvtss_f32(_mm_add_ss(two, _mm_shuffle_ps::<1>(two, two)))
+        }
+    }
+}
+
+/// AVX-512, thirty-two registers; only made where the machine has it.
+#[derive(Clone, Copy)]
+struct Avx512(());
+
+// SAFETY, for all of it: an `Avx512` exists, so the machine has the instructions; arrays have sixteen numbers.
+impl Simd for Avx512 {
+    type Vector = __m512;
+    type Array = [f32; 16];
+
+    const WIDTH: usize = 16;
+    const WEIGHTED_ROWS: usize = 12;
+    const PRODUCT_BLOCK: (usize, usize) = (6, 4);
+
+    #[inline(always)]
+    fn arrays(values: &[f32]) -> &[Self::Array] {
+        values.as_chunks().0
+    }
+
+    #[inline(always)]
+    fn arrays_mut(values: &mut [f32]) -> &mut [Self::Array] {
+        values.as_chunks_mut().0
+    }
+
+    #[inline(always)]
+    fn splat(self, value: f32) -> __m512 {
+        unsafe { _mm512_set1_ps(value) }
+    }
+
+    #[inline(always)]
+    fn load(self, values: &Self::Array) -> __m512 {
+        unsafe { _mm512_loadu_ps(values.as_ptr()) }
+    }
+
+    #[inline(always)]
+    fn store(self, vector: __m512, to: &mut Self::Array) {
+        unsafe { _mm512_storeu_ps(to.as_mut_ptr(), vector) }
+    }
+
+    #[inline(always)]
+    fn multiply_add(self, a: __m512, b: __m512, c: __m512) -> __m512 {
+        unsafe { _mm512_fmadd_ps(a, b, c) }
+    }
+
+    #[inline(always)]
+    fn sum(self, vector: __m512) -> f32 {
+        let halves = unsafe { _mm256_add_ps(_mm512_castps512_ps256(vector), _mm512_extractf32x8_ps::<1>(vector)) };
+        Avx2(()).sum(halves)
+    }
+}
