@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use miette::Result;
 use mmcollapse_data::{Dataset, LoadOptions};
-use mmcollapse_models::{CellConfig, CellOutcome, ModelError, Observer, revision, run_cell};
+use mmcollapse_models::{CellConfig, CellOutcome, Folders, ModelError, Observer, revision, run_cell};
 use mmcollapse_nn::Device;
 use serde_json::Value;
 
@@ -135,9 +135,13 @@ impl Work for Training {
                 dataset.digest, cell.data_digest
             )));
         }
-        let checkpoint = context.checkpoint().to_path_buf();
+        let (checkpoint, shared) = (context.checkpoint().to_path_buf(), context.shared().to_path_buf());
+        let folders = Folders {
+            checkpoint: Some(&checkpoint),
+            shared: Some(&shared),
+        };
         let mut observer = Telling(context);
-        match run_cell(&config, dataset, &device, &mut observer, Some(&checkpoint)) {
+        match run_cell(&config, dataset, &device, &mut observer, folders) {
             Ok(outcome) => converted(outcome),
             Err(ModelError::Interrupted) => Err(WorkError::Stopped),
             Err(error) => Err(WorkError::Failed(told(&error))),

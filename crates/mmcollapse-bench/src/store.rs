@@ -7,6 +7,7 @@
 //!     metrics.jsonl one line an epoch; after an interruption the later line of an epoch counts
 //!     checkpoint/   while the cell is being trained: what training continues from
 //!     outcome.json  the outcome with its checksum, written whole: a cell is finished when this checks out
+//! STORE/fits/       what several cells would train alike, trained by the first of them; may be deleted
 //! ```
 
 use std::collections::BTreeMap;
@@ -136,6 +137,7 @@ impl Store {
             cell: cell.clone(),
             key,
             folder,
+            fits: self.root.join("fits"),
             _lock: lock,
         }))
     }
@@ -206,6 +208,7 @@ pub struct Claim {
     cell: Cell,
     key: CellKey,
     folder: PathBuf,
+    fits: PathBuf,
     _lock: FileLock,
 }
 
@@ -213,6 +216,11 @@ impl Claim {
     /// Folder of the checkpoint; it exists if training was interrupted.
     pub fn checkpoint(&self) -> PathBuf {
         self.folder.join("checkpoint")
+    }
+
+    /// Folder of the fits that cells of this store share.
+    pub fn shared(&self) -> PathBuf {
+        self.fits.clone()
     }
 
     /// Prepares the folder for training and opens the log of its epochs.

@@ -104,6 +104,7 @@ impl StopFlag {
 /// What work may use besides the cell.
 pub struct Context<'a> {
     checkpoint: &'a Path,
+    shared: &'a Path,
     stop: &'a StopFlag,
     metrics: &'a mut LineFile,
 }
@@ -112,6 +113,11 @@ impl Context<'_> {
     /// Folder for the checkpoint; if it is there, work goes on from what it holds.
     pub fn checkpoint(&self) -> &Path {
         self.checkpoint
+    }
+
+    /// Folder of what cells leave for each other.
+    pub fn shared(&self) -> &Path {
+        self.shared
     }
 
     /// Whether to stop: keep the checkpoint and return [`WorkError::Stopped`].
@@ -252,11 +258,12 @@ fn train(store: &Store, origin: &Origin, work: &mut dyn Work, cell: &Cell, stop:
 /// Trains the claimed cell, from its checkpoint if there is one; a checkpoint that cannot be used is given up.
 fn attempt(claim: &Claim, work: &mut dyn Work, cell: &Cell, stop: &StopFlag) -> Result<Outcome, WorkError> {
     loop {
-        let checkpoint = claim.checkpoint();
+        let (checkpoint, shared) = (claim.checkpoint(), claim.shared());
         let continued = checkpoint.exists();
         let mut metrics = claim.begin().map_err(told)?;
         let mut context = Context {
             checkpoint: &checkpoint,
+            shared: &shared,
             stop,
             metrics: &mut metrics,
         };

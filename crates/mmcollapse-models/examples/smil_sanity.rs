@@ -8,7 +8,7 @@
 //! ```
 
 use mmcollapse_data::{Dataset, LoadOptions, Samples, TestSplit};
-use mmcollapse_models::{CellConfig, Silent, run_cell};
+use mmcollapse_models::{CellConfig, Folders, Silent, run_cell};
 use mmcollapse_nn::Device;
 use serde_json::json;
 
@@ -61,7 +61,7 @@ fn main() -> miette::Result<()> {
                 "seed": seed,
             }))
             .map_err(|e| miette::miette!("{e}"))?;
-            let outcome = run_cell(&config, &dataset, &Device::Cpu, &mut Silent, None)?;
+            let outcome = run_cell(&config, &dataset, &Device::Cpu, &mut Silent, Folders::default())?;
             let metric = format!("accuracy_only_{modality}");
             let score = outcome
                 .scores

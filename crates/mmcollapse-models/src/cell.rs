@@ -2,6 +2,7 @@
 
 mod run;
 mod scoring;
+mod shared;
 mod stages;
 
 use std::collections::BTreeMap;
@@ -11,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::{diagnosis::Diagnosis, training::EpochRecord};
 
 pub(crate) use run::Facts;
-pub use run::run_cell;
+pub use run::{Folders, run_cell};
 
 /// Told of every epoch, and asked whether to go on.
 pub trait Observer {

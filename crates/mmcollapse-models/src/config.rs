@@ -207,19 +207,32 @@ fn resolved<C>(
     })
 }
 
+/// Revisions of the loop and of the encoders.
+pub(crate) fn unimodal_revision() -> String {
+    let mut parts = vec![format!("training/{TRAINING_REVISION}")];
+    // Which encoders a cell uses is known only with the data; a revision of any of them counts.
+    parts.extend(ENCODERS.iter().map(|e| format!("encoder:{}/{}", e.name, e.revision)));
+    parts.join(" ")
+}
+
+/// Revisions of the loop, of the encoders and of a fusion.
+pub(crate) fn vanilla_revision(fusion: &MethodConfig) -> Result<String> {
+    let fusion = find("fusion", FUSIONS, &fusion.method)?;
+    Ok(format!(
+        "{} fusion:{}/{}",
+        unimodal_revision(),
+        fusion.name,
+        fusion.revision
+    ))
+}
+
 /// Revisions of the loop and of every method in a cell: part of its key, so that a changed method is trained anew.
 ///
 /// # Errors
 /// An unknown method.
 pub fn revision(cell: &CellConfig) -> Result<String> {
-    let mut parts = vec![format!("training/{TRAINING_REVISION}")];
+    let mut parts = vec![vanilla_revision(&cell.fusion)?];
     let mut add = |axis: &str, name: &str, revision: u32| parts.push(format!("{axis}:{name}/{revision}"));
-    for encoder in ENCODERS {
-        // Which encoders a cell uses is known only with the data; a revision of any of them counts.
-        add("encoder", encoder.name, encoder.revision);
-    }
-    let fusion = find("fusion", FUSIONS, &cell.fusion.method)?;
-    add("fusion", fusion.name, fusion.revision);
     let reallocation = find("reallocation", REALLOCATIONS, &cell.reallocation.method)?;
     add("reallocation", reallocation.name, reallocation.revision);
     if cell.substitution.method != "auto" {

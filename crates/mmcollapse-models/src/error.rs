@@ -45,6 +45,15 @@ pub enum ModelError {
         /// What is wrong with it.
         reason: String,
     },
+    /// A finished fit could not be left for other cells.
+    #[error("shared fit {path} cannot be written: {reason}")]
+    #[diagnostic(help("check that the folder can be written and the disk has room"))]
+    Shared {
+        /// File of the fit.
+        path: String,
+        /// What is wrong.
+        reason: String,
+    },
     /// Training was asked to stop; where a checkpoint folder was given, it can be continued.
     #[error("stopped before the end, as asked")]
     Interrupted,

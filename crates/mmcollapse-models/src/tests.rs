@@ -9,8 +9,8 @@ use mmcollapse_data::{
 use mmcollapse_nn::{Device, Mode, Tensor, safetensors};
 
 use crate::{
-    CellConfig, CellOutcome, FUSIONS, MethodConfig, ModelError, ModelSpec, Observer, Protocol, REALLOCATIONS, Silent,
-    Status,
+    CellConfig, CellOutcome, FUSIONS, Folders, MethodConfig, ModelError, ModelSpec, Observer, Protocol, REALLOCATIONS,
+    Silent, Status,
     reallocation::{Phase, Stage},
     run_cell,
     training::{Fit, TrainingData, objectives::Multimodal, under},
@@ -217,7 +217,7 @@ fn every_method_trains_scores_and_is_saved_and_loaded() {
     let (dataset, device) = (tiny(), Device::Cpu);
     for config in every_method() {
         let name = label(&config);
-        let outcome = run_cell(&config, &dataset, &device, &mut Silent, None).unwrap();
+        let outcome = run_cell(&config, &dataset, &device, &mut Silent, Folders::default()).unwrap();
         let accuracies = outcome
             .scores
             .iter()
@@ -254,16 +254,82 @@ impl Observer for StopAfter {
     }
 }
 
+fn checkpoint(folder: &tempfile::TempDir) -> Folders<'_> {
+    Folders {
+        checkpoint: Some(folder.path()),
+        shared: None,
+    }
+}
+
+/// Counts the epochs that are really trained.
+#[derive(Default)]
+struct Count(usize);
+
+impl Observer for Count {
+    fn epoch(&mut self, _: &str, _: usize, _: usize, _: &[(&str, f64)]) {
+        self.0 += 1;
+    }
+}
+
+#[test]
+fn what_cells_would_train_alike_is_trained_once_with_the_same_bits() {
+    let (dataset, device) = (tiny(), Device::Cpu);
+    let folder = tempfile::tempdir().unwrap();
+    let shared = Folders {
+        checkpoint: None,
+        shared: Some(folder.path()),
+    };
+    let run = |fusion: &str, reallocation: &str, folders: Folders<'_>| {
+        let mut count = Count::default();
+        let config = cell(fusion, reallocation, serde_json::Value::Null);
+        let outcome = run_cell(&config, &dataset, &device, &mut count, folders).unwrap();
+        (outcome.scores, outcome.history, outcome.diagnosis, count.0)
+    };
+    let alone = ["none", "kd"].map(|method| run("concat", method, Folders::default()));
+    let (vanilla, kd) = (alone[0].3, alone[1].3);
+    assert_eq!(kd, 5 * vanilla); // two unimodal fits, the diagnosis, the distillation and the model
+    let trained = |method: &str, expected: usize| {
+        let again = run("concat", method, shared);
+        let same = &alone[usize::from(method == "kd")];
+        assert_eq!((&again.0, &again.1, &again.2), (&same.0, &same.1, &same.2));
+        assert_eq!(again.3, expected);
+    };
+    trained("none", vanilla);
+    trained("none", 0);
+    trained("kd", 4 * vanilla);
+    trained("kd", 2 * vanilla);
+    assert_eq!(
+        run("shaspec", "kd", shared).3,
+        3 * vanilla,
+        "the unimodal fits serve every fusion"
+    );
+
+    // A file that was cut off or changed is no reason to stop, nor to believe it.
+    for file in std::fs::read_dir(folder.path()).unwrap() {
+        let path = file.unwrap().path();
+        let mut bytes = std::fs::read(&path).unwrap();
+        let last = bytes.len() - 3;
+        bytes[last] ^= 0x40;
+        std::fs::write(&path, bytes).unwrap();
+    }
+    trained("kd", 5 * vanilla);
+    for file in std::fs::read_dir(folder.path()).unwrap() {
+        std::fs::write(file.unwrap().path(), b"half a fi").unwrap();
+    }
+    trained("none", vanilla);
+    trained("none", 0);
+}
+
 #[test]
 fn a_cell_stopped_after_every_epoch_ends_with_the_same_bits() {
     let (dataset, device) = (tiny(), Device::Cpu);
     for config in every_method() {
-        let whole = run_cell(&config, &dataset, &device, &mut Silent, None).unwrap();
+        let whole = run_cell(&config, &dataset, &device, &mut Silent, Folders::default()).unwrap();
         let folder = tempfile::tempdir().unwrap();
         let mut stops = 0;
         let pieces = loop {
             let mut observer = StopAfter(1);
-            match run_cell(&config, &dataset, &device, &mut observer, Some(folder.path())) {
+            match run_cell(&config, &dataset, &device, &mut observer, checkpoint(&folder)) {
                 Ok(outcome) => break outcome,
                 Err(ModelError::Interrupted) => stops += 1,
                 Err(e) => panic!("{}: {e}", label(&config)),
@@ -281,10 +347,10 @@ fn a_checkpoint_of_another_cell_is_refused() {
     let (dataset, device) = (tiny(), Device::Cpu);
     let folder = tempfile::tempdir().unwrap();
     let config = cell("concat", "none", serde_json::Value::Null);
-    let stopped = run_cell(&config, &dataset, &device, &mut StopAfter(1), Some(folder.path()));
+    let stopped = run_cell(&config, &dataset, &device, &mut StopAfter(1), checkpoint(&folder));
     assert!(matches!(stopped, Err(ModelError::Interrupted)));
     let other = CellConfig { seed: 6, ..config };
-    let error = run_cell(&other, &dataset, &device, &mut Silent, Some(folder.path())).unwrap_err();
+    let error = run_cell(&other, &dataset, &device, &mut Silent, checkpoint(&folder)).unwrap_err();
     assert!(matches!(error, ModelError::Checkpoint { .. }), "{error}");
 }
 
@@ -313,7 +379,7 @@ fn kd_distils_the_modality_that_collapses() {
         &dataset,
         &Device::Cpu,
         &mut Silent,
-        None,
+        Folders::default(),
     )
     .unwrap();
     let collapse = outcome.diagnosis.collapse.unwrap();
@@ -340,7 +406,7 @@ fn an_unbounded_ascent_is_recorded_as_diverged() {
             "optimizer": {"kind": "sgd", "lr": 1.0},
         }),
     );
-    let outcome = run_cell(&config, &tiny(), &Device::Cpu, &mut Silent, None).unwrap();
+    let outcome = run_cell(&config, &tiny(), &Device::Cpu, &mut Silent, Folders::default()).unwrap();
     assert!(
         matches!(outcome.status, Status::Diverged { .. }),
         "{:?}",
@@ -366,7 +432,7 @@ fn scarce_sound_is_scarce_in_training_and_absent_at_test() {
         },
         ..cell("shaspec", "kd", serde_json::Value::Null)
     };
-    let outcome = run_cell(&config, &dataset, &Device::Cpu, &mut Silent, None).unwrap();
+    let outcome = run_cell(&config, &dataset, &Device::Cpu, &mut Silent, Folders::default()).unwrap();
     let score = |metric: &str| {
         outcome
             .scores
@@ -386,7 +452,7 @@ fn a_configuration_that_does_not_fit_says_what_does() {
         modality: "smell".into(),
         rates: vec![0.5],
     };
-    let error = run_cell(&config, &dataset, &Device::Cpu, &mut Silent, None).unwrap_err();
+    let error = run_cell(&config, &dataset, &Device::Cpu, &mut Silent, Folders::default()).unwrap_err();
     assert!(error.to_string().contains("image, sound"), "{error}");
 
     let mut config = cell("concat", "none", serde_json::Value::Null);

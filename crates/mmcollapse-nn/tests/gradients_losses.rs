@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 
 use mmcollapse_nn::device::DeviceChoice;
 use mmcollapse_nn::layers::{AttentionBlock, Dropout, Embedding, Gru, LayerNorm};
-use mmcollapse_nn::losses::{Crd, CrdConfig, bce_with_logits, info_nce};
+use mmcollapse_nn::losses::{Crd, CrdConfig, bce_with_logits, info_nce, supervised_contrastive};
 use mmcollapse_nn::random::Stream;
 use mmcollapse_nn::{DType, Device, Mode, Params, Result, Tensor, Var};
 
@@ -133,6 +133,13 @@ fn contrast_of_two_views() {
     let one = variable("one", &[1, 4]);
     assert!(info_nce(&one, &one, 0.1).unwrap().to_scalar::<f64>().unwrap().abs() < 1e-12);
     assert!(info_nce(&a, &b, 0.0).is_err() && info_nce(&a, &one, 1.0).is_err());
+}
+
+#[test]
+fn contrast_of_labels() {
+    let x = variable("x", &[6, 4]);
+    let vars = [("x".to_owned(), x.clone())];
+    check(&vars, || supervised_contrastive(&x, &[0, 1, 0, 1, 1, 2], 0.3));
 }
 
 #[test]

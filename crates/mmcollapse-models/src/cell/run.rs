@@ -10,9 +10,9 @@ use mmcollapse_data::{Dataset, Presence, masks};
 use mmcollapse_nn::{Device, Params, Tensor, layers::Linear, random::derive_seed};
 use serde::{Deserialize, Serialize};
 
-use super::{CellOutcome, Observer};
+use super::{CellOutcome, Observer, shared::Recipe};
 use crate::{
-    config::{CellConfig, Protocol, Training},
+    config::{CellConfig, Protocol, Training, vanilla_revision},
     diagnosis::Diagnosis,
     encoders::{self, Encoder},
     error::{ModelError, Result},
@@ -25,6 +25,9 @@ use crate::{
         under,
     },
 };
+
+/// The fit of the model that is scored.
+const MULTIMODAL: &str = "multimodal";
 
 /// Wall time between two checkpoints; it decides what a crash loses, not numbers.
 const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(20);
@@ -41,8 +44,17 @@ pub(crate) struct Facts {
     pub(super) seconds: f64,
 }
 
-/// Trains the cell on `dataset` and scores it. With `checkpoint_dir` an interrupted cell is continued from there,
-/// bit for bit as if it had not been interrupted.
+/// Folders that a cell works with; each may be absent.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Folders<'a> {
+    /// Of its own: an interrupted cell is continued from there, bit for bit as if it had not been interrupted.
+    pub checkpoint: Option<&'a Path>,
+    /// Of all cells: what several of them would train alike (unimodal baselines, the vanilla model) is trained by
+    /// the first and read by the others.
+    pub shared: Option<&'a Path>,
+}
+
+/// Trains the cell on `dataset` and scores it.
 ///
 /// # Errors
 /// A configuration that does not fit the data, a broken checkpoint, [`ModelError::Interrupted`] when the observer
@@ -52,7 +64,7 @@ pub fn run_cell(
     dataset: &Dataset,
     device: &Device,
     observer: &mut dyn Observer,
-    checkpoint_dir: Option<&Path>,
+    folders: Folders<'_>,
 ) -> Result<CellOutcome> {
     let config = config.resolve()?;
     let weak = dataset
@@ -69,7 +81,7 @@ pub fn run_cell(
         dataset: dataset.name.clone(),
         reason: format!("the configuration cannot be written as JSON: {e}"),
     })?;
-    let mut resumed = match checkpoint_dir {
+    let mut resumed = match folders.checkpoint {
         Some(dir) => Checkpoint::read(dir, &config_json, device)?,
         None => None,
     };
@@ -91,7 +103,7 @@ pub fn run_cell(
         weak,
         device,
         observer,
-        folder: checkpoint_dir,
+        folders,
         resumed,
         facts,
         artifacts,
@@ -134,7 +146,7 @@ pub(super) struct Run<'a> {
     pub weak: usize,
     pub device: &'a Device,
     pub observer: &'a mut dyn Observer,
-    pub folder: Option<&'a Path>,
+    pub folders: Folders<'a>,
     pub resumed: Option<Checkpoint>,
     pub facts: Facts,
     pub artifacts: BTreeMap<String, Tensor>,
@@ -152,14 +164,36 @@ impl Run<'_> {
                 Stage::Unimodal => self.unimodal()?,
                 Stage::Diagnosis => self.diagnosis()?,
                 Stage::Distillation(config) => self.distillation(&config)?,
+                Stage::Multimodal { .. } if self.spec.reallocation.method == "none" => {
+                    self.vanilla(&model, MULTIMODAL)?;
+                }
                 Stage::Multimodal { freeze_distilled } => {
                     let frozen = self.install_distilled(&model, freeze_distilled)?;
                     let training = model.reallocation.training(&self.config.training);
-                    self.multimodal(&model, "multimodal", training, frozen)?;
+                    self.multimodal(&model, training, frozen)?;
                 }
             }
         }
         self.outcome(model)
+    }
+
+    /// Runs a fit that other cells may have run already, or will.
+    pub fn fit_shared(&mut self, fit: &Fit, presence: &Presence, index: &[usize], recipe: &Recipe) -> Result<()> {
+        let shared = match self.folders.shared {
+            Some(folder) => Some(recipe.place(folder, fit, self.dataset, presence, index)?),
+            None => None,
+        };
+        if let Some(history) = shared.as_ref().and_then(|s| s.read(fit)) {
+            self.facts.history.extend(history);
+            return Ok(());
+        }
+        let before = self.facts.history.len();
+        self.fit(fit, presence, index)?;
+        match shared {
+            // One that diverged says so in the facts of each cell that trains it.
+            Some(shared) if self.facts.diverged.is_none() => shared.write(fit, &self.facts.history[before..]),
+            _ => Ok(()),
+        }
     }
 
     /// Runs a fit, or what a checkpoint has left of it.
@@ -175,7 +209,7 @@ impl Run<'_> {
             index,
             device: self.device,
         };
-        let (folder, config_json) = (self.folder, &self.config_json);
+        let (folder, config_json) = (self.folders.checkpoint, &self.config_json);
         let (facts, artifacts) = (&mut self.facts, &self.artifacts);
         let (started, saved) = (&mut self.started, &mut self.saved);
         let end = fit.run(&data, &mut state, &mut *self.observer, &mut |state, stop| {
@@ -212,18 +246,32 @@ impl Run<'_> {
         }
     }
 
-    pub fn multimodal(&mut self, model: &Model, label: &str, training: Training, frozen: Option<String>) -> Result<()> {
+    pub fn multimodal(&mut self, model: &Model, training: Training, frozen: Option<String>) -> Result<()> {
         let objective = Multimodal(model);
         let fit = Fit {
-            label: label.to_owned(),
             training,
             phases: model.reallocation.phases(),
             frozen,
             rate_factor: model.reallocation.rate_factor(),
-            ..self.plain("multimodal".to_owned(), &model.params, &objective)
+            ..self.plain(MULTIMODAL.to_owned(), &model.params, &objective)
         };
         let (presence, index) = (self.presence.train.clone(), self.everyone.clone());
         self.fit(&fit, &presence, &index)
+    }
+
+    /// Trains a model without reallocation. Whatever the label, its bits are those of a vanilla cell.
+    pub fn vanilla(&mut self, model: &Model, label: &str) -> Result<()> {
+        let objective = Multimodal(model);
+        let fit = Fit {
+            label: label.to_owned(),
+            ..self.plain(MULTIMODAL.to_owned(), &model.params, &objective)
+        };
+        let (presence, index) = (self.presence.train.clone(), self.everyone.clone());
+        let recipe = Recipe {
+            objective: [&self.spec.encoders[..], &[self.spec.fusion.clone()]].concat(),
+            revision: vanilla_revision(&self.spec.fusion)?,
+        };
+        self.fit_shared(&fit, &presence, &index, &recipe)
     }
 
     /// Encoder and linear head of one modality with fresh weights, by the names they have in the whole model.

@@ -3,8 +3,12 @@
 use mmcollapse_data::Presence;
 use mmcollapse_nn::{Mode, Tensor, losses::Crd};
 
-use super::run::{Branch, Run, only};
+use super::{
+    run::{Branch, Run, only},
+    shared::Recipe,
+};
 use crate::{
+    config::unimodal_revision,
     diagnosis::{Diagnosis, Features, ModalityDiagnosis, linear_probe},
     error::{ModelError, Result},
     evaluate::{correct, each_batch},
@@ -21,7 +25,11 @@ impl Run<'_> {
             let name = format!("unimodal/{}", self.spec.modalities[modality]);
             let fit = self.plain(name, &branch.params, &objective);
             let presence = only(&self.presence.train, &[modality]);
-            self.fit(&fit, &presence, &presence.rows(modality))?;
+            let recipe = Recipe {
+                objective: vec![self.spec.encoders[modality].clone()],
+                revision: unimodal_revision(),
+            };
+            self.fit_shared(&fit, &presence, &presence.rows(modality), &recipe)?;
             let accuracy = self.branch_accuracy(&branch)?;
             self.facts.unimodal.push(accuracy);
             self.keep("unimodal", &branch.params)?;
@@ -51,9 +59,8 @@ impl Run<'_> {
         if self.facts.diagnosis.is_some() {
             return Ok(());
         }
-        // Its fit has the name, the seed and so the bits of a vanilla cell's.
         let vanilla = self.spec.vanilla().build(self.device)?;
-        self.multimodal(&vanilla, "diagnosis", self.config.training.clone(), None)?;
+        self.vanilla(&vanilla, "diagnosis")?;
         let modalities = (0..self.spec.modalities.len())
             .map(|m| {
                 let train = self.features(&vanilla, m, true)?;

@@ -68,11 +68,6 @@ impl Fusion for Concat {
         let joined = Tensor::cat(&encodings.z, 1)?; // [b, sum of widths]
         let fused = self.hidden.forward_relu(&joined)?; // [b, hidden]
         let logits = self.classifier.forward(&self.dropout.forward(&fused, mode)?)?; // [b, classes]
-        Ok(FusionOutput {
-            fused,
-            logits,
-            unimodal: Vec::new(),
-            aux: Vec::new(),
-        })
+        Ok(FusionOutput::new(fused, logits))
     }
 }

@@ -103,10 +103,8 @@ impl Fusion for LateFusion {
             Average::Probabilities => (mean + 1e-12)?.log()?,
         };
         Ok(FusionOutput {
-            fused: Tensor::cat(&encodings.z, 1)?,
-            logits,
             unimodal,
-            aux: Vec::new(),
+            ..FusionOutput::new(Tensor::cat(&encodings.z, 1)?, logits)
         })
     }
 

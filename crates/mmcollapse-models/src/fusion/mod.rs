@@ -1,7 +1,11 @@
 //! Fusion: how the encodings of the modalities meet, and the classifier on top.
 
 mod concat;
+mod grape;
+mod graph;
 mod late_fusion;
+mod lmf;
+mod muse;
 mod shaspec;
 
 use mmcollapse_nn::{Mode, Result as TensorResult, Scope, Tensor, ops::softmax_cross_entropy};
@@ -23,6 +27,21 @@ pub struct FusionOutput {
     pub unimodal: Vec<Tensor>,
     /// The fusion's own loss terms, already weighted, by name.
     pub aux: Vec<(&'static str, Tensor)>,
+    /// Projections of two views of the batch, one after the other `[2 batch, width]`, for fusions that contrast them.
+    pub contrast: Option<Tensor>,
+}
+
+impl FusionOutput {
+    /// An output with nothing beside the fused representation and the logits.
+    pub fn new(fused: Tensor, logits: Tensor) -> Self {
+        Self {
+            fused,
+            logits,
+            unimodal: Vec::new(),
+            aux: Vec::new(),
+            contrast: None,
+        }
+    }
 }
 
 /// An operator phi with its head.
@@ -39,6 +58,14 @@ pub trait Fusion {
     /// A label outside the classes.
     fn semantic_loss(&self, output: &FusionOutput, _encodings: &Encodings, labels: &[u32]) -> TensorResult<Tensor> {
         softmax_cross_entropy(&output.logits, labels)
+    }
+
+    /// Loss terms of its own that need the labels, already weighted, by name; descended together with L_sem.
+    ///
+    /// # Errors
+    /// A shape that does not fit.
+    fn labelled_losses(&self, _output: &FusionOutput, _labels: &[u32]) -> TensorResult<Vec<(&'static str, Tensor)>> {
+        Ok(Vec::new())
     }
 }
 
@@ -58,7 +85,14 @@ pub struct FusionContext<'a> {
 pub type Builder = fn(&Options, &FusionContext) -> Result<Box<dyn Fusion>>;
 
 /// Every fusion, in the order of `mmcollapse list methods`.
-pub static FUSIONS: &[Entry<Builder>] = &[late_fusion::ENTRY, concat::ENTRY, shaspec::ENTRY];
+pub static FUSIONS: &[Entry<Builder>] = &[
+    late_fusion::ENTRY,
+    concat::ENTRY,
+    lmf::ENTRY,
+    shaspec::ENTRY,
+    grape::ENTRY,
+    muse::ENTRY,
+];
 
 /// Makes the fusion that `config` names.
 ///

@@ -179,10 +179,8 @@ impl Fusion for ShaSpec {
             }
         }
         Ok(FusionOutput {
-            fused,
-            logits,
-            unimodal: Vec::new(),
             aux,
+            ..FusionOutput::new(fused, logits)
         })
     }
 }

@@ -15,6 +15,7 @@ impl Objective for Multimodal<'_> {
     fn losses(&self, batch: &Batch, mode: Mode, progress: &Progress) -> TensorResult<BatchLosses> {
         let (encodings, output) = self.0.forward(batch, mode)?;
         let semantic = self.0.fusion.semantic_loss(&output, &encodings, &batch.labels)?;
+        let labelled = self.0.fusion.labelled_losses(&output, &batch.labels)?;
         // Latents are what an unbounded adversary inflates; where there are none, the encodings themselves.
         let mut sizes: Vec<Tensor> = Vec::new();
         for (z, latent) in encodings.z.iter().zip(&encodings.latents) {
@@ -23,7 +24,7 @@ impl Objective for Multimodal<'_> {
         }
         Ok(BatchLosses {
             semantic,
-            aux: output.aux,
+            aux: [output.aux, labelled].concat(),
             reallocation: self.0.reallocation.losses(&encodings, progress)?,
             size: Tensor::stack(&sizes, 0)?.max(0)?,
         })

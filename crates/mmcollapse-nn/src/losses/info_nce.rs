@@ -47,7 +47,7 @@ pub fn info_nce(a: &Tensor, b: &Tensor, temperature: f64) -> Result<Tensor> {
 
 /// `log(sum(exp(x)))` over one dimension. The maximum is a constant to the gradient: candle would spread the
 /// gradient of a maximum over all that share it.
-fn log_sum_exp(x: &Tensor, dim: usize) -> Result<Tensor> {
+pub(super) fn log_sum_exp(x: &Tensor, dim: usize) -> Result<Tensor> {
     let top = x.detach().max_keepdim(dim)?;
     let sum = x.broadcast_sub(&top)?.exp()?.sum(dim)?;
     sum.log()? + top.squeeze(dim)?

@@ -1,0 +1,122 @@
+//! Fits that several cells would train alike are trained once.
+//!
+//! The vanilla model is a cell of its own and what KD diagnoses; a unimodal baseline serves every fusion and, where its
+//! modality is never scarce, every missing rate. A finished fit leaves its weights and history in a file named by the
+//! hash of all that decides them, initial weights included, so that the file's user gets the bits it would have
+//! trained itself. A file that is broken is trained anew.
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
+
+use mmcollapse_data::{Dataset, Presence};
+use mmcollapse_nn::{Params, safetensors};
+use serde_json::json;
+use sha2::{Digest, Sha256};
+
+use crate::{
+    config::MethodConfig,
+    error::{ModelError, Result},
+    training::{EpochRecord, Fit},
+};
+
+/// What decides a fit beside its seed, data and training.
+pub(super) struct Recipe {
+    /// The methods whose parameters it trains.
+    pub objective: Vec<MethodConfig>,
+    /// The revisions of their code.
+    pub revision: String,
+}
+
+/// Where a fit is, or will be.
+pub(super) struct SharedFit {
+    path: PathBuf,
+    /// What decides its bits, as JSON.
+    recipe: String,
+}
+
+impl Recipe {
+    /// The place of `fit`, which has its initial weights, in `folder`.
+    pub fn place(
+        &self,
+        folder: &Path,
+        fit: &Fit,
+        dataset: &Dataset,
+        presence: &Presence,
+        index: &[usize],
+    ) -> Result<SharedFit> {
+        let who: Vec<Vec<bool>> = index
+            .iter()
+            .map(|&i| (0..presence.modalities()).map(|m| presence.get(i, m)).collect())
+            .collect();
+        let recipe = json!({
+            "objective": self.objective,
+            "revision": self.revision,
+            "fit": fit.name,
+            "seed": fit.seed,
+            "training": fit.training,
+            "data": dataset.digest,
+            "samples": hash(json!([index, who]).to_string().as_bytes()),
+            "weights": weights(fit.params)?,
+            // Another device rounds differently; another processor does too, by less than a table shows.
+            "device": if fit.params.root().device().is_cpu() { "cpu" } else { "gpu" },
+        })
+        .to_string();
+        Ok(SharedFit {
+            path: folder.join(format!("{}.safetensors", &hash(recipe.as_bytes())[..16])),
+            recipe,
+        })
+    }
+}
+
+impl SharedFit {
+    /// Puts the trained weights into the fit's parameters and returns its history; nothing if it is not there, or
+    /// not as it was written.
+    pub fn read(&self, fit: &Fit) -> Option<Vec<EpochRecord>> {
+        if !self.path.exists() {
+            return None;
+        }
+        let (state, metadata) = safetensors::load(&self.path, &fit.params.root().device()).ok()?;
+        let mut history: Vec<EpochRecord> = serde_json::from_str(metadata.get("history")?).ok()?;
+        let initial = fit.params.state().ok()?;
+        fit.params.load(&state).ok()?;
+        let whole = metadata.get("recipe") == Some(&self.recipe)
+            && metadata.get("weights") == weights(fit.params).ok().as_ref();
+        if !whole {
+            fit.params.load(&initial).ok()?;
+            return None;
+        }
+        for record in &mut history {
+            record.fit.clone_from(&fit.label);
+        }
+        Some(history)
+    }
+
+    /// Writes the trained weights and the history, whole or not at all.
+    pub fn write(&self, fit: &Fit, history: &[EpochRecord]) -> Result<()> {
+        let broken = |reason: String| ModelError::Shared {
+            path: self.path.display().to_string(),
+            reason,
+        };
+        if let Some(folder) = self.path.parent() {
+            std::fs::create_dir_all(folder).map_err(|e| broken(e.to_string()))?;
+        }
+        let history = serde_json::to_string(history).map_err(|e| broken(e.to_string()))?;
+        let metadata = BTreeMap::from([
+            ("recipe".to_owned(), self.recipe.clone()),
+            ("weights".to_owned(), weights(fit.params)?),
+            ("history".to_owned(), history),
+        ]);
+        safetensors::save(&self.path, &fit.params.state()?, &metadata).map_err(|e| broken(e.to_string()))
+    }
+}
+
+/// The digest of all weights and buffers.
+fn weights(params: &Params) -> Result<String> {
+    Ok(hash(&safetensors::to_bytes(&params.state()?, &BTreeMap::new())?))
+}
+
+fn hash(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}

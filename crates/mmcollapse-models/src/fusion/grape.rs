@@ -1,0 +1,92 @@
+//! GRAPE (You et al., NeurIPS 2020): the batch as a bipartite graph of samples and modalities.
+//!
+//! A missing modality is an edge that is not there, so nothing has to be made up for it. GRAPE's edges carry table
+//! entries; here, as where MUSE compares with it, they carry encodings. See [`super::graph`] for the layers, and for
+//! what evaluation does so that a prediction depends on its own sample only.
+
+use mmcollapse_nn::{
+    Mode, Result as TensorResult,
+    layers::{Dropout, Linear},
+};
+use serde::{Deserialize, Serialize};
+
+use super::{
+    Builder, Fusion, FusionContext, FusionOutput,
+    graph::{EdgeDrop, Graph, View},
+};
+use crate::{
+    error::Result,
+    model::Encodings,
+    registry::{Entry, parse_for, resolve_as},
+    rows::presence_weights,
+};
+
+pub(super) const ENTRY: Entry<Builder> = Entry {
+    name: "grape",
+    summary: "samples and modalities as a bipartite graph; a missing modality is a missing edge",
+    reference: "You et al., GRAPE, NeurIPS 2020",
+    revision: 1,
+    resolve: resolve_as::<Config>,
+    build: |options, context| {
+        let config: Config = parse_for("fusion", "grape", options)?;
+        Ok(Box::new(Grape::new(&config, context)?))
+    },
+};
+
+/// Options of [`Grape`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Config {
+    /// Width of the states of nodes and edges (GRAPE: 64; MUSE: 128).
+    width: usize,
+    /// Layers of EdgeSAGE (2, of which the first also updates edges and modalities).
+    layers: usize,
+    /// Share of edges dropped in training (GRAPE: .3).
+    edge_drop: f64,
+    /// Dropout before the classifier, as in SMIL's fused network.
+    dropout: f64,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            width: 64,
+            layers: 2,
+            edge_drop: 0.3,
+            dropout: 0.6,
+        }
+    }
+}
+
+struct Grape {
+    graph: Graph,
+    drop: EdgeDrop,
+    dropout: Dropout,
+    classifier: Linear,
+}
+
+impl Grape {
+    fn new(config: &Config, context: &FusionContext) -> Result<Self> {
+        let scope = &context.scope;
+        Ok(Self {
+            graph: Graph::new(context, config.width, config.layers)?,
+            drop: EdgeDrop::new(&scope.pp("edge_drop"), config.edge_drop)?,
+            dropout: Dropout::new(&scope.pp("dropout"), config.dropout)?,
+            classifier: Linear::new(&scope.pp("classifier"), config.width, context.classes)?,
+        })
+    }
+}
+
+impl Fusion for Grape {
+    fn forward(&self, encodings: &Encodings, mode: Mode) -> TensorResult<FusionOutput> {
+        let weights = self.drop.forward(&presence_weights(encodings)?, mode)?;
+        let view = View {
+            edges: self.graph.edges(encodings)?,
+            weights: &weights,
+            follow: true,
+        };
+        let fused = self.graph.forward(view, mode)?; // [b, width]
+        let logits = self.classifier.forward(&self.dropout.forward(&fused, mode)?)?;
+        Ok(FusionOutput::new(fused, logits))
+    }
+}
