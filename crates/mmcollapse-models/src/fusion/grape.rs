@@ -43,7 +43,7 @@ struct Config {
     layers: usize,
     /// Share of edges dropped in training (GRAPE: .3).
     edge_drop: f64,
-    /// Dropout before the classifier, as in SMIL's fused network.
+    /// Dropout before the classifier (GRAPE: none).
     dropout: f64,
 }
 
@@ -53,7 +53,7 @@ impl Default for Config {
             width: 64,
             layers: 2,
             edge_drop: 0.3,
-            dropout: 0.6,
+            dropout: 0.0,
         }
     }
 }
