@@ -9,12 +9,21 @@ pub static EXPERIMENTS: &[ExperimentInfo] = &[
         title: "avMNIST accuracy at audio missing rates, method against method",
         spec: include_str!("table3/spec.yaml"),
         paper: include_str!("table3/paper.yaml"),
+        figure: true,
     },
     ExperimentInfo {
         name: "table4",
         title: "avMNIST accuracy at audio missing rates, every fusion with every reallocation",
         spec: include_str!("table4/spec.yaml"),
         paper: include_str!("table4/paper.yaml"),
+        figure: true,
+    },
+    ExperimentInfo {
+        name: "ebr-stability",
+        title: "In which regime explicit basis reallocation trains",
+        spec: include_str!("ebr-stability/spec.yaml"),
+        paper: include_str!("ebr-stability/paper.yaml"),
+        figure: false,
     },
 ];
 

@@ -11,6 +11,8 @@ pub struct ExperimentInfo {
     pub spec: &'static str,
     /// Text of its `paper.yaml`.
     pub paper: &'static str,
+    /// Whether accuracy against missing rate is drawn; a single rate makes no curve.
+    pub figure: bool,
 }
 
 impl ExperimentInfo {

@@ -451,6 +451,7 @@ presets:
             title: "T",
             spec,
             paper: "",
+            figure: true,
         }
     }
 

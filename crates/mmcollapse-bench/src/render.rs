@@ -5,7 +5,7 @@
 //! | `table.md`, `table.tex` | the table for readers, the paper's numbers beside ours |
 //! | `table.parquet`, `table.csv` | every mean with intervals, difference, p values and the paper's number |
 //! | `runs.parquet`, `runs.csv` | every run |
-//! | `figure.svg`, `figure.png` | accuracy against missing rate |
+//! | `figure.svg`, `figure.png` | accuracy against missing rate, where the experiment has several rates |
 //! | `table.provenance.json`, `runs.provenance.json`, `figure.provenance.json` | command, commit, data, machine, time |
 
 use std::path::{Path, PathBuf};
@@ -58,14 +58,18 @@ pub fn render(
         facts.clone(),
     );
     let origin = facts.join(" · ");
-    let figure = Figure::new(&summary, &paper, experiment.title, preset, warnings, origin);
     let json = serde_json::to_string_pretty(provenance).into_diagnostic()?;
-    let picture = figure.draw(&json)?;
+    let picture = if experiment.figure {
+        let figure = Figure::new(&summary, &paper, experiment.title, preset, warnings, origin);
+        Some(figure.draw(&json)?)
+    } else {
+        None
+    };
 
     let mut means = summary.groups_frame().into_diagnostic()?;
     let mut runs = summary.runs_frame().into_diagnostic()?;
     let json = format!("{json}\n").into_bytes();
-    let files: Vec<(&str, Vec<u8>)> = vec![
+    let mut files: Vec<(&str, Vec<u8>)> = vec![
         ("table.md", markdown(&table).into_bytes()),
         ("table.tex", latex(&table).into_bytes()),
         ("table.parquet", parquet(&mut means)?),
@@ -74,10 +78,12 @@ pub fn render(
         ("runs.parquet", parquet(&mut runs)?),
         ("runs.csv", csv(&mut runs)?),
         ("runs.provenance.json", json.clone()),
-        ("figure.svg", picture.svg.into_bytes()),
-        ("figure.png", picture.png),
-        ("figure.provenance.json", json),
     ];
+    if let Some(picture) = picture {
+        files.push(("figure.svg", picture.svg.into_bytes()));
+        files.push(("figure.png", picture.png));
+        files.push(("figure.provenance.json", json));
+    }
     files
         .into_iter()
         .map(|(name, bytes)| {

@@ -1,6 +1,6 @@
 //! From records to numbers: every run, and every mean with its interval.
 //!
-//! Only scores on the test split are summarised. A diverged run is never dropped: it stays in the mean with the
+//! Only scores on the test split, and losses at the end of training, are summarised. A diverged run is never dropped: it stays in the mean with the
 //! score it had when it was stopped, and is counted. Methods share seeds, hence splits, masks and noise, so a
 //! method is compared with the same fusion without reallocation pair by pair. METHODOLOGY.md, "Statistics",
 //! says why each number is what it is.
@@ -114,6 +114,11 @@ pub struct Summary {
     pub groups: Vec<Group>,
 }
 
+/// Whether a metric is a loss in nats, not a share.
+pub(crate) fn is_loss(metric: &str) -> bool {
+    metric.starts_with("loss_")
+}
+
 /// Score of each seed, with whether its run diverged.
 type Seeds = BTreeMap<u64, (f64, bool)>;
 
@@ -151,7 +156,12 @@ impl Summary {
     fn add(&mut self, record: &CellRecord) -> Result<()> {
         let method = self.method(record);
         let diverged = matches!(record.outcome.status, Status::Diverged { .. });
-        for score in record.outcome.scores.iter().filter(|s| s.split == "test") {
+        for score in record
+            .outcome
+            .scores
+            .iter()
+            .filter(|s| s.split == "test" || is_loss(&s.metric))
+        {
             if !score.value.is_finite() {
                 return Err(miette!(
                     help = "the cell's outcome is broken: remove it from the store and run again",

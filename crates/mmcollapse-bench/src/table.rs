@@ -1,7 +1,7 @@
 //! A table: what a reader sees, before it is written as Markdown or LaTeX.
 //!
-//! Each protocol has two sheets: the scores, and their differences to the same fusion without reallocation.
-//! Under each of our lines stands the paper's. A number without the number of runs and an interval is not
+//! Each protocol has sheets of the scores, of their differences to the same fusion without reallocation, of scores with
+//! other modalities present, and of the losses at the end of training. Under each of our lines stands the paper's. A number without the number of runs and an interval is not
 //! printed: a dash takes its place.
 
 mod latex;
@@ -79,6 +79,7 @@ impl Table {
             sheets.push(setting.scores());
             sheets.extend(setting.differences());
             sheets.extend(setting.other_metrics());
+            sheets.extend(setting.losses());
         }
         Self {
             name: summary.experiment.clone(),

@@ -71,11 +71,12 @@ pub struct Score {
     pub protocol: String,
     /// Share of samples that lack the modality: at test, or in training, as the protocol says.
     pub rate: f64,
-    /// `validation` or `test`.
+    /// `validation` or `test`; `train` for losses.
     pub split: String,
     /// `accuracy` is the protocol's own score; `accuracy_only_X` keeps modality X alone, `accuracy_complete` all.
+    /// `loss_X` is the mean of a loss term over the last epoch of the model's training.
     pub metric: String,
-    /// A share in [0, 1].
+    /// A share in [0, 1]; of a loss, nats.
     pub value: f64,
     /// Samples it was measured on.
     pub n: usize,

@@ -223,7 +223,14 @@ fn every_method_trains_scores_and_is_saved_and_loaded() {
             .iter()
             .filter(|s| s.metric == "accuracy" && s.split == "test");
         assert_eq!(accuracies.count(), 2, "{name}");
-        assert!(outcome.scores.iter().all(|s| (0.0..=1.0).contains(&s.value)), "{name}");
+        let (losses, shares): (Vec<_>, Vec<_>) = outcome.scores.iter().partition(|s| s.split == "train");
+        assert!(shares.iter().all(|s| (0.0..=1.0).contains(&s.value)), "{name}");
+        assert!(
+            losses
+                .iter()
+                .any(|s| s.metric == "loss_semantic" && s.value.is_finite()),
+            "{name}"
+        );
         let json = serde_json::to_string(&outcome).unwrap();
         assert_eq!(serde_json::from_str::<CellOutcome>(&json).unwrap(), outcome, "{name}");
 

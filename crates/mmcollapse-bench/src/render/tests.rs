@@ -11,6 +11,7 @@ const TABLE: ExperimentInfo = ExperimentInfo {
     title: "Table 4: avMNIST accuracy with sound missing, fusion x reallocation (made-up numbers)",
     spec: "",
     paper: TABLE4,
+    figure: true,
 };
 
 fn provenance() -> Provenance {

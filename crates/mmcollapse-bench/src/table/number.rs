@@ -22,6 +22,13 @@ pub fn signed_percent(estimate: &Estimate) -> Option<String> {
     ))
 }
 
+/// `0.692 ± 0.004` from nats. None without an interval.
+pub(super) fn nats(estimate: &Estimate) -> Option<String> {
+    let interval = estimate.interval?;
+    let half = 0.5 * (interval.high - interval.low);
+    Some(format!("{:.3} ± {half:.3}", estimate.mean))
+}
+
 fn half_width(estimate: &Estimate) -> Option<String> {
     let interval = estimate.interval?;
     Some(format!("{:.2}", 50.0 * (interval.high - interval.low)))

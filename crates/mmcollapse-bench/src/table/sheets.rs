@@ -1,10 +1,10 @@
 //! The sheets of one protocol: scores, what reallocation adds, each modality alone.
 
-use mmcollapse_probes::smallest_attainable_p;
+use mmcollapse_probes::{Estimate, smallest_attainable_p};
 
 use super::{DASH, Line, Sheet, method_in_words, number, percent, probability, protocol_in_words, signed_percent};
 use crate::paper::Paper;
-use crate::summary::{Column, Group, Method, ProtocolRun, Summary};
+use crate::summary::{Column, Group, Method, ProtocolRun, Summary, is_loss};
 
 /// One protocol of a summary, from which its sheets are set.
 pub(super) struct Setting<'a> {
@@ -111,17 +111,69 @@ impl Setting<'_> {
         })
     }
 
-    /// What else was measured, each as the mean of rates; none if nothing was.
+    /// The other scores: with all modalities, and with each alone; none if there are none.
     pub(super) fn other_metrics(&self) -> Option<Sheet> {
+        let metric = &self.paper.metric;
+        let of_rates = self.of_rates();
+        self.metric_sheet(
+            "modalities",
+            "with all modalities, and with each alone",
+            format!(
+                "Test {metric} in % of the same models, protocol {}. Complete: no test sample lacks a modality; only: \
+                 every test sample has that modality alone. Mean and half-width of its 95 % t interval over n \
+                 seeds{of_rates}.",
+                self.protocol.name
+            ),
+            |metric| !is_loss(metric),
+            percent,
+        )
+    }
+
+    /// The losses at the end of training; none if none were kept.
+    pub(super) fn losses(&self) -> Option<Sheet> {
+        let of_rates = self.of_rates();
+        self.metric_sheet(
+            "losses",
+            "losses at the end of training",
+            format!(
+                "Mean of each loss term over the last epoch, in nats, as weighted, protocol {}. Semantic: the task's own \
+                 (L_sem); modality: the discriminator's (L_md), which is ln 2 = 0.693 where two modalities' latents \
+                 cannot be told apart. Mean and half-width of its 95 % t interval over n seeds{of_rates}.",
+                self.protocol.name
+            ),
+            is_loss,
+            number::nats,
+        )
+    }
+
+    fn of_rates(&self) -> &'static str {
+        if self.protocol.name == "test_missing" {
+            ""
+        } else {
+            ", of each seed's mean over the rates"
+        }
+    }
+
+    /// A column for each metric beside the paper's that `chosen` takes, each as the mean of rates; none if there is none.
+    fn metric_sheet(
+        &self,
+        name: &str,
+        heading: &str,
+        caption: String,
+        chosen: fn(&str) -> bool,
+        written: fn(&Estimate) -> Option<String>,
+    ) -> Option<Sheet> {
         let mut metrics: Vec<&str> = Vec::new();
         for group in self.summary.groups.iter().filter(|g| g.protocol == self.protocol.name) {
-            if group.metric != self.paper.metric && !metrics.contains(&group.metric.as_str()) {
-                metrics.push(&group.metric);
+            let metric = group.metric.as_str();
+            if metric != self.paper.metric && chosen(metric) && !metrics.contains(&metric) {
+                metrics.push(metric);
             }
         }
         let mut header = vec!["method".to_owned(), String::new()];
         header.extend(metrics.iter().map(|metric| {
             let short = metric.strip_prefix(&self.paper.metric).unwrap_or(metric);
+            let short = short.strip_prefix("loss_").unwrap_or(short);
             short.replace('_', " ").trim().to_owned()
         }));
         header.push("n".to_owned());
@@ -136,8 +188,8 @@ impl Setting<'_> {
                 })
                 .collect();
             let mut cells = vec![method.label(), "here".to_owned()];
-            cells.extend(estimates.iter().map(|e| number::or_dash(e.as_ref().and_then(percent))));
-            let n: Vec<usize> = estimates.iter().map(|e| e.map_or(0, |e| e.n)).collect();
+            cells.extend(estimates.iter().map(|e| number::or_dash(e.as_ref().and_then(written))));
+            let n: Vec<usize> = estimates.iter().flatten().map(|e| e.n).collect();
             cells.push(number::range(&n));
             rows.push(Line {
                 cells,
@@ -145,23 +197,9 @@ impl Setting<'_> {
             });
         }
         (!metrics.is_empty()).then(|| Sheet {
-            name: format!("{}_modalities", self.protocol.name),
-            heading: format!(
-                "Protocol {}: with all modalities, and with each alone",
-                self.protocol.name
-            ),
-            caption: format!(
-                "Test {} in % of the same models, protocol {}. Complete: no test sample lacks a modality; only: \
-                 every test sample has that modality alone. Mean and half-width of its 95 % t interval over n \
-                 seeds{}.",
-                self.paper.metric,
-                self.protocol.name,
-                if self.protocol.name == "test_missing" {
-                    ""
-                } else {
-                    ", of each seed's mean over the rates"
-                }
-            ),
+            name: format!("{}_{name}", self.protocol.name),
+            heading: format!("Protocol {}: {heading}", self.protocol.name),
+            caption,
             header,
             rows,
         })

@@ -27,7 +27,7 @@ use crate::{
 };
 
 /// The fit of the model that is scored.
-const MULTIMODAL: &str = "multimodal";
+pub(super) const MULTIMODAL: &str = "multimodal";
 
 /// Wall time between two checkpoints; it decides what a crash loses, not numbers.
 const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(20);

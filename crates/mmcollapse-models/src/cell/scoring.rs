@@ -7,7 +7,7 @@ use mmcollapse_nn::Mode;
 
 use super::{
     CellOutcome, Findings, Score, Status,
-    run::{Run, only},
+    run::{MULTIMODAL, Run, only},
 };
 use crate::{
     config::Protocol,
@@ -134,6 +134,10 @@ impl Run<'_> {
             at_validation,
             dataset.validation.len(),
         );
+        let last = self.facts.history.iter().rev().find(|record| record.fit == MULTIMODAL);
+        for (name, value) in last.map(|record| &record.losses).into_iter().flatten() {
+            push(rate, "train", format!("loss_{name}"), *value, dataset.train.len());
+        }
         Ok(scores)
     }
 }
