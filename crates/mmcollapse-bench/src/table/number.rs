@@ -26,7 +26,11 @@ pub fn signed_percent(estimate: &Estimate) -> Option<String> {
 pub(super) fn nats(estimate: &Estimate) -> Option<String> {
     let interval = estimate.interval?;
     let half = 0.5 * (interval.high - interval.low);
-    Some(format!("{:.3} ± {half:.3}", estimate.mean))
+    Some(if estimate.mean.abs() < 1000.0 {
+        format!("{:.3} ± {half:.3}", estimate.mean)
+    } else {
+        format!("{:.1e} ± {half:.1e}", estimate.mean)
+    })
 }
 
 fn half_width(estimate: &Estimate) -> Option<String> {

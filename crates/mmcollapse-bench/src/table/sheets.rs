@@ -137,8 +137,9 @@ impl Setting<'_> {
             "losses at the end of training",
             format!(
                 "Mean of each loss term over the last epoch, in nats, as weighted, protocol {}. Semantic: the task's own \
-                 (L_sem); modality: the discriminator's (L_md), which is ln 2 = 0.693 where two modalities' latents \
-                 cannot be told apart. Mean and half-width of its 95 % t interval over n seeds{of_rates}.",
+                 (L_sem); modality: the discriminator's (L_md, the sum over modalities), which is 2 ln 2 = 1.386 where \
+                 two modalities' latents cannot be told apart. Mean and half-width of its 95 % t interval over n \
+                 seeds{of_rates}.",
                 self.protocol.name
             ),
             is_loss,
