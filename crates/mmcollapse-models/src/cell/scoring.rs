@@ -135,7 +135,8 @@ impl Run<'_> {
             dataset.validation.len(),
         );
         let last = self.facts.history.iter().rev().find(|record| record.fit == MULTIMODAL);
-        for (name, value) in last.map(|record| &record.losses).into_iter().flatten() {
+        let losses = last.into_iter().flat_map(|record| &record.losses);
+        for (name, value) in losses.filter(|(_, value)| value.is_finite()) {
             push(rate, "train", format!("loss_{name}"), *value, dataset.train.len());
         }
         Ok(scores)
