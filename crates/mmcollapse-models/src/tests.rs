@@ -6,7 +6,7 @@ use mmcollapse_data::{
     Batch, Dataset, Presence,
     sets::{PlantedConfig, planted},
 };
-use mmcollapse_nn::{Device, Mode, Tensor, safetensors};
+use mmcollapse_nn::{Device, Mode, Tensor, files::write_atomic, safetensors};
 
 use crate::{
     CellConfig, CellOutcome, FUSIONS, Folders, MethodConfig, ModelError, ModelSpec, Observer, Protocol, REALLOCATIONS,
@@ -317,11 +317,11 @@ fn what_cells_would_train_alike_is_trained_once_with_the_same_bits() {
         let mut bytes = std::fs::read(&path).unwrap();
         let last = bytes.len() - 3;
         bytes[last] ^= 0x40;
-        std::fs::write(&path, bytes).unwrap();
+        write_atomic(&path, &bytes).unwrap();
     }
     trained("kd", 5 * vanilla);
     for file in std::fs::read_dir(folder.path()).unwrap() {
-        std::fs::write(file.unwrap().path(), b"half a fi").unwrap();
+        write_atomic(&file.unwrap().path(), b"half a fi").unwrap();
     }
     trained("none", vanilla);
     trained("none", 0);

@@ -268,7 +268,7 @@ impl Run<'_> {
         };
         let (presence, index) = (self.presence.train.clone(), self.everyone.clone());
         let recipe = Recipe {
-            objective: [&self.spec.encoders[..], &[self.spec.fusion.clone()]].concat(),
+            objective: [&self.spec.encoders[..], std::slice::from_ref(&self.spec.fusion)].concat(),
             revision: vanilla_revision(&self.spec.fusion)?,
         };
         self.fit_shared(&fit, &presence, &index, &recipe)

@@ -172,7 +172,7 @@ mod tests {
             }
         };
         let v = lmf.weights.to_vec1::<f32>().unwrap();
-        for h in 0..hidden {
+        for (h, fused) in fused[0].iter().enumerate() {
             let mut expected = 0.0;
             for (i, a) in with_one[0].iter().enumerate() {
                 for (j, b) in with_one[1].iter().enumerate() {
@@ -180,7 +180,7 @@ mod tests {
                     expected += weight * a * b;
                 }
             }
-            assert!((fused[0][h] - expected).abs() < 1e-5, "{} {expected}", fused[0][h]);
+            assert!((fused - expected).abs() < 1e-5, "{fused} {expected}");
         }
     }
 }
