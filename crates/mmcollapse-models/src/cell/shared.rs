@@ -11,7 +11,7 @@ use std::{
 };
 
 use mmcollapse_data::{Dataset, Presence};
-use mmcollapse_nn::{Params, safetensors};
+use mmcollapse_nn::{Tensor, safetensors};
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
@@ -58,7 +58,7 @@ impl Recipe {
             "training": fit.training,
             "data": dataset.digest,
             "samples": hash(json!([index, who]).to_string().as_bytes()),
-            "weights": weights(fit.params)?,
+            "weights": digest(&fit.params.state()?)?,
             // Another device rounds differently; another processor does too, by less than a table shows.
             "device": if fit.params.root().device().is_cpu() { "cpu" } else { "gpu" },
         })
@@ -78,15 +78,13 @@ impl SharedFit {
             return None;
         }
         let (state, metadata) = safetensors::load(&self.path, &fit.params.root().device()).ok()?;
-        let mut history: Vec<EpochRecord> = serde_json::from_str(metadata.get("history")?).ok()?;
-        let initial = fit.params.state().ok()?;
-        fit.params.load(&state).ok()?;
         let whole = metadata.get("recipe") == Some(&self.recipe)
-            && metadata.get("weights") == weights(fit.params).ok().as_ref();
+            && metadata.get("weights").map(String::as_str) == digest(&state).ok().as_deref();
         if !whole {
-            fit.params.load(&initial).ok()?;
             return None;
         }
+        let mut history: Vec<EpochRecord> = serde_json::from_str(metadata.get("history")?).ok()?;
+        fit.params.load(&state).ok()?;
         for record in &mut history {
             record.fit.clone_from(&fit.label);
         }
@@ -103,18 +101,19 @@ impl SharedFit {
             std::fs::create_dir_all(folder).map_err(|e| broken(e.to_string()))?;
         }
         let history = serde_json::to_string(history).map_err(|e| broken(e.to_string()))?;
+        let state = fit.params.state()?;
         let metadata = BTreeMap::from([
             ("recipe".to_owned(), self.recipe.clone()),
-            ("weights".to_owned(), weights(fit.params)?),
+            ("weights".to_owned(), digest(&state)?),
             ("history".to_owned(), history),
         ]);
-        safetensors::save(&self.path, &fit.params.state()?, &metadata).map_err(|e| broken(e.to_string()))
+        safetensors::save(&self.path, &state, &metadata).map_err(|e| broken(e.to_string()))
     }
 }
 
 /// The digest of all weights and buffers.
-fn weights(params: &Params) -> Result<String> {
-    Ok(hash(&safetensors::to_bytes(&params.state()?, &BTreeMap::new())?))
+fn digest(state: &BTreeMap<String, Tensor>) -> Result<String> {
+    Ok(hash(&safetensors::to_bytes(state, &BTreeMap::new())?))
 }
 
 fn hash(bytes: &[u8]) -> String {
