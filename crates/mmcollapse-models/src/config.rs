@@ -210,8 +210,10 @@ fn resolved<C>(
 /// Revisions of the loop and of the encoders.
 pub(crate) fn unimodal_revision() -> String {
     let mut parts = vec![format!("training/{TRAINING_REVISION}")];
-    // Which encoders a cell uses is known only with the data; a revision of any of them counts.
-    parts.extend(ENCODERS.iter().map(|e| format!("encoder:{}/{}", e.name, e.revision)));
+    // Which encoders a cell uses is known only with the data; a revision of any of them counts. A first revision is
+    // not named, so that a new encoder leaves the cells of the others as they are.
+    let revised = ENCODERS.iter().filter(|e| e.revision > 1);
+    parts.extend(revised.map(|e| format!("encoder:{}/{}", e.name, e.revision)));
     parts.join(" ")
 }
 
