@@ -87,6 +87,9 @@ pub struct Outcome {
     /// What the models tell of the run beside its scores (which modality collapsed, ranks); free in form.
     #[serde(default)]
     pub diagnosis: Value,
+    /// Of each loss term of the model that is scored, its mean over each epoch, up to the first that is not finite.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub curves: BTreeMap<String, Vec<f64>>,
 }
 
 /// Whether training went through.
@@ -253,6 +256,7 @@ mod tests {
             seconds: 1.5,
             parameters: 10,
             diagnosis: json!({"collapsed": "sound"}),
+            curves: BTreeMap::new(),
         };
         let text = serde_json::to_string(&outcome).unwrap();
         assert_eq!(serde_json::from_str::<Outcome>(&text).unwrap(), outcome);

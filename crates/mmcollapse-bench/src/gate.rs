@@ -324,6 +324,7 @@ mod tests {
                 seconds: 1.0,
                 parameters: 1,
                 diagnosis: serde_json::Value::Null,
+                curves: BTreeMap::new(),
             },
         }
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use miette::Result;
 use mmcollapse_data::{Dataset, LoadOptions};
-use mmcollapse_models::{CellConfig, CellOutcome, Folders, ModelError, Observer, revision, run_cell};
+use mmcollapse_models::{CellConfig, CellOutcome, Folders, MULTIMODAL, ModelError, Observer, revision, run_cell};
 use mmcollapse_nn::Device;
 use serde_json::Value;
 
@@ -174,6 +174,15 @@ fn told(error: &ModelError) -> String {
 fn converted(outcome: CellOutcome) -> Result<Outcome, WorkError> {
     let diagnosis = serde_json::to_value(&outcome.diagnosis)
         .map_err(|error| WorkError::Failed(format!("the diagnosis has no JSON: {error}")))?;
+    let mut curves: BTreeMap<String, Vec<f64>> = BTreeMap::new();
+    for (epoch, record) in outcome.history.iter().filter(|r| r.fit == MULTIMODAL).enumerate() {
+        for (name, value) in &record.losses {
+            let curve = curves.entry(name.clone()).or_default();
+            if curve.len() == epoch && value.is_finite() {
+                curve.push(*value);
+            }
+        }
+    }
     let diverged = !matches!(outcome.status, mmcollapse_models::Status::Ok);
     Ok(Outcome {
         status: match outcome.status {
@@ -196,6 +205,7 @@ fn converted(outcome: CellOutcome) -> Result<Outcome, WorkError> {
         seconds: outcome.seconds,
         parameters: outcome.parameters,
         diagnosis,
+        curves,
     })
 }
 

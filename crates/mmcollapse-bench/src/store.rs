@@ -312,6 +312,7 @@ mod tests {
             seconds: 2.0,
             parameters: 3,
             diagnosis: json!({"gap": 0.1}),
+            curves: BTreeMap::new(),
         }
     }
 

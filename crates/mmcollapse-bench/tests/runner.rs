@@ -117,6 +117,7 @@ impl Work for Fake {
             seconds: 0.1,
             parameters: 1,
             diagnosis: Value::Null,
+            curves: std::collections::BTreeMap::new(),
         })
     }
 }

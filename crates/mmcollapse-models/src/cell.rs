@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::{diagnosis::Diagnosis, training::EpochRecord};
 
 pub(crate) use run::Facts;
-pub use run::{Folders, run_cell};
+pub use run::{Folders, MULTIMODAL, run_cell};
 
 /// Told of every epoch, and asked whether to go on.
 pub trait Observer {

@@ -21,7 +21,7 @@ pub mod training;
 #[cfg(test)]
 mod tests;
 
-pub use cell::{CellOutcome, Folders, Observer, Score, Silent, Status, run_cell};
+pub use cell::{CellOutcome, Folders, MULTIMODAL, Observer, Score, Silent, Status, run_cell};
 pub use config::{CellConfig, MethodConfig, Protocol, Training, revision};
 pub use diagnosis::{Diagnosis, ModalityDiagnosis};
 pub use encoders::ENCODERS;

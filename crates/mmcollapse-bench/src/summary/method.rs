@@ -140,6 +140,7 @@ mod tests {
                 seconds: 0.0,
                 parameters: 0,
                 diagnosis: Value::Null,
+                curves: std::collections::BTreeMap::new(),
             },
         })
     }

@@ -51,6 +51,7 @@ pub fn record(
             seconds: 1.0,
             parameters: 100,
             diagnosis: Value::Null,
+            curves: std::collections::BTreeMap::new(),
         },
     }
 }

@@ -26,8 +26,8 @@ use crate::{
     },
 };
 
-/// The fit of the model that is scored.
-pub(super) const MULTIMODAL: &str = "multimodal";
+/// Name in the history of the fit of the model that is scored.
+pub const MULTIMODAL: &str = "multimodal";
 
 /// Wall time between two checkpoints; it decides what a crash loses, not numbers.
 const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(20);
