@@ -1,5 +1,7 @@
 //! A cell: one training run, what it is told, and what it leaves.
 
+mod measures;
+mod noise;
 mod run;
 mod scoring;
 mod shared;
@@ -67,9 +69,9 @@ pub enum Status {
 /// One measured number.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Score {
-    /// `test_missing` or `train_availability`.
+    /// Name of the protocol.
     pub protocol: String,
-    /// Share of samples that lack the modality: at test, or in training, as the protocol says.
+    /// The protocol's level: share of samples that lack the modality at test or in training, share with noise, or beta.
     pub rate: f64,
     /// `validation` or `test`; `train` for losses.
     pub split: String,

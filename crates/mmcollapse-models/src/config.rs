@@ -74,7 +74,7 @@ impl MethodConfig {
     }
 }
 
-/// Which modality is missing, in training or at test. A rate is always the share of samples that lack it.
+/// What is done to which modality, in training or at test. A missing rate is always the share of samples that lack it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Protocol {
@@ -92,21 +92,57 @@ pub enum Protocol {
         /// Missing rate in training, in [0, 1).
         rate: f64,
     },
+    /// Trained on all pairs, some with noise on the modality; no test sample has noise or lacks anything.
+    TrainNoise {
+        /// The modality that is corrupted.
+        modality: String,
+        /// Share of training (and validation) samples with noise, in [0, 1].
+        rate: f64,
+        /// Half-width of the uniform noise, in standard deviations of the modality over the training set.
+        amplitude: f64,
+    },
+    /// Trained on all pairs with the modality up-weighted; no test sample lacks anything.
+    Upweighted {
+        /// The modality that is up-weighted.
+        modality: String,
+        /// How much, at least 0; 0 changes nothing.
+        beta: f64,
+        /// In what way.
+        mode: UpweightMode,
+    },
+}
+
+/// What the paper's "amount of upweighting" beta, which it does not define, is taken to mean.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum UpweightMode {
+    /// beta times the cross-entropy of a linear head on the modality's encoding is added to the loss.
+    Loss,
+    /// The modality's encoding is scaled by 1 + beta before fusion.
+    Feature,
 }
 
 impl Protocol {
-    /// Name in results: `test_missing` or `train_availability`.
-    pub fn name(&self) -> &'static str {
+    /// Name in results: `test_missing`, `train_availability`, `train_noise_AMPLITUDE`, `upweighted_MODE`.
+    pub fn name(&self) -> String {
         match self {
-            Self::TestMissing { .. } => "test_missing",
-            Self::TrainAvailability { .. } => "train_availability",
+            Self::TestMissing { .. } => "test_missing".to_owned(),
+            Self::TrainAvailability { .. } => "train_availability".to_owned(),
+            Self::TrainNoise { amplitude, .. } => format!("train_noise_{amplitude}"),
+            Self::Upweighted { mode, .. } => match mode {
+                UpweightMode::Loss => "upweighted_loss".to_owned(),
+                UpweightMode::Feature => "upweighted_feature".to_owned(),
+            },
         }
     }
 
-    /// The modality that goes missing.
+    /// The modality that goes missing, is corrupted or up-weighted.
     pub fn modality(&self) -> &str {
         match self {
-            Self::TestMissing { modality, .. } | Self::TrainAvailability { modality, .. } => modality,
+            Self::TestMissing { modality, .. }
+            | Self::TrainAvailability { modality, .. }
+            | Self::TrainNoise { modality, .. }
+            | Self::Upweighted { modality, .. } => modality,
         }
     }
 }
@@ -175,10 +211,20 @@ impl CellConfig {
         };
         let rates = match &self.protocol {
             Protocol::TestMissing { rates, .. } => rates.clone(),
-            Protocol::TrainAvailability { rate, .. } => vec![*rate],
+            Protocol::TrainAvailability { rate, .. } | Protocol::TrainNoise { rate, .. } => vec![*rate],
+            Protocol::Upweighted { .. } => Vec::new(),
         };
+        for (name, value) in match &self.protocol {
+            Protocol::TrainNoise { amplitude, .. } => vec![("amplitude", *amplitude)],
+            Protocol::Upweighted { beta, .. } => vec![("beta", *beta)],
+            _ => Vec::new(),
+        } {
+            if !(value.is_finite() && value >= 0.0) {
+                return unfit(format!("{name} must be a number of at least 0, got {value}"));
+            }
+        }
         if let Some(bad) = rates.iter().find(|r| !(0.0..=1.0).contains(*r)) {
-            return unfit(format!("missing rate {bad} is not in [0, 1]"));
+            return unfit(format!("rate {bad} is not in [0, 1]"));
         }
         if self.training.epochs == 0 || self.training.batch_size == 0 {
             return unfit(format!(

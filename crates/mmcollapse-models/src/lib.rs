@@ -17,12 +17,13 @@ pub mod registry;
 mod rows;
 pub mod substitution;
 pub mod training;
+mod upweight;
 
 #[cfg(test)]
 mod tests;
 
 pub use cell::{CellOutcome, Folders, MULTIMODAL, Observer, Score, Silent, Status, run_cell};
-pub use config::{CellConfig, MethodConfig, Protocol, Training, revision};
+pub use config::{CellConfig, MethodConfig, Protocol, Training, UpweightMode, revision};
 pub use diagnosis::{Diagnosis, ModalityDiagnosis};
 pub use encoders::ENCODERS;
 pub use error::ModelError;
@@ -30,3 +31,4 @@ pub use fusion::FUSIONS;
 pub use model::{Model, ModelSpec};
 pub use reallocation::REALLOCATIONS;
 pub use substitution::SUBSTITUTIONS;
+pub use upweight::UpweightConfig;

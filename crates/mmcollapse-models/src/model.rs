@@ -4,13 +4,14 @@ use mmcollapse_data::{Batch, Dataset, Presence};
 use mmcollapse_nn::{Device, Mode, Params, Result as TensorResult, Tensor};
 
 use crate::{
-    config::{CellConfig, MethodConfig},
+    config::{CellConfig, MethodConfig, Protocol},
     encoders::{self, Encoder},
     error::Result,
     fusion::{self, Fusion, FusionContext, FusionOutput},
     reallocation::{self, Reallocation, ReallocationContext},
     rows::scatter_rows,
     substitution::{self, Substitution},
+    upweight::{Upweight, UpweightConfig},
 };
 
 /// The encodings of a batch, as the fusion sees them.
@@ -46,6 +47,8 @@ pub struct ModelSpec {
     pub substitution: MethodConfig,
     /// Number of classes.
     pub classes: usize,
+    /// The modality that weighs more in training, if one does.
+    pub upweight: Option<UpweightConfig>,
     /// Seed of the initial weights.
     pub seed: u64,
 }
@@ -85,6 +88,16 @@ impl ModelSpec {
             reallocation: cell.reallocation.clone(),
             substitution: cell.substitution.clone(),
             classes: dataset.classes,
+            upweight: match &cell.protocol {
+                Protocol::Upweighted { modality, beta, mode } if *beta > 0.0 => {
+                    dataset.modality(modality).map(|modality| UpweightConfig {
+                        modality,
+                        beta: *beta,
+                        mode: *mode,
+                    })
+                }
+                _ => None,
+            },
             seed: cell.seed,
         })
     }
@@ -134,7 +147,13 @@ impl ModelSpec {
                 scope: root.pp("fusion"),
             },
         )?;
+        let upweight = self
+            .upweight
+            .as_ref()
+            .map(|config| Upweight::new(config, widths[config.modality], self.classes, &root.pp("upweight")))
+            .transpose()?;
         Ok(Model {
+            upweight,
             params,
             encoders,
             reallocation,
@@ -156,6 +175,7 @@ pub struct Model {
     pub fusion: Box<dyn Fusion>,
     /// What stands in for a missing modality at evaluation.
     pub substitution: Box<dyn Substitution>,
+    pub(crate) upweight: Option<Upweight>,
 }
 
 impl Model {
@@ -181,7 +201,11 @@ impl Model {
             };
             let encoded = encoder.forward(x, mode)?; // [rows, width]
             let reallocated = self.reallocation.transform(modality, &encoded, mode)?;
-            z.push(scatter_rows(&reallocated.encoding, &input.rows, n)?);
+            let encoding = match &self.upweight {
+                Some(upweight) => upweight.scale(modality, reallocated.encoding)?,
+                None => reallocated.encoding,
+            };
+            z.push(scatter_rows(&encoding, &input.rows, n)?);
             latents.push(reallocated.latent.map(|g| Latent {
                 rows: input.rows.clone(),
                 g,

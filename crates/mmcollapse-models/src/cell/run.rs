@@ -10,7 +10,7 @@ use mmcollapse_data::{Dataset, Presence, masks};
 use mmcollapse_nn::{Device, Params, Tensor, layers::Linear, random::derive_seed};
 use serde::{Deserialize, Serialize};
 
-use super::{CellOutcome, Observer, shared::Recipe};
+use super::{CellOutcome, Observer, noise::corrupted, shared::Recipe};
 use crate::{
     config::{CellConfig, Protocol, Training, vanilla_revision},
     diagnosis::Diagnosis,
@@ -72,7 +72,7 @@ pub fn run_cell(
         .ok_or_else(|| ModelError::Unfit {
             dataset: dataset.name.clone(),
             reason: format!(
-                "the protocol takes away modality `{}`; the data set has {}",
+                "the protocol is about modality `{}`; the data set has {}",
                 config.protocol.modality(),
                 names(dataset).join(", ")
             ),
@@ -90,6 +90,14 @@ pub fn run_cell(
         None => Default::default(),
     };
     let spec = ModelSpec::new(&config, dataset)?;
+    let noisy;
+    let dataset = match config.protocol {
+        Protocol::TrainNoise { rate, amplitude, .. } => {
+            noisy = corrupted(dataset, weak, rate, amplitude, config.seed);
+            &noisy
+        }
+        _ => dataset,
+    };
     let mut run = Run {
         presence: Split {
             train: available(&config, weak, dataset, &dataset.train.labels, "train"),
@@ -121,7 +129,9 @@ fn names(dataset: &Dataset) -> Vec<String> {
 fn available(config: &CellConfig, weak: usize, dataset: &Dataset, labels: &[u32], purpose: &str) -> Presence {
     let m = dataset.modalities.len();
     match config.protocol {
-        Protocol::TestMissing { .. } => Presence::all(labels.len(), m),
+        Protocol::TestMissing { .. } | Protocol::TrainNoise { .. } | Protocol::Upweighted { .. } => {
+            Presence::all(labels.len(), m)
+        }
         Protocol::TrainAvailability { rate, .. } => {
             // 1 - .8 is not .2 in binary, and a share just below a whole number would lose a sample.
             let share = ((1.0 - rate) * 1e9).round() / 1e9;
@@ -142,7 +152,7 @@ pub(super) struct Run<'a> {
     pub config_json: String,
     pub spec: ModelSpec,
     pub dataset: &'a Dataset,
-    /// The modality that the protocol takes away.
+    /// The modality that the protocol takes away, corrupts or up-weights.
     pub weak: usize,
     pub device: &'a Device,
     pub observer: &'a mut dyn Observer,
@@ -269,6 +279,7 @@ impl Run<'_> {
         let (presence, index) = (self.presence.train.clone(), self.everyone.clone());
         let recipe = Recipe {
             objective: [&self.spec.encoders[..], std::slice::from_ref(&self.spec.fusion)].concat(),
+            upweight: self.spec.upweight.clone(),
             revision: vanilla_revision(&self.spec.fusion)?,
         };
         self.fit_shared(&fit, &presence, &index, &recipe)

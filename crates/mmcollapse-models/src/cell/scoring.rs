@@ -98,7 +98,7 @@ impl Run<'_> {
         let mut scores = Vec::new();
         let mut push = |rate: f64, split: &str, metric: String, value: f64, n: usize| {
             scores.push(Score {
-                protocol: protocol.to_owned(),
+                protocol: protocol.clone(),
                 rate,
                 split: split.to_owned(),
                 metric,
@@ -119,6 +119,17 @@ impl Run<'_> {
                 let without = Presence::from_fn(n, m, |_, j| j != weak);
                 push(*rate, "test", "accuracy".to_owned(), score(&without)?, n);
                 *rate
+            }
+            Protocol::TrainNoise { rate, .. } => {
+                push(*rate, "test", "accuracy".to_owned(), score(&Presence::all(n, m))?, n);
+                *rate
+            }
+            Protocol::Upweighted { beta, .. } => {
+                push(*beta, "test", "accuracy".to_owned(), score(&Presence::all(n, m))?, n);
+                for (measure, value) in self.measures(model, test)? {
+                    push(*beta, "test", measure, value, n);
+                }
+                *beta
             }
         };
         let complete = score(&Presence::all(n, m))?;

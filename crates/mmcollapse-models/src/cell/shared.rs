@@ -19,12 +19,15 @@ use crate::{
     config::MethodConfig,
     error::{ModelError, Result},
     training::{EpochRecord, Fit},
+    upweight::UpweightConfig,
 };
 
 /// What decides a fit beside its seed, data and training.
 pub(super) struct Recipe {
     /// The methods whose parameters it trains.
     pub objective: Vec<MethodConfig>,
+    /// The modality that weighs more in its loss, if one does.
+    pub upweight: Option<UpweightConfig>,
     /// The revisions of their code.
     pub revision: String,
 }
@@ -50,7 +53,7 @@ impl Recipe {
             .iter()
             .map(|&i| (0..presence.modalities()).map(|m| presence.get(i, m)).collect())
             .collect();
-        let recipe = json!({
+        let mut recipe = json!({
             "objective": self.objective,
             "revision": self.revision,
             "fit": fit.name,
@@ -61,8 +64,11 @@ impl Recipe {
             "weights": digest(&fit.params.state()?)?,
             // Another device rounds differently; another processor does too, by less than a table shows.
             "device": if fit.params.root().device().is_cpu() { "cpu" } else { "gpu" },
-        })
-        .to_string();
+        });
+        if let Some(upweight) = &self.upweight {
+            recipe["upweight"] = json!(upweight);
+        }
+        let recipe = recipe.to_string();
         Ok(SharedFit {
             path: folder.join(format!("{}.safetensors", &hash(recipe.as_bytes())[..16])),
             recipe,

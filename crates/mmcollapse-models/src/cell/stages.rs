@@ -27,6 +27,7 @@ impl Run<'_> {
             let presence = only(&self.presence.train, &[modality]);
             let recipe = Recipe {
                 objective: vec![self.spec.encoders[modality].clone()],
+                upweight: None,
                 revision: unimodal_revision(),
             };
             self.fit_shared(&fit, &presence, &presence.rows(modality), &recipe)?;

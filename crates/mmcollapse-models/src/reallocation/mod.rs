@@ -6,6 +6,7 @@
 mod ebr;
 mod kd;
 mod none;
+mod only;
 
 use mmcollapse_nn::{Mode, Result as TensorResult, Scope, Tensor};
 
@@ -139,7 +140,7 @@ pub struct Builder {
 }
 
 /// Every reallocation, in the order of `mmcollapse list methods`.
-pub static REALLOCATIONS: &[Entry<Builder>] = &[none::ENTRY, kd::ENTRY, ebr::ENTRY];
+pub static REALLOCATIONS: &[Entry<Builder>] = &[none::ENTRY, kd::ENTRY, ebr::ENTRY, only::ENTRY];
 
 /// Makes the reallocation that `config` names.
 ///

@@ -15,7 +15,10 @@ impl Objective for Multimodal<'_> {
     fn losses(&self, batch: &Batch, mode: Mode, progress: &Progress) -> TensorResult<BatchLosses> {
         let (encodings, output) = self.0.forward(batch, mode)?;
         let semantic = self.0.fusion.semantic_loss(&output, &encodings, &batch.labels)?;
-        let labelled = self.0.fusion.labelled_losses(&output, &batch.labels)?;
+        let mut labelled = self.0.fusion.labelled_losses(&output, &batch.labels)?;
+        if let Some(upweight) = &self.0.upweight {
+            labelled.extend(upweight.loss(&encodings, &batch.labels)?.map(|loss| ("upweighted", loss)));
+        }
         // Latents are what an unbounded adversary inflates; where there are none, the encodings themselves.
         let mut sizes: Vec<Tensor> = Vec::new();
         for (z, latent) in encodings.z.iter().zip(&encodings.latents) {
