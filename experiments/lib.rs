@@ -1,6 +1,24 @@
 //! Every experiment: one folder each with its spec, the paper's numbers and a program of its own.
 
-use mmcollapse_bench::experiment::ExperimentInfo;
+use mmcollapse_bench::experiment::{ExperimentInfo, Shows};
+
+#[doc(hidden)]
+pub use mimalloc::MiMalloc;
+#[doc(hidden)]
+pub use mmcollapse_bench::cli;
+
+/// The program of an experiment: `mmcollapse reproduce NAME`, NAME being that of the binary.
+#[macro_export]
+macro_rules! program {
+    () => {
+        #[global_allocator]
+        static ALLOCATOR: $crate::MiMalloc = $crate::MiMalloc;
+
+        fn main() -> std::process::ExitCode {
+            $crate::cli::main($crate::EXPERIMENTS, Some(env!("CARGO_BIN_NAME")))
+        }
+    };
+}
 
 /// The experiments, in the paper's order; a new one is a folder and a line here.
 pub static EXPERIMENTS: &[ExperimentInfo] = &[
@@ -9,21 +27,51 @@ pub static EXPERIMENTS: &[ExperimentInfo] = &[
         title: "avMNIST accuracy at audio missing rates, method against method",
         spec: include_str!("table3/spec.yaml"),
         paper: include_str!("table3/paper.yaml"),
-        figure: true,
+        shows: Shows::Scores { figure: true },
     },
     ExperimentInfo {
         name: "table4",
         title: "avMNIST accuracy at audio missing rates, every fusion with every reallocation",
         spec: include_str!("table4/spec.yaml"),
         paper: include_str!("table4/paper.yaml"),
-        figure: true,
+        shows: Shows::Scores { figure: true },
     },
     ExperimentInfo {
         name: "ebr-stability",
         title: "In which regime explicit basis reallocation trains",
         spec: include_str!("ebr-stability/spec.yaml"),
         paper: include_str!("ebr-stability/paper.yaml"),
-        figure: false,
+        shows: Shows::Scores { figure: false },
+    },
+    ExperimentInfo {
+        name: "fig8",
+        title: "avMNIST accuracy with noise on the sound in training",
+        spec: include_str!("fig8/spec.yaml"),
+        paper: include_str!("fig8/paper.yaml"),
+        shows: Shows::Scores { figure: true },
+    },
+    ExperimentInfo {
+        name: "fig9",
+        title: "avMNIST semantic loss along training",
+        spec: include_str!("fig9/spec.yaml"),
+        paper: include_str!("fig9/paper.yaml"),
+        shows: Shows::Curves,
+    },
+    ExperimentInfo {
+        name: "fig10",
+        title: "avMNIST rank and similarity of the fused representation as the sound weighs more",
+        spec: include_str!("fig10/spec.yaml"),
+        paper: include_str!("fig10/paper.yaml"),
+        shows: Shows::Measures(&[
+            "rank_effective",
+            "rank_stable",
+            "rank_numerical",
+            "accuracy",
+            "cka_image",
+            "cka_sound",
+            "cosine_image",
+            "cosine_sound",
+        ]),
     },
 ];
 

@@ -1,12 +1,3 @@
 //! `table3`: `mmcollapse reproduce table3` as a program of its own.
 
-use std::process::ExitCode;
-
-use mmcollapse_experiments::EXPERIMENTS;
-
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
-fn main() -> ExitCode {
-    mmcollapse_bench::cli::main(EXPERIMENTS, Some("table3"))
-}
+mmcollapse_experiments::program!();

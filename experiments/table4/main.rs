@@ -1,12 +1,3 @@
 //! `table4`: `mmcollapse reproduce table4` as a program of its own.
 
-use std::process::ExitCode;
-
-use mmcollapse_experiments::EXPERIMENTS;
-
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
-fn main() -> ExitCode {
-    mmcollapse_bench::cli::main(EXPERIMENTS, Some("table4"))
-}
+mmcollapse_experiments::program!();

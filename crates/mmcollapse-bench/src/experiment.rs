@@ -11,8 +11,33 @@ pub struct ExperimentInfo {
     pub spec: &'static str,
     /// Text of its `paper.yaml`.
     pub paper: &'static str,
-    /// Whether accuracy against missing rate is drawn; a single rate makes no curve.
-    pub figure: bool,
+    /// What its table and figure show.
+    pub shows: Shows,
+}
+
+/// What an experiment shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shows {
+    /// The metric of `paper.yaml` at each level.
+    Scores {
+        /// Whether it is drawn against the level; a single one makes no curve.
+        figure: bool,
+    },
+    /// Several measures at each level, a sheet and a panel each.
+    Measures(&'static [&'static str]),
+    /// The semantic loss along training, and what is measured on its curve.
+    Curves,
+}
+
+impl Shows {
+    /// The metrics that have sheets of their own, `of_paper` being that of `paper.yaml`.
+    pub fn metrics<'a>(&self, of_paper: &'a str) -> Vec<&'a str> {
+        match self {
+            Self::Scores { .. } => vec![of_paper],
+            Self::Measures(measures) => measures.to_vec(),
+            Self::Curves => vec!["loss_semantic", "plateaus", "epochs_to_90"],
+        }
+    }
 }
 
 impl ExperimentInfo {

@@ -1,11 +1,15 @@
-//! A figure: accuracy against missing rate, one panel a protocol and fusion, one line a reallocation.
+//! A figure: rows of panels, one line a reallocation.
 //!
-//! Shaded: the 95 % t interval over seeds. Hollow marks: the paper's values. Everything is drawn by
+//! Of scores: accuracy against the level, one panel a protocol and fusion. Of measures: one panel a measure, each with
+//! its own axis. Of curves: the semantic loss along training. Shaded: the 95 % t interval over seeds, for curves the
+//! 10 to 90 % quantiles. Hollow marks: the paper's values. Everything is drawn by
 //! [`canvas`] with a bundled font; letters become outlines, so that SVG and PNG look the same everywhere.
 
 mod axis;
 mod canvas;
+mod curves;
 mod layout;
+mod measures;
 mod panel;
 mod style;
 
@@ -25,8 +29,10 @@ pub struct Figure {
     pub note: String,
     /// In red, if the result must not be read as one.
     pub warnings: Vec<String>,
-    /// Name of the vertical axis, with its unit.
+    /// Name of the vertical axis, with its unit; empty where each panel's title says it.
     pub y_label: String,
+    /// What the vertical axes show.
+    pub axes: Axes,
     /// One row of panels a protocol.
     pub rows: Vec<PanelRow>,
     /// Lines of the legend: name and style, in order.
@@ -34,6 +40,29 @@ pub struct Figure {
     /// Whether there are marks of the paper.
     pub paper: bool,
     /// At the bottom, small.
+    pub provenance: String,
+}
+
+/// What vertical axes show.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Axes {
+    /// Percent, one axis for all panels.
+    Percent,
+    /// Numbers of at least 0, one axis for all panels.
+    Shared,
+    /// Numbers of at least 0, an axis a panel.
+    Own,
+}
+
+/// What is told around a figure, whatever it shows.
+pub struct FigureText<'a> {
+    /// Above everything.
+    pub title: &'a str,
+    /// The preset it was made with.
+    pub preset: &'a str,
+    /// What must be read before any number.
+    pub warnings: Vec<String>,
+    /// At the bottom.
     pub provenance: String,
 }
 
@@ -70,7 +99,7 @@ pub struct Line {
     pub points: Vec<Option<Point>>,
 }
 
-/// A mean with its interval, in percent.
+/// A mean (of a curve, a median) with its interval, in the unit of the axis.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Point {
     /// Mean over seeds.
@@ -85,49 +114,37 @@ pub struct Point {
 
 impl Point {
     /// None without an interval: a number that nobody knows the error of is not drawn.
-    fn of(estimate: &Estimate, diverged: usize) -> Option<Self> {
+    fn of(estimate: &Estimate, scale: f64, diverged: usize) -> Option<Self> {
         let interval = estimate.interval?;
         Some(Self {
-            mean: 100.0 * estimate.mean,
-            low: 100.0 * interval.low,
-            high: 100.0 * interval.high,
+            mean: scale * estimate.mean,
+            low: scale * interval.low,
+            high: scale * interval.high,
             diverged,
         })
     }
 }
 
 impl Figure {
-    /// Takes the figure of a summary; `preset` and `provenance` are told as they are given.
-    pub fn new(
-        summary: &Summary,
-        paper: &Paper,
-        title: &str,
-        preset: &str,
-        warnings: Vec<String>,
-        provenance: String,
-    ) -> Self {
+    /// The paper's metric against the level.
+    pub fn of_scores(summary: &Summary, paper: &Paper, text: FigureText) -> Self {
         let styles = style::assign(&summary.methods);
         let rows: Vec<PanelRow> = summary
             .protocols
             .iter()
             .map(|protocol| panels(summary, paper, protocol, &styles))
             .collect();
-        let mut legend: Vec<(String, usize)> = Vec::new();
-        for (method, style) in summary.methods.iter().zip(&styles) {
-            if !legend.iter().any(|(_, known)| known == style) {
-                legend.push((method.reallocation_label(), *style));
-            }
-        }
         let has_paper = |row: &PanelRow| row.panels.iter().any(|panel| !panel.paper.is_empty());
         Self {
-            title: title.to_owned(),
-            note: note(summary, paper, preset),
-            warnings,
+            title: text.title.to_owned(),
+            note: note(summary, &paper.metric, text.preset),
+            warnings: text.warnings,
             y_label: format!("test {} (%)", paper.metric),
+            axes: Axes::Percent,
             paper: rows.iter().any(has_paper),
             rows,
-            legend,
-            provenance,
+            legend: legend(summary, &styles),
+            provenance: text.provenance,
         }
     }
 
@@ -138,6 +155,17 @@ impl Figure {
     pub fn draw(&self, metadata: &str) -> miette::Result<Picture> {
         layout::draw(self, metadata)
     }
+}
+
+/// Each reallocation once, with its style.
+fn legend(summary: &Summary, styles: &[usize]) -> Vec<(String, usize)> {
+    let mut legend: Vec<(String, usize)> = Vec::new();
+    for (method, style) in summary.methods.iter().zip(styles) {
+        if !legend.iter().any(|(_, known)| known == style) {
+            legend.push((method.reallocation_label(), *style));
+        }
+    }
+    legend
 }
 
 fn panels(summary: &Summary, paper: &Paper, protocol: &ProtocolRun, styles: &[usize]) -> PanelRow {
@@ -162,7 +190,7 @@ fn panels(summary: &Summary, paper: &Paper, protocol: &ProtocolRun, styles: &[us
             });
             panels.len() - 1
         });
-        let point = |group: &Group| Point::of(group.estimate.as_ref()?, group.diverged);
+        let point = |group: &Group| Point::of(group.estimate.as_ref()?, 100.0, group.diverged);
         panels[place].lines.push(Line {
             style: styles[position],
             points: groups.iter().map(|group| group.and_then(point)).collect(),
@@ -182,20 +210,32 @@ fn panels(summary: &Summary, paper: &Paper, protocol: &ProtocolRun, styles: &[us
         }
     }
     PanelRow {
-        heading: format!("{}: {}", protocol.name, crate::table::protocol_in_words(protocol)),
-        x_label: match protocol.name.as_str() {
-            "test_missing" => format!("test samples without {} (%)", protocol.modality),
-            "train_availability" => format!("training pairs without {} (%)", protocol.modality),
-            other => format!("missing rate, {} (%)", label(other).to_lowercase()),
-        },
-        x_ticks: protocol.rates.iter().map(|rate| axis::number(100.0 * rate)).collect(),
         panels,
+        ..level_row(protocol)
     }
 }
 
-fn note(summary: &Summary, paper: &Paper, preset: &str) -> String {
+/// A row of panels against the levels of a protocol, without its panels.
+fn level_row(protocol: &ProtocolRun) -> PanelRow {
+    let modality = &protocol.modality;
+    let scale = if protocol.weighs() { 1.0 } else { 100.0 };
+    PanelRow {
+        heading: format!("{}: {}", protocol.name, crate::table::protocol_in_words(protocol)),
+        x_label: match protocol.name.as_str() {
+            "test_missing" => format!("test samples without {modality} (%)"),
+            "train_availability" => format!("training pairs without {modality} (%)"),
+            name if name.starts_with("train_noise") => format!("training samples with noise on {modality} (%)"),
+            _ if protocol.weighs() => format!("β, weight of {modality}"),
+            other => format!("missing rate, {} (%)", label(other).to_lowercase()),
+        },
+        x_ticks: protocol.rates.iter().map(|rate| axis::number(scale * rate)).collect(),
+        panels: Vec::new(),
+    }
+}
+
+fn note(summary: &Summary, metric: &str, preset: &str) -> String {
     let here = || {
-        let of_metric = |g: &&Group| g.metric == paper.metric && g.column != Column::MeanOfRates;
+        let of_metric = |g: &&Group| g.metric == metric && g.column != Column::MeanOfRates;
         summary.groups.iter().filter(of_metric)
     };
     let range = |values: Vec<usize>| match (values.iter().min(), values.iter().max()) {
@@ -210,7 +250,7 @@ fn note(summary: &Summary, paper: &Paper, preset: &str) -> String {
             .flat_map(|g| [g.n_test.0, g.n_test.1])
             .collect(),
     );
-    let diverged = diverged(summary, &paper.metric);
+    let diverged = diverged(summary, metric);
     if here().all(|g| g.estimate.is_none_or(|e| e.n < 2)) {
         return format!("One seed, preset {preset}: without an interval no mean is drawn.{diverged}");
     }

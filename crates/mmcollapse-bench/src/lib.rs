@@ -12,6 +12,7 @@
 
 pub mod cell;
 pub mod cli;
+pub mod curves;
 pub mod experiment;
 pub mod figure;
 pub mod gate;

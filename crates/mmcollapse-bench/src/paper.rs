@@ -31,7 +31,7 @@ pub struct Paper {
     pub metric: String,
     /// In what unit they are printed.
     pub unit: Unit,
-    /// Missing rates of the columns, in [0, 1].
+    /// Levels of the columns: missing or noise rates in [0, 1], or values of beta.
     pub rates: Vec<f64>,
     /// The rows, in the paper's order.
     pub rows: Vec<PaperRow>,
@@ -129,8 +129,8 @@ impl Paper {
 
     fn check(&self) -> Result<(), String> {
         for (position, rate) in self.rates.iter().enumerate() {
-            if !(0.0..=1.0).contains(rate) {
-                return Err(format!("rate {rate} is not in [0, 1]"));
+            if !(rate.is_finite() && *rate >= 0.0) {
+                return Err(format!("rate {rate} is not a number of at least 0"));
             }
             if self.rates[..position].iter().any(|r| same_rate(*r, *rate)) {
                 return Err(format!("rate {rate} occurs twice"));

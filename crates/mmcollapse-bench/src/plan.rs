@@ -63,7 +63,11 @@ impl Planned {
     pub fn label(&self) -> String {
         let rate = match self.protocol {
             ProtocolName::TestMissing => String::new(),
-            ProtocolName::TrainAvailability => {
+            ProtocolName::UpweightedLoss | ProtocolName::UpweightedFeature => {
+                let betas: Vec<String> = self.rates.iter().map(ToString::to_string).collect();
+                format!(" by {}", betas.join(", "))
+            }
+            _ => {
                 let rates: Vec<String> = self.rates.iter().map(|rate| percent(*rate)).collect();
                 format!(" at {}", rates.join(", "))
             }
@@ -301,9 +305,7 @@ fn settings_of_protocols(spec: &Spec, preset: &PresetSpec) -> Vec<(ProtocolName,
     for &protocol in preset.protocols.as_ref().unwrap_or(&spec.protocols) {
         match protocol {
             ProtocolName::TestMissing => settings.push((protocol, rates.clone())),
-            ProtocolName::TrainAvailability => {
-                settings.extend(rates.iter().map(|rate| (protocol, vec![*rate])));
-            }
+            _ => settings.extend(rates.iter().map(|rate| (protocol, vec![*rate]))),
         }
     }
     settings
@@ -362,13 +364,21 @@ fn configuration(
         lay_over(&mut training, &entry.training);
         lay_over(&mut substitution, &entry.substitution);
     }
+    let (modality, level) = (&spec.modality, rates.first());
+    let noise =
+        |amplitude: f64| json!({"kind": "train_noise", "modality": modality, "rate": level, "amplitude": amplitude});
+    let upweighted = |mode: &str| json!({"kind": "upweighted", "modality": modality, "beta": level, "mode": mode});
     let protocol = match protocol {
         ProtocolName::TestMissing => {
-            json!({"kind": protocol.as_str(), "modality": spec.modality, "rates": rates})
+            json!({"kind": protocol.as_str(), "modality": modality, "rates": rates})
         }
         ProtocolName::TrainAvailability => {
-            json!({"kind": protocol.as_str(), "modality": spec.modality, "rate": rates.first()})
+            json!({"kind": protocol.as_str(), "modality": modality, "rate": level})
         }
+        ProtocolName::TrainNoise1 => noise(1.0),
+        ProtocolName::TrainNoise3 => noise(3.0),
+        ProtocolName::UpweightedLoss => upweighted("loss"),
+        ProtocolName::UpweightedFeature => upweighted("feature"),
     };
     let mut config = json!({
         "dataset": spec.dataset,
@@ -451,7 +461,7 @@ presets:
             title: "T",
             spec,
             paper: "",
-            figure: true,
+            shows: crate::experiment::Shows::Scores { figure: true },
         }
     }
 

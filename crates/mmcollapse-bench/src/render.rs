@@ -5,7 +5,8 @@
 //! | `table.md`, `table.tex` | the table for readers, the paper's numbers beside ours |
 //! | `table.parquet`, `table.csv` | every mean with intervals, difference, p values and the paper's number |
 //! | `runs.parquet`, `runs.csv` | every run |
-//! | `figure.svg`, `figure.png` | accuracy against missing rate, where the experiment has several rates |
+//! | `curves.parquet`, `curves.csv` | the semantic loss at every epoch of every run, where the experiment shows it |
+//! | `figure.svg`, `figure.png` | what the experiment shows, against its levels or along training |
 //! | `table.provenance.json`, `runs.provenance.json`, `figure.provenance.json` | command, commit, data, machine, time |
 
 use std::path::{Path, PathBuf};
@@ -15,8 +16,9 @@ use mmcollapse_nn::files::write_atomic;
 use polars::prelude::{CsvWriter, DataFrame, ParquetWriter, SerWriter};
 
 use crate::cell::CellRecord;
-use crate::experiment::ExperimentInfo;
-use crate::figure::Figure;
+use crate::curves;
+use crate::experiment::{ExperimentInfo, Shows};
+use crate::figure::{Figure, FigureText};
 use crate::paper::Paper;
 use crate::provenance::{Commit, OriginCount, Provenance};
 use crate::summary::Summary;
@@ -45,6 +47,10 @@ pub fn render(
         ));
     }
     let paper = Paper::parse(experiment.paper, &experiment.paper_path())?;
+    let records = &match experiment.shows {
+        Shows::Curves => curves::measured(records),
+        _ => records.to_vec(),
+    };
     let summary = Summary::new(experiment.name, records, &paper)?;
     let facts = facts(provenance);
     let warnings = warnings(provenance);
@@ -52,6 +58,7 @@ pub fn render(
     let table = Table::new(
         &summary,
         &paper,
+        &experiment.shows.metrics(&paper.metric),
         experiment.title,
         preset,
         warnings.clone(),
@@ -59,12 +66,19 @@ pub fn render(
     );
     let origin = facts.join(" · ");
     let json = serde_json::to_string_pretty(provenance).into_diagnostic()?;
-    let picture = if experiment.figure {
-        let figure = Figure::new(&summary, &paper, experiment.title, preset, warnings, origin);
-        Some(figure.draw(&json)?)
-    } else {
-        None
+    let frame = FigureText {
+        title: experiment.title,
+        preset,
+        warnings,
+        provenance: origin,
     };
+    let figure = match experiment.shows {
+        Shows::Scores { figure: false } => None,
+        Shows::Scores { figure: true } => Some(Figure::of_scores(&summary, &paper, frame)),
+        Shows::Measures(measures) => Some(Figure::of_measures(&summary, measures, frame)),
+        Shows::Curves => Some(Figure::of_curves(records, &summary, frame)),
+    };
+    let picture = figure.map(|figure| figure.draw(&json)).transpose()?;
 
     let mut means = summary.groups_frame().into_diagnostic()?;
     let mut runs = summary.runs_frame().into_diagnostic()?;
@@ -79,6 +93,12 @@ pub fn render(
         ("runs.csv", csv(&mut runs)?),
         ("runs.provenance.json", json.clone()),
     ];
+    if experiment.shows == Shows::Curves {
+        let mut curves = curves::frame(records).into_diagnostic()?;
+        files.push(("curves.parquet", parquet(&mut curves)?));
+        files.push(("curves.csv", csv(&mut curves)?));
+        files.push(("curves.provenance.json", json.clone()));
+    }
     if let Some(picture) = picture {
         files.push(("figure.svg", picture.svg.into_bytes()));
         files.push(("figure.png", picture.png));

@@ -58,11 +58,11 @@ impl fmt::Display for Preset {
 pub struct Spec {
     /// Name of the data set.
     pub dataset: String,
-    /// The modality that goes missing.
+    /// The modality that goes missing, is corrupted or weighs more.
     pub modality: String,
-    /// Missing rates in [0, 1].
+    /// Levels of the protocols: missing or noise rates in [0, 1], or values of beta.
     pub rates: Vec<f64>,
-    /// When it goes missing.
+    /// What happens to it.
     pub protocols: Vec<ProtocolName>,
     /// Encoder of each modality by name; a modality not named takes the one made for its shape.
     #[serde(default)]
@@ -80,7 +80,7 @@ pub struct Spec {
     pub presets: BTreeMap<Preset, PresetSpec>,
 }
 
-/// When the modality goes missing.
+/// What happens to the modality: it goes missing, is corrupted, or weighs more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ProtocolName {
@@ -89,6 +89,16 @@ pub enum ProtocolName {
     TestMissing,
     /// Only a share `1 - rate` of the training samples has it and no test sample: one training a rate.
     TrainAvailability,
+    /// Noise of amplitude 1 in a share `rate` of the training samples, none at test: one training a rate.
+    #[serde(rename = "train_noise_1")]
+    TrainNoise1,
+    /// The same with amplitude 3.
+    #[serde(rename = "train_noise_3")]
+    TrainNoise3,
+    /// The modality's own loss added with weight beta, the level: one training a beta.
+    UpweightedLoss,
+    /// The modality's encoding scaled by 1 + beta, the level: one training a beta.
+    UpweightedFeature,
 }
 
 impl ProtocolName {
@@ -97,7 +107,16 @@ impl ProtocolName {
         match self {
             Self::TestMissing => "test_missing",
             Self::TrainAvailability => "train_availability",
+            Self::TrainNoise1 => "train_noise_1",
+            Self::TrainNoise3 => "train_noise_3",
+            Self::UpweightedLoss => "upweighted_loss",
+            Self::UpweightedFeature => "upweighted_feature",
         }
+    }
+
+    /// Whether its levels are weights, not shares of samples.
+    fn weighs(self) -> bool {
+        matches!(self, Self::UpweightedLoss | Self::UpweightedFeature)
     }
 }
 
@@ -265,8 +284,16 @@ impl Spec {
             }
         }
         let rates = presets().filter_map(|preset| preset.rates.as_ref());
+        let own_protocols = presets().filter_map(|preset| preset.protocols.as_ref());
+        let weighs = own_protocols.chain([&self.protocols]).flatten().any(|p| p.weighs());
         for rate in rates.chain([&self.rates]).flatten() {
-            if !(0.0..=1.0).contains(rate) {
+            if weighs && !(rate.is_finite() && *rate >= 0.0) {
+                return fail(
+                    "rates",
+                    format!("a level of beta is a number of at least 0, got {rate}"),
+                );
+            }
+            if !weighs && !(0.0..=1.0).contains(rate) {
                 return fail("rates", format!("a rate is a share of samples in [0, 1], got {rate}"));
             }
         }

@@ -7,6 +7,7 @@
 
 mod frames;
 mod method;
+mod metric;
 mod protocol;
 #[cfg(test)]
 pub(crate) mod synthetic;
@@ -17,6 +18,7 @@ use miette::{Context, IntoDiagnostic, Result, miette};
 use mmcollapse_probes::{Estimate, Interval, PairedDifference, bootstrap_interval, estimate, holm, paired_difference};
 
 pub use method::{Method, label};
+pub use metric::{Kind, title};
 pub use protocol::ProtocolRun;
 use protocol::{add_rate, protocols, started};
 
@@ -114,11 +116,6 @@ pub struct Summary {
     pub groups: Vec<Group>,
 }
 
-/// Whether a metric is a loss in nats, not a share.
-pub(crate) fn is_loss(metric: &str) -> bool {
-    metric.starts_with("loss_")
-}
-
 /// Score of each seed, with whether its run diverged.
 type Seeds = BTreeMap<u64, (f64, bool)>;
 
@@ -160,7 +157,7 @@ impl Summary {
             .outcome
             .scores
             .iter()
-            .filter(|s| s.split == "test" || is_loss(&s.metric))
+            .filter(|s| s.split == "test" || Kind::of(&s.metric) != Kind::Share)
         {
             if !score.value.is_finite() {
                 return Err(miette!(
@@ -238,17 +235,20 @@ impl Summary {
         Ok(())
     }
 
-    /// What is measured in a protocol and at which rates: the paper's metric at the protocol's own, any other
-    /// (with all modalities, with one alone) where it was measured.
+    /// What is measured in a protocol and at which rates: the paper's score at the protocol's own, any other metric
+    /// (with all modalities, with one alone, a loss) where it was measured.
     fn metrics(&self, protocol: &ProtocolRun, paper: &Paper) -> BTreeMap<String, Vec<f64>> {
-        let mut metrics = BTreeMap::from([(paper.metric.clone(), protocol.rates.clone())]);
+        let mut metrics = BTreeMap::new();
+        if Kind::of(&paper.metric) == Kind::Share {
+            metrics.insert(paper.metric.clone(), protocol.rates.clone());
+        }
         for run in self.runs.iter().filter(|run| run.protocol == protocol.name) {
-            if run.metric != paper.metric {
+            if run.metric != paper.metric || Kind::of(&run.metric) != Kind::Share {
                 add_rate(metrics.entry(run.metric.clone()).or_default(), run.rate);
             }
         }
         for rates in metrics.values_mut() {
-            rates.sort_by(|a, b| b.total_cmp(a));
+            protocol.sort(rates);
         }
         metrics
     }

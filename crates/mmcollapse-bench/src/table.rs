@@ -59,10 +59,11 @@ pub struct Line {
 }
 
 impl Table {
-    /// Sets the table of a summary; `preset` and `provenance` are told as they are given.
+    /// Sets the table of a summary with sheets of their own for `metrics`; `preset` and `provenance` are told as they are given.
     pub fn new(
         summary: &Summary,
         paper: &Paper,
+        metrics: &[&str],
         title: &str,
         preset: &str,
         warnings: Vec<String>,
@@ -70,16 +71,19 @@ impl Table {
     ) -> Self {
         let mut sheets = Vec::new();
         for protocol in &summary.protocols {
-            let setting = Setting {
+            let setting = |metric| Setting {
                 summary,
                 paper,
                 protocol,
                 preset,
+                metric,
             };
-            sheets.push(setting.scores());
-            sheets.extend(setting.differences());
-            sheets.extend(setting.other_metrics());
-            sheets.extend(setting.losses());
+            for metric in metrics {
+                sheets.push(setting(metric).scores());
+                sheets.extend(setting(metric).differences());
+            }
+            sheets.extend(setting(&paper.metric).other_metrics(metrics));
+            sheets.extend(setting(&paper.metric).losses(metrics));
         }
         Self {
             name: summary.experiment.clone(),
@@ -95,7 +99,17 @@ impl Table {
 /// What a protocol does, in words.
 pub fn protocol_in_words(protocol: &ProtocolRun) -> String {
     let modality = &protocol.modality;
+    let whole = "no test sample has noise or lacks anything";
+    if let Some(amplitude) = protocol.name.strip_prefix("train_noise_") {
+        return format!(
+            "the given share of training samples has uniform noise of ± {amplitude} standard deviations on {modality}; {whole}"
+        );
+    }
     match protocol.name.as_str() {
+        "upweighted_loss" => {
+            format!("β times the cross-entropy of a linear head on {modality}'s encoding is added to the loss; {whole}")
+        }
+        "upweighted_feature" => format!("{modality}'s encoding is scaled by 1 + β before fusion; {whole}"),
         "test_missing" => {
             format!("trained on all pairs; each test sample loses its {modality} with the given probability")
         }

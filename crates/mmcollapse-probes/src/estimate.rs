@@ -137,8 +137,11 @@ fn t_quantile(probability: f64, freedom: f64) -> Result<f64> {
     Ok(t.inverse_cdf(probability))
 }
 
-/// Quantile of sorted values by linear interpolation, as `numpy.percentile`'s default.
-fn quantile(sorted: &[f64], q: f64) -> f64 {
+/// Quantile `q` in [0, 1] of values that are sorted, by linear interpolation, as `numpy.percentile`'s default.
+///
+/// # Panics
+/// Without values.
+pub fn quantile(sorted: &[f64], q: f64) -> f64 {
     let place = q * (sorted.len() - 1) as f64;
     let below = place.floor() as usize;
     let above = (below + 1).min(sorted.len() - 1);

@@ -5,6 +5,7 @@
 //! whatever the precision of the input. Values are checked against scipy, numpy, scikit-learn and statsmodels:
 //! `scripts/fixtures_probes.py` computes what `tests/against_references.rs` expects.
 
+mod curve;
 mod eigen;
 mod error;
 mod estimate;
@@ -16,9 +17,10 @@ mod scores;
 mod similarity;
 mod wilcoxon;
 
+pub use curve::{PlateauRule, plateaus, steps_to_fall};
 pub use eigen::symmetric_eigenvalues;
 pub use error::MeasureError;
-pub use estimate::{Estimate, Interval, bootstrap_interval, estimate, mean, standard_deviation, t_interval};
+pub use estimate::{Estimate, Interval, bootstrap_interval, estimate, mean, quantile, standard_deviation, t_interval};
 pub use holm::holm;
 pub use matrix::Matrix;
 pub use paired::{PairedDifference, paired_difference};

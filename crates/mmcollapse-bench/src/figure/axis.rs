@@ -1,8 +1,8 @@
 //! What part of the vertical axis is shown, and where it is marked.
 
-use super::{Panel, Point};
+use super::{Axes, Panel, Point};
 
-/// The shown part of the vertical axis, in percent.
+/// The shown part of the vertical axis.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Scale {
     /// Lower edge.
@@ -21,10 +21,15 @@ impl Scale {
     ///
     /// A method whose runs diverged may lie far below all others. Where it would squeeze them, the scale leaves
     /// it out; the panel then tells its values at the lower edge.
-    pub fn of<'a>(panels: impl Iterator<Item = &'a Panel> + Clone) -> Self {
+    pub fn of<'a>(panels: impl Iterator<Item = &'a Panel> + Clone, axes: Axes) -> Self {
+        // The largest number there can be, and the smallest difference worth a whole axis.
+        let (top, least) = match axes {
+            Axes::Percent => (100.0, 1.0),
+            Axes::Shared | Axes::Own => (f64::INFINITY, 0.01),
+        };
         let points = |panel: &'a Panel| panel.lines.iter().flat_map(|line| line.points.iter().flatten());
         let marks = panels.clone().flat_map(|panel| panel.paper.iter().map(|mark| mark.2));
-        let ends = |point: &Point| [point.low.max(0.0), point.high.min(100.0)];
+        let ends = |point: &Point| [point.low.max(0.0), point.high.min(top)];
         let all: Vec<f64> = panels
             .clone()
             .flat_map(points)
@@ -38,21 +43,21 @@ impl Scale {
             .chain(marks)
             .collect();
         let (low, high) = match (span(&all), span(&sound)) {
-            (Some(all), Some(sound)) if all.1 - all.0 > ROOM * (sound.1 - sound.0).max(1.0) => sound,
+            (Some(all), Some(sound)) if all.1 - all.0 > ROOM * (sound.1 - sound.0).max(least) => sound,
             (Some(all), _) => all,
-            (None, _) => (0.0, 100.0),
+            (None, _) => (0.0, top.min(1e2)),
         };
-        Self::around(low, high)
+        Self::around((low, high), top, least)
     }
 
     /// Edges on marks, with a little air.
-    fn around(low: f64, high: f64) -> Self {
-        let air = 0.04 * (high - low).max(1.0);
+    fn around((low, high): (f64, f64), top: f64, least: f64) -> Self {
+        let air = 0.04 * (high - low).max(least);
         let (low, high) = (low - air, high + air);
         let step = step(high - low);
         Self {
             low: ((low / step).floor() * step).max(0.0),
-            high: ((high / step).ceil() * step).min(100.0),
+            high: ((high / step).ceil() * step).min(top),
             step,
         }
     }
@@ -115,7 +120,7 @@ mod tests {
 
     #[test]
     fn edges_lie_on_marks() {
-        let scale = Scale::of([panel(&[(90.3, 96.2, 0)])].iter());
+        let scale = Scale::of([panel(&[(90.3, 96.2, 0)])].iter(), Axes::Percent);
         assert_eq!(
             scale,
             Scale {
@@ -130,19 +135,19 @@ mod tests {
 
     #[test]
     fn diverged_runs_do_not_squeeze_the_others() {
-        let cut = Scale::of([panel(&[(90.0, 96.0, 0), (10.0, 50.0, 5)])].iter());
+        let cut = Scale::of([panel(&[(90.0, 96.0, 0), (10.0, 50.0, 5)])].iter(), Axes::Percent);
         assert!(cut.low > 80.0);
-        let near = Scale::of([panel(&[(90.0, 96.0, 0), (85.0, 89.0, 1)])].iter());
+        let near = Scale::of([panel(&[(90.0, 96.0, 0), (85.0, 89.0, 1)])].iter(), Axes::Percent);
         assert!(near.low <= 85.0);
-        let alone = Scale::of([panel(&[(10.0, 50.0, 5)])].iter());
+        let alone = Scale::of([panel(&[(10.0, 50.0, 5)])].iter(), Axes::Percent);
         assert!(alone.low <= 10.0 && alone.high >= 50.0);
     }
 
     #[test]
     fn nothing_to_show_is_still_a_scale() {
-        let scale = Scale::of([].iter());
+        let scale = Scale::of([].iter(), Axes::Percent);
         assert_eq!((scale.low, scale.high), (0.0, 100.0));
-        let one = Scale::of([panel(&[(92.0, 92.0, 0)])].iter());
+        let one = Scale::of([panel(&[(92.0, 92.0, 0)])].iter(), Axes::Percent);
         assert!(one.low < 92.0 && one.high > 92.0);
     }
 

@@ -6,12 +6,14 @@ use super::axis::Scale;
 use super::canvas::{About, Canvas, Letters, Picture, Stand, picture, width_of};
 use super::panel::{BAND, Frame, MARK, PAPER_MARK, STROKE, below, strip};
 use super::style::{ALARM, GREY, INK, PAPER, STYLES, Shape, Style};
-use super::{Figure, Panel, PanelRow};
+use super::{Axes, Figure, Panel, PanelRow};
 
 const PANEL_WIDTH: f64 = 250.0;
 const PANEL_HEIGHT: f64 = 210.0;
 /// Between panels of a row.
 const GAP: f64 = 22.0;
+/// The same where each has an axis of its own.
+const WIDE_GAP: f64 = 56.0;
 /// Left of the first panel: the axis' name and values.
 const LEFT: f64 = 64.0;
 const RIGHT: f64 = 22.0;
@@ -44,7 +46,7 @@ pub fn draw(figure: &Figure, metadata: &str) -> Result<Picture> {
         .map(|row| row.panels.len().min(PER_LINE))
         .max()
         .unwrap_or(1) as f64;
-    let width = (LEFT + across * PANEL_WIDTH + (across - 1.0) * GAP + RIGHT).max(LEAST_WIDTH);
+    let width = (LEFT + across * PANEL_WIDTH + (across - 1.0) * gap(figure) + RIGHT).max(LEAST_WIDTH);
     let inner = width - LEFT - RIGHT;
     let mut blocks = vec![Block::lines(&figure.title, TITLE, inner, 8.0)?];
     for warning in &figure.warnings {
@@ -52,9 +54,15 @@ pub fn draw(figure: &Figure, metadata: &str) -> Result<Picture> {
     }
     blocks.push(Block::lines(&figure.note, NOTE, inner, 10.0)?);
     let all = || figure.rows.iter().flat_map(|row| &row.panels);
-    let scale = Scale::of(all());
+    let scale = Scale::of(all(), figure.axes);
     let strip = strip(all(), scale);
-    let legend = Legend::of(figure, strip > 0.0, inner)?;
+    let own = |panel: &Panel| own_strip(panel, figure) > 0.0;
+    let some_below = if figure.axes == Axes::Own {
+        all().any(own)
+    } else {
+        strip > 0.0
+    };
+    let legend = Legend::of(figure, some_below, inner)?;
     let headings: Vec<Block> = figure
         .rows
         .iter()
@@ -107,22 +115,40 @@ fn panel_line(
 ) -> Result<f64> {
     let (top, bottom) = (y + PANEL_TITLE, y + PANEL_TITLE + PANEL_HEIGHT);
     for (place, panel) in panels.iter().enumerate() {
-        let left = LEFT + place as f64 * (PANEL_WIDTH + GAP);
+        let left = LEFT + place as f64 * (PANEL_WIDTH + gap(figure));
+        let own = figure.axes == Axes::Own;
+        let (scale, strip) = if own {
+            (Scale::of(std::iter::once(panel), figure.axes), own_strip(panel, figure))
+        } else {
+            (scale, strip)
+        };
         let frame = Frame {
             edges: (left, top, left + PANEL_WIDTH, bottom),
             scale,
             strip,
             row,
-            values: place == 0,
+            values: own || place == 0,
         };
         frame.draw(canvas, panel)?;
     }
     let count = panels.len() as f64;
-    let middle = LEFT + 0.5 * (count * PANEL_WIDTH + (count - 1.0) * GAP);
+    let middle = LEFT + 0.5 * (count * PANEL_WIDTH + (count - 1.0) * gap(figure));
     canvas.text(&row.x_label, (middle, bottom + 32.0), AXIS, Stand::Middle)?;
     let height = f64::midpoint(top, bottom);
-    canvas.text(&figure.y_label, (20.0, height), AXIS, Stand::Upwards)?;
+    if !figure.y_label.is_empty() {
+        canvas.text(&figure.y_label, (20.0, height), AXIS, Stand::Upwards)?;
+    }
     Ok(bottom + X_AXIS)
+}
+
+fn gap(figure: &Figure) -> f64 {
+    if figure.axes == Axes::Own { WIDE_GAP } else { GAP }
+}
+
+/// The strip of a panel that has an axis of its own.
+fn own_strip(panel: &Panel, figure: &Figure) -> f64 {
+    let only = std::iter::once(panel);
+    strip(only.clone(), Scale::of(only, figure.axes))
 }
 
 /// Lines of text, broken to a width.

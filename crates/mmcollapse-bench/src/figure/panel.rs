@@ -15,6 +15,8 @@ pub const PAPER_MARK: f64 = 4.6;
 pub const STROKE: f64 = 1.9;
 /// Opacity of a band.
 pub const BAND: f64 = 0.14;
+/// With more places than this, lines have no marks and are not moved aside.
+const MARKED_PLACES: usize = 12;
 /// Horizontal distance of neighbouring lines, so that equal values do not hide each other.
 const SIDESTEP: f64 = 5.0;
 /// Height of a line of text at the lower edge.
@@ -48,7 +50,9 @@ impl Frame<'_> {
     pub fn draw(&self, canvas: &Canvas, panel: &Panel) -> Result<()> {
         self.grid(canvas)?;
         let count = panel.lines.len() as f64;
-        let side = |k: usize| (k as f64 - (count - 1.0) / 2.0) * SIDESTEP;
+        let marked = self.row.x_ticks.len() <= MARKED_PLACES;
+        let sidestep = if marked { SIDESTEP } else { 0.0 };
+        let side = |k: usize| (k as f64 - (count - 1.0) / 2.0) * sidestep;
         for (k, line) in panel.lines.iter().enumerate() {
             self.band(canvas, line, side(k))?;
         }
@@ -61,7 +65,7 @@ impl Frame<'_> {
                 canvas.hollow_mark(at, PAPER_MARK, STYLES[style])?;
             }
         }
-        for (k, line) in panel.lines.iter().enumerate() {
+        for (k, line) in panel.lines.iter().enumerate().filter(|_| marked) {
             for (x, point) in line.points.iter().enumerate() {
                 if let Some(point) = point.filter(|point| point.mean >= self.scale.low) {
                     let at = (self.x(x) + side(k), self.y(point.mean));
@@ -69,7 +73,9 @@ impl Frame<'_> {
                 }
             }
         }
-        self.told(canvas, panel)?;
+        if marked {
+            self.told(canvas, panel)?;
+        }
         let (left, top, _, _) = self.edges;
         let title = Letters {
             size: 12.5,
@@ -88,7 +94,7 @@ impl Frame<'_> {
                 canvas.text(&number(value), (left - 7.0, y), TICKS, Stand::End)?;
             }
         }
-        for (place, name) in self.row.x_ticks.iter().enumerate() {
+        for (place, name) in self.row.x_ticks.iter().enumerate().filter(|(_, name)| !name.is_empty()) {
             let x = self.x(place);
             canvas.line(&[(x, bottom), (x, bottom + 4.0)], GREY, 1.0)?;
             canvas.text(name, (x, bottom + 13.0), TICKS, Stand::Middle)?;

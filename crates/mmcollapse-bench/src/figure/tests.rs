@@ -1,13 +1,22 @@
 use super::*;
 use crate::summary::synthetic::{experiment, table4};
 
+fn text(warnings: Vec<String>, origin: &str) -> FigureText<'static> {
+    FigureText {
+        title: "Table 4: made up",
+        preset: "quick",
+        warnings,
+        provenance: origin.to_owned(),
+    }
+}
+
 fn figure(seeds: u64) -> Figure {
     let paper = table4();
     let summary = Summary::new("table4", &experiment(seeds), &paper).unwrap();
     let warnings = vec![];
     let origin = "Made by: mmcollapse reproduce table4 · version 0.1.0, commit 0123456789ab · data avmnist \
                   0123456789ab · 2 cores";
-    Figure::new(&summary, &paper, "Table 4: made up", "quick", warnings, origin.into())
+    Figure::of_scores(&summary, &paper, text(warnings, origin))
 }
 
 #[test]
@@ -87,7 +96,7 @@ fn every_shape_of_experiment_is_drawn() {
     for (name, records) in [("many", many), ("few", few), ("one", one), ("two", experiment(2))] {
         let summary = Summary::new("table4", &records, &paper).unwrap();
         let warnings = vec!["Incomplete: 3 of 99 cells are missing; the numbers will change.".to_owned()];
-        let figure = Figure::new(&summary, &paper, "Table 4: made up", "quick", warnings, "origin".into());
+        let figure = Figure::of_scores(&summary, &paper, text(warnings, "origin"));
         let picture = figure.draw("").unwrap();
         assert!(picture.png.len() > 10_000);
         if let Some(folder) = &look {

@@ -11,7 +11,7 @@ const TABLE: ExperimentInfo = ExperimentInfo {
     title: "Table 4: avMNIST accuracy with sound missing, fusion x reallocation (made-up numbers)",
     spec: "",
     paper: TABLE4,
-    figure: true,
+    shows: Shows::Scores { figure: true },
 };
 
 fn provenance() -> Provenance {

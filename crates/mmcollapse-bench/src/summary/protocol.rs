@@ -15,8 +15,23 @@ pub struct ProtocolRun {
     pub name: String,
     /// The modality that goes missing.
     pub modality: String,
-    /// Missing rates, largest first as in the paper.
+    /// Its levels: missing rates, largest first as in the paper; noise rates or values of beta, smallest first.
     pub rates: Vec<f64>,
+}
+
+impl ProtocolRun {
+    /// Whether its levels are values of beta, not shares of samples.
+    pub fn weighs(&self) -> bool {
+        self.name.starts_with("upweighted")
+    }
+
+    /// Puts levels in the order of [`ProtocolRun::rates`].
+    pub(super) fn sort(&self, rates: &mut [f64]) {
+        rates.sort_by(f64::total_cmp);
+        if ["test_missing", "train_availability"].contains(&self.name.as_str()) {
+            rates.reverse();
+        }
+    }
 }
 
 /// Protocols in the order of the records, each with the rates its cells were to be scored at.
@@ -38,7 +53,9 @@ pub(super) fn protocols(records: &[CellRecord]) -> Vec<ProtocolRun> {
         }
     }
     for protocol in &mut protocols {
-        protocol.rates.sort_by(|a, b| b.total_cmp(a));
+        let mut rates = std::mem::take(&mut protocol.rates);
+        protocol.sort(&mut rates);
+        protocol.rates = rates;
     }
     protocols
 }
@@ -57,9 +74,10 @@ fn rates_of(record: &CellRecord) -> Vec<f64> {
     rates.chain(trained_rate(record)).collect()
 }
 
-/// The missing rate that a cell was trained at, if its protocol has one.
+/// The level that a cell was trained at, if its protocol has one.
 fn trained_rate(record: &CellRecord) -> Option<f64> {
-    record.config.pointer("/protocol/rate").and_then(Value::as_f64)
+    let level = |key: &str| record.config.pointer(key).and_then(Value::as_f64);
+    level("/protocol/rate").or_else(|| level("/protocol/beta"))
 }
 
 /// Seeds of which a row has a run at a column, each with whether it diverged (at any rate, for their mean).

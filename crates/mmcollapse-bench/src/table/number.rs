@@ -2,6 +2,8 @@
 
 use mmcollapse_probes::Estimate;
 
+use crate::summary::Kind;
+
 /// Where there is no number to print.
 pub const DASH: &str = "–";
 
@@ -22,8 +24,32 @@ pub fn signed_percent(estimate: &Estimate) -> Option<String> {
     ))
 }
 
-/// `0.692 ± 0.004` from nats. None without an interval.
-pub(super) fn nats(estimate: &Estimate) -> Option<String> {
+/// A mean with its half-width, as its kind is written.
+pub(super) fn written(kind: Kind, estimate: &Estimate) -> Option<String> {
+    match kind {
+        Kind::Share => percent(estimate),
+        Kind::Loss | Kind::Measure => plain(estimate),
+    }
+}
+
+/// A difference with its half-width, as its kind is written.
+pub(super) fn signed(kind: Kind, estimate: &Estimate) -> Option<String> {
+    match kind {
+        Kind::Share => signed_percent(estimate),
+        Kind::Loss | Kind::Measure => {
+            let sign = if estimate.mean < 0.0 { "" } else { "+" };
+            Some(format!("{sign}{}", plain(estimate)?).replace('-', &MINUS.to_string()))
+        }
+    }
+}
+
+/// A value of beta as a column's name: `β = 4`.
+pub(super) fn beta(beta: f64) -> String {
+    format!("β = {beta}")
+}
+
+/// `0.692 ± 0.004` from a number in its own unit. None without an interval.
+pub(super) fn plain(estimate: &Estimate) -> Option<String> {
     let interval = estimate.interval?;
     let half = 0.5 * (interval.high - interval.low);
     Some(if estimate.mean.abs() < 1000.0 {

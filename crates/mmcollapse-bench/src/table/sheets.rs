@@ -2,9 +2,9 @@
 
 use mmcollapse_probes::{Estimate, smallest_attainable_p};
 
-use super::{DASH, Line, Sheet, method_in_words, number, percent, probability, protocol_in_words, signed_percent};
+use super::{DASH, Line, Sheet, method_in_words, number, percent, probability, protocol_in_words};
 use crate::paper::Paper;
-use crate::summary::{Column, Group, Method, ProtocolRun, Summary, is_loss};
+use crate::summary::{Column, Group, Kind, Method, ProtocolRun, Summary, title};
 
 /// One protocol of a summary, from which its sheets are set.
 pub(super) struct Setting<'a> {
@@ -12,6 +12,8 @@ pub(super) struct Setting<'a> {
     pub(super) paper: &'a Paper,
     pub(super) protocol: &'a ProtocolRun,
     pub(super) preset: &'a str,
+    /// The metric of the scores and differences.
+    pub(super) metric: &'a str,
 }
 
 impl Setting<'_> {
@@ -23,31 +25,57 @@ impl Setting<'_> {
             let groups = self.groups(position);
             let mut cells = vec![method.label(), "here".to_owned()];
             cells.extend(
-                groups
-                    .iter()
-                    .map(|group| number::or_dash(group.and_then(|g| g.estimate.as_ref()).and_then(percent))),
+                groups.iter().map(|group| {
+                    number::or_dash(group.and_then(|g| number::written(self.kind(), g.estimate.as_ref()?)))
+                }),
             );
             cells.extend(self.counts(position, &groups));
             rows.push(Line {
                 cells,
                 rule_above: self.begins_fusion(position),
             });
-            let printed = groups.iter().map(|g| g.and_then(|g| g.paper).map(number::bare_percent));
-            rows.extend(paper_line("", printed.collect(), &[DASH, DASH]));
+            if self.of_paper() {
+                let printed = groups.iter().map(|g| g.and_then(|g| g.paper).map(number::bare_percent));
+                rows.extend(paper_line("", printed.collect(), &[DASH, DASH]));
+            }
         }
-        rows.extend(self.not_run());
+        if self.of_paper() {
+            rows.extend(self.not_run());
+        }
+        let (name, heading) = (&self.protocol.name, format!("Protocol {}", self.protocol.name));
+        let paper = if self.of_paper() {
+            " Paper: as printed, without an interval."
+        } else {
+            ""
+        };
         Sheet {
-            name: self.protocol.name.clone(),
-            heading: format!("Protocol {}", self.protocol.name),
+            name: if self.of_paper() {
+                name.clone()
+            } else {
+                format!("{name}_{}", self.metric)
+            },
+            heading: if self.of_paper() {
+                heading
+            } else {
+                format!("{heading}: {}", title(self.metric))
+            },
             caption: format!(
-                "Test {} in %, protocol {}: {}. Here: mean and half-width of its 95 % t interval over n seeds \
-                 ({} test samples a seed, preset {}). Paper: as printed, without an interval. Mean: of each \
-                 seed's mean over the rates.{}",
-                self.paper.metric,
-                self.protocol.name,
+                "{}, protocol {name}: {}. Here: mean and half-width of its 95 % t interval over n seeds \
+                 ({} {} samples a seed, preset {}).{paper}{}{}",
+                self.title(),
                 protocol_in_words(self.protocol),
                 self.test_samples(),
+                if self.kind() == Kind::Loss || !self.measured_on_test() {
+                    "training"
+                } else {
+                    "test"
+                },
                 self.preset,
+                if self.rates().len() > 1 {
+                    " Mean: of each seed's mean over the rates."
+                } else {
+                    ""
+                },
                 self.divergence(),
             ),
             header,
@@ -71,7 +99,7 @@ impl Setting<'_> {
             let mut cells = vec![method.label(), "here".to_owned()];
             cells.extend(groups.iter().map(|group| {
                 let difference = group.and_then(|g| g.difference.as_ref());
-                number::or_dash(difference.and_then(|d| signed_percent(&d.paired.estimate)))
+                number::or_dash(difference.and_then(|d| number::signed(self.kind(), &d.paired.estimate)))
             }));
             cells.push(mean.paired.estimate.n.to_string());
             let tested = mean.paired.estimate.n > 1;
@@ -89,21 +117,33 @@ impl Setting<'_> {
                     ours.as_ref()?.paper? - theirs.as_ref()?.paper?,
                 ))
             });
-            rows.extend(paper_line("", printed.collect(), &[DASH, DASH, DASH]));
+            if self.of_paper() {
+                rows.extend(paper_line("", printed.collect(), &[DASH, DASH, DASH]));
+            }
         }
+        let name = &self.protocol.name;
         (!rows.is_empty()).then(|| Sheet {
-            name: format!("{}_difference", self.protocol.name),
-            heading: format!(
-                "Protocol {}: what reallocation adds to the same fusion",
-                self.protocol.name
-            ),
+            name: if self.of_paper() {
+                format!("{name}_difference")
+            } else {
+                format!("{name}_{}_difference", self.metric)
+            },
+            heading: if self.of_paper() {
+                format!("Protocol {name}: what reallocation adds to the same fusion")
+            } else {
+                format!("Protocol {name}: {}, what reallocation adds", title(self.metric))
+            },
             caption: format!(
-                "Difference in test {} to the same fusion without reallocation, in points, protocol {}. Here: \
+                "Difference in {} to the same fusion without reallocation{}, protocol {name}. Here: \
                  mean over seeds of the paired differences and half-width of its 95 % t interval. p: exact \
                  two-sided Wilcoxon signed-rank test on each seed's mean over the rates; p (Holm): corrected \
                  for the {family} tests of this sheet.{}",
-                self.paper.metric,
-                self.protocol.name,
+                if self.kind() == Kind::Share {
+                    format!("test {}", self.metric)
+                } else {
+                    title(self.metric)
+                },
+                if self.kind() == Kind::Share { ", in points" } else { "" },
                 self.attainable(family),
             ),
             header,
@@ -112,7 +152,7 @@ impl Setting<'_> {
     }
 
     /// The other scores: with all modalities, and with each alone; none if there are none.
-    pub(super) fn other_metrics(&self) -> Option<Sheet> {
+    pub(super) fn other_metrics(&self, shown: &[&str]) -> Option<Sheet> {
         let metric = &self.paper.metric;
         let of_rates = self.of_rates();
         self.metric_sheet(
@@ -124,13 +164,13 @@ impl Setting<'_> {
                  seeds{of_rates}.",
                 self.protocol.name
             ),
-            |metric| !is_loss(metric),
+            |metric| Kind::of(metric) == Kind::Share && !shown.contains(&metric),
             percent,
         )
     }
 
     /// The losses at the end of training; none if none were kept.
-    pub(super) fn losses(&self) -> Option<Sheet> {
+    pub(super) fn losses(&self, shown: &[&str]) -> Option<Sheet> {
         let of_rates = self.of_rates();
         self.metric_sheet(
             "losses",
@@ -142,8 +182,8 @@ impl Setting<'_> {
                  seeds{of_rates}.",
                 self.protocol.name
             ),
-            is_loss,
-            number::nats,
+            |metric| Kind::of(metric) == Kind::Loss && !shown.contains(&metric),
+            number::plain,
         )
     }
 
@@ -161,13 +201,13 @@ impl Setting<'_> {
         name: &str,
         heading: &str,
         caption: String,
-        chosen: fn(&str) -> bool,
+        chosen: impl Fn(&str) -> bool,
         written: fn(&Estimate) -> Option<String>,
     ) -> Option<Sheet> {
         let mut metrics: Vec<&str> = Vec::new();
         for group in self.summary.groups.iter().filter(|g| g.protocol == self.protocol.name) {
             let metric = group.metric.as_str();
-            if metric != self.paper.metric && chosen(metric) && !metrics.contains(&metric) {
+            if chosen(metric) && !metrics.contains(&metric) {
                 metrics.push(metric);
             }
         }
@@ -285,22 +325,70 @@ impl Setting<'_> {
 
     fn header(&self) -> Vec<String> {
         let mut header = vec!["method".to_owned(), String::new()];
-        header.extend(self.protocol.rates.iter().map(|rate| number::rate(*rate)));
-        header.push("mean".to_owned());
+        let rates = self.rates();
+        let written = if self.protocol.weighs() {
+            number::beta
+        } else {
+            number::rate
+        };
+        header.extend(rates.iter().map(|rate| written(*rate)));
+        header.push(if rates.is_empty() {
+            title(self.metric)
+        } else {
+            "mean".to_owned()
+        });
         header
     }
 
+    /// Levels with columns of their own; none where a single one says what the mean says.
+    fn rates(&self) -> Vec<f64> {
+        if self.of_paper() && self.kind() == Kind::Share {
+            return self.protocol.rates.clone();
+        }
+        let mut rates: Vec<f64> = Vec::new();
+        for group in self.here() {
+            if let Column::Rate(rate) = group.column
+                && !rates.contains(&rate)
+            {
+                rates.push(rate);
+            }
+        }
+        if rates.len() == 1 { Vec::new() } else { rates }
+    }
+
     fn columns(&self) -> impl Iterator<Item = Column> {
-        let rates = self.protocol.rates.iter().map(|rate| Column::Rate(*rate));
-        rates.chain([Column::MeanOfRates])
+        self.rates().into_iter().map(Column::Rate).chain([Column::MeanOfRates])
+    }
+
+    fn kind(&self) -> Kind {
+        Kind::of(self.metric)
+    }
+
+    /// Whether the paper has numbers of this metric, so that they stand beside ours.
+    fn of_paper(&self) -> bool {
+        self.metric == self.paper.metric && self.kind() == Kind::Share
+    }
+
+    /// Whether it is measured on the test samples, not on a loss curve.
+    fn measured_on_test(&self) -> bool {
+        !["plateaus", "epochs_to_90"].contains(&self.metric)
+    }
+
+    /// The metric at the head of a caption.
+    fn title(&self) -> String {
+        if self.kind() == Kind::Share {
+            return format!("Test {} in %", self.metric);
+        }
+        let title = title(self.metric);
+        let mut letters = title.chars();
+        letters
+            .next()
+            .map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
     }
 
     fn groups(&self, method: usize) -> Vec<Option<&Group>> {
         self.columns()
-            .map(|column| {
-                self.summary
-                    .get(&self.protocol.name, method, &self.paper.metric, column)
-            })
+            .map(|column| self.summary.get(&self.protocol.name, method, self.metric, column))
             .collect()
     }
 
@@ -309,7 +397,7 @@ impl Setting<'_> {
         self.summary
             .groups
             .iter()
-            .filter(|g| g.protocol == self.protocol.name && g.metric == self.paper.metric)
+            .filter(|g| g.protocol == self.protocol.name && g.metric == self.metric)
     }
 
     fn methods(&self) -> impl Iterator<Item = (usize, &Method)> {

@@ -8,7 +8,15 @@ fn table(seeds: u64, warnings: Vec<String>) -> Table {
         "Made by: mmcollapse reproduce table4".to_owned(),
         "version 0.1.0".to_owned(),
     ];
-    Table::new(&summary, &paper, "Table 4: made up", "quick", warnings, provenance)
+    Table::new(
+        &summary,
+        &paper,
+        &[&paper.metric],
+        "Table 4: made up",
+        "quick",
+        warnings,
+        provenance,
+    )
 }
 
 #[test]

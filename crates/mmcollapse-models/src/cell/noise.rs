@@ -17,7 +17,14 @@ pub(super) fn corrupted(dataset: &Dataset, modality: usize, rate: f64, amplitude
     let half_width = amplitude * standard_deviation(&dataset.train.inputs[modality]);
     let name = &dataset.modalities[modality].name;
     for (part, samples) in [("train", &mut noisy.train), ("validation", &mut noisy.validation)] {
-        corrupt(samples, modality, rate, half_width, seed, &format!("noise/{part}/{name}"));
+        corrupt(
+            samples,
+            modality,
+            rate,
+            half_width,
+            seed,
+            &format!("noise/{part}/{name}"),
+        );
     }
     // Another data set to whoever shares fits by its digest.
     let what = format!("{} noise {name} {rate} {amplitude}", dataset.digest);
@@ -87,7 +94,10 @@ mod tests {
         }
         let sd = standard_deviation(&clean.train.inputs[1]);
         let largest = some_noise.iter().flatten().flatten().fold(0_f32, |m, x| m.max(x.abs()));
-        assert!(f64::from(largest) <= sd * 1.001 && f64::from(largest) > 0.9 * sd, "{largest} of {sd}");
+        assert!(
+            f64::from(largest) <= sd * 1.001 && f64::from(largest) > 0.9 * sd,
+            "{largest} of {sd}"
+        );
         // Nothing else moves, and whoever shares fits by digest sees another data set.
         assert_eq!(some.train.inputs[0], clean.train.inputs[0]);
         assert_eq!(some.test, clean.test);

@@ -24,14 +24,18 @@ pub(super) const ENTRY: Entry<Builder> = Entry {
             let config: Config = parse_for("reallocation", "only", options)?;
             let kept = match &config.modality {
                 None => 0,
-                Some(name) => context.modalities.iter().position(|m| m == name).ok_or_else(|| ModelError::Options {
-                    axis: "reallocation",
-                    method: "only".to_owned(),
-                    reason: format!(
-                        "there is no modality `{name}`; there are {}",
-                        context.modalities.join(", ")
-                    ),
-                })?,
+                Some(name) => context
+                    .modalities
+                    .iter()
+                    .position(|m| m == name)
+                    .ok_or_else(|| ModelError::Options {
+                        axis: "reallocation",
+                        method: "only".to_owned(),
+                        reason: format!(
+                            "there is no modality `{name}`; there are {}",
+                            context.modalities.join(", ")
+                        ),
+                    })?,
             };
             Ok(Box::new(Only { kept }))
         },
@@ -54,7 +58,11 @@ impl Reallocation for Only {
     fn transform(&self, modality: usize, z: &Tensor, _mode: Mode) -> TensorResult<Reallocated> {
         Ok(Reallocated {
             // The encoder still runs, so that its batch norms follow the data as in the other methods.
-            encoding: if modality == self.kept { z.clone() } else { z.zeros_like()? },
+            encoding: if modality == self.kept {
+                z.clone()
+            } else {
+                z.zeros_like()?
+            },
             latent: None,
         })
     }

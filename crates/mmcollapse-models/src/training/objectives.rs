@@ -17,7 +17,11 @@ impl Objective for Multimodal<'_> {
         let semantic = self.0.fusion.semantic_loss(&output, &encodings, &batch.labels)?;
         let mut labelled = self.0.fusion.labelled_losses(&output, &batch.labels)?;
         if let Some(upweight) = &self.0.upweight {
-            labelled.extend(upweight.loss(&encodings, &batch.labels)?.map(|loss| ("upweighted", loss)));
+            labelled.extend(
+                upweight
+                    .loss(&encodings, &batch.labels)?
+                    .map(|loss| ("upweighted", loss)),
+            );
         }
         // Latents are what an unbounded adversary inflates; where there are none, the encodings themselves.
         let mut sizes: Vec<Tensor> = Vec::new();

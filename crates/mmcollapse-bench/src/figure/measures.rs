@@ -1,0 +1,66 @@
+//! Several measures against the level: a row of panels a protocol and fusion, a panel a measure.
+
+use super::{Axes, Figure, FigureText, Line, Panel, PanelRow, Point, legend, level_row, note, style};
+use crate::summary::{Column, Kind, ProtocolRun, Summary, title};
+
+impl Figure {
+    /// `measures` against the level.
+    pub fn of_measures(summary: &Summary, measures: &[&str], text: FigureText) -> Self {
+        let styles = style::assign(&summary.methods);
+        let mut fusions: Vec<(&str, String)> = Vec::new();
+        for method in &summary.methods {
+            if !fusions.iter().any(|(name, _)| *name == method.fusion_name) {
+                fusions.push((&method.fusion_name, method.fusion_label()));
+            }
+        }
+        let rows = summary.protocols.iter().flat_map(|protocol| {
+            let styles = &styles;
+            fusions.iter().map(move |(name, written)| {
+                let row = level_row(protocol);
+                PanelRow {
+                    heading: format!("{written}, {}", row.heading),
+                    panels: measures
+                        .iter()
+                        .map(|measure| panel(summary, protocol, name, measure, styles))
+                        .collect(),
+                    ..row
+                }
+            })
+        });
+        Self {
+            title: text.title.to_owned(),
+            note: note(summary, measures.first().copied().unwrap_or_default(), text.preset),
+            warnings: text.warnings,
+            y_label: String::new(),
+            axes: Axes::Own,
+            paper: false,
+            rows: rows.collect(),
+            legend: legend(summary, &styles),
+            provenance: text.provenance,
+        }
+    }
+}
+
+fn panel(summary: &Summary, protocol: &ProtocolRun, fusion: &str, measure: &str, styles: &[usize]) -> Panel {
+    let methods = summary
+        .methods
+        .iter()
+        .enumerate()
+        .filter(|(_, m)| m.fusion_name == fusion);
+    let line = |place: usize| Line {
+        style: styles[place],
+        points: protocol
+            .rates
+            .iter()
+            .map(|rate| {
+                let group = summary.get(&protocol.name, place, measure, Column::Rate(*rate))?;
+                Point::of(group.estimate.as_ref()?, Kind::of(measure).scale(), group.diverged)
+            })
+            .collect(),
+    };
+    Panel {
+        title: title(measure),
+        lines: methods.map(|(place, _)| line(place)).collect(),
+        paper: Vec::new(),
+    }
+}

@@ -1,0 +1,70 @@
+//! What a metric is: its kind by its name, and how it is called before readers.
+
+/// What a number of a metric is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A share of samples in [0, 1], written in percent: `accuracy` and all that begins with it.
+    Share,
+    /// In nats: what begins with `loss_`.
+    Loss,
+    /// A number in its own unit: ranks, similarities, epochs.
+    Measure,
+}
+
+impl Kind {
+    /// The kind of a metric.
+    pub fn of(metric: &str) -> Self {
+        if metric.starts_with("accuracy") {
+            Self::Share
+        } else if metric.starts_with("loss_") {
+            Self::Loss
+        } else {
+            Self::Measure
+        }
+    }
+
+    /// What a number is multiplied with before it is shown.
+    pub fn scale(self) -> f64 {
+        match self {
+            Self::Share => 100.0,
+            Self::Loss | Self::Measure => 1.0,
+        }
+    }
+}
+
+/// A metric for readers, with its unit: `test accuracy (%)`, `effective rank`, `semantic loss (nats)`.
+pub fn title(metric: &str) -> String {
+    let rest = |prefix: &str| metric.strip_prefix(prefix).map(|rest| rest.replace('_', " "));
+    match metric {
+        "plateaus" => "plateaus of the semantic loss".to_owned(),
+        "epochs_to_90" => "epochs until 90 % of the fall".to_owned(),
+        _ => match Kind::of(metric) {
+            Kind::Share => format!("test {} (%)", metric.replace('_', " ")),
+            Kind::Loss => format!("{} loss (nats)", rest("loss_").unwrap_or_default()),
+            Kind::Measure => rest("rank_")
+                .map(|kind| format!("{kind} rank"))
+                .or_else(|| rest("cka_").map(|modality| format!("CKA with {modality}")))
+                .or_else(|| rest("cosine_").map(|modality| format!("cosine with {modality} alone")))
+                .unwrap_or_else(|| metric.replace('_', " ")),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn metrics_have_kinds_and_titles() {
+        for (metric, kind, written) in [
+            ("accuracy", Kind::Share, "test accuracy (%)"),
+            ("accuracy_only_image", Kind::Share, "test accuracy only image (%)"),
+            ("loss_semantic", Kind::Loss, "semantic loss (nats)"),
+            ("rank_effective", Kind::Measure, "effective rank"),
+            ("cka_sound", Kind::Measure, "CKA with sound"),
+            ("cosine_sound", Kind::Measure, "cosine with sound alone"),
+        ] {
+            assert_eq!((Kind::of(metric), title(metric).as_str()), (kind, written));
+        }
+    }
+}

@@ -1,0 +1,3 @@
+//! `fig8`: `mmcollapse reproduce fig8` as a program of its own.
+
+mmcollapse_experiments::program!();

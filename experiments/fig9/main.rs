@@ -1,0 +1,3 @@
+//! `fig9`: `mmcollapse reproduce fig9` as a program of its own.
+
+mmcollapse_experiments::program!();
