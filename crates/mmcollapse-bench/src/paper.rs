@@ -215,7 +215,7 @@ rows:
             ("unit: percent", "unit: share", "is `unit` right?"),
             ("[93.33, 93.56]", "[93.33]", "1 values for 2 rates"),
             ("[0.95, 0.90]", "[0.95, 0.95]", "rate 0.95 occurs twice"),
-            ("[0.95, 0.90]", "[95, 90]", "rate 95 is not in [0, 1]"),
+            ("[0.95, 0.90]", "[-0.95, 0.90]", "rate -0.95 is not a number"),
             (", reallocation: kd", "", "row shaspec+none occurs twice"),
             ("note: n", "nots: n", "unknown field `nots`"),
             ("metric: accuracy", "", "missing field `metric`"),

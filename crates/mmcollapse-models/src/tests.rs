@@ -126,8 +126,13 @@ fn every_method_moves_all_its_parameters() {
     for config in every_method() {
         let alternates = config.reallocation.options.get("turns") == Some(&serde_json::json!("alternate"));
         if !alternates {
+            let mut expected = all_names(&config);
+            if config.reallocation.method == "only" {
+                // The other modality's encoder is cut off.
+                expected.retain(|name| !under(name, "encoder.sound"));
+            }
             let name = label(&config);
-            assert_eq!(moved(&config, None, None), all_names(&config), "{name}");
+            assert_eq!(moved(&config, None, None), expected, "{name}");
         }
     }
 }
