@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use std::fs;
 
 use crate::provenance::{Machine, Origin};
-use crate::summary::synthetic::{TABLE4, experiment};
+use crate::summary::synthetic::{TABLE4, experiment, record};
 use polars::prelude::{ParquetReader, SerReader};
 
 const TABLE: ExperimentInfo = ExperimentInfo {
@@ -128,4 +128,90 @@ fn nothing_to_show_is_an_error_that_says_what_to_do() {
 #[test]
 fn durations() {
     assert_eq!([45.2, 720.0, 12_240.0].map(duration), ["45 s", "12 min", "3.4 h"]);
+}
+
+/// Records of two levels of beta with measures, and of training with curves.
+fn other_shapes() -> Vec<CellRecord> {
+    let mut records = Vec::new();
+    for (row, reallocation) in [("concat", "none"), ("concat+kd", "kd")] {
+        for (seed, beta) in (0..5).flat_map(|seed| [(seed, 0.0), (seed, 4.0)]) {
+            let ok = crate::cell::Status::Ok;
+            let methods = ("concat", reallocation);
+            let mut record = record(
+                row,
+                methods,
+                "upweighted_loss",
+                seed,
+                &[(beta, 400 + seed as usize)],
+                ok,
+            );
+            record.config["protocol"] =
+                serde_json::json!({"kind": "upweighted", "modality": "sound", "beta": beta, "mode": "loss"});
+            let like = record.outcome.scores[0].clone();
+            for (metric, split, value) in [
+                ("rank_effective", "test", 20.0 - beta + seed as f64),
+                ("cka_sound", "test", 0.4 + 0.01 * seed as f64),
+                ("loss_semantic", "train", 0.2 + 0.01 * seed as f64),
+            ] {
+                record.outcome.scores.push(crate::cell::Score {
+                    metric: metric.into(),
+                    split: split.into(),
+                    value,
+                    ..like.clone()
+                });
+            }
+            let curve = (0..40)
+                .map(|e| 2.3 * (-0.1 * f64::from(e) - 0.01 * seed as f64).exp())
+                .collect();
+            record.outcome.curves.insert("semantic".into(), curve);
+            records.push(record);
+        }
+    }
+    records
+}
+
+#[test]
+fn measures_have_sheets_and_panels_of_their_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let out =
+        std::env::var_os("MMCOLLAPSE_LOOK").map_or(folder.path().to_owned(), |p| PathBuf::from(p).join("measures"));
+    let measures = ExperimentInfo {
+        shows: Shows::Measures(&["rank_effective", "accuracy", "cka_sound"]),
+        ..TABLE
+    };
+    render(&measures, &other_shapes(), &provenance(), &out).unwrap();
+    let table = fs::read_to_string(out.join("table.md")).unwrap();
+    for part in [
+        "effective rank",
+        "CKA with sound",
+        "β = 4",
+        "18.000 ± 1.963",
+        "| Concat + KD ",
+    ] {
+        assert!(table.contains(part), "{part}: {table}");
+    }
+    // A rank is no share: nothing is written in percent or compared with the paper but the accuracy.
+    assert!(!table.contains("2200.00"), "{table}");
+    let figure = fs::read_to_string(out.join("figure.svg")).unwrap();
+    assert!(figure.contains("<svg"));
+}
+
+#[test]
+fn curves_are_drawn_and_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = std::env::var_os("MMCOLLAPSE_LOOK").map_or(folder.path().to_owned(), |p| PathBuf::from(p).join("curves"));
+    let curves = ExperimentInfo {
+        shows: Shows::Curves,
+        ..TABLE
+    };
+    let mut records = other_shapes();
+    records.retain(|record| record.config["protocol"]["beta"] == 0.0);
+    let paths = render(&curves, &records, &provenance(), &out).unwrap();
+    assert!(paths.iter().any(|path| path.ends_with("curves.parquet")));
+    let table = fs::read_to_string(out.join("table.md")).unwrap();
+    for part in ["plateaus of the semantic loss", "epochs until 90 %", "0.220 ± 0.020"] {
+        assert!(table.contains(part), "{part}: {table}");
+    }
+    let csv = fs::read_to_string(out.join("curves.csv")).unwrap();
+    assert_eq!(csv.lines().count(), 1 + 10 * 40);
 }
