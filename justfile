@@ -18,7 +18,7 @@ reproduce *ARGS:
 run *ARGS:
     {{ mmcollapse }} run {{ ARGS }}
 
-# make tables and figures again from what was trained: `just report [table4] [--preset smoke]`
+# tables and figures again from what was trained, then REPRODUCTION.md and results/report: `just report [table4]`
 [group('results')]
 report *ARGS:
     {{ mmcollapse }} report {{ ARGS }}

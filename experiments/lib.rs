@@ -15,10 +15,13 @@ macro_rules! program {
         static ALLOCATOR: $crate::MiMalloc = $crate::MiMalloc;
 
         fn main() -> std::process::ExitCode {
-            $crate::cli::main($crate::EXPERIMENTS, Some(env!("CARGO_BIN_NAME")))
+            $crate::cli::main($crate::EXPERIMENTS, $crate::CLAIMS, Some(env!("CARGO_BIN_NAME")))
         }
     };
 }
+
+/// The paper's claims and their tests.
+pub const CLAIMS: &str = include_str!("claims.yaml");
 
 /// The experiments, in the paper's order; a new one is a folder and a line here.
 pub static EXPERIMENTS: &[ExperimentInfo] = &[
@@ -88,6 +91,28 @@ mod tests {
     fn names_are_unique() {
         let names: BTreeSet<&str> = EXPERIMENTS.iter().map(|experiment| experiment.name).collect();
         assert_eq!(names.len(), EXPERIMENTS.len());
+    }
+
+    /// Claims parse, and what they test is a row, a protocol and levels that the experiment has.
+    #[test]
+    fn claims_are_about_what_there_is() {
+        let claims = mmcollapse_bench::report::claims::Claims::parse(CLAIMS, EXPERIMENTS).unwrap();
+        assert_eq!(claims.claims.len(), 17);
+        for test in claims.claims.iter().flat_map(|claim| &claim.tests) {
+            let experiment = EXPERIMENTS.iter().find(|e| e.name == test.experiment).unwrap();
+            let spec = mmcollapse_bench::spec::Spec::of(experiment).unwrap();
+            let quick = &spec.presets[&mmcollapse_bench::spec::Preset::Quick];
+            let rows: Vec<String> = spec.rows(quick).into_iter().map(|row| row.name).collect();
+            for row in [Some(&test.row), test.against.as_ref()].into_iter().flatten() {
+                assert!(rows.contains(row), "{}: {row}", test.says);
+            }
+            let protocols = quick.protocols.as_ref().unwrap_or(&spec.protocols);
+            assert!(protocols.iter().any(|p| p.as_str() == test.protocol), "{}", test.says);
+            let levels = quick.rates.as_ref().unwrap_or(&spec.rates);
+            for level in [test.level, test.from, test.to].into_iter().flatten() {
+                assert!(levels.contains(&level), "{}: {level}", test.says);
+            }
+        }
     }
 
     /// Every preset of every spec can be run: all its keys, methods and options are known.

@@ -15,6 +15,7 @@ use mmcollapse_nn::device::DeviceChoice;
 use crate::experiment::ExperimentInfo;
 use crate::models::Training;
 use crate::provenance::{Origin, cores};
+use crate::report;
 use crate::runner::Interrupt;
 use crate::spec::Preset;
 use crate::store::Store;
@@ -86,7 +87,10 @@ Filters on the same field are alternatives, those on different fields must all h
         #[command(flatten)]
         how: How,
     },
-    /// Make tables and figures again from what is in the store, without training.
+    /// Make tables, figures, REPRODUCTION.md and the HTML report from what is there, without training.
+    ///
+    /// Tables and figures come from the store. REPRODUCTION.md, beside the folder of results, and report/index.html in it
+    /// come from the files of that folder: of each experiment the largest preset but smoke.
     #[command(after_help = "\
 Examples:
   mmcollapse report                       of every experiment that has cells in the store
@@ -229,6 +233,7 @@ HF_HOME, HF_ENDPOINT, HF_TOKEN and HF_HUB_OFFLINE are honoured.")]
 #[derive(Clone, Copy)]
 struct Program {
     experiments: &'static [ExperimentInfo],
+    claims: &'static str,
 }
 
 /// How a verb ended where it did not fail.
@@ -244,10 +249,10 @@ enum Ending {
 
 /// Runs the program with the arguments of this process. `fixed` makes it the program of one experiment:
 /// `table4 --dry-run` is `mmcollapse reproduce table4 --dry-run`.
-pub fn main(experiments: &'static [ExperimentInfo], fixed: Option<&'static str>) -> ExitCode {
+pub fn main(experiments: &'static [ExperimentInfo], claims: &'static str, fixed: Option<&'static str>) -> ExitCode {
     let arguments = arguments(std::env::args_os().collect(), fixed);
     let cli = Cli::parse_from(arguments);
-    match (Program { experiments }).run(cli.verb) {
+    match (Program { experiments, claims }).run(cli.verb) {
         Ok(Ending::Well) => ExitCode::SUCCESS,
         Ok(Ending::Badly) => ExitCode::FAILURE,
         Ok(Ending::Interrupted) => ExitCode::from(INTERRUPTED),
@@ -291,7 +296,11 @@ impl Program {
                 results,
             } => {
                 let all = experiments.is_empty();
-                run::report(&self.named(&experiments)?, all, what, &place, &results)
+                let ending = run::report(&self.named(&experiments)?, all, what, &place, &results)?;
+                for path in report::write(self.experiments, self.claims, &results)? {
+                    println!("{}", path.display());
+                }
+                Ok(ending)
             }
             Verb::List { what } => {
                 let listed = |kind| what.is_none_or(|what| what == kind);

@@ -22,6 +22,7 @@ pub mod plan;
 pub mod progress;
 pub mod provenance;
 pub mod render;
+pub mod report;
 pub mod runner;
 pub mod spec;
 pub mod store;

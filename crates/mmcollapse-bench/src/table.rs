@@ -10,7 +10,9 @@ mod number;
 mod sheets;
 
 pub use latex::latex;
+pub(crate) use markdown::escape;
 pub use markdown::markdown;
+pub(crate) use number::bare_percent as percent_bare;
 pub use number::{DASH, percent, probability, signed_percent};
 use sheets::Setting;
 

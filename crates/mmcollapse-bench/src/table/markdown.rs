@@ -75,7 +75,7 @@ fn grid(sheet: &Sheet, text: &mut String) {
 }
 
 /// Keeps names from being read as markup: `table_4`, `a|b`, `<` and `*`.
-fn escape(text: &str) -> String {
+pub(crate) fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for letter in text.chars() {
         if matches!(letter, '|' | '*' | '<' | '_' | '`') {

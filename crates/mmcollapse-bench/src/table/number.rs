@@ -65,7 +65,7 @@ fn half_width(estimate: &Estimate) -> Option<String> {
 }
 
 /// A share as the paper prints it: `94.21`.
-pub(super) fn bare_percent(share: f64) -> String {
+pub(crate) fn bare_percent(share: f64) -> String {
     format!("{:.2}", 100.0 * share)
 }
 

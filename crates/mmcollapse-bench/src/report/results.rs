@@ -1,0 +1,220 @@
+//! What was measured, as the files under `results/` hold it.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::{fs, io};
+
+use miette::{IntoDiagnostic, Result, WrapErr, miette};
+use polars::prelude::{DataFrame, ParquetReader, SerReader};
+
+use crate::experiment::ExperimentInfo;
+use crate::paper::same_rate;
+use crate::provenance::Provenance;
+
+/// The presets that count, the largest first.
+const PRESETS: [&str; 2] = ["full", "quick"];
+
+/// Every experiment that has results, in order.
+pub struct Results {
+    pub experiments: Vec<Measured>,
+}
+
+/// The results of one experiment.
+pub struct Measured {
+    pub name: &'static str,
+    pub title: &'static str,
+    pub provenance: Provenance,
+    /// `table.md`, as it was written.
+    pub table: String,
+    /// `figure.svg`, if it has one.
+    pub figure: Option<String>,
+    /// Means beside which the paper has a number.
+    pub printed: Vec<Printed>,
+    values: Vec<Value>,
+}
+
+/// A mean of ours and the paper's number.
+pub struct Printed {
+    pub protocol: String,
+    pub row: String,
+    /// None for the mean over the levels.
+    pub level: Option<f64>,
+    pub n: u64,
+    pub mean: f64,
+    pub low: Option<f64>,
+    pub high: Option<f64>,
+    pub paper: f64,
+}
+
+struct Value {
+    protocol: String,
+    row: String,
+    metric: String,
+    level: f64,
+    seed: u64,
+    value: f64,
+}
+
+impl Results {
+    /// Reads the largest preset of each experiment.
+    pub fn read(experiments: &[ExperimentInfo], root: &Path) -> Result<Self> {
+        let mut found = Vec::new();
+        for experiment in experiments {
+            let folders = PRESETS.map(|preset| root.join(experiment.name).join(preset));
+            let Some(folder) = folders.into_iter().find(|folder| folder.join("runs.parquet").is_file()) else {
+                continue;
+            };
+            found.push(Measured::read(experiment, folder)?);
+        }
+        Ok(Self { experiments: found })
+    }
+
+    pub fn get(&self, name: &str) -> Option<&Measured> {
+        self.experiments.iter().find(|measured| measured.name == name)
+    }
+}
+
+impl Measured {
+    fn read(experiment: &ExperimentInfo, folder: PathBuf) -> Result<Self> {
+        let text = |name: &str| {
+            let path = folder.join(name);
+            fs::read_to_string(&path).into_diagnostic().wrap_err(broken(&path))
+        };
+        let provenance: Provenance = serde_json::from_str(&text("runs.provenance.json")?)
+            .into_diagnostic()
+            .wrap_err(broken(&folder.join("runs.provenance.json")))?;
+        let figure = match text("figure.svg") {
+            Ok(svg) => Some(svg),
+            Err(_) if !folder.join("figure.svg").exists() => None,
+            Err(error) => return Err(error),
+        };
+        let runs = Frame::read(folder.join("runs.parquet"))?;
+        let means = Frame::read(folder.join("table.parquet"))?;
+        Ok(Self {
+            name: experiment.name,
+            title: experiment.title,
+            provenance,
+            table: text("table.md")?,
+            figure,
+            printed: printed(&means)?,
+            values: values(&runs)?,
+        })
+    }
+
+    /// Every seed's value of a metric of a row, at a level or as the mean over all levels it was measured at.
+    ///
+    /// A seed that lacks one of the levels has no mean.
+    pub fn by_seed(&self, protocol: &str, row: &str, metric: &str, level: Option<f64>) -> BTreeMap<u64, f64> {
+        let mut seeds: BTreeMap<u64, Vec<f64>> = BTreeMap::new();
+        let chosen = self
+            .values
+            .iter()
+            .filter(|v| v.protocol == protocol && v.row == row && v.metric == metric);
+        for value in chosen.filter(|v| level.is_none_or(|level| same_rate(level, v.level))) {
+            seeds.entry(value.seed).or_default().push(value.value);
+        }
+        let levels = seeds.values().map(Vec::len).max().unwrap_or(0);
+        seeds.retain(|_, values| values.len() == levels);
+        let mean = |values: Vec<f64>| values.iter().sum::<f64>() / values.len() as f64;
+        seeds.into_iter().map(|(seed, values)| (seed, mean(values))).collect()
+    }
+}
+
+fn broken(path: &Path) -> String {
+    format!(
+        "{} cannot be read; `mmcollapse report` makes it again from the store, `git checkout` brings the committed one",
+        path.display()
+    )
+}
+
+fn values(runs: &Frame) -> Result<Vec<Value>> {
+    let [protocol, row, metric] = [runs.text("protocol")?, runs.text("row")?, runs.text("metric")?];
+    let [level, value] = [runs.numbers("rate")?, runs.numbers("value")?];
+    let seed = runs.counts("seed")?;
+    let all = (0..runs.frame.height()).filter_map(|i| {
+        Some(Value {
+            protocol: protocol[i].clone(),
+            row: row[i].clone(),
+            metric: metric[i].clone(),
+            level: level[i]?,
+            seed: seed[i],
+            value: value[i]?,
+        })
+    });
+    Ok(all.collect())
+}
+
+fn printed(means: &Frame) -> Result<Vec<Printed>> {
+    let [protocol, row] = [means.text("protocol")?, means.text("row")?];
+    let [level, mean, low, high, paper] = [
+        means.numbers("rate")?,
+        means.numbers("mean")?,
+        means.numbers("low")?,
+        means.numbers("high")?,
+        means.numbers("paper")?,
+    ];
+    let n = means.counts("n_seeds")?;
+    let all = (0..means.frame.height()).filter_map(|i| {
+        Some(Printed {
+            protocol: protocol[i].clone(),
+            row: row[i].clone(),
+            level: level[i],
+            n: n[i],
+            mean: mean[i]?,
+            low: low[i],
+            high: high[i],
+            paper: paper[i]?,
+        })
+    });
+    Ok(all.collect())
+}
+
+/// A frame with its path, for messages.
+struct Frame {
+    path: PathBuf,
+    frame: DataFrame,
+}
+
+impl Frame {
+    fn read(path: PathBuf) -> Result<Self> {
+        let bytes = fs::read(&path).into_diagnostic().wrap_err_with(|| broken(&path))?;
+        let frame = ParquetReader::new(io::Cursor::new(bytes))
+            .finish()
+            .into_diagnostic()
+            .wrap_err_with(|| broken(&path))?;
+        Ok(Self { path, frame })
+    }
+
+    fn column(&self, name: &str) -> Result<&polars::prelude::Column> {
+        self.frame
+            .column(name)
+            .map_err(|error| miette!("{}: {error}", broken(&self.path)))
+    }
+
+    fn text(&self, name: &str) -> Result<Vec<String>> {
+        let column = self
+            .column(name)?
+            .str()
+            .into_diagnostic()
+            .wrap_err_with(|| broken(&self.path))?;
+        Ok(column.iter().map(|text| text.unwrap_or_default().to_owned()).collect())
+    }
+
+    fn numbers(&self, name: &str) -> Result<Vec<Option<f64>>> {
+        let column = self
+            .column(name)?
+            .f64()
+            .into_diagnostic()
+            .wrap_err_with(|| broken(&self.path))?;
+        Ok(column.iter().collect())
+    }
+
+    fn counts(&self, name: &str) -> Result<Vec<u64>> {
+        let column = self
+            .column(name)?
+            .u64()
+            .into_diagnostic()
+            .wrap_err_with(|| broken(&self.path))?;
+        Ok(column.iter().map(|count| count.unwrap_or_default()).collect())
+    }
+}

@@ -1,0 +1,198 @@
+use std::fs;
+
+use super::claims::Claims;
+use super::results::Results;
+use super::verdict::{Verdict, tests, whole};
+use super::*;
+use crate::cell::{CellRecord, Status};
+use crate::experiment::Shows;
+use crate::provenance::Provenance;
+use crate::render::render;
+use crate::summary::synthetic::{TABLE4, record};
+
+const TABLE: ExperimentInfo = ExperimentInfo {
+    name: "table4",
+    title: "Table 4 <made up>",
+    spec: "",
+    paper: TABLE4,
+    shows: Shows::Scores { figure: true },
+};
+
+const CLAIMS: &str = "\
+claims:
+  - id: C6
+    place: Table 4
+    states: Reallocation | helps <b>.
+    tests:
+      - {says: kd above none, experiment: table4, protocol: test_missing, metric: accuracy, row: shaspec+kd, against: shaspec, claimed: higher, margin: 0.01}
+      - {says: none above kd, experiment: table4, protocol: test_missing, metric: accuracy, row: shaspec, against: shaspec+kd, claimed: higher, margin: 0.01}
+      - {says: concat differs, experiment: table4, protocol: test_missing, metric: accuracy, row: concat+kd, against: concat, claimed: higher, margin: 0.01}
+      - {says: concat differs much, experiment: table4, protocol: test_missing, metric: accuracy, row: concat+kd, against: concat, claimed: higher, margin: 0.001}
+      - {says: falls, experiment: table4, protocol: test_missing, metric: accuracy, row: shaspec, from: 0.9, to: 0.95, claimed: lower, margin: 0.01}
+      - {says: absent, experiment: table4, protocol: test_missing, metric: accuracy, row: muse, claimed: higher, margin: 0.01}
+  - {id: L1, place: Lemma 1, states: Something else., tests: []}
+inconsistent: [Some *things*.]
+";
+
+/// ShaSpec gains 9 of 450 by KD, concat nothing on average; sound at 95 % costs 9.
+fn records() -> Vec<CellRecord> {
+    let mut records = Vec::new();
+    for (row, fusion, reallocation) in [
+        ("shaspec", "shaspec", "none"),
+        ("shaspec+kd", "shaspec", "kd"),
+        ("concat", "concat", "none"),
+        ("concat+kd", "concat", "kd"),
+    ] {
+        for seed in 0..10_u64 {
+            let wobble = seed as usize % 3;
+            let right = match row {
+                "shaspec+kd" => 420 + wobble + seed as usize % 2,
+                "concat+kd" => 410 + wobble + 2 * (seed as usize % 2),
+                _ => 411 + wobble,
+            };
+            let levels = [(0.95, right - 9 - seed as usize % 4), (0.9, right)];
+            records.push(record(
+                row,
+                (fusion, reallocation),
+                "test_missing",
+                seed,
+                &levels,
+                Status::Ok,
+            ));
+        }
+    }
+    records
+}
+
+/// A folder with the results of the made-up experiment.
+fn results(preset: &str) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let provenance = Provenance {
+        experiment: "table4".into(),
+        preset: preset.into(),
+        command: "mmcollapse reproduce table4".into(),
+        cells: 40,
+        seeds: 10,
+        ..Provenance::default()
+    };
+    let out = folder.path().join("results").join("table4").join(preset);
+    render(&TABLE, &records(), &provenance, &out).unwrap();
+    folder
+}
+
+#[test]
+fn every_verdict_is_reached() {
+    let folder = results("quick");
+    let claims = Claims::parse(CLAIMS, &[TABLE]).unwrap();
+    let found = Results::read(&[TABLE], &folder.path().join("results")).unwrap();
+    let tested = tests(&claims.claims[0], &found).unwrap();
+    let verdicts: Vec<Verdict> = tested.iter().map(|t| t.verdict).collect();
+    assert_eq!(
+        verdicts,
+        [
+            Verdict::Holds,
+            Verdict::Opposite,
+            Verdict::DoesNotHold,
+            Verdict::Undecided,
+            Verdict::Holds,
+            Verdict::NotMeasured
+        ]
+    );
+    // The change between two levels is that of each seed: 9, 10, 11 or 12 of 450.
+    let fall = &tested[4].numbers.as_ref().unwrap().0.estimate;
+    let expected = -(9.0 * 3.0 + 10.0 * 3.0 + 11.0 * 2.0 + 12.0 * 2.0) / 10.0 / 450.0;
+    assert!((fall.mean - expected).abs() < 1e-12, "{}", fall.mean);
+    assert_eq!(fall.n, 10);
+    assert_eq!(
+        whole(&tested),
+        "holds in part: 2 of 5 tests hold, 2 do not (1 of 6 tests not measured yet)"
+    );
+    assert_eq!(whole(&tested[..1]), "holds");
+    assert_eq!(whole(&tested[1..3]), "does not hold");
+    assert_eq!(whole(&tested[3..4]), "cannot be decided at this n");
+    assert_eq!(whole(&tested[5..]), "not measured yet");
+    assert_eq!(whole(&[]), "not tested here yet");
+}
+
+#[test]
+fn the_report_is_written_from_results_alone() {
+    let folder = results("quick");
+    let root = folder.path().join("results");
+    let paths = write(&[TABLE], CLAIMS, &root).unwrap();
+    assert_eq!(
+        paths,
+        [folder.path().join("REPRODUCTION.md"), root.join("report/index.html")]
+    );
+    let text = fs::read_to_string(&paths[0]).unwrap();
+    for part in [
+        "| C6 | Table 4 | Reallocation \\| helps \\<b>. | holds in part",
+        "| L1 | Lemma 1 | Something else. | not tested here yet |",
+        "- Some \\*things\\*.",
+        "| shaspec+kd | test\\_missing |",
+        "`mmcollapse reproduce table4`",
+    ] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    let page = fs::read_to_string(&paths[1]).unwrap();
+    for part in [
+        "<svg",
+        "Table 4 &lt;made up&gt;",
+        "helps &lt;b&gt;.",
+        "aria-sort",
+        "id=\"table4\"",
+    ] {
+        assert!(page.contains(part), "{part}");
+    }
+    // Nothing is asked from outside. Namespaces are names, not addresses to go to.
+    for outside in [
+        "src=\"http",
+        "href=\"http",
+        "url(http",
+        "@import",
+        "<link rel=\"stylesheet",
+    ] {
+        assert!(!page.contains(outside), "{outside}");
+    }
+    assert_eq!(write(&[TABLE], CLAIMS, &root).unwrap(), paths);
+    assert_eq!(fs::read_to_string(&paths[1]).unwrap(), page);
+}
+
+#[test]
+fn the_larger_preset_counts_and_smoke_never() {
+    let folder = results("smoke");
+    let root = folder.path().join("results");
+    assert!(Results::read(&[TABLE], &root).unwrap().experiments.is_empty());
+    fs::rename(root.join("table4/smoke"), root.join("table4/full")).unwrap();
+    assert_eq!(Results::read(&[TABLE], &root).unwrap().experiments.len(), 1);
+    // A broken file is named.
+    fs::remove_file(root.join("table4/full/table.parquet")).unwrap();
+    let error = format!("{:?}", Results::read(&[TABLE], &root).err().unwrap());
+    assert!(error.contains("table.parquet"), "{error}");
+}
+
+#[test]
+fn claims_that_cannot_be_meant_are_refused() {
+    for (from, to, message) in [
+        (
+            "experiment: table4, protocol: test_missing, metric: accuracy, row: muse",
+            "experiment: table5, protocol: test_missing, metric: accuracy, row: muse",
+            "no experiment `table5`; there are table4",
+        ),
+        (
+            "margin: 0.001",
+            "margin: 0",
+            "the margin must be a number above 0, got 0",
+        ),
+        ("from: 0.9, to: 0.95", "from: 0.9", "`from` and `to` together"),
+        ("id: L1", "id: C6", "claim C6 is there twice"),
+        ("claimed: lower", "claimed: less", "unknown variant `less`"),
+        ("says: falls", "say: falls", "unknown field `say`"),
+    ] {
+        assert!(CLAIMS.contains(from), "{from}");
+        let error = Claims::parse(&CLAIMS.replacen(from, to, 1), &[TABLE])
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains(message), "{message}: {error}");
+        assert!(error.starts_with("experiments/claims.yaml: "), "{error}");
+    }
+}

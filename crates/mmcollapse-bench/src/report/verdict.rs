@@ -1,0 +1,158 @@
+//! From a test to a verdict, by a rule that METHODOLOGY.md states.
+
+use std::collections::BTreeMap;
+
+use mmcollapse_probes::{PairedDifference, holm, paired_difference};
+
+use super::claims::{Claim, Direction, Test};
+use super::results::Results;
+
+/// Level of significance after Holm's correction over the tests of a claim.
+pub const LEVEL: f64 = 0.05;
+
+/// Resamples of the bootstrap that [`paired_difference`] wants; verdicts do not use it.
+const RESAMPLES: usize = 100;
+
+/// What a test says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Significant, and the whole interval on the claimed side of 0.
+    Holds,
+    /// Significant, and the whole interval on the other side.
+    Opposite,
+    /// The interval excludes a difference as large as the margin in the claimed direction.
+    DoesNotHold,
+    /// None of these.
+    Undecided,
+    /// Fewer than two seeds have both.
+    NotMeasured,
+}
+
+impl Verdict {
+    /// For readers.
+    pub fn text(self) -> &'static str {
+        match self {
+            Self::Holds => "holds",
+            Self::Opposite => "the opposite holds",
+            Self::DoesNotHold => "does not hold",
+            Self::Undecided => "cannot be decided at this n",
+            Self::NotMeasured => "not measured yet",
+        }
+    }
+}
+
+/// A test with its numbers.
+pub struct Tested<'a> {
+    pub test: &'a Test,
+    /// None if it could not be made.
+    pub numbers: Option<(PairedDifference, f64)>,
+    pub verdict: Verdict,
+}
+
+/// Makes the tests of a claim.
+///
+/// # Errors
+/// Those of the statistics: a value that is not finite.
+pub fn tests<'a>(claim: &'a Claim, results: &Results) -> Result<Vec<Tested<'a>>, mmcollapse_probes::MeasureError> {
+    let mut differences = Vec::new();
+    for test in &claim.tests {
+        let ours = quantity(test, &test.row, results);
+        let against = match &test.against {
+            Some(row) => quantity(test, row, results),
+            None => ours.keys().map(|seed| (*seed, 0.0)).collect(),
+        };
+        let pairs = || {
+            ours.iter()
+                .filter_map(|(seed, value)| Some((*value, *against.get(seed)?)))
+        };
+        let (a, b): (Vec<f64>, Vec<f64>) = pairs().unzip();
+        differences.push(if a.len() > 1 {
+            Some(paired_difference(&a, &b, RESAMPLES, 0)?)
+        } else {
+            None
+        });
+    }
+    let p: Vec<f64> = differences.iter().flatten().map(|d| d.wilcoxon.p).collect();
+    let mut corrected = holm(&p)?.into_iter();
+    let tested = claim.tests.iter().zip(differences).map(|(test, difference)| {
+        let numbers = difference.and_then(|d| Some((d, corrected.next()?)));
+        Tested {
+            test,
+            verdict: numbers
+                .as_ref()
+                .map_or(Verdict::NotMeasured, |(d, p)| judge(test, d, *p)),
+            numbers,
+        }
+    });
+    Ok(tested.collect())
+}
+
+/// The quantity of a row that is compared, by seed.
+fn quantity(test: &Test, row: &str, results: &Results) -> BTreeMap<u64, f64> {
+    let Some(measured) = results.get(&test.experiment) else {
+        return BTreeMap::new();
+    };
+    let at = |level| measured.by_seed(&test.protocol, row, &test.metric, level);
+    match (test.from, test.to) {
+        (Some(from), Some(to)) => {
+            let (from, to) = (at(Some(from)), at(Some(to)));
+            let change = |(seed, end): (&u64, &f64)| Some((*seed, end - from.get(seed)?));
+            to.iter().filter_map(change).collect()
+        }
+        _ => at(test.level),
+    }
+}
+
+fn judge(test: &Test, difference: &PairedDifference, p: f64) -> Verdict {
+    let Some(interval) = difference.estimate.interval else {
+        return Verdict::NotMeasured;
+    };
+    // Turned so that the claimed side is above 0.
+    let (low, high) = match test.claimed {
+        Direction::Higher => (interval.low, interval.high),
+        Direction::Lower => (-interval.high, -interval.low),
+    };
+    if p < LEVEL && low > 0.0 {
+        Verdict::Holds
+    } else if p < LEVEL && high < 0.0 {
+        Verdict::Opposite
+    } else if high < test.margin {
+        Verdict::DoesNotHold
+    } else {
+        Verdict::Undecided
+    }
+}
+
+/// The verdict on a whole claim, for readers.
+pub fn whole(tested: &[Tested]) -> String {
+    let count = |like: &[Verdict]| tested.iter().filter(|t| like.contains(&t.verdict)).count();
+    let measured = tested.len() - count(&[Verdict::NotMeasured]);
+    let (holds, fails) = (
+        count(&[Verdict::Holds]),
+        count(&[Verdict::DoesNotHold, Verdict::Opposite]),
+    );
+    let verdict = if tested.is_empty() {
+        return "not tested here yet".to_owned();
+    } else if measured == 0 {
+        return Verdict::NotMeasured.text().to_owned();
+    } else if holds == measured {
+        "holds".to_owned()
+    } else if fails == measured {
+        "does not hold".to_owned()
+    } else if holds > 0 {
+        format!("holds in part: {holds} of {measured} tests hold, {fails} do not")
+    } else if fails > 0 {
+        format!("no test holds: {fails} of {measured} do not, the rest cannot be decided at this n")
+    } else {
+        Verdict::Undecided.text().to_owned()
+    };
+    if measured < tested.len() {
+        format!(
+            "{verdict} ({} of {} tests not measured yet)",
+            tested.len() - measured,
+            tested.len()
+        )
+    } else {
+        verdict
+    }
+}

@@ -1,0 +1,96 @@
+#!/usr/bin/env python3
+"""Opens the HTML report in headless Chromium: no error, nothing asked from outside, tables that sort.
+
+    python3 scripts/check_report.py [results/report/index.html] [--screenshot FOLDER]
+
+Needs Chromium, chromedriver and the package selenium. Exit status 0 if all holds; what does not is printed.
+"""
+
+import argparse
+import json
+import pathlib
+import sys
+import tempfile
+
+from selenium import webdriver
+from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.common.by import By
+
+FLAGS = [
+    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync",
+]  # fmt: skip
+
+
+def browser(profile, width, dark):
+    options = webdriver.ChromeOptions()
+    for flag in [*FLAGS, f"--user-data-dir={profile}", f"--window-size={width},1400"]:
+        options.add_argument(flag)
+    if dark:
+        options.add_argument("--force-dark-mode")
+        options.add_argument("--blink-settings=preferredColorScheme=0")
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    return webdriver.Chrome(options=options, service=Service("/usr/bin/chromedriver"))
+
+
+def requests(driver):
+    for entry in driver.get_log("performance"):
+        message = json.loads(entry["message"])["message"]
+        if message["method"] == "Network.requestWillBeSent":
+            yield message["params"]["request"]["url"]
+
+
+def column(table, place):
+    rows = table.find_elements(By.CSS_SELECTOR, "tbody tr")
+    return [row.find_elements(By.TAG_NAME, "td")[place].text for row in rows]
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("page", nargs="?", default="results/report/index.html")
+    parser.add_argument("--screenshot", type=pathlib.Path)
+    arguments = parser.parse_args()
+    page = pathlib.Path(arguments.page).resolve()
+    wrong = []
+    for name, width, dark in [("light", 1280, False), ("dark", 1280, True), ("narrow", 420, False)]:
+        with tempfile.TemporaryDirectory() as profile:
+            driver = browser(profile, width, dark)
+            try:
+                driver.get(page.as_uri())
+                wrong += [f"{name}: {e['message']}" for e in driver.get_log("browser") if e["level"] == "SEVERE"]
+                outside = [url for url in requests(driver) if not url.startswith(("file:", "data:"))]
+                wrong += [f"{name}: asks for {url}" for url in outside]
+                wide = driver.execute_script("return document.documentElement.scrollWidth - window.innerWidth")
+                if wide > 0:
+                    wrong.append(f"{name}: the page is {wide} pixels wider than the window")
+                if name == "light":
+                    wrong += sorts(driver)
+                if arguments.screenshot:
+                    arguments.screenshot.mkdir(parents=True, exist_ok=True)
+                    driver.save_screenshot(str(arguments.screenshot / f"{name}.png"))
+            finally:
+                driver.quit()
+    for line in wrong:
+        print(line)
+    print(f"{page.name}: {page.stat().st_size / 1e6:.1f} MB, {len(wrong)} things wrong")
+    return 1 if wrong else 0
+
+
+def sorts(driver):
+    table = driver.find_element(By.TAG_NAME, "table")
+    head = table.find_elements(By.TAG_NAME, "th")[0]
+    before = column(table, 0)
+    for direction, reverse in [("ascending", False), ("descending", True)]:
+        head.find_element(By.TAG_NAME, "button").click()
+        if head.get_attribute("aria-sort") != direction:
+            return [f"a click does not set aria-sort to {direction}"]
+        if sorted(before) != sorted(column(table, 0)):
+            return ["sorting loses lines"]
+        if column(table, 0) != sorted(before, reverse=reverse, key=str.casefold):
+            # The browser's own order puts C10 before C2, as Python does.
+            return [f"the first column is not {direction}: {column(table, 0)}"]
+    return []
+
+
+if __name__ == "__main__":
+    sys.exit(main())
