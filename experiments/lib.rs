@@ -115,6 +115,15 @@ mod tests {
         }
     }
 
+    /// REPRODUCTION.md is what the committed results give.
+    #[test]
+    fn the_committed_report_is_that_of_the_committed_results() {
+        let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+        let made = mmcollapse_bench::report::reproduction(EXPERIMENTS, CLAIMS, &root.join("results")).unwrap();
+        let committed = std::fs::read_to_string(root.join("REPRODUCTION.md")).unwrap();
+        assert!(made == committed, "REPRODUCTION.md is not up to date: run `mmcollapse report`");
+    }
+
     /// Every preset of every spec can be run: all its keys, methods and options are known.
     #[test]
     fn specs_resolve() {

@@ -33,10 +33,11 @@ def browser(profile, width, dark):
     return webdriver.Chrome(options=options, service=Service("/usr/bin/chromedriver"))
 
 
-def requests(driver):
+def requests(driver, page):
+    """What the page asked for; the browser's own start page asks for much."""
     for entry in driver.get_log("performance"):
         message = json.loads(entry["message"])["message"]
-        if message["method"] == "Network.requestWillBeSent":
+        if message["method"] == "Network.requestWillBeSent" and message["params"]["documentURL"] == page:
             yield message["params"]["request"]["url"]
 
 
@@ -58,7 +59,7 @@ def main():
             try:
                 driver.get(page.as_uri())
                 wrong += [f"{name}: {e['message']}" for e in driver.get_log("browser") if e["level"] == "SEVERE"]
-                outside = [url for url in requests(driver) if not url.startswith(("file:", "data:"))]
+                outside = [url for url in requests(driver, page.as_uri()) if not url.startswith(("file:", "data:"))]
                 wrong += [f"{name}: asks for {url}" for url in outside]
                 wide = driver.execute_script("return document.documentElement.scrollWidth - window.innerWidth")
                 if wide > 0:

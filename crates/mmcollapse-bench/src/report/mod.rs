@@ -46,5 +46,14 @@ pub fn write(experiments: &[ExperimentInfo], claims: &str, results: &Path) -> Re
         .collect()
 }
 
+/// The text of REPRODUCTION.md.
+///
+/// # Errors
+/// As [`write`].
+pub fn reproduction(experiments: &[ExperimentInfo], claims: &str, results: &Path) -> Result<String> {
+    let claims = claims::Claims::parse(claims, experiments)?;
+    reproduction::markdown(&claims, &results::Results::read(experiments, results)?)
+}
+
 #[cfg(test)]
 mod tests;
