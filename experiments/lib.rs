@@ -121,7 +121,30 @@ mod tests {
         let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
         let made = mmcollapse_bench::report::reproduction(EXPERIMENTS, CLAIMS, &root.join("results")).unwrap();
         let committed = std::fs::read_to_string(root.join("REPRODUCTION.md")).unwrap();
-        assert!(made == committed, "REPRODUCTION.md is not up to date: run `mmcollapse report`");
+        assert!(
+            made == committed,
+            "REPRODUCTION.md is not up to date: run `mmcollapse report`"
+        );
+    }
+
+    /// Blocks of the documents that name a file stand in it, word by word.
+    #[test]
+    fn documents_quote_the_code_as_it_is() {
+        let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+        let text = std::fs::read_to_string(root.join("docs/add-a-method.md")).unwrap();
+        let mut blocks = 0;
+        let mut lines = text.lines();
+        while let Some(line) = lines.next() {
+            let Some((_, file)) = line.split_once(" file=").filter(|_| line.starts_with("```")) else {
+                continue;
+            };
+            let block: Vec<&str> = lines.by_ref().take_while(|line| *line != "```").collect();
+            let code = std::fs::read_to_string(root.join(file)).unwrap();
+            let block = block.join("\n");
+            assert!(code.contains(&block), "{file} does not have:\n{block}");
+            blocks += 1;
+        }
+        assert_eq!(blocks, 6);
     }
 
     /// Every preset of every spec can be run: all its keys, methods and options are known.

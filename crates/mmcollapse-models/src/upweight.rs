@@ -4,7 +4,7 @@
 use mmcollapse_nn::{Result as TensorResult, Scope, Tensor, layers::Linear, ops::softmax_cross_entropy};
 use serde::Serialize;
 
-use crate::{config::UpweightMode, error::Result, model::Encodings};
+use crate::{config::UpweightMode, error::Result, model::Encodings, rows::select_rows};
 
 /// Which modality weighs more, how much and in what way.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -53,8 +53,7 @@ impl Upweight {
             return Ok(None);
         }
         let z = &encodings.z[self.config.modality];
-        let index: Vec<u32> = rows.iter().map(|&i| i as u32).collect();
-        let z = z.index_select(&Tensor::new(index, z.device())?, 0)?; // [rows, width]
+        let z = select_rows(z, &rows)?; // [rows, width]
         let loss = softmax_cross_entropy(&head.forward(&z)?, &known)?;
         Ok(Some((loss * self.config.beta)?))
     }

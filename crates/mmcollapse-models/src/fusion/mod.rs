@@ -1,6 +1,8 @@
 //! Fusion: how the encodings of the modalities meet, and the classifier on top.
 
+mod autoencoder;
 mod concat;
+mod gated;
 mod grape;
 mod graph;
 mod late_fusion;
@@ -88,7 +90,9 @@ pub type Builder = fn(&Options, &FusionContext) -> Result<Box<dyn Fusion>>;
 pub static FUSIONS: &[Entry<Builder>] = &[
     late_fusion::ENTRY,
     concat::ENTRY,
+    gated::ENTRY,
     lmf::ENTRY,
+    autoencoder::ENTRY,
     shaspec::ENTRY,
     grape::ENTRY,
     muse::ENTRY,
