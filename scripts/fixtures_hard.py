@@ -57,7 +57,7 @@ def images():
 
 if __name__ == "__main__":
     clips = []
-    for n in (8000, 4000, 100):
+    for n in (8000, 4000, 300):
         db = decibels(tone_in_noise(n))
         rows = {str(k): [round(x, 8) for x in db[k].tolist()] for k in (0, 12, 60, 111)}
         clips.append({"samples": n, "shape": list(db.shape), "rows": rows, "mean": db.mean(), "least": db.min()})
