@@ -80,6 +80,28 @@ pub enum DataError {
         at: PathBuf,
     },
 
+    /// A folder that the user has to name is not there or does not hold what it should.
+    #[error("{title}: {reason}")]
+    #[diagnostic(help(
+        "set {variable} to a folder that holds a folder a class, such as `{example}`, of WAV files of one channel of \
+         16-bit integers at {rate} Hz. Get the recordings from {address} and convert each, for example by \
+         `ffmpeg -i IN.ogg -ac 1 -ar {rate} -c:a pcm_s16le OUT.wav`"
+    ))]
+    Folder {
+        /// Full name of the source.
+        title: String,
+        /// What is missing or wrong, and where.
+        reason: String,
+        /// Environment variable that names the folder.
+        variable: String,
+        /// Where the recordings can be had.
+        address: String,
+        /// Folder of a class.
+        example: String,
+        /// Samples a second.
+        rate: u32,
+    },
+
     /// A recipe asks for more than its sources hold.
     #[error("{name}: {reason}")]
     #[diagnostic(help("the recipe stands in data/{name}.yaml"))]

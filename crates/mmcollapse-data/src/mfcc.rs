@@ -5,9 +5,8 @@
 //! in f64. The tests compare with librosa to 1e-4 (`scripts/fixtures_mfcc.py`).
 
 use std::f64::consts::PI;
-use std::sync::Arc;
 
-use realfft::{RealFftPlanner, RealToComplex};
+use crate::stft::Stft;
 
 /// The knobs of librosa's `mfcc`; the defaults are librosa's, except that a sample rate must be said.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -49,8 +48,7 @@ struct Filter {
 /// The transform, with its tables made.
 pub struct Mfcc {
     config: MfccConfig,
-    fft: Arc<dyn RealToComplex<f64>>,
-    window: Vec<f64>,     // [window]
+    stft: Stft,
     filters: Vec<Filter>, // [bands]
     cosines: Vec<f64>,    // [coefficients, bands]
 }
@@ -58,7 +56,6 @@ pub struct Mfcc {
 impl Mfcc {
     /// Makes the tables for `config`.
     pub fn new(config: MfccConfig) -> Self {
-        let n = config.window;
         let bands = config.bands as f64;
         let cosine = |k: usize, band: usize| {
             let scale = if k == 0 { 1. / bands } else { 2. / bands };
@@ -66,10 +63,7 @@ impl Mfcc {
         };
         Self {
             config,
-            fft: RealFftPlanner::new().plan_fft_forward(n),
-            window: (0..n)
-                .map(|i| 0.5 - 0.5 * (2. * PI * i as f64 / n as f64).cos())
-                .collect(),
+            stft: Stft::new(config.window, config.hop),
             filters: filter_bank(&config),
             cosines: (0..config.coefficients)
                 .flat_map(|k| (0..config.bands).map(move |band| cosine(k, band)))
@@ -79,7 +73,7 @@ impl Mfcc {
 
     /// Frames of a clip of `samples` samples: 1 + samples / hop.
     pub fn frames(&self, samples: usize) -> usize {
-        1 + samples / self.config.hop
+        self.stft.frames(samples)
     }
 
     /// The coefficients of a clip, row-major `[coefficients, frames]`. An empty clip is one frame of silence.
@@ -100,29 +94,14 @@ impl Mfcc {
     /// Mel spectrum in dB, `[frames, bands]` (librosa: `power_to_db(melspectrogram(y))`).
     fn decibels(&self, clip: &[f64], frames: usize) -> Vec<f64> {
         const SMALLEST_POWER: f64 = 1e-10;
-        let half = self.config.window / 2;
-        let mut input = self.fft.make_input_vec();
-        let mut spectrum = self.fft.make_output_vec();
-        let mut power = vec![0.; spectrum.len()];
         let mut decibels = Vec::with_capacity(frames * self.config.bands);
-        for frame in 0..frames {
-            // Frame t is centred at sample t * hop; beyond the clip there are zeros.
-            for (i, (x, w)) in input.iter_mut().zip(&self.window).enumerate() {
-                let at = (frame * self.config.hop + i).checked_sub(half);
-                *x = w * at.and_then(|at| clip.get(at)).copied().unwrap_or(0.);
-            }
-            self.fft
-                .process(&mut input, &mut spectrum)
-                .expect("the vectors are the planner's own, so their lengths fit");
-            for (p, z) in power.iter_mut().zip(&spectrum) {
-                *p = z.norm_sqr();
-            }
+        self.stft.powers(clip, |power| {
             decibels.extend(self.filters.iter().map(|filter| {
                 let bins = &power[filter.first..];
                 let sum: f64 = filter.weights.iter().zip(bins).map(|(w, p)| w * p).sum();
                 10. * sum.max(SMALLEST_POWER).log10()
             }));
-        }
+        });
         let loudest = decibels.iter().copied().fold(f64::NEG_INFINITY, f64::max);
         for value in &mut decibels {
             *value = value.max(loudest - self.config.top_db);

@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Instant;
 
+use crate::folder::{self, FolderSource};
 use crate::hub::Hub;
 use crate::manifest::Manifest;
 use crate::sources::{self, records};
@@ -64,6 +65,32 @@ impl fmt::Display for SourceStatus {
     }
 }
 
+/// A folder that the user names, and whether it is named.
+#[derive(Clone, Debug)]
+pub struct FolderStatus {
+    /// What it is.
+    pub source: FolderSource,
+    /// What its variable holds.
+    pub folder: Option<PathBuf>,
+    /// Data sets made of it.
+    pub sets: Vec<&'static str>,
+}
+
+impl fmt::Display for FolderStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let source = &self.source;
+        let there = match &self.folder {
+            Some(folder) => format!("{}={}", source.variable, folder.display()),
+            None => format!("set {} to a folder with it", source.variable),
+        };
+        writeln!(f, "{:<8} {} ({there})", source.name, source.title)?;
+        writeln!(f, "         from     {}", source.address)?;
+        writeln!(f, "         licence  {}", source.licence)?;
+        writeln!(f, "         content  all: {} rows", source.content.rows)?;
+        writeln!(f, "         used by  {}", self.sets.join(", "))
+    }
+}
+
 /// A part of a source whose content was decoded and found right.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Verified {
@@ -73,8 +100,10 @@ pub struct Verified {
     pub part: String,
     /// Records decoded.
     pub rows: usize,
-    /// Digest of their content, equal to the manifest's.
+    /// Digest of their content.
     pub digest: String,
+    /// Whether that is the manifest's digest; only a folder of the user's own making may have another.
+    pub as_tested: bool,
     /// Time it took, in seconds.
     pub seconds: f64,
 }
@@ -86,11 +115,17 @@ impl fmt::Display for Verified {
             part,
             rows,
             digest,
+            as_tested,
             seconds,
         } = self;
+        let judged = if *as_tested {
+            "as expected"
+        } else {
+            "complete, but not the samples tested with (another resampler?)"
+        };
         writeln!(
             f,
-            "{source} {part}: {rows} rows, content {} as expected ({seconds:.1} s)",
+            "{source} {part}: {rows} rows, content {} {judged} ({seconds:.1} s)",
             &digest[..16]
         )
     }
@@ -113,6 +148,25 @@ pub fn list_in(hub: &Hub) -> Result<Vec<SourceStatus>, DataError> {
     Ok(manifests.map(|manifest| status(manifest, hub)).collect())
 }
 
+/// Every folder that the user may name.
+///
+/// # Errors
+/// When a manifest is wrong.
+pub fn folders() -> Result<Vec<FolderStatus>, DataError> {
+    let status = |source: FolderSource| FolderStatus {
+        folder: source.folder(),
+        sets: sets_of(&source.name),
+        source,
+    };
+    Ok(FolderSource::all()?.into_iter().map(status).collect())
+}
+
+/// The data sets made of the source `name`.
+fn sets_of(name: &str) -> Vec<&'static str> {
+    let uses = |set: &&&dyn crate::DatasetSource| set.sources().contains(&name);
+    SETS.iter().filter(uses).map(|set| set.name()).collect()
+}
+
 fn status(manifest: Manifest, hub: &Hub) -> SourceStatus {
     let files = manifest.files.iter().map(|file| {
         let path = hub.cached(&manifest.remote(file));
@@ -127,9 +181,8 @@ fn status(manifest: Manifest, hub: &Hub) -> SourceStatus {
         }
     });
     let files = files.collect();
-    let uses = |set: &&&dyn crate::DatasetSource| set.sources().contains(&manifest.name.as_str());
     SourceStatus {
-        sets: SETS.iter().filter(uses).map(|set| set.name()).collect(),
+        sets: sets_of(&manifest.name),
         files,
         manifest,
     }
@@ -141,7 +194,7 @@ fn status(manifest: Manifest, hub: &Hub) -> SourceStatus {
 /// When a file cannot be had or does not decode to what its manifest says.
 pub fn fetch(name: &str, options: &LoadOptions) -> Result<Vec<Verified>, DataError> {
     let hub = sources::hub(options);
-    for manifest in named(name)? {
+    for manifest in named(name)?.0 {
         sources::files(&manifest, &hub)?;
     }
     verify_in(name, &hub)
@@ -165,7 +218,8 @@ pub fn verify(name: &str, options: &LoadOptions) -> Result<Vec<Verified>, DataEr
 /// When a file cannot be had or does not decode to what its manifest says.
 pub fn verify_in(name: &str, hub: &Hub) -> Result<Vec<Verified>, DataError> {
     let mut verified = Vec::new();
-    for manifest in named(name)? {
+    let (manifests, folders) = named(name)?;
+    for manifest in manifests {
         for (part, content) in &manifest.content {
             let start = Instant::now();
             let records = records(&manifest, part, hub)?;
@@ -174,30 +228,57 @@ pub fn verify_in(name: &str, hub: &Hub) -> Result<Vec<Verified>, DataError> {
                 part: part.clone(),
                 rows: records.len(),
                 digest: content.digest.clone(),
+                as_tested: true,
                 seconds: start.elapsed().as_secs_f64(),
             });
         }
     }
+    for source in folders {
+        let start = Instant::now();
+        let clips = source.clips(source.folder().as_deref())?;
+        let digest = folder::digest(&clips);
+        verified.push(Verified {
+            part: "all".into(),
+            rows: clips.len(),
+            as_tested: digest == source.content.digest,
+            digest,
+            seconds: start.elapsed().as_secs_f64(),
+            source: source.name,
+        });
+    }
     Ok(verified)
 }
 
-/// The sources that `name` means: itself, those of a data set, or all.
-fn named(name: &str) -> Result<Vec<Manifest>, DataError> {
+/// The sources that `name` means: itself, those of a data set, or all (of the folders, those that are set).
+fn named(name: &str) -> Result<(Vec<Manifest>, Vec<FolderSource>), DataError> {
+    let (manifests, folders) = (Manifest::all()?, FolderSource::all()?);
     if name == "all" {
-        return Manifest::all();
+        let set = folders.into_iter().filter(|folder| folder.folder().is_some());
+        return Ok((manifests, set.collect()));
     }
-    match (Manifest::find(name), find(name)) {
-        (Ok(manifest), _) => Ok(vec![manifest]),
-        (_, Ok(set)) => set.sources().iter().map(|source| Manifest::find(source)).collect(),
-        (Err(DataError::UnknownName { known: sources, .. }), Err(_)) => {
-            let sets: Vec<&str> = SETS.iter().map(|set| set.name()).collect();
-            Err(DataError::UnknownName {
+    let wanted = find(name).map_or_else(|_| vec![name], |set| set.sources().to_vec());
+    let known = || {
+        let sources = manifests
+            .iter()
+            .map(|m| m.name.as_str())
+            .chain(folders.iter().map(|f| f.name.as_str()));
+        sources
+            .chain(SETS.iter().map(|set| set.name()))
+            .chain(["all"])
+            .collect::<Vec<_>>()
+            .join(", ")
+    };
+    for source in &wanted {
+        if !manifests.iter().any(|m| m.name == *source) && !folders.iter().any(|f| f.name == *source) {
+            return Err(DataError::UnknownName {
                 name: name.to_owned(),
-                known: format!("{sources}, {}, all", sets.join(", ")),
-            })
+                known: known(),
+            });
         }
-        (Err(error), Err(_)) => Err(error),
     }
+    let manifests = manifests.into_iter().filter(|m| wanted.contains(&m.name.as_str()));
+    let folders = folders.into_iter().filter(|f| wanted.contains(&f.name.as_str()));
+    Ok((manifests.collect(), folders.collect()))
 }
 
 #[cfg(test)]
@@ -206,13 +287,24 @@ mod tests {
 
     #[test]
     fn names_mean_sources() {
-        let of = |name| named(name).unwrap().iter().map(|m| m.name.clone()).collect::<Vec<_>>();
+        let of = |name| {
+            let (manifests, folders) = named(name).unwrap();
+            let names = manifests
+                .into_iter()
+                .map(|m| m.name)
+                .chain(folders.into_iter().map(|f| f.name));
+            names.collect::<Vec<_>>()
+        };
         assert_eq!(of("fsdd"), ["fsdd"]);
         assert_eq!(of("avmnist"), ["mnist", "fsdd"]);
-        assert_eq!(of("all"), ["mnist", "fsdd"]);
+        assert_eq!(of("avmnist-hard"), ["mnist", "fsdd", "esc10"]);
+        assert!(of("all").starts_with(&["mnist".to_owned(), "fsdd".to_owned()]));
         assert!(of("planted").is_empty());
         let error = named("mnits").unwrap_err();
         let help = miette::Diagnostic::help(&error).unwrap().to_string();
-        assert!(help.contains("mnist, fsdd, avmnist,") && help.contains("all"), "{help}");
+        assert!(
+            help.contains("mnist, fsdd, esc10, avmnist,") && help.contains("all"),
+            "{help}"
+        );
     }
 }

@@ -71,6 +71,9 @@ pub fn sources() -> Result<String> {
     for source in mmcollapse_data::list(&options(true))? {
         let _ = write!(text, "{source}");
     }
+    for folder in mmcollapse_data::status::folders()? {
+        let _ = write!(text, "{folder}");
+    }
     Ok(text)
 }
 

@@ -34,7 +34,7 @@ impl Setting<'_> {
                 cells,
                 rule_above: self.begins_fusion(position),
             });
-            if self.of_paper() {
+            if self.has_paper() {
                 let printed = groups.iter().map(|g| g.and_then(|g| g.paper).map(number::bare_percent));
                 rows.extend(paper_line("", printed.collect(), &[DASH, DASH]));
             }
@@ -43,7 +43,7 @@ impl Setting<'_> {
             rows.extend(self.not_run());
         }
         let (name, heading) = (&self.protocol.name, format!("Protocol {}", self.protocol.name));
-        let paper = if self.of_paper() {
+        let paper = if self.has_paper() {
             " Paper: as printed, without an interval."
         } else {
             ""
@@ -117,7 +117,7 @@ impl Setting<'_> {
                     ours.as_ref()?.paper? - theirs.as_ref()?.paper?,
                 ))
             });
-            if self.of_paper() {
+            if self.has_paper() {
                 rows.extend(paper_line("", printed.collect(), &[DASH, DASH, DASH]));
             }
         }
@@ -364,7 +364,12 @@ impl Setting<'_> {
         Kind::of(self.metric)
     }
 
-    /// Whether the paper has numbers of this metric, so that they stand beside ours.
+    /// Whether the paper has numbers to stand beside ours.
+    fn has_paper(&self) -> bool {
+        self.of_paper() && !self.paper.rows.is_empty()
+    }
+
+    /// Whether this is the metric that the paper shows.
     fn of_paper(&self) -> bool {
         self.metric == self.paper.metric && self.kind() == Kind::Share
     }

@@ -7,7 +7,6 @@
 
 mod inputs;
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
 use mmcollapse_nn::random::Stream;
@@ -16,15 +15,13 @@ use serde::Deserialize;
 use self::inputs::{Features, standardize};
 use crate::hub::Hub;
 use crate::manifest::Manifest;
+use crate::sets::spoken::{Clip, NAMES, named};
 use crate::sources::{Record, hub, records};
 use crate::{DataError, Dataset, DatasetSource, LoadOptions, ModalitySpec, Samples, cache};
 
 const RECIPE: &str = include_str!("../../../../data/avmnist.yaml");
-const NAMES: &str = include_str!("../../../../data/fsdd-names.csv");
-const CLASSES: usize = 10;
-const SIDE: usize = 28;
-/// Rate of FSDD's recordings in Hz.
-const RATE: u32 = 8000;
+pub(super) const CLASSES: usize = 10;
+pub(super) const SIDE: usize = 28;
 
 /// `data/avmnist.yaml`; what each key means stands there.
 #[derive(Clone, Debug, Deserialize, PartialEq)]
@@ -114,7 +111,9 @@ impl AvMnist {
             &format!("{:?} {:?}", images.content, sounds.content),
             include_str!("avmnist.rs"),
             include_str!("avmnist/inputs.rs"),
+            include_str!("spoken.rs"),
             include_str!("../mfcc.rs"),
+            include_str!("../stft.rs"),
             include_str!("../decode.rs"),
             &draws,
             self.name(),
@@ -137,7 +136,7 @@ impl AvMnist {
     /// When the records are too few for the recipe or of another kind.
     pub fn assemble(&self, seed: u64, parts: &Parts) -> Result<Dataset, DataError> {
         let recipe = Recipe::built_in()?;
-        let clips = named(&recipe, &parts.clips)?;
+        let clips = of_speakers(&recipe, named(&recipe.name, &parts.clips)?);
         let mut features = Features::new(&recipe);
         let (mut train, mut validation, mut test) = (Pairs::default(), Pairs::default(), Pairs::default());
         for class in 0..CLASSES as u32 {
@@ -177,9 +176,9 @@ impl AvMnist {
 /// The decoded sources, each in its canonical order.
 #[derive(Clone, Debug)]
 pub struct Parts {
-    train_images: Vec<Record>,
-    test_images: Vec<Record>,
-    clips: Vec<Record>,
+    pub(super) train_images: Vec<Record>,
+    pub(super) test_images: Vec<Record>,
+    pub(super) clips: Vec<Record>,
 }
 
 impl Parts {
@@ -198,14 +197,6 @@ impl Parts {
     }
 }
 
-/// A recording of the recipe's speakers.
-struct Clip<'a> {
-    name: &'a str,
-    /// Index of the speaker in the recipe, then index of the recording: the order before the seed's.
-    order: (usize, usize),
-    record: &'a Record,
-}
-
 /// The pairs of a class for training or test: its clips in a drawn order, each with an image drawn without replacement.
 fn pair<'a>(
     recipe: &Recipe,
@@ -221,8 +212,7 @@ fn pair<'a>(
         ("test", recipe.test_per_class)
     };
     let images: Vec<&Record> = images.iter().filter(|image| image.identity.label == class).collect();
-    let wanted =
-        |clip: &&Clip| clip.record.identity.label == class && (clip.order.1 >= recipe.test_index_below) == training;
+    let wanted = |clip: &&Clip| clip.digit() == class && (clip.index >= recipe.test_index_below) == training;
     let mut clips: Vec<&Clip> = clips.iter().filter(wanted).collect();
     if images.len() < n || clips.len() != n {
         return Err(DataError::Recipe {
@@ -239,38 +229,12 @@ fn pair<'a>(
     Ok(chosen.into_iter().map(move |image| images[image]).zip(clips))
 }
 
-/// The clips of the recipe's speakers, by the names that the digests of their samples have, in the names' order.
-fn named<'a>(recipe: &Recipe, clips: &'a [Record]) -> Result<Vec<Clip<'a>>, DataError> {
-    let names: BTreeMap<&str, &str> = NAMES.lines().skip(1).filter_map(|line| line.split_once(',')).collect();
-    let mut found = Vec::new();
-    for record in clips {
-        let digest = record.identity.hex();
-        let odd = |reason: String| DataError::Recipe {
-            name: recipe.name.clone(),
-            reason,
-        };
-        let name = names
-            .get(digest.as_str())
-            .ok_or_else(|| odd(format!("no name for the clip with digest {digest}")))?;
-        let mut parts = name.split('_');
-        let (digit, speaker, index) = (parts.next(), parts.next(), parts.next());
-        let number = |text: Option<&str>| text.and_then(|t| t.parse::<usize>().ok());
-        let (Some(digit), Some(speaker), Some(index)) = (number(digit), speaker, number(index)) else {
-            return Err(odd(format!("clip name `{name}` is not digit_speaker_index")));
-        };
-        if digit != record.identity.label as usize {
-            return Err(odd(format!("clip {name} is labelled {}", record.identity.label)));
-        }
-        if let Some(speaker) = recipe.speakers.iter().position(|known| known == speaker) {
-            found.push(Clip {
-                name,
-                order: (speaker, index),
-                record,
-            });
-        }
-    }
-    found.sort_by_key(|clip| (clip.record.identity.label, clip.order));
-    Ok(found)
+/// The clips of the recipe's speakers by digit, speaker in the recipe's order, index: the order before the seed's.
+fn of_speakers<'a>(recipe: &Recipe, clips: Vec<Clip<'a>>) -> Vec<Clip<'a>> {
+    let place = |clip: &Clip| recipe.speakers.iter().position(|known| known == clip.speaker);
+    let mut found: Vec<Clip> = clips.into_iter().filter(|clip| place(clip).is_some()).collect();
+    found.sort_by_key(|clip| (clip.digit(), place(clip), clip.index));
+    found
 }
 
 /// A split as it grows.
@@ -286,12 +250,6 @@ impl Pairs {
         if image.form != [SIDE as u32; 2] {
             return Err(odd(format!("an image of {:?} pixels, expected 28 x 28", image.form)));
         }
-        if clip.record.form != [RATE] {
-            return Err(odd(format!(
-                "clip {} at {:?} Hz, expected {RATE}",
-                clip.name, clip.record.form
-            )));
-        }
         if self.0.inputs.is_empty() {
             self.0.inputs = vec![Vec::new(), Vec::new()];
         }
@@ -300,7 +258,7 @@ impl Pairs {
             .ids
             .push(format!("{}+{}", &image.identity.hex()[..12], clip.name));
         self.0.inputs[0].extend(features.image(image));
-        self.0.inputs[1].extend(features.sound(clip.record));
+        self.0.inputs[1].extend(features.sound(clip));
         self.0.labels.push(class);
         Ok(())
     }

@@ -1,9 +1,12 @@
 //! The data sets: one file each, one line each in [`SETS`].
 
 mod avmnist;
+mod avmnist_hard;
 mod planted;
+mod spoken;
 
 pub use avmnist::{AvMnist, Parts, Recipe};
+pub use avmnist_hard::{AvMnistHard, HardParts, HardRecipe};
 pub use planted::{Planted, PlantedConfig, planted};
 
 use crate::{DataError, Dataset};
@@ -47,6 +50,7 @@ pub static SETS: &[&dyn DatasetSource] = &[
     &AvMnist {
         standardize_sound: true,
     },
+    &AvMnistHard,
     &Planted,
 ];
 

@@ -30,3 +30,13 @@ pub fn hub(what: &str) -> Option<Hub> {
     );
     None
 }
+
+/// The folder of ESC-10 that the environment names; else says loudly that `what` is skipped.
+#[allow(dead_code, reason = "not every test file needs it")]
+pub fn esc10(what: &str) -> Option<PathBuf> {
+    let folder = std::env::var_os("MMCOLLAPSE_ESC10_DIR").filter(|value| !value.is_empty());
+    if folder.is_none() {
+        let _ = writeln!(std::io::stderr(), "\n!!! SKIPPED: {what}: set MMCOLLAPSE_ESC10_DIR\n");
+    }
+    folder.map(PathBuf::from)
+}

@@ -2,6 +2,7 @@
 
 mod lenet5;
 mod snetpluse;
+mod spectrogram_cnn;
 
 use mmcollapse_nn::{Mode, Result as TensorResult, Scope, Tensor};
 
@@ -31,7 +32,7 @@ pub struct Builder {
 }
 
 /// Every encoder, in the order of `mmcollapse list methods`.
-pub static ENCODERS: &[Entry<Builder>] = &[lenet5::ENTRY, snetpluse::ENTRY];
+pub static ENCODERS: &[Entry<Builder>] = &[lenet5::ENTRY, snetpluse::ENTRY, spectrogram_cnn::ENTRY];
 
 /// The name of the encoder made for inputs of this shape.
 ///

@@ -3,6 +3,7 @@
 use super::Recipe;
 use crate::Samples;
 use crate::mfcc::{Mfcc, MfccConfig};
+use crate::sets::spoken::Clip;
 use crate::sources::Record;
 
 /// Turns records into inputs.
@@ -27,12 +28,8 @@ impl<'a> Features<'a> {
     }
 
     /// `[1, coefficients, frames]`
-    pub fn sound(&self, record: &Record) -> Vec<f32> {
-        let samples = record.content.chunks_exact(2);
-        let clip: Vec<f64> = samples
-            .map(|b| f64::from(i16::from_le_bytes([b[0], b[1]])) / 32_768.)
-            .step_by(self.recipe.every.max(1))
-            .collect();
+    pub fn sound(&self, clip: &Clip) -> Vec<f32> {
+        let clip: Vec<f64> = clip.samples().step_by(self.recipe.every.max(1)).collect();
         let coefficients = self.mfcc.of(&clip);
         let frames = self.mfcc.frames(clip.len());
         let mut padded = vec![0.; self.recipe.coefficients * self.recipe.frames];

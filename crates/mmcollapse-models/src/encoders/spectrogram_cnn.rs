@@ -1,0 +1,133 @@
+//! A small convolutional network on a spectrogram of 112 frequencies and 112 frames.
+//!
+//! conv 1-8 k5 stride 2, batch norm, ReLU, max pool 2; three times conv k3, batch norm, ReLU, and between them max pool
+//! 2 (16, 32 and 128 channels); the mean over the 7 x 7 places; dropout: 128 features.
+
+use mmcollapse_nn::{
+    Mode, Result as TensorResult, Scope, Tensor,
+    layers::{BatchNorm2d, Conv2d, Dropout},
+    ops::{avg_pool2d, max_pool2d},
+};
+use serde::{Deserialize, Serialize};
+
+use super::{Builder, Encoder};
+use crate::{
+    error::Result,
+    registry::{Entry, parse_for, resolve_as},
+};
+
+pub(super) const ENTRY: Entry<Builder> = Entry {
+    name: "spectrogram_cnn",
+    summary: "four convolutions with batch norm on a 1x112x112 spectrogram, 128 features",
+    reference: "this project, for avmnist-hard",
+    revision: 1,
+    resolve: resolve_as::<Config>,
+    build: Builder {
+        shape: &[1, 112, 112],
+        make: |options, scope| {
+            let config: Config = parse_for("encoder", "spectrogram_cnn", options)?;
+            Ok(Box::new(SpectrogramCnn::new(&config, scope)?))
+        },
+    },
+};
+
+/// Options of [`SpectrogramCnn`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Config {
+    /// Probability of dropping a feature at the end.
+    dropout: f64,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self { dropout: 0.25 }
+    }
+}
+
+const WIDTH: usize = 128;
+
+struct SpectrogramCnn {
+    blocks: Vec<(Conv2d, BatchNorm2d)>,
+    dropout: Dropout,
+}
+
+impl SpectrogramCnn {
+    fn new(config: &Config, scope: &Scope) -> Result<Self> {
+        let blocks = [(1, 8, 5, 2), (8, 16, 3, 1), (16, 32, 3, 1), (32, WIDTH, 3, 1)]
+            .into_iter()
+            .enumerate()
+            .map(|(i, (from, to, k, stride))| {
+                let scope = scope.pp(format!("block{}", i + 1));
+                Ok((
+                    Conv2d::new(&scope.pp("conv"), from, to, k, stride, k / 2)?,
+                    BatchNorm2d::new(&scope.pp("bn"), to)?,
+                ))
+            })
+            .collect::<Result<_>>()?;
+        Ok(Self {
+            blocks,
+            dropout: Dropout::new(&scope.pp("dropout"), config.dropout)?,
+        })
+    }
+}
+
+impl Encoder for SpectrogramCnn {
+    fn width(&self) -> usize {
+        WIDTH
+    }
+
+    fn forward(&self, x: &Tensor, mode: Mode) -> TensorResult<Tensor> {
+        let mut h = x.clone(); // [b, 1, 112, 112]
+        for (i, (conv, bn)) in self.blocks.iter().enumerate() {
+            if i > 0 {
+                h = max_pool2d(&h, 2, 2)?; // 56, 28, 14 to 28, 14, 7 a side
+            }
+            h = conv.forward_norm_relu(bn, &h, mode)?;
+        }
+        let h = avg_pool2d(&h, 7, 7)?.flatten_from(1)?; // [b, 128]
+        self.dropout.forward(&h, mode)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use mmcollapse_nn::{Device, Params, random::Stream};
+
+    use super::*;
+    use crate::{
+        encoders::{build, default_for},
+        registry::Options,
+    };
+
+    #[test]
+    fn a_spectrogram_becomes_128_features_and_every_weight_hears_of_them() {
+        let name = default_for("set", "sound", &[1, 112, 112]).unwrap();
+        assert_eq!(name, "spectrogram_cnn");
+        let params = Params::new(3, &Device::Cpu);
+        let encoder = build(name, &Options::new(), &params.root()).unwrap();
+        let x = Stream::new(0, "x").normal_vec(2 * 112 * 112);
+        let x = Tensor::from_vec(x, (2, 1, 112, 112), &Device::Cpu).unwrap();
+        let loss = |mode| {
+            let y = encoder.forward(&x, mode).unwrap();
+            assert_eq!(y.dims(), [2, encoder.width()]);
+            y.sqr().unwrap().sum_all().unwrap()
+        };
+        let gradients = loss(Mode::Train { seed: 0, step: 0 }).backward().unwrap();
+        let silent: BTreeSet<String> = params
+            .vars()
+            .into_iter()
+            .filter(|(_, var)| {
+                let gradient = gradients.get(var).unwrap().abs().unwrap().max_all().unwrap();
+                gradient.to_scalar::<f32>().unwrap() == 0.
+            })
+            .map(|(name, _)| name)
+            .collect();
+        // Batch norm takes every channel's mean away, so the convolutions' biases have no effect.
+        assert!(silent.iter().all(|name| name.ends_with("conv.bias")), "{silent:?}");
+        let score = || loss(Mode::Eval).to_scalar::<f32>().unwrap();
+        assert_eq!(score(), score());
+    }
+}
