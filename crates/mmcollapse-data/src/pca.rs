@@ -87,11 +87,15 @@ fn moments(images: &[&[u8]], width: usize) -> (Vec<f64>, Vec<Vec<f64>>) {
         for &(i, x) in &ink {
             mean[i] += x;
             let row = &mut covariance[i];
-            ink.iter().for_each(|&(j, y)| row[j] += x * y);
+            for &(j, y) in &ink {
+                row[j] += x * y;
+            }
         }
     }
     let n = images.len() as f64;
-    mean.iter_mut().for_each(|m| *m /= n);
+    for m in &mut mean {
+        *m /= n;
+    }
     for (row, a) in covariance.iter_mut().zip(&mean) {
         row.iter_mut().zip(&mean).for_each(|(c, b)| *c = *c / n - a * b);
     }
@@ -134,7 +138,9 @@ fn orthonormal(mut vectors: Vec<Vec<f64>>) -> Vec<Vec<f64>> {
         }
         let length = dot(vector, vector).sqrt();
         let scale = if length > 1e-14 * before { 1. / length } else { 0. };
-        vector.iter_mut().for_each(|x| *x *= scale);
+        for x in vector.iter_mut() {
+            *x *= scale;
+        }
     }
     vectors
 }

@@ -33,11 +33,11 @@ pub fn html(reproduction: &str, results: &Results) -> String {
 }
 
 fn section(measured: &Measured, body: &mut String) {
-    let _ = write!(body, "<section id=\"{}\">\n", escape(measured.name));
+    let _ = writeln!(body, "<section id=\"{}\">", escape(measured.name));
     if let Some(svg) = &measured.figure {
-        let _ = write!(
+        let _ = writeln!(
             body,
-            "<figure role=\"img\" aria-label=\"{}\">{svg}</figure>\n",
+            "<figure role=\"img\" aria-label=\"{}\">{svg}</figure>",
             escape(measured.title)
         );
     }

@@ -30,7 +30,7 @@ pub struct Measured {
     pub figure: Option<String>,
     /// Means beside which the paper has a number.
     pub printed: Vec<Printed>,
-    values: Vec<Value>,
+    values: Vec<Measurement>,
 }
 
 /// A mean of ours and the paper's number.
@@ -46,7 +46,7 @@ pub struct Printed {
     pub paper: f64,
 }
 
-struct Value {
+struct Measurement {
     protocol: String,
     row: String,
     metric: String,
@@ -127,12 +127,12 @@ fn broken(path: &Path) -> String {
     )
 }
 
-fn values(runs: &Frame) -> Result<Vec<Value>> {
+fn values(runs: &Frame) -> Result<Vec<Measurement>> {
     let [protocol, row, metric] = [runs.text("protocol")?, runs.text("row")?, runs.text("metric")?];
     let [level, value] = [runs.numbers("rate")?, runs.numbers("value")?];
     let seed = runs.counts("seed")?;
     let all = (0..runs.frame.height()).filter_map(|i| {
-        Some(Value {
+        Some(Measurement {
             protocol: protocol[i].clone(),
             row: row[i].clone(),
             metric: metric[i].clone(),
@@ -215,6 +215,6 @@ impl Frame {
             .u64()
             .into_diagnostic()
             .wrap_err_with(|| broken(&self.path))?;
-        Ok(column.iter().map(|count| count.unwrap_or_default()).collect())
+        Ok(column.iter().map(Option::unwrap_or_default).collect())
     }
 }

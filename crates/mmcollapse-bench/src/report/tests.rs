@@ -162,7 +162,8 @@ fn the_larger_preset_counts_and_smoke_never() {
     let folder = results("smoke");
     let root = folder.path().join("results");
     assert!(Results::read(&[TABLE], &root).unwrap().experiments.is_empty());
-    fs::rename(root.join("table4/smoke"), root.join("table4/full")).unwrap();
+    let folder = results("full");
+    let root = folder.path().join("results");
     assert_eq!(Results::read(&[TABLE], &root).unwrap().experiments.len(), 1);
     // A broken file is named.
     fs::remove_file(root.join("table4/full/table.parquet")).unwrap();
