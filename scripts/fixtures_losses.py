@@ -218,8 +218,15 @@ def losses():
     own = torch.arange(5)
     loss = (F.cross_entropy(scores, own) + F.cross_entropy(scores.T, own)) / 2
     loss.backward()
+    student, teacher = inputs(4, 3).requires_grad_(), inputs(4, 3) * 5
+    taught = 9 * F.kl_div(F.log_softmax(student / 3, 1), F.softmax(teacher / 3, 1), reduction="batchmean")
+    taught.backward()
     write("losses", {
         "bce": bce,
+        "distillation": {
+            "student": tensor(student), "teacher": tensor(teacher), "temperature": 3.0, "loss": taught.item(),
+            "grad": tensor(student.grad),
+        },
         "info_nce": {
             "a": tensor(a), "b": tensor(b), "temperature": 0.2, "loss": loss.item(),
             "grad_a": tensor(a.grad), "grad_b": tensor(b.grad),

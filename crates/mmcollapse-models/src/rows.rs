@@ -1,5 +1,6 @@
 //! Rows of a batch that have a modality: picking them out and putting them back, with gradient.
 
+use mmcollapse_data::Presence;
 use mmcollapse_nn::{Result as TensorResult, Tensor};
 
 use crate::model::Encodings;
@@ -31,6 +32,13 @@ pub(crate) fn presence_weights(encodings: &Encodings) -> TensorResult<Vec<Tensor
                 .collect();
             Tensor::from_vec(weights, (n, 1), z.device())
         })
+        .collect()
+}
+
+/// Positions of the samples that have all of these modalities.
+pub(crate) fn rows_with(present: &Presence, modalities: &[usize]) -> Vec<usize> {
+    (0..present.len())
+        .filter(|&i| modalities.iter().all(|&m| present.get(i, m)))
         .collect()
 }
 

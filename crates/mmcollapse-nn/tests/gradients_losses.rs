@@ -5,7 +5,8 @@ use std::sync::LazyLock;
 
 use mmcollapse_nn::device::DeviceChoice;
 use mmcollapse_nn::layers::{AttentionBlock, Dropout, Embedding, Gru, LayerNorm};
-use mmcollapse_nn::losses::{Crd, CrdConfig, bce_with_logits, info_nce, supervised_contrastive};
+use mmcollapse_nn::losses::{Crd, CrdConfig, bce_with_logits, distillation, info_nce, supervised_contrastive};
+use mmcollapse_nn::ops::softplus;
 use mmcollapse_nn::random::Stream;
 use mmcollapse_nn::{DType, Device, Mode, Params, Result, Tensor, Var};
 
@@ -126,6 +127,31 @@ fn bce_is_finite_where_candle_is_not() {
 }
 
 #[test]
+fn softplus_is_smooth_everywhere() {
+    let x = variable("logits", &[3, 2]);
+    check(&[("x".to_owned(), x.clone())], || weigh(&softplus(&x)?));
+    let x = Var::new(&[-1e30_f32, 0.0, 90.0, 1e30], &DEVICE).unwrap();
+    let y = softplus(&x).unwrap();
+    let expected = [0.0, std::f64::consts::LN_2, 90.0, f64::from(1e30_f32)];
+    for (y, expected) in doubles(&y).iter().zip(expected) {
+        assert!((y - expected).abs() <= 1e-6 * expected, "{y} {expected}");
+    }
+    let grads = y.sum_all().unwrap().backward().unwrap();
+    assert_eq!(doubles(grads.get(&x).unwrap()), [0.0, 0.5, 1.0, 1.0]);
+}
+
+#[test]
+fn distilled_predictions() {
+    let (student, teacher) = (variable("student", &[4, 3]), normal("teacher", &[4, 3]));
+    let vars = [("student".to_owned(), student.clone())];
+    check(&vars, || distillation(&student, &teacher, 2.5));
+    let same = distillation(&student, &student, 2.5).unwrap();
+    assert!(same.to_scalar::<f64>().unwrap().abs() < 1e-12);
+    assert!(distillation(&student, &teacher, 0.0).is_err());
+    assert!(distillation(&student, &normal("other", &[4, 2]), 1.0).is_err());
+}
+
+#[test]
 fn contrast_of_two_views() {
     let (a, b) = (variable("a", &[5, 4]), variable("b", &[5, 4]));
     let vars = [("a".to_owned(), a.clone()), ("b".to_owned(), b.clone())];
@@ -143,7 +169,7 @@ fn contrast_of_labels() {
 }
 
 #[test]
-fn distillation() {
+fn contrastive_distillation() {
     // Drawn ones, and all that there are.
     for negatives in [3, 100] {
         let params = Params::with_dtype(2, &DEVICE, DType::F64);

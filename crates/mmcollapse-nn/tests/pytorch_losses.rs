@@ -9,7 +9,7 @@ use std::sync::LazyLock;
 
 use mmcollapse_nn::device::DeviceChoice;
 use mmcollapse_nn::layers::{AttentionBlock, Gru, LayerNorm};
-use mmcollapse_nn::losses::{Crd, CrdConfig, bce_with_logits, info_nce};
+use mmcollapse_nn::losses::{Crd, CrdConfig, bce_with_logits, distillation, info_nce};
 use mmcollapse_nn::optim::{Optimizer, OptimizerConfig, clip_grad_norm};
 use mmcollapse_nn::schedule::Schedule;
 use mmcollapse_nn::{DType, Device, GradStore, Mode, Params, Result, Tensor, Var, safetensors};
@@ -166,7 +166,20 @@ fn contrast_of_two_views() {
 }
 
 #[test]
-fn distillation() {
+fn distilled_predictions() {
+    let case = &fixture("losses")["distillation"];
+    for (dtype, tolerance) in TYPES {
+        let (student, teacher) = (variable(&case["student"], dtype), variable(&case["teacher"], dtype));
+        let loss = distillation(&student, &teacher, case["temperature"].as_f64().unwrap()).unwrap();
+        assert_scalar("loss", &loss, &case["loss"], tolerance);
+        let grads = loss.backward().unwrap();
+        assert_close("grad", grads.get(&student).unwrap(), &case["grad"], tolerance);
+        assert!(grads.get(&teacher).is_none());
+    }
+}
+
+#[test]
+fn contrastive_distillation() {
     let case = fixture("crd");
     // The scores are divided by .07 before they are exponentiated, which magnifies the rounding of f32.
     for (dtype, tolerance) in [(DType::F64, 1e-11), (DType::F32, 1e-4)] {

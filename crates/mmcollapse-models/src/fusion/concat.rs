@@ -2,13 +2,10 @@
 //!
 //! On avMNIST this is SMIL's fused network: 480 -> 64 ReLU -> dropout .6 -> 10. A missing modality is zeros.
 
-use mmcollapse_nn::{
-    Mode, Result as TensorResult, Tensor,
-    layers::{Dropout, Linear},
-};
+use mmcollapse_nn::{Mode, Result as TensorResult, Tensor};
 use serde::{Deserialize, Serialize};
 
-use super::{Builder, Fusion, FusionContext, FusionOutput};
+use super::{Builder, Fusion, FusionContext, FusionOutput, head::Head};
 use crate::{
     error::Result,
     model::Encodings,
@@ -46,28 +43,19 @@ impl Default for Config {
     }
 }
 
-struct Concat {
-    hidden: Linear,
-    dropout: Dropout,
-    classifier: Linear,
-}
+struct Concat(Head);
 
 impl Concat {
     fn new(config: &Config, context: &FusionContext) -> Result<Self> {
-        let scope = &context.scope;
-        Ok(Self {
-            hidden: Linear::new(&scope.pp("hidden"), context.widths.iter().sum(), config.hidden)?,
-            dropout: Dropout::new(&scope.pp("dropout"), config.dropout)?,
-            classifier: Linear::new(&scope.pp("classifier"), config.hidden, context.classes)?,
-        })
+        let inputs = context.widths.iter().sum();
+        let head = Head::new(&context.scope, inputs, config.hidden, config.dropout, context.classes)?;
+        Ok(Self(head))
     }
 }
 
 impl Fusion for Concat {
     fn forward(&self, encodings: &Encodings, mode: Mode) -> TensorResult<FusionOutput> {
-        let joined = Tensor::cat(&encodings.z, 1)?; // [b, sum of widths]
-        let fused = self.hidden.forward_relu(&joined)?; // [b, hidden]
-        let logits = self.classifier.forward(&self.dropout.forward(&fused, mode)?)?; // [b, classes]
+        let (fused, logits) = self.0.forward(&Tensor::cat(&encodings.z, 1)?, mode)?;
         Ok(FusionOutput::new(fused, logits))
     }
 }

@@ -108,7 +108,13 @@ impl Fusion for LateFusion {
         })
     }
 
-    fn semantic_loss(&self, output: &FusionOutput, encodings: &Encodings, labels: &[u32]) -> TensorResult<Tensor> {
+    fn semantic_loss(
+        &self,
+        output: &FusionOutput,
+        encodings: &Encodings,
+        labels: &[u32],
+        _mode: Mode,
+    ) -> TensorResult<Tensor> {
         let mut total: Option<Tensor> = None;
         for (modality, logits) in output.unimodal.iter().enumerate() {
             let rows = encodings.present.rows(modality);

@@ -2,13 +2,19 @@
 
 mod autoencoder;
 mod concat;
+mod full2miss;
+mod gan;
 mod gated;
 mod grape;
 mod graph;
+mod head;
+mod imputation;
 mod late_fusion;
 mod lmf;
 mod muse;
+mod prototypes;
 mod shaspec;
+mod smil;
 
 use mmcollapse_nn::{Mode, Result as TensorResult, Scope, Tensor, ops::softmax_cross_entropy};
 
@@ -31,6 +37,27 @@ pub struct FusionOutput {
     pub aux: Vec<(&'static str, Tensor)>,
     /// Projections of two views of the batch, one after the other `[2 batch, width]`, for fusions that contrast them.
     pub contrast: Option<Tensor>,
+    /// Samples of the batch seen once more with something taken away, for fusions that train on that.
+    pub views: Option<Views>,
+}
+
+/// Predictions on samples of a batch seen once more.
+pub struct Views {
+    /// Position in the batch of each row.
+    pub rows: Vec<usize>,
+    /// `[rows.len(), classes]`.
+    pub logits: Tensor,
+}
+
+impl Views {
+    /// Mean cross-entropy of the predictions.
+    ///
+    /// # Errors
+    /// A label outside the classes.
+    pub fn loss(&self, labels: &[u32]) -> TensorResult<Tensor> {
+        let targets: Vec<u32> = self.rows.iter().map(|&row| labels[row]).collect();
+        softmax_cross_entropy(&self.logits, &targets)
+    }
 }
 
 impl FusionOutput {
@@ -42,6 +69,7 @@ impl FusionOutput {
             unimodal: Vec::new(),
             aux: Vec::new(),
             contrast: None,
+            views: None,
         }
     }
 }
@@ -58,7 +86,13 @@ pub trait Fusion {
     ///
     /// # Errors
     /// A label outside the classes.
-    fn semantic_loss(&self, output: &FusionOutput, _encodings: &Encodings, labels: &[u32]) -> TensorResult<Tensor> {
+    fn semantic_loss(
+        &self,
+        output: &FusionOutput,
+        _encodings: &Encodings,
+        labels: &[u32],
+        _mode: Mode,
+    ) -> TensorResult<Tensor> {
         softmax_cross_entropy(&output.logits, labels)
     }
 
@@ -93,6 +127,9 @@ pub static FUSIONS: &[Entry<Builder>] = &[
     gated::ENTRY,
     lmf::ENTRY,
     autoencoder::ENTRY,
+    gan::ENTRY,
+    full2miss::ENTRY,
+    smil::ENTRY,
     shaspec::ENTRY,
     grape::ENTRY,
     muse::ENTRY,

@@ -6,19 +6,15 @@
 //! the modality from its specific features. ShaSpec's encoders read the raw input; here, as in the paper's
 //! Table 4, they stand on the encodings, so that every fusion meets the same encoders.
 
-use mmcollapse_nn::{
-    Mode, Result as TensorResult, Tensor,
-    layers::{Dropout, Linear},
-    ops::softmax_cross_entropy,
-};
+use mmcollapse_nn::{Mode, Result as TensorResult, Tensor, layers::Linear, ops::softmax_cross_entropy};
 use serde::{Deserialize, Serialize};
 
-use super::{Builder, Fusion, FusionContext, FusionOutput};
+use super::{Builder, Fusion, FusionContext, FusionOutput, head::Head};
 use crate::{
     error::Result,
     model::Encodings,
     registry::{Entry, parse_for, resolve_as},
-    rows::{presence_weights, select_rows},
+    rows::{presence_weights, rows_with, select_rows},
 };
 
 pub(super) const ENTRY: Entry<Builder> = Entry {
@@ -68,9 +64,7 @@ struct ShaSpec {
     specific: Vec<Linear>,
     proj: Linear,
     modality: Linear,
-    hidden: Linear,
-    dropout: Dropout,
-    classifier: Linear,
+    head: Head,
 }
 
 impl ShaSpec {
@@ -92,9 +86,7 @@ impl ShaSpec {
             specific: per_modality("specific")?,
             proj: Linear::new(&scope.pp("proj"), 2 * width, width)?,
             modality: Linear::new(&scope.pp("modality"), width, m)?,
-            hidden: Linear::new(&scope.pp("hidden"), m * width, config.hidden)?,
-            dropout: Dropout::new(&scope.pp("dropout"), config.dropout)?,
-            classifier: Linear::new(&scope.pp("classifier"), config.hidden, context.classes)?,
+            head: Head::new(scope, m * width, config.hidden, config.dropout, context.classes)?,
         })
     }
 
@@ -104,9 +96,7 @@ impl ShaSpec {
         let mut pairs = 0;
         for i in 0..r.len() {
             for j in i + 1..r.len() {
-                let both: Vec<usize> = (0..encodings.present.len())
-                    .filter(|&s| encodings.present.get(s, i) && encodings.present.get(s, j))
-                    .collect();
+                let both = rows_with(&encodings.present, &[i, j]);
                 if both.is_empty() {
                     continue;
                 }
@@ -167,8 +157,7 @@ impl Fusion for ShaSpec {
             let absent = present[m].affine(-1.0, 1.0)?;
             f.push((own.broadcast_mul(&present[m])? + mean.broadcast_mul(&absent)?)?);
         }
-        let fused = self.hidden.forward_relu(&Tensor::cat(&f, 1)?)?; // [b, hidden]
-        let logits = self.classifier.forward(&self.dropout.forward(&fused, mode)?)?;
+        let (fused, logits) = self.head.forward(&Tensor::cat(&f, 1)?, mode)?;
         let mut aux = Vec::new();
         if mode.is_train() {
             if let Some(d) = Self::shared_distance(encodings, &r)? {

@@ -14,7 +14,7 @@ pub(crate) struct Multimodal<'a>(pub &'a Model);
 impl Objective for Multimodal<'_> {
     fn losses(&self, batch: &Batch, mode: Mode, progress: &Progress) -> TensorResult<BatchLosses> {
         let (encodings, output) = self.0.forward(batch, mode)?;
-        let semantic = self.0.fusion.semantic_loss(&output, &encodings, &batch.labels)?;
+        let semantic = self.0.fusion.semantic_loss(&output, &encodings, &batch.labels, mode)?;
         let mut labelled = self.0.fusion.labelled_losses(&output, &batch.labels)?;
         if let Some(upweight) = &self.0.upweight {
             labelled.extend(

@@ -1,6 +1,6 @@
 //! The fully connected layer, `y = x W^T + b` (PyTorch's `nn.Linear`).
 
-use crate::{Init, Result, Scope, Tensor, ops};
+use crate::{GradStore, Init, Result, Scope, Tensor, ops};
 
 /// A fully connected layer with parameters `weight` `[outputs, inputs]` and `bias` `[outputs]`.
 #[derive(Clone, Debug)]
@@ -45,6 +45,24 @@ impl Linear {
     /// If the last dimension of `x` is not `inputs`.
     pub fn forward_relu(&self, x: &Tensor) -> Result<Tensor> {
         ops::linear(x, &self.weight, self.bias.as_ref(), true)
+    }
+
+    /// This layer after a step of gradient descent, without changing it: what model-agnostic meta-learning adapts.
+    ///
+    /// The gradients are constants, so that what is descended through the stepped layer moves this one's parameters as in
+    /// the first-order approximation (Finn, Abbeel and Levine 2017, section 5.2).
+    ///
+    /// # Errors
+    /// Whatever candle reports, such as memory running out on a device.
+    pub fn stepped(&self, gradients: &GradStore, rate: f64) -> Result<Self> {
+        let step = |parameter: &Tensor| match gradients.get(parameter) {
+            Some(gradient) => parameter - (gradient.detach() * rate)?,
+            None => Ok(parameter.clone()),
+        };
+        Ok(Self {
+            weight: step(&self.weight)?,
+            bias: self.bias.as_ref().map(step).transpose()?,
+        })
     }
 
     /// The weight, `[outputs, inputs]`.

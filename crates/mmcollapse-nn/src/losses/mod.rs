@@ -5,11 +5,13 @@
 
 mod bce;
 mod crd;
+mod distillation;
 mod info_nce;
 mod supervised_contrastive;
 
 pub use crate::ops::softmax_cross_entropy;
 pub use bce::bce_with_logits;
 pub use crd::{Crd, CrdConfig};
+pub use distillation::distillation;
 pub use info_nce::{info_nce, l2_normalize};
 pub use supervised_contrastive::supervised_contrastive;

@@ -1,4 +1,4 @@
-//! The rectifier, with PyTorch's gradient at zero.
+//! The rectifier, with PyTorch's gradient at zero, and its smooth form.
 
 use super::fused;
 use crate::candle::{CpuStorage, CustomOp1, Layout, Shape};
@@ -22,6 +22,19 @@ pub fn relu(x: &Tensor) -> Result<Tensor> {
 /// As [`relu`].
 pub fn relu_composed(x: &Tensor) -> Result<Tensor> {
     x.le(0f64)?.where_cond(&x.zeros_like()?, x)
+}
+
+/// `log(1 + exp(x))`, element by element.
+///
+/// The form `max(x, 0) + log(1 + exp(-|x|))` neither overflows nor loses its gradient at any `x`. `max(x, 0)` is written
+/// `(x + |x|) / 2`: at 0 the two kinks then cancel, and the gradient is `1/2` as it should be.
+///
+/// # Errors
+/// Whatever candle reports, such as memory running out on a device.
+pub fn softplus(x: &Tensor) -> Result<Tensor> {
+    let magnitude = x.abs()?;
+    let positive = ((x + &magnitude)? * 0.5)?;
+    positive + (magnitude.neg()?.exp()? + 1.0)?.log()?
 }
 
 /// `max(value, 0)` that lets NaN through, as the fused operations apply it.

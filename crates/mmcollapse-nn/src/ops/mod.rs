@@ -25,7 +25,7 @@ mod planes;
 mod pool;
 mod reversal;
 
-pub use activation::{relu, relu_composed};
+pub use activation::{relu, relu_composed, softplus};
 pub use batch_norm::{batch_norm_eval, batch_norm_eval_composed, batch_norm_train, batch_norm_train_composed};
 pub use conv::{conv2d, conv2d_composed, conv2d_relu_pool2, conv2d_relu_pool2_composed};
 pub use conv_norm::{Convolution, conv2d_batch_norm_relu, conv2d_batch_norm_relu_composed};

@@ -1,0 +1,158 @@
+//! Full2miss (Shen and Gao, IPMI 2019): what is learnt on complete samples is handed to a network for incomplete ones.
+//!
+//! Two fused networks on the encodings: the full one reads complete samples, the other incomplete ones, zeros standing for
+//! what is missing. In training each complete sample is also read by the other network with one modality taken away in
+//! turn, where it learns the label, the full network's predictions (distillation), and features that a critic cannot tell
+//! from the full network's (adversarial alignment through a reversed gradient; the full network is not moved by it).
+
+use mmcollapse_nn::{
+    Mode, Result as TensorResult, Tensor,
+    layers::Linear,
+    losses::distillation,
+    ops::{gradient_reversal, softmax_cross_entropy},
+};
+use serde::{Deserialize, Serialize};
+
+use super::{Builder, Fusion, FusionContext, FusionOutput, Views, head::Head, imputation::LeftOut};
+use crate::{
+    error::Result,
+    model::Encodings,
+    registry::{Entry, parse_for, resolve_as},
+    rows::presence_weights,
+};
+
+pub(super) const ENTRY: Entry<Builder> = Entry {
+    name: "full2miss",
+    summary: "a network for incomplete samples, distilled from and aligned with one for complete samples",
+    reference: "Shen and Gao, Brain Tumor Segmentation on MRI with Missing Modalities, IPMI 2019; the row Full2miss of SMIL",
+    revision: 1,
+    resolve: resolve_as::<Config>,
+    build: |options, context| {
+        let config: Config = parse_for("fusion", "full2miss", options)?;
+        Ok(Box::new(Full2miss::new(&config, context)?))
+    },
+};
+
+/// Options of [`Full2miss`]; all defaults are ours, the paper is about segmentation.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Config {
+    /// Weight of the distillation.
+    distillation: f64,
+    /// Temperature of the distillation.
+    temperature: f64,
+    /// Weight of the critic's loss in what the features of incomplete samples ascend.
+    adversarial: f64,
+    /// Width of the critic's hidden layer.
+    critic_hidden: usize,
+    /// Width of the fused networks' hidden layers.
+    hidden: usize,
+    /// Dropout before the classifiers.
+    dropout: f64,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            distillation: 1.0,
+            temperature: 2.0,
+            adversarial: 0.1,
+            critic_hidden: 64,
+            hidden: 64,
+            dropout: 0.6,
+        }
+    }
+}
+
+struct Full2miss {
+    config: Config,
+    full: Head,
+    missing: Head,
+    critic: (Linear, Linear),
+}
+
+impl Full2miss {
+    fn new(config: &Config, context: &FusionContext) -> Result<Self> {
+        let (scope, inputs) = (&context.scope, context.widths.iter().sum());
+        let head = |name: &str| Head::new(&scope.pp(name), inputs, config.hidden, config.dropout, context.classes);
+        let critic = scope.pp("critic");
+        Ok(Self {
+            config: config.clone(),
+            full: head("full")?,
+            missing: head("missing")?,
+            critic: (
+                Linear::new(&critic.pp("hidden"), config.hidden, config.critic_hidden)?,
+                Linear::new(&critic.pp("verdict"), config.critic_hidden, 2)?,
+            ),
+        })
+    }
+
+    /// Mean cross-entropy of telling features of incomplete views (class 0) from those of the same samples complete (1).
+    fn alignment(&self, incomplete: &Tensor, complete: &Tensor) -> TensorResult<Tensor> {
+        let reversed = gradient_reversal(incomplete, self.config.adversarial)?;
+        let rows = incomplete.dim(0)?;
+        let features = Tensor::cat(&[&reversed, &complete.detach()], 0)?;
+        let verdicts = self.critic.1.forward(&self.critic.0.forward_relu(&features)?)?;
+        softmax_cross_entropy(&verdicts, &[vec![0; rows], vec![1; rows]].concat())
+    }
+}
+
+/// Rows of `a` where `weight` `[batch, 1]` is 1, of `b` where it is 0.
+fn choose(weight: &Tensor, a: &Tensor, b: &Tensor) -> TensorResult<Tensor> {
+    a.broadcast_mul(weight)? + b.broadcast_mul(&weight.affine(-1.0, 1.0)?)?
+}
+
+impl Fusion for Full2miss {
+    fn forward(&self, encodings: &Encodings, mode: Mode) -> TensorResult<FusionOutput> {
+        let mut complete: Option<Tensor> = None; // [b, 1]
+        for present in presence_weights(encodings)? {
+            complete = Some(match complete {
+                Some(complete) => (complete * present)?,
+                None => present,
+            });
+        }
+        let joined = Tensor::cat(&encodings.z, 1)?; // [b, sum of widths], zero where a modality is missing
+        let left_out = if mode.is_train() { LeftOut::of(encodings)? } else { None };
+        let (full, full_logits) = self.full.forward(&joined, mode)?;
+        // One pass, so that each row has its own dropout.
+        let all = match &left_out {
+            Some(left_out) => Tensor::cat(&[&joined, &Tensor::cat(&left_out.encodings.z, 1)?], 0)?,
+            None => joined,
+        };
+        let (missing, missing_logits) = self.missing.forward(&all, mode)?;
+        let b = full.dim(0)?;
+        let (own, own_logits) = (missing.narrow(0, 0, b)?, missing_logits.narrow(0, 0, b)?);
+        let Some(complete) = complete else {
+            return Ok(FusionOutput::new(own, own_logits));
+        };
+        let mut output = FusionOutput::new(
+            choose(&complete, &full, &own)?,
+            choose(&complete, &full_logits, &own_logits)?,
+        );
+        if let Some(LeftOut { rows, .. }) = left_out {
+            let (features, logits) = (
+                missing.narrow(0, b, rows.len())?,
+                missing_logits.narrow(0, b, rows.len())?,
+            );
+            let of_teacher = |x: &Tensor| {
+                let index: Vec<u32> = rows.iter().map(|&row| row as u32).collect();
+                x.index_select(&Tensor::new(index, x.device())?, 0)
+            };
+            let taught = distillation(&logits, &of_teacher(&full_logits)?, self.config.temperature)?;
+            output.aux.push(("distillation", (taught * self.config.distillation)?));
+            output
+                .aux
+                .push(("alignment", self.alignment(&features, &of_teacher(&full)?)?));
+            output.views = Some(Views { rows, logits });
+        }
+        Ok(output)
+    }
+
+    fn labelled_losses(&self, output: &FusionOutput, labels: &[u32]) -> TensorResult<Vec<(&'static str, Tensor)>> {
+        let views = output
+            .views
+            .as_ref()
+            .map(|views| Ok(("incomplete", views.loss(labels)?)));
+        views.into_iter().collect()
+    }
+}

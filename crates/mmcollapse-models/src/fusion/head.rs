@@ -1,0 +1,50 @@
+//! SMIL's fused network, which reads the prediction off joined features: one hidden layer, dropout, a classifier.
+
+use mmcollapse_nn::{
+    GradStore, Mode, Result as TensorResult, Scope, Tensor,
+    layers::{Dropout, Linear},
+};
+
+/// Variables `hidden`, `classifier` below a scope.
+pub(super) struct Head {
+    hidden: Linear,
+    dropout: Dropout,
+    classifier: Linear,
+}
+
+impl Head {
+    /// `inputs` to `hidden` to `classes`, with dropout before the classifier.
+    pub fn new(scope: &Scope, inputs: usize, hidden: usize, dropout: f64, classes: usize) -> TensorResult<Self> {
+        Ok(Self {
+            hidden: Linear::new(&scope.pp("hidden"), inputs, hidden)?,
+            dropout: Dropout::new(&scope.pp("dropout"), dropout)?,
+            classifier: Linear::new(&scope.pp("classifier"), hidden, classes)?,
+        })
+    }
+
+    /// `[rows, inputs]` to the fused representation `[rows, hidden]` and logits `[rows, classes]`.
+    pub fn forward(&self, joined: &Tensor, mode: Mode) -> TensorResult<(Tensor, Tensor)> {
+        let fused = self.fuse(joined)?;
+        let logits = self.classify(&fused, mode)?;
+        Ok((fused, logits))
+    }
+
+    /// `[rows, inputs]` to `[rows, hidden]`.
+    pub fn fuse(&self, joined: &Tensor) -> TensorResult<Tensor> {
+        self.hidden.forward_relu(joined)
+    }
+
+    /// `[rows, hidden]` to `[rows, classes]`. Once a step: a second call would drop the same places.
+    pub fn classify(&self, fused: &Tensor, mode: Mode) -> TensorResult<Tensor> {
+        self.classifier.forward(&self.dropout.forward(fused, mode)?)
+    }
+
+    /// The network after a step of gradient descent (see [`Linear::stepped`]), with another dropout.
+    pub fn stepped(&self, gradients: &GradStore, rate: f64, dropout: Dropout) -> TensorResult<Self> {
+        Ok(Self {
+            hidden: self.hidden.stepped(gradients, rate)?,
+            dropout,
+            classifier: self.classifier.stepped(gradients, rate)?,
+        })
+    }
+}
