@@ -129,7 +129,7 @@ impl Fusion for Full2miss {
             choose(&complete, &full, &own)?,
             choose(&complete, &full_logits, &own_logits)?,
         );
-        if let Some(LeftOut { rows, .. }) = left_out {
+        if let Some(LeftOut { rows, share, .. }) = left_out {
             let (features, logits) = (
                 missing.narrow(0, b, rows.len())?,
                 missing_logits.narrow(0, b, rows.len())?,
@@ -139,11 +139,16 @@ impl Fusion for Full2miss {
                 x.index_select(&Tensor::new(index, x.device())?, 0)
             };
             let taught = distillation(&logits, &of_teacher(&full_logits)?, self.config.temperature)?;
-            output.aux.push(("distillation", (taught * self.config.distillation)?));
+            let alignment = self.alignment(&features, &of_teacher(&full)?)?;
             output
                 .aux
-                .push(("alignment", self.alignment(&features, &of_teacher(&full)?)?));
-            output.views = Some(Views { rows, logits });
+                .push(("distillation", (taught * (self.config.distillation * share))?));
+            output.aux.push(("alignment", (alignment * share)?));
+            output.views = Some(Views {
+                rows,
+                logits,
+                weight: share,
+            });
         }
         Ok(output)
     }

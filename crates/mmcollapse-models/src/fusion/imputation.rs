@@ -40,6 +40,9 @@ pub(super) struct LeftOut {
     pub rows: Vec<usize>,
     /// The encodings of these rows, one modality of each taken away.
     pub encodings: Encodings,
+    /// Share of the batch that has every modality: the weight of a mean over these rows beside one over the batch, if
+    /// every sample is to count alike.
+    pub share: f64,
 }
 
 impl LeftOut {
@@ -59,6 +62,7 @@ impl LeftOut {
             Tensor::cat(&blocks, 0)
         });
         Ok(Some(Self {
+            share: complete.len() as f64 / encodings.present.len() as f64,
             rows: complete.repeat(m),
             encodings: Encodings {
                 z: z.collect::<TensorResult<_>>()?,
@@ -234,7 +238,7 @@ mod tests {
             present: Presence::from_fn(2, 2, |i, m| i == 1 || m == 0),
         };
         let left_out = LeftOut::of(&encodings).unwrap().unwrap();
-        assert_eq!(left_out.rows, [1, 1]);
+        assert_eq!((&left_out.rows[..], left_out.share), (&[1, 1][..], 0.5));
         assert_eq!(rows(&left_out.encodings.z[0]), [[0.0, 0.0], [3.0, 4.0]]);
         assert_eq!(rows(&left_out.encodings.z[1]), [[6.0], [0.0]]);
         let present = &left_out.encodings.present;

@@ -47,16 +47,18 @@ pub struct Views {
     pub rows: Vec<usize>,
     /// `[rows.len(), classes]`.
     pub logits: Tensor,
+    /// Weight of their loss.
+    pub weight: f64,
 }
 
 impl Views {
-    /// Mean cross-entropy of the predictions.
+    /// Mean cross-entropy of the predictions, weighted.
     ///
     /// # Errors
     /// A label outside the classes.
     pub fn loss(&self, labels: &[u32]) -> TensorResult<Tensor> {
         let targets: Vec<u32> = self.rows.iter().map(|&row| labels[row]).collect();
-        softmax_cross_entropy(&self.logits, &targets)
+        softmax_cross_entropy(&self.logits, &targets)? * self.weight
     }
 }
 

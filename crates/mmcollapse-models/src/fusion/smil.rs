@@ -12,7 +12,8 @@
 //! Where this departs from SMIL: its encoders are pretrained on their modalities, and its prototypes are k-means centres of
 //! their features; here encoders are trained with the rest, so that all methods train alike, the prototypes follow
 //! them, and the loss of the incomplete samples is descended too, as nothing else would teach the encoders about samples
-//! without a partner. The step is taken in the fused network alone, with first-order gradients; the weights of the
+//! without a partner; the loss of complete samples weighs as their share of the batch, as SMIL's batches of them are its
+//! own. The step is taken in the fused network alone, with first-order gradients; the weights of the
 //! prototypes are the inferred means, without SMIL's noise on them.
 
 use mmcollapse_nn::{
@@ -272,7 +273,11 @@ impl Fusion for Smil {
                 .push(("fused", distance(&imputed, &h, self.config.fused_weight)?));
         }
         let logits = logits.narrow(0, b, rows.len())?;
-        output.views = Some(Views { rows, logits });
+        output.views = Some(Views {
+            rows,
+            logits,
+            weight: 1.0,
+        });
         Ok(output)
     }
 
@@ -293,7 +298,9 @@ impl Fusion for Smil {
             return Ok(incomplete);
         }
         let of = |rows: &[usize]| -> Vec<u32> { rows.iter().map(|&row| labels[row]).collect() };
-        let (rows, support) = self.support(encodings, LeftOut::of(encodings)?.as_ref())?;
+        let left_out = LeftOut::of(encodings)?;
+        let share = left_out.as_ref().map_or(0.0, |left_out| left_out.share);
+        let (rows, support) = self.support(encodings, left_out.as_ref())?;
         // Neither dropout nor noise: their draws of this step are those of `output`.
         let (_, logits) = self.head.forward(&support.detach(), Mode::Eval)?;
         let inner = softmax_cross_entropy(&logits, &of(&rows))?.backward()?;
@@ -301,7 +308,7 @@ impl Fusion for Smil {
             .head
             .stepped(&inner, self.config.inner_rate, self.outer_dropout.clone())?;
         let (_, logits) = stepped.forward(&select_rows(&self.joined(encodings)?, &complete)?, mode)?;
-        incomplete + softmax_cross_entropy(&logits, &of(&complete))?
+        incomplete + (softmax_cross_entropy(&logits, &of(&complete))? * share)?
     }
 }
 
