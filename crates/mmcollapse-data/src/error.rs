@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use miette::Diagnostic;
 use thiserror::Error;
 
+use crate::ehr::EhrError;
 use crate::hub::HubError;
 
 /// Everything loading, fetching and verifying data can fail with.
@@ -15,6 +16,11 @@ pub enum DataError {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Hub(#[from] Box<HubError>),
+
+    /// A folder of health records cannot be read.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Ehr(#[from] Box<EhrError>),
 
     /// No data set or source of that name.
     #[error("no data set or source is called `{name}`")]
@@ -116,5 +122,11 @@ pub enum DataError {
 impl From<HubError> for DataError {
     fn from(error: HubError) -> Self {
         Self::Hub(Box::new(error))
+    }
+}
+
+impl From<EhrError> for DataError {
+    fn from(error: EhrError) -> Self {
+        Self::Ehr(Box::new(error))
     }
 }

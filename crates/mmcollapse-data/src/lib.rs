@@ -10,6 +10,7 @@ pub mod batch;
 pub mod cache;
 pub mod content;
 pub mod decode;
+pub mod ehr;
 mod error;
 pub mod folder;
 pub mod hub;

@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Instant;
 
+use crate::ehr::manifest::RecordsManifest;
 use crate::folder::{self, FolderSource};
 use crate::hub::Hub;
 use crate::manifest::Manifest;
@@ -91,6 +92,35 @@ impl fmt::Display for FolderStatus {
     }
 }
 
+/// A folder of health records, and whether the user has named it.
+#[derive(Clone, Debug)]
+pub struct RecordsStatus {
+    /// What it is.
+    pub manifest: RecordsManifest,
+    /// What its variable holds.
+    pub folder: Option<PathBuf>,
+}
+
+impl fmt::Display for RecordsStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let m = &self.manifest;
+        let there = match &self.folder {
+            Some(folder) => format!("{}={}", m.variable, folder.display()),
+            None => format!("set {} to a folder with it", m.variable),
+        };
+        writeln!(f, "{:<8} {} ({there})", m.name, m.title)?;
+        writeln!(f, "         from     {}", m.address)?;
+        writeln!(f, "         licence  {}", m.licence)?;
+        if let Some(counts) = &m.cohort {
+            writeln!(f, "         content  {} admissions in the cohort", counts.admissions)?;
+        }
+        for (i, step) in (1..).zip(&m.steps) {
+            writeln!(f, "         step {i}   {step}")?;
+        }
+        Ok(())
+    }
+}
+
 /// A part of a source whose content was decoded and found right.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Verified {
@@ -159,6 +189,18 @@ pub fn folders() -> Result<Vec<FolderStatus>, DataError> {
         source,
     };
     Ok(FolderSource::all()?.into_iter().map(status).collect())
+}
+
+/// Every folder of health records that the user may name.
+///
+/// # Errors
+/// When a manifest is wrong.
+pub fn records_folders() -> Result<Vec<RecordsStatus>, DataError> {
+    let status = |manifest: RecordsManifest| RecordsStatus {
+        folder: manifest.folder(),
+        manifest,
+    };
+    Ok(RecordsManifest::all()?.into_iter().map(status).collect())
 }
 
 /// The data sets made of the source `name`.

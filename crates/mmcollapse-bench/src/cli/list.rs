@@ -74,6 +74,9 @@ pub fn sources() -> Result<String> {
     for folder in mmcollapse_data::status::folders()? {
         let _ = write!(text, "{folder}");
     }
+    for records in mmcollapse_data::status::records_folders()? {
+        let _ = write!(text, "{records}");
+    }
     Ok(text)
 }
 

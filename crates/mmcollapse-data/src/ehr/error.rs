@@ -1,0 +1,128 @@
+//! What can go wrong between a folder of tables and a cohort.
+//!
+//! A record is nobody's business but the data's user's, and a log travels further than they think: messages name file,
+//! line and column, and say of a cell what kind of thing it is, never what it holds.
+
+use std::path::PathBuf;
+
+use miette::Diagnostic;
+use thiserror::Error;
+
+/// Why a cohort cannot be read.
+#[derive(Debug, Error, Diagnostic)]
+#[non_exhaustive]
+pub enum EhrError {
+    /// The folder was not named.
+    #[error("{title}: {variable} is not set")]
+    #[diagnostic(help("set {variable} to the folder that holds the tables. How to get them:\n{steps}"))]
+    NoFolder {
+        /// Full name of the source.
+        title: String,
+        /// Environment variable that names the folder.
+        variable: String,
+        /// How to get the data, one step a line.
+        steps: String,
+    },
+
+    /// A table is not there.
+    #[error("there is neither {table}.csv.gz nor {table}.csv in {}", folder.display())]
+    #[diagnostic(help(
+        "expected the folder as PhysioNet lays it out, with `{table}.csv.gz` below it; got another folder, or a download \
+         that is not complete: correct the variable or download the table"
+    ))]
+    NoTable {
+        /// The folder of the data set.
+        folder: PathBuf,
+        /// The table, without ending.
+        table: String,
+    },
+
+    /// A table lacks a column.
+    #[error("{}, line 1: there is no column `{column}`", path.display())]
+    #[diagnostic(help(
+        "expected a heading with `{column}`, got: {found}. Is this the table of another release? Download it again from \
+         the release that `data list` names"
+    ))]
+    NoColumn {
+        /// The table.
+        path: PathBuf,
+        /// What is looked for.
+        column: &'static str,
+        /// The columns there are.
+        found: String,
+    },
+
+    /// A cell does not hold what its column should.
+    #[error("{}, line {line}, column `{column}`: expected {expected}, got {got}", path.display())]
+    #[diagnostic(help(
+        "look at that line of the file (its content is not printed here, as records do not belong into logs); download \
+         the table again if it was not edited on purpose"
+    ))]
+    Cell {
+        /// The table.
+        path: PathBuf,
+        /// Line, from 1.
+        line: u64,
+        /// Column.
+        column: &'static str,
+        /// What should be there.
+        expected: &'static str,
+        /// What kind of thing is there.
+        got: String,
+    },
+
+    /// Two rows, of one table or two, contradict each other.
+    #[error("{}, line {line}: expected {expected}, got {got}", path.display())]
+    #[diagnostic(help(
+        "the tables are of different releases or were edited: download all of them again from the same release"
+    ))]
+    Contradiction {
+        /// The table.
+        path: PathBuf,
+        /// Line, from 1.
+        line: u64,
+        /// What should be there.
+        expected: &'static str,
+        /// What is there.
+        got: &'static str,
+    },
+
+    /// A line is no row.
+    #[error("{}, line {line}: expected {expected} cells, got {got}", path.display())]
+    #[diagnostic(help("the line is cut off or a quote is missing: download the table again"))]
+    Row {
+        /// The table.
+        path: PathBuf,
+        /// Line, from 1.
+        line: u64,
+        /// Cells of the heading.
+        expected: u64,
+        /// Cells of the line.
+        got: u64,
+    },
+
+    /// The file ends early, is damaged or cannot be read.
+    #[error("{}, after line {line}: expected the rest of the table, got: {reason}", path.display())]
+    #[diagnostic(help(
+        "an interrupted download or a full disk leaves such a file: download the table again and compare it with the \
+         SHA256SUMS.txt of its release"
+    ))]
+    Broken {
+        /// The table.
+        path: PathBuf,
+        /// Last line that was read, from 1; 0 if none was.
+        line: u64,
+        /// What the reader says.
+        reason: String,
+    },
+
+    /// The cohort rules leave nobody.
+    #[error("{}: no admission is left of {rows}", path.display())]
+    #[diagnostic(help("expected stays of at most 10 days of adults that left the hospital alive, got none"))]
+    Empty {
+        /// The table of admissions.
+        path: PathBuf,
+        /// Admissions in it.
+        rows: usize,
+    },
+}

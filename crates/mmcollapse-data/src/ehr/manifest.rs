@@ -1,0 +1,130 @@
+//! The manifests in `data/*.yaml` of health records: which folder, how to get it, what was found in it.
+
+use std::path::PathBuf;
+
+use serde::Deserialize;
+
+use super::cohort::{Cohort, LabelCounts, Task};
+use crate::DataError;
+
+/// Text of every manifest.
+static TEXTS: &[(&str, &str)] = &[
+    ("mimic-iv", include_str!("../../../../data/mimic-iv.yaml")),
+    ("mimic-iv-demo", include_str!("../../../../data/mimic-iv-demo.yaml")),
+];
+
+/// A source: a folder of tables that the user names.
+#[derive(Clone, Debug, Deserialize, PartialEq)]
+#[serde(deny_unknown_fields)]
+pub struct RecordsManifest {
+    /// Name on the command line, and of the manifest.
+    pub name: String,
+    /// Full name.
+    pub title: String,
+    /// Licence of the data.
+    pub licence: String,
+    /// Whom to cite.
+    pub citation: String,
+    /// Environment variable that holds the folder's path.
+    pub variable: String,
+    /// Where the tables can be had.
+    pub address: String,
+    /// What a user does to have them, in order.
+    pub steps: Vec<String>,
+    /// Tables that have to be there: paths below the folder without `.csv` or `.csv.gz`.
+    pub tables: Vec<String>,
+    /// Tables without which a modality is missing.
+    #[serde(default)]
+    pub optional: Vec<String>,
+    /// What the cohort rules leave, where that was counted.
+    #[serde(default)]
+    pub cohort: Option<CohortCounts>,
+}
+
+/// What is in a cohort.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(deny_unknown_fields)]
+pub struct CohortCounts {
+    /// Admissions.
+    pub admissions: usize,
+    /// Labels of [`Task::Mortality`].
+    pub mortality: LabelCounts,
+    /// Labels of [`Task::Readmission`].
+    pub readmission: LabelCounts,
+}
+
+impl CohortCounts {
+    /// The counts of `cohort`.
+    pub fn of(cohort: &Cohort) -> Self {
+        Self {
+            admissions: cohort.admissions.len(),
+            mortality: cohort.label_counts(Task::Mortality),
+            readmission: cohort.label_counts(Task::Readmission),
+        }
+    }
+}
+
+impl RecordsManifest {
+    /// Every manifest.
+    ///
+    /// # Errors
+    /// When one is wrong; a test keeps that from happening.
+    pub fn all() -> Result<Vec<Self>, DataError> {
+        TEXTS.iter().map(|(name, text)| Self::parse(name, text)).collect()
+    }
+
+    /// The manifest called `name`.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn find(name: &str) -> Result<Self, DataError> {
+        match TEXTS.iter().find(|(known, _)| *known == name) {
+            Some((name, text)) => Self::parse(name, text),
+            None => Err(DataError::UnknownName {
+                name: name.to_owned(),
+                known: TEXTS.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", "),
+            }),
+        }
+    }
+
+    fn parse(name: &str, text: &str) -> Result<Self, DataError> {
+        let wrong = |reason: String| DataError::Manifest {
+            name: name.to_owned(),
+            reason,
+        };
+        let manifest: Self = serde_yaml::from_str(text).map_err(|error| wrong(error.to_string()))?;
+        if manifest.name != name {
+            return Err(wrong(format!("name is `{}`, expected `{name}`", manifest.name)));
+        }
+        Ok(manifest)
+    }
+
+    /// The folder that the environment names, if it does.
+    pub fn folder(&self) -> Option<PathBuf> {
+        let value = std::env::var_os(&self.variable)?;
+        (!value.is_empty()).then(|| value.into())
+    }
+
+    /// The steps as a numbered list, one a line.
+    pub fn numbered_steps(&self) -> String {
+        let lines = (1..).zip(&self.steps).map(|(i, step)| format!("{i}. {step}"));
+        lines.collect::<Vec<_>>().join("\n")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_manifest_reads() {
+        for manifest in RecordsManifest::all().unwrap() {
+            assert!(manifest.numbered_steps().starts_with("1. "), "{}", manifest.name);
+            assert!(!manifest.tables.is_empty() && !manifest.licence.is_empty());
+        }
+        let (name, text) = TEXTS[0];
+        assert!(RecordsManifest::parse("other", text).is_err());
+        assert!(RecordsManifest::parse(name, &text.replace("licence:", "license:")).is_err());
+        assert!(RecordsManifest::find("mimic").is_err());
+    }
+}

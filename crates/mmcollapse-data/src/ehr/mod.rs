@@ -1,0 +1,25 @@
+//! Health records: one [`Cohort`] for every source, so that models and tables need not know which one they work on.
+//!
+//! A source is a folder of tables that the user names ([`manifest`]). Its reader ([`EhrSource`]) applies the cohort and
+//! label rules and keeps raw values; what depends on the training admissions ([`LabStatistics`]) comes after the cut
+//! ([`Split`]). Reading takes minutes where the tables are large, so the finished cohort is kept ([`cache`]).
+
+pub mod cache;
+mod cohort;
+mod error;
+mod labs;
+pub mod manifest;
+mod mimic_iv;
+mod source;
+mod split;
+mod table;
+mod time;
+
+pub use cohort::{
+    Admission, Code, CodeEvent, CodeKind, Cohort, Demographics, LabEvent, LabItem, LabelCounts, Modality, Outcome, Task,
+};
+pub use error::EhrError;
+pub use labs::LabStatistics;
+pub use mimic_iv::{LAB_TERMS, MimicIv};
+pub use source::{EhrSource, SOURCES, find, load};
+pub use split::{SPLIT_SEED, Split, SplitBy};

@@ -1,0 +1,90 @@
+//! The sources of health records: one line each in [`SOURCES`].
+
+use std::path::{Path, PathBuf};
+
+use super::cache;
+use super::cohort::Cohort;
+use super::error::EhrError;
+use super::manifest::RecordsManifest;
+use super::mimic_iv::MimicIv;
+use super::table;
+use crate::DataError;
+
+/// A source of health records that can be read by name.
+pub trait EhrSource: Sync {
+    /// Name in specs, on the command line and of the manifest in `data/`.
+    fn name(&self) -> &'static str;
+
+    /// One line for `list`.
+    fn summary(&self) -> &'static str;
+
+    /// Raised with every change in how rows become a cohort, so that no older cache is taken for a newer one.
+    fn revision(&self) -> u32;
+
+    /// The files in `folder` that the cohort is made of: its tables, compressed or not.
+    ///
+    /// # Errors
+    /// When one is missing that the source cannot do without.
+    fn files(&self, manifest: &RecordsManifest, folder: &Path) -> Result<Vec<PathBuf>, EhrError> {
+        let required = manifest.tables.iter().map(|name| table::require(folder, name));
+        let optional = manifest.optional.iter().filter_map(|name| table::find(folder, name));
+        required.chain(optional.map(Ok)).collect()
+    }
+
+    /// Reads the cohort from the tables in `folder`.
+    ///
+    /// # Errors
+    /// When a table is missing, damaged, or holds what it should not; nothing is guessed.
+    fn read(&self, folder: &Path) -> Result<Cohort, EhrError>;
+}
+
+/// Every source there is.
+pub static SOURCES: &[&dyn EhrSource] = &[&MimicIv::FULL, &MimicIv::DEMO];
+
+/// The source called `name`.
+///
+/// # Errors
+/// When there is none; the error lists those there are.
+pub fn find(name: &str) -> Result<&'static dyn EhrSource, DataError> {
+    let found = SOURCES.iter().copied().find(|source| source.name() == name);
+    found.ok_or_else(|| DataError::UnknownName {
+        name: name.to_owned(),
+        known: SOURCES
+            .iter()
+            .map(|source| source.name())
+            .collect::<Vec<_>>()
+            .join(", "),
+    })
+}
+
+/// The cohort of `source` from the tables in `folder` (else where its manifest's variable points), kept below `kept`
+/// (usually [`crate::cache::folder`]) for the next time.
+///
+/// # Errors
+/// When no folder is named, or what [`EhrSource::read`] fails with.
+pub fn load(source: &dyn EhrSource, folder: Option<&Path>, kept: Option<&Path>) -> Result<Cohort, DataError> {
+    let manifest = RecordsManifest::find(source.name())?;
+    let named = folder.map(Path::to_owned).or_else(|| manifest.folder());
+    let folder = named.ok_or_else(|| EhrError::NoFolder {
+        title: manifest.title.clone(),
+        variable: manifest.variable.clone(),
+        steps: manifest.numbered_steps(),
+    })?;
+    let files = source.files(&manifest, &folder)?;
+    let key = cache::key(source, &files)?;
+    Ok(cache::cohort(kept, source.name(), &key, || source.read(&folder))?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_source_has_a_manifest_and_is_found() {
+        for source in SOURCES {
+            assert_eq!(find(source.name()).unwrap().summary(), source.summary());
+            assert_eq!(RecordsManifest::find(source.name()).unwrap().name, source.name());
+        }
+        assert!(find("mimic-3").is_err());
+    }
+}
