@@ -205,7 +205,7 @@ fn error_with(table: &'static str, line: usize, column: &str, cell: &str) -> Str
     let mut tables = tables();
     let rows = tables.get_mut(table).unwrap();
     let at = rows[0].iter().position(|name| name == column).unwrap();
-    rows[line - 1][at] = cell.to_owned();
+    cell.clone_into(&mut rows[line - 1][at]);
     let error = read(&tables).unwrap_err();
     assert!(error.help().is_some());
     let text = error.to_string();

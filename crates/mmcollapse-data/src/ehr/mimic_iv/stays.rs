@@ -6,7 +6,7 @@
 //! moved by the years from there to the admission; days after discharge are whole days rounded down, so a death on the
 //! day of discharge counts as day -1; the next admission is the patient's next one of any length or outcome.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
 use super::super::cohort::{Admission, Demographics, Outcome};
@@ -165,7 +165,7 @@ fn all(path: &Path, patients: &HashMap<u64, Patient>) -> Result<Vec<Stay>, EhrEr
     ];
     let (mut table, [subject, id, admitted, discharged, died, race]) = Table::open(path, columns)?;
     let mut stays = Vec::new();
-    let mut ids = HashMap::new();
+    let mut ids = HashSet::new();
     while table.next()? {
         let stay = Stay {
             subject: table.id(subject)?,
@@ -183,7 +183,7 @@ fn all(path: &Path, patients: &HashMap<u64, Patient>) -> Result<Vec<Stay>, EhrEr
         if !patients.contains_key(&stay.subject) {
             return Err(table.contradiction("a subject_id of hosp/patients", "one that is not there"));
         }
-        if ids.insert(stay.id, ()).is_some() {
+        if !ids.insert(stay.id) {
             return Err(table.contradiction("every hadm_id once", "one that stands further up too"));
         }
         stays.push(stay);
