@@ -461,7 +461,7 @@ presets:
             title: "T",
             spec,
             paper: "",
-            shows: crate::experiment::Shows::Scores { figure: true },
+            shows: crate::experiment::Shows::Scores,
         }
     }
 

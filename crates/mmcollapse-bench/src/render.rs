@@ -18,9 +18,10 @@ use polars::prelude::{CsvWriter, DataFrame, ParquetWriter, SerWriter};
 use crate::cell::CellRecord;
 use crate::curves;
 use crate::experiment::{ExperimentInfo, Shows};
-use crate::figure::{Figure, FigureText};
+use crate::figure::{Figure, FigureText, Forest};
 use crate::paper::Paper;
 use crate::provenance::{Commit, OriginCount, Provenance};
+use crate::spec::Spec;
 use crate::summary::Summary;
 use crate::table::{Table, latex, markdown};
 
@@ -51,7 +52,8 @@ pub fn render(
         Shows::Curves => curves::measured(records),
         _ => records.to_vec(),
     };
-    let summary = Summary::new(experiment.name, records, &paper)?;
+    let mut summary = Summary::new(experiment.name, records, &paper)?;
+    summary.entitle(&Spec::of(experiment).map_err(|error| *error)?);
     let facts = facts(provenance);
     let warnings = warnings(provenance);
     let preset = &provenance.preset;
@@ -72,13 +74,12 @@ pub fn render(
         warnings,
         provenance: origin,
     };
-    let figure = match experiment.shows {
-        Shows::Scores { figure: false } => None,
-        Shows::Scores { figure: true } => Some(Figure::of_scores(&summary, &paper, frame)),
-        Shows::Measures(measures) => Some(Figure::of_measures(&summary, measures, frame)),
-        Shows::Curves => Some(Figure::of_curves(records, &summary, frame)),
-    };
-    let picture = figure.map(|figure| figure.draw(&json)).transpose()?;
+    let picture = match experiment.shows {
+        Shows::Scores => Figure::of_scores(&summary, &paper, frame).draw(&json),
+        Shows::Measures(measures) => Figure::of_measures(&summary, measures, frame).draw(&json),
+        Shows::Curves => Figure::of_curves(records, &summary, frame).draw(&json),
+        Shows::Rows => Forest::new(&summary, &paper, frame).draw(&json),
+    }?;
 
     let mut means = summary.groups_frame().into_diagnostic()?;
     let mut runs = summary.runs_frame().into_diagnostic()?;
@@ -99,11 +100,9 @@ pub fn render(
         files.push(("curves.csv", csv(&mut curves)?));
         files.push(("curves.provenance.json", json.clone()));
     }
-    if let Some(picture) = picture {
-        files.push(("figure.svg", picture.svg.into_bytes()));
-        files.push(("figure.png", picture.png));
-        files.push(("figure.provenance.json", json));
-    }
+    files.push(("figure.svg", picture.svg.into_bytes()));
+    files.push(("figure.png", picture.png));
+    files.push(("figure.provenance.json", json));
     files
         .into_iter()
         .map(|(name, bytes)| {

@@ -124,6 +124,8 @@ impl ProtocolName {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Method {
+    /// Its name for readers, instead of one made from the name it has in rows.
+    pub title: Option<String>,
     /// `{method: ..., option: ...}`, as `mmcollapse list methods` prints it.
     #[serde(default)]
     pub config: Map<String, Value>,

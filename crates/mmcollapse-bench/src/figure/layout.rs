@@ -26,13 +26,13 @@ const PANEL_TITLE: f64 = 26.0;
 /// Below it, for the horizontal axis.
 const X_AXIS: f64 = 46.0;
 
-const TITLE: Letters = letters(17.0, true, INK);
-const WARNING: Letters = letters(12.0, true, ALARM);
-const NOTE: Letters = letters(11.5, false, GREY);
-const HEADING: Letters = letters(12.0, false, INK);
+pub(super) const TITLE: Letters = letters(17.0, true, INK);
+pub(super) const WARNING: Letters = letters(12.0, true, ALARM);
+pub(super) const NOTE: Letters = letters(11.5, false, GREY);
+pub(super) const HEADING: Letters = letters(12.0, false, INK);
 const LEGEND: Letters = letters(12.0, false, INK);
-const AXIS: Letters = letters(11.5, false, INK);
-const ORIGIN: Letters = letters(9.0, false, GREY);
+pub(super) const AXIS: Letters = letters(11.5, false, INK);
+pub(super) const ORIGIN: Letters = letters(9.0, false, GREY);
 
 const fn letters(size: f64, bold: bool, colour: plotters::style::RGBColor) -> Letters {
     Letters { size, bold, colour }
@@ -152,14 +152,14 @@ fn own_strip(panel: &Panel, figure: &Figure) -> f64 {
 }
 
 /// Lines of text, broken to a width.
-struct Block {
+pub(super) struct Block {
     lines: Vec<String>,
     letters: Letters,
     below: f64,
 }
 
 impl Block {
-    fn lines(text: &str, letters: Letters, width: f64, below: f64) -> Result<Self> {
+    pub fn lines(text: &str, letters: Letters, width: f64, below: f64) -> Result<Self> {
         let mut lines: Vec<String> = Vec::new();
         for word in text.split_whitespace() {
             if let Some(line) = lines.last_mut() {
@@ -178,14 +178,19 @@ impl Block {
         1.4 * self.letters.size
     }
 
-    fn height(&self) -> f64 {
+    pub fn height(&self) -> f64 {
         self.lines.len() as f64 * self.line_height() + self.below
     }
 
-    fn draw(&self, canvas: &Canvas, top: f64) -> Result<f64> {
+    pub fn draw(&self, canvas: &Canvas, top: f64) -> Result<f64> {
+        self.draw_from(canvas, LEFT, top)
+    }
+
+    /// [`Self::draw`] with another left edge.
+    pub fn draw_from(&self, canvas: &Canvas, left: f64, top: f64) -> Result<f64> {
         for (place, line) in self.lines.iter().enumerate() {
             let y = top + (place as f64 + 0.5) * self.line_height();
-            canvas.text(line, (LEFT, y), self.letters, Stand::Start)?;
+            canvas.text(line, (left, y), self.letters, Stand::Start)?;
         }
         Ok(top + self.height())
     }

@@ -9,9 +9,9 @@ use polars::prelude::{ParquetReader, SerReader};
 const TABLE: ExperimentInfo = ExperimentInfo {
     name: "table4",
     title: "Table 4: avMNIST accuracy with sound missing, fusion x reallocation (made-up numbers)",
-    spec: "",
+    spec: include_str!("../../../../experiments/table4/spec.yaml"),
     paper: TABLE4,
-    shows: Shows::Scores { figure: true },
+    shows: Shows::Scores,
 };
 
 fn provenance() -> Provenance {
