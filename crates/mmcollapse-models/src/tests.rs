@@ -253,6 +253,35 @@ fn every_method_trains_scores_and_is_saved_and_loaded() {
     }
 }
 
+#[test]
+fn noise_on_one_modality_leaves_the_baseline_of_the_other_shared() {
+    let (dataset, device) = (tiny(), Device::Cpu);
+    let folder = tempfile::tempdir().unwrap();
+    let run = |rate: f64, shared: Option<&std::path::Path>| {
+        let config = CellConfig {
+            protocol: Protocol::TrainNoise {
+                modality: "sound".into(),
+                rate,
+                amplitude: 3.0,
+            },
+            ..cell("concat", "kd", serde_json::Value::Null)
+        };
+        let folders = Folders {
+            checkpoint: None,
+            shared,
+        };
+        let mut count = Count::default();
+        let outcome = run_cell(&config, &dataset, &device, &mut count, folders).unwrap();
+        (outcome.scores, outcome.history, count.0)
+    };
+    let (shared, alone) = (Some(folder.path()), run(0.75, None));
+    let epochs = alone.2;
+    assert_eq!(run(0.25, shared).2, epochs);
+    let again = run(0.75, shared);
+    assert_eq!(again.2, epochs / 5 * 4, "all but the image's baseline");
+    assert_eq!((again.0, again.1), (alone.0, alone.1));
+}
+
 /// Stops after so many epochs.
 struct StopAfter(usize);
 
