@@ -242,7 +242,7 @@ impl Plan {
         for row in spec.rows(settings) {
             let rough_seconds = settings.seconds * cost(&spec, settings, &row);
             for (protocol, rates) in settings_of_protocols(&spec, settings) {
-                for seed in 0..seeds {
+                for seed in 0..row.seeds.map_or(seeds, |own| own.min(seeds)) {
                     if !selection.only.admits(&row, protocol, &rates, seed) {
                         continue;
                     }
@@ -483,6 +483,28 @@ presets:
         assert_eq!(plan.cells[0].label(), "concat, test_missing, seed 0");
         assert_eq!(plan.cells[8].label(), "concat, train_availability at 90%, seed 2");
         assert_eq!(plan.data["avmnist"], "d1");
+    }
+
+    #[test]
+    fn a_row_may_have_fewer_seeds() {
+        let spec: &str = Box::leak(
+            SPEC.replace(
+                "[none, ebr]}",
+                "[none]}\n  - {fusion: [concat], reallocation: [ebr], seeds: 1}",
+            )
+            .into_boxed_str(),
+        );
+        let count = |seeds: Option<u64>| {
+            let selection = Selection {
+                seeds,
+                ..Selection::default()
+            };
+            let plan = Plan::new(&experiment(spec), Preset::Quick, &selection, &mut Fake).unwrap();
+            let of = |row: &str| plan.cells.iter().filter(|c| c.row.name == row).count();
+            (of("concat"), of("concat+ebr"))
+        };
+        assert_eq!(count(None), (9, 3));
+        assert_eq!(count(Some(2)), (6, 3));
     }
 
     #[test]

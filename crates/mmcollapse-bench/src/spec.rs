@@ -147,6 +147,8 @@ pub struct RowGroup {
     pub fusion: Vec<String>,
     /// Names of reallocations.
     pub reallocation: Vec<String>,
+    /// The first so many seeds instead of all: for rows that take very long.
+    pub seeds: Option<u64>,
 }
 
 /// What a preset makes of the spec.
@@ -183,6 +185,8 @@ pub struct Row {
     pub fusion: String,
     /// Name of the reallocation.
     pub reallocation: String,
+    /// The first so many seeds instead of all.
+    pub seeds: Option<u64>,
 }
 
 /// A spec that cannot be used, with the place.
@@ -236,6 +240,9 @@ impl Spec {
         let presets = || self.presets.values();
         let own_rows = presets().filter_map(|preset| preset.rows.as_ref());
         for row in own_rows.chain([&self.rows]).flatten() {
+            if row.seeds == Some(0) {
+                return fail("rows", "a row has no seeds".to_owned());
+            }
             for name in &row.fusion {
                 if !self.fusions.contains_key(name) {
                     let known = known(&self.fusions);
@@ -316,6 +323,7 @@ impl Spec {
                         name,
                         fusion: fusion.clone(),
                         reallocation: reallocation.clone(),
+                        seeds: group.seeds,
                     });
                 }
             }
