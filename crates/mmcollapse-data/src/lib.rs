@@ -11,6 +11,7 @@ pub mod cache;
 pub mod content;
 pub mod decode;
 mod error;
+pub mod files;
 pub mod folder;
 pub mod hub;
 pub mod manifest;

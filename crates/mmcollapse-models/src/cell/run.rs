@@ -297,6 +297,7 @@ impl Run<'_> {
         let encoder = encoders::build(
             &self.spec.encoders[modality].method,
             &self.spec.encoders[modality].options,
+            &self.spec.shapes[modality],
             &params.root().pp("encoder").pp(name),
         )?;
         let head = Linear::new(&params.root().pp("head").pp(name), encoder.width(), self.spec.classes)?;
