@@ -91,6 +91,8 @@ fn percent(share: f64) -> String {
 pub struct Selection {
     /// Number of seeds instead of the preset's.
     pub seeds: Option<u64>,
+    /// The first of them.
+    pub first_seed: u64,
     /// What cells must meet.
     pub only: Filter,
 }
@@ -225,6 +227,20 @@ impl Plan {
         resolver: &mut dyn Resolver,
     ) -> Result<Self> {
         let spec = Spec::of(experiment).map_err(|error| *error)?;
+        Self::of(experiment, &spec, preset, selection, resolver)
+    }
+
+    /// Expands a spec that may differ from what its experiment's file says.
+    ///
+    /// # Errors
+    /// See [`Plan::new`].
+    pub fn of(
+        experiment: &ExperimentInfo,
+        spec: &Spec,
+        preset: Preset,
+        selection: &Selection,
+        resolver: &mut dyn Resolver,
+    ) -> Result<Self> {
         let Some(settings) = spec.presets.get(&preset) else {
             let known: Vec<String> = spec.presets.keys().map(ToString::to_string).collect();
             return Err(SpecError::near(
@@ -236,17 +252,18 @@ impl Plan {
             )
             .into());
         };
-        let seeds = selection.seeds.unwrap_or(settings.seeds);
+        let first = selection.first_seed;
+        let seeds = first..first.saturating_add(selection.seeds.unwrap_or(settings.seeds));
         let mut digests: BTreeSet<String> = BTreeSet::new();
         let mut cells = Vec::new();
         for row in spec.rows(settings) {
-            let rough_seconds = settings.seconds * cost(&spec, settings, &row);
-            for (protocol, rates) in settings_of_protocols(&spec, settings) {
-                for seed in 0..seeds {
+            let rough_seconds = settings.seconds * cost(spec, settings, &row);
+            for (protocol, rates) in settings_of_protocols(spec, settings) {
+                for seed in seeds.clone() {
                     if !selection.only.admits(&row, protocol, &rates, seed) {
                         continue;
                     }
-                    let config = configuration(&spec, settings, &row, protocol, &rates, seed);
+                    let config = configuration(spec, settings, &row, protocol, &rates, seed);
                     let (config, revision) = resolver
                         .resolve(config)
                         .map_err(|reason| refused(experiment, &row, &reason))?;
@@ -293,7 +310,7 @@ impl Plan {
             experiment: experiment.name.to_owned(),
             preset,
             cells,
-            data: BTreeMap::from([(spec.dataset, digest)]),
+            data: BTreeMap::from([(spec.dataset.clone(), digest)]),
         })
     }
 }
@@ -467,8 +484,8 @@ presets:
 
     fn plan(preset: Preset, only: &[&str]) -> Result<Plan> {
         let selection = Selection {
-            seeds: None,
             only: Filter::parse(only).unwrap(),
+            ..Selection::default()
         };
         Plan::new(&experiment(SPEC), preset, &selection, &mut Fake)
     }
