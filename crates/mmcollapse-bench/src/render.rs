@@ -24,6 +24,7 @@ use crate::provenance::{Commit, OriginCount, Provenance};
 use crate::spec::Spec;
 use crate::summary::Summary;
 use crate::table::{Table, latex, markdown};
+use crate::tuning::TunedBy;
 
 /// Digits of a data digest that are told in text; the JSON has all of them.
 const DIGEST_DIGITS: usize = 12;
@@ -143,6 +144,7 @@ fn warnings(provenance: &Provenance) -> Vec<String> {
                 .to_owned(),
         );
     }
+    warnings.extend(provenance.tuned.as_ref().map(TunedBy::text));
     warnings
 }
 
@@ -160,6 +162,12 @@ fn facts(provenance: &Provenance) -> Vec<String> {
             provenance.preset, provenance.cells, provenance.seeds
         ),
     ];
+    facts.extend(
+        provenance
+            .tuned
+            .iter()
+            .map(|tuned| format!("settings from {}", tuned.file)),
+    );
     for (name, digest) in &provenance.data {
         let digits = digest.get(..DIGEST_DIGITS).unwrap_or(digest);
         facts.push(format!("data {name} {digits}"));

@@ -44,6 +44,7 @@ fn provenance() -> Provenance {
         }],
         cell_seconds: 2500.0,
         wall_seconds: 1300.0,
+        tuned: None,
     }
 }
 

@@ -114,6 +114,14 @@ fn every_verdict_is_reached() {
     assert_eq!(whole(&[]), "not tested here yet");
 }
 
+/// Tuned settings are another result, not a larger preset.
+#[test]
+fn tuned_results_are_not_taken_for_a_preset() {
+    let folder = results("quick-tuned");
+    let found = Results::read(&[TABLE], &folder.path().join("results")).unwrap();
+    assert!(found.experiments.is_empty());
+}
+
 #[test]
 fn the_report_is_written_from_results_alone() {
     let folder = results("quick");

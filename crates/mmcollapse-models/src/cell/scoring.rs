@@ -6,7 +6,7 @@ use mmcollapse_data::{Presence, masks};
 use mmcollapse_nn::Mode;
 
 use super::{
-    CellOutcome, Findings, Score, Status,
+    AS_TESTED, CellOutcome, Findings, Score, Status,
     run::{MULTIMODAL, Run, only},
 };
 use crate::{
@@ -145,11 +145,45 @@ impl Run<'_> {
             at_validation,
             dataset.validation.len(),
         );
+        for (rate, value) in self.as_tested(model, at_validation)? {
+            push(
+                rate,
+                "validation",
+                AS_TESTED.to_owned(),
+                value,
+                dataset.validation.len(),
+            );
+        }
         let last = self.facts.history.iter().rev().find(|record| record.fit == MULTIMODAL);
         let losses = last.into_iter().flat_map(|record| &record.losses);
         for (name, value) in losses.filter(|(_, value)| value.is_finite()) {
             push(rate, "train", format!("loss_{name}"), *value, dataset.train.len());
         }
         Ok(scores)
+    }
+
+    /// Validation accuracy with what the protocol leaves of a test sample, at each of its levels. A mask of its own
+    /// for validation, or the choice of a setting would know the test's.
+    fn as_tested(&self, model: &Model, at_validation: f64) -> Result<Vec<(f64, f64)>> {
+        let (samples, m, weak) = (&self.dataset.validation, self.spec.modalities.len(), self.weak);
+        let n = samples.len();
+        let score = |seen: &Presence| accuracy(model, self.dataset, samples, seen, self.device);
+        Ok(match &self.config.protocol {
+            Protocol::TestMissing { rates, .. } => {
+                let mut scores = Vec::new();
+                for &rate in rates {
+                    let seen = masks::missing(n, m, weak, rate, self.config.seed, "validation");
+                    scores.push((rate, score(&seen)?));
+                }
+                scores
+            }
+            Protocol::TrainAvailability { rate, .. } => {
+                vec![(*rate, score(&Presence::from_fn(n, m, |_, j| j != weak))?)]
+            }
+            // Nothing is missing at test, nor in validation, which has its noise (the test has none).
+            Protocol::TrainNoise { rate: level, .. } | Protocol::Upweighted { beta: level, .. } => {
+                vec![(*level, at_validation)]
+            }
+        })
     }
 }
