@@ -9,14 +9,14 @@ use mmcollapse_data::{
 use mmcollapse_nn::{Device, Mode, Tensor, files::write_atomic, safetensors};
 
 use crate::{
-    AS_TESTED, CellConfig, CellOutcome, FUSIONS, Folders, MethodConfig, ModelError, ModelSpec, Observer, Protocol,
-    REALLOCATIONS, Silent, Status,
+    CellConfig, CellOutcome, FUSIONS, Folders, MethodConfig, ModelError, ModelSpec, Observer, Protocol, REALLOCATIONS,
+    Silent, Status,
     reallocation::{Phase, Stage},
     run_cell,
     training::{Fit, TrainingData, objectives::Multimodal, under},
 };
 
-fn tiny() -> Dataset {
+pub(crate) fn tiny() -> Dataset {
     planted(&PlantedConfig {
         classes: 3,
         train: 8,
@@ -27,7 +27,7 @@ fn tiny() -> Dataset {
     })
 }
 
-fn cell(fusion: &str, reallocation: &str, options: serde_json::Value) -> CellConfig {
+pub(crate) fn cell(fusion: &str, reallocation: &str, options: serde_json::Value) -> CellConfig {
     let mut config: CellConfig = serde_json::from_value(serde_json::json!({
         "dataset": "planted",
         "protocol": {"kind": "test_missing", "modality": "sound", "rates": [0.5, 0.9]},
@@ -483,47 +483,6 @@ fn scarce_sound_is_scarce_in_training_and_absent_at_test() {
             .value
     };
     assert_eq!(score("accuracy"), score("accuracy_only_image"));
-}
-
-/// Settings are chosen by what a test would ask, on the validation split.
-#[test]
-fn validation_is_scored_as_the_test_is() {
-    let dataset = tiny();
-    let run = |protocol: Protocol| {
-        let config = CellConfig {
-            protocol,
-            ..cell("concat", "none", serde_json::Value::Null)
-        };
-        run_cell(&config, &dataset, &Device::Cpu, &mut Silent, Folders::default()).unwrap()
-    };
-    let sound = || "sound".to_owned();
-    let missing = run(Protocol::TestMissing {
-        modality: sound(),
-        rates: vec![0.0, 0.5, 1.0],
-    });
-    let on_validation = |outcome: &CellOutcome, metric: &str| -> Vec<(f64, f64, usize)> {
-        let scores = outcome
-            .scores
-            .iter()
-            .filter(|s| s.split == "validation" && s.metric == metric);
-        scores.map(|s| (s.rate, s.value, s.n)).collect()
-    };
-    let as_tested = on_validation(&missing, AS_TESTED);
-    let rates: Vec<f64> = as_tested.iter().map(|(rate, ..)| *rate).collect();
-    assert_eq!(rates, [0.0, 0.5, 1.0]);
-    assert!(as_tested.iter().all(|(.., n)| *n == dataset.validation.len()));
-    // At rate 0 nothing is missing; at rate 1 the image is alone.
-    assert_eq!(as_tested[0].1, on_validation(&missing, "accuracy")[0].1);
-    assert_eq!(as_tested[2].1, missing.diagnosis.alone["image"]);
-
-    let scarce = run(Protocol::TrainAvailability {
-        modality: sound(),
-        rate: 0.8,
-    });
-    assert_eq!(
-        on_validation(&scarce, AS_TESTED),
-        [(0.8, scarce.diagnosis.alone["image"], 12)]
-    );
 }
 
 #[test]
