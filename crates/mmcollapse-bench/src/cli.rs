@@ -55,6 +55,7 @@ Examples:
   mmcollapse reproduce table4 --preset full --device cuda:0 --workers 4
   mmcollapse reproduce table4 --dry-run
   mmcollapse reproduce table3 --tuned     with the settings that `mmcollapse tune table3` found
+  mmcollapse reproduce table3 --dataset avmnist-hard
 
 Trained cells are kept in the store (--store): cells that two experiments share are trained once, an
 interrupted run goes on where it stopped, and several runs may work on one store at the same time.")]
@@ -66,7 +67,7 @@ interrupted run goes on where it stopped, and several runs may work on one store
         what: What,
         /// With the best setting of each row from RESULTS/tuned/<experiment>/<preset>.yaml; written to
         /// RESULTS/<experiment>/<preset>-tuned/.
-        #[arg(long)]
+        #[arg(long, conflicts_with = "dataset")]
         tuned: bool,
         #[command(flatten)]
         how: How,
@@ -187,7 +188,7 @@ Examples:
 }
 
 /// What is run.
-#[derive(Args, Clone, Copy)]
+#[derive(Args, Clone)]
 struct What {
     /// How much: smoke (seconds), quick (minutes on two cores), full (the paper's protocol, many seeds).
     #[arg(long, value_enum, default_value_t = Preset::Quick)]
@@ -195,6 +196,10 @@ struct What {
     /// Number of seeds instead of the preset's.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     seeds: Option<u64>,
+    /// Another data set than the spec's, with the same modality; its results stand in a folder of their own,
+    /// RESULTS/<experiment>/<data set>-<preset>/, without the paper's numbers.
+    #[arg(long, value_name = "NAME")]
+    dataset: Option<String>,
 }
 
 /// Where cells are kept and found.

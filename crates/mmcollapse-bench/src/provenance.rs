@@ -37,6 +37,9 @@ pub struct Provenance {
     pub cell_seconds: f64,
     /// Wall time in which they were trained, in seconds: overlaps of workers counted once.
     pub wall_seconds: f64,
+    /// The data set, if it is not the one of the experiment's spec.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dataset: Option<String>,
     /// How settings were chosen, if they are not the spec's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tuned: Option<TunedBy>,

@@ -48,7 +48,13 @@ pub fn render(
             provenance.preset
         ));
     }
-    let paper = Paper::parse(experiment.paper, &experiment.paper_path())?;
+    let mut paper = Paper::parse(experiment.paper, &experiment.paper_path())?;
+    let mut title = experiment.title.to_owned();
+    if let Some(dataset) = &provenance.dataset {
+        // The paper's numbers are of its own data.
+        paper.rows.clear();
+        title = format!("{title}: data set {dataset} instead");
+    }
     let records = &match experiment.shows {
         Shows::Curves => curves::measured(records),
         _ => records.to_vec(),
@@ -62,7 +68,7 @@ pub fn render(
         &summary,
         &paper,
         &experiment.shows.metrics(&paper.metric),
-        experiment.title,
+        &title,
         preset,
         warnings.clone(),
         facts.clone(),
@@ -70,7 +76,7 @@ pub fn render(
     let origin = facts.join(" · ");
     let json = serde_json::to_string_pretty(provenance).into_diagnostic()?;
     let frame = FigureText {
-        title: experiment.title,
+        title: &title,
         preset,
         warnings,
         provenance: origin,
@@ -143,6 +149,11 @@ fn warnings(provenance: &Provenance) -> Vec<String> {
             "Preset smoke: trained for seconds, to show that everything works. Its numbers mean nothing else."
                 .to_owned(),
         );
+    }
+    if let Some(dataset) = &provenance.dataset {
+        warnings.push(format!(
+            "Data set {dataset}, which is not the paper's: its numbers are not shown, and no verdict rests on these."
+        ));
     }
     warnings.extend(provenance.tuned.as_ref().map(TunedBy::text));
     warnings

@@ -19,6 +19,7 @@ use crate::progress::{Basis, Estimator, Expectation, Progress, duration_text, ma
 use crate::provenance::{Commit, Provenance, VERSION, count_origins};
 use crate::render::render;
 use crate::runner::{Fate, Interrupt, Job, Runner, Summary, WorkerCommand};
+use crate::spec::Spec;
 use crate::store::{Found, Store, StoreError, Stored, wall_seconds};
 use crate::tuning::Tuned;
 
@@ -43,7 +44,7 @@ pub fn reproduce(
         let tuned = tuned.then(|| Tuned::of(results, experiment, what.preset)).transpose()?;
         let plan = match &tuned {
             Some(tuned) => tuned.plan(experiment, &selection, &mut resolver)?,
-            None => Plan::new(experiment, what.preset, &selection, &mut resolver)?,
+            None => planned(experiment, &what, &selection, &mut resolver)?,
         };
         let work = Work::new(&plan, Store::new(&how.place.store))?;
         if how.dry_run {
@@ -55,7 +56,7 @@ pub fn reproduce(
             Ending::Badly => ending = Ending::Badly,
             Ending::Well => {}
         }
-        make(experiment, &plan, what, tuned.as_ref(), &work.store, results)?;
+        make(experiment, &plan, &what, tuned.as_ref(), &work.store, results)?;
     }
     Ok(ending)
 }
@@ -68,7 +69,7 @@ pub fn train_some(experiment: &'static ExperimentInfo, only: &[String], what: Wh
         ..Selection::default()
     };
     let mut resolver = ModelResolver::new(how.place.offline);
-    let plan = Plan::new(experiment, what.preset, &selection, &mut resolver)?;
+    let plan = planned(experiment, &what, &selection, &mut resolver)?;
     let work = Work::new(&plan, Store::new(&how.place.store))?;
     if how.dry_run {
         print!("{}", work.dry_run(workers(how.workers)));
@@ -98,7 +99,7 @@ pub fn report(
         ..Selection::default()
     };
     for experiment in experiments {
-        let plan = Plan::new(experiment, what.preset, &selection, &mut resolver)?;
+        let plan = planned(experiment, &what, &selection, &mut resolver)?;
         if all && gather(&plan, &store)?.records.is_empty() {
             eprintln!(
                 "{} ({}): nothing of it is in {}",
@@ -108,9 +109,32 @@ pub fn report(
             );
             continue;
         }
-        make(experiment, &plan, what, None, &store, results)?;
+        make(experiment, &plan, &what, None, &store, results)?;
     }
     Ok(Ending::Well)
+}
+
+/// The cells of an experiment on the data set that is asked for.
+fn planned(
+    experiment: &ExperimentInfo,
+    what: &What,
+    selection: &Selection,
+    resolver: &mut ModelResolver,
+) -> Result<Plan> {
+    let Some(dataset) = other_dataset(experiment, what)? else {
+        return Plan::new(experiment, what.preset, selection, resolver);
+    };
+    let mut spec = Spec::of(experiment).map_err(|error| *error)?;
+    spec.dataset = dataset;
+    Plan::of(experiment, &spec, what.preset, selection, resolver)
+}
+
+/// The data set that is asked for, if it is not the spec's own.
+fn other_dataset(experiment: &ExperimentInfo, what: &What) -> Result<Option<String>> {
+    let Some(name) = &what.dataset else { return Ok(None) };
+    let dataset = mmcollapse_data::find(name)?.name().to_owned();
+    let own = Spec::of(experiment).map_err(|error| *error)?.dataset;
+    Ok((dataset != own).then_some(dataset))
 }
 
 /// A plan, the store, and which cells have to be trained.
@@ -323,7 +347,7 @@ pub(super) fn gather(plan: &Plan, store: &Store) -> Result<Gathered, StoreError>
 fn make(
     experiment: &ExperimentInfo,
     plan: &Plan,
-    what: What,
+    what: &What,
     tuned: Option<&Tuned>,
     store: &Store,
     results: &Path,
@@ -355,6 +379,11 @@ fn make(
         let _ = write!(command, " --seeds {seeds}");
     }
     let mut folder = preset;
+    let dataset = other_dataset(experiment, what)?;
+    if let Some(dataset) = &dataset {
+        let _ = write!(command, " --dataset {dataset}");
+        folder = format!("{dataset}-{folder}");
+    }
     if tuned.is_some() {
         command.push_str(" --tuned");
         folder.push_str("-tuned");
@@ -362,6 +391,7 @@ fn make(
     let seeds: BTreeSet<u64> = gathered.records.iter().map(|record| record.seed).collect();
     let provenance = Provenance {
         tuned: tuned.map(Tuned::by),
+        dataset,
         ..provenance(plan, command, &gathered.stored, seeds.len())
     };
     let folder = results.join(experiment.name).join(folder);
@@ -389,6 +419,7 @@ pub(super) fn provenance(plan: &Plan, command: String, stored: &[Stored], seeds:
         cell_seconds: stored.iter().map(|stored| stored.outcome.seconds).sum(),
         wall_seconds: wall_seconds(stored),
         tuned: None,
+        dataset: None,
     }
 }
 

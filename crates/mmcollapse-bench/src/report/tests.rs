@@ -180,6 +180,37 @@ fn the_larger_preset_counts_and_smoke_never() {
 }
 
 #[test]
+fn another_data_set_is_shown_and_decides_nothing() {
+    let folder = results("quick");
+    let root = folder.path().join("results");
+    let provenance = Provenance {
+        experiment: "table4".into(),
+        preset: "quick".into(),
+        command: "mmcollapse reproduce table4 --dataset avmnist-hard".into(),
+        cells: 40,
+        seeds: 10,
+        dataset: Some("avmnist-hard".into()),
+        ..Provenance::default()
+    };
+    let claims = Claims::parse(CLAIMS, &[TABLE]).unwrap();
+    let read = || Results::read(&[TABLE], &root).unwrap();
+    let verdicts = |results: &Results| {
+        let tested = tests(&claims.claims[0], results).unwrap();
+        tested.iter().map(|t| t.verdict).collect::<Vec<_>>()
+    };
+    let before = verdicts(&read());
+    let worse: Vec<_> = records().into_iter().filter(|r| r.row != "shaspec+kd").collect();
+    render(&TABLE, &worse, &provenance, &root.join("table4/avmnist-hard-quick")).unwrap();
+    let results = read();
+    assert_eq!((results.experiments.len(), results.others.len()), (1, 1));
+    assert_eq!(verdicts(&results), before);
+    let text = reproduction::markdown(&claims, &results).unwrap();
+    assert!(text.contains("(results/table4/avmnist-hard-quick/table.md)"), "{text}");
+    let page = page::html(&text, &results);
+    assert!(page.contains("id=\"table4-avmnist-hard\"") && page.contains("id=\"table4\""));
+}
+
+#[test]
 fn claims_that_cannot_be_meant_are_refused() {
     for (from, to, message) in [
         (

@@ -60,6 +60,7 @@ fn a_table_is_made_with_tuned_settings() {
     let what = What {
         preset: Preset::Smoke,
         seeds: None,
+        dataset: None,
     };
     assert_eq!(
         run::reproduce(&[&EXPERIMENT], what, true, &how, &results).unwrap(),
