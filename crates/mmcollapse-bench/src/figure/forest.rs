@@ -61,15 +61,18 @@ impl Forest {
             let heading = format!("{}: {}", protocol.name, protocol_in_words(protocol));
             (heading, rows(summary, &paper.metric, protocol))
         };
+        let parts: Vec<(String, Vec<Row>)> = summary.protocols.iter().map(part).collect();
+        let printed = parts.iter().any(|(_, rows)| rows.iter().any(|row| row.paper.is_some()));
         let levels = summary.protocols.iter().map(|p| p.rates.len()).max().unwrap_or(0);
         let mean_of = if levels > 1 { ", mean over the levels" } else { "" };
         Self {
             title: text.title.to_owned(),
             note: note(summary, &paper.metric, text.preset).replace("Line and band", "Mark and bar")
-                + " Dots: single runs.",
+                + " Dots: single runs."
+                + if printed { " Hollow: the paper's value." } else { "" },
             warnings: text.warnings,
             x_label: format!("test {} (%){mean_of}", paper.metric),
-            parts: summary.protocols.iter().map(part).collect(),
+            parts,
             provenance: text.provenance,
         }
     }

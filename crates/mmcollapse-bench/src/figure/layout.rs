@@ -17,8 +17,8 @@ const WIDE_GAP: f64 = 56.0;
 /// Left of the first panel: the axis' name and values.
 const LEFT: f64 = 64.0;
 const RIGHT: f64 = 22.0;
-/// More panels than this begin a new line of them.
-const PER_LINE: usize = 4;
+/// More panels than this are cut into lines of about equally many.
+const PER_LINE: usize = 5;
 /// Narrower than this the text above breaks too often.
 const LEAST_WIDTH: f64 = 620.0;
 /// Above a line of panels, for their titles.
@@ -40,12 +40,7 @@ const fn letters(size: f64, bold: bool, colour: plotters::style::RGBColor) -> Le
 
 /// Draws a figure; its height follows from what it holds.
 pub fn draw(figure: &Figure, metadata: &str) -> Result<Picture> {
-    let across = figure
-        .rows
-        .iter()
-        .map(|row| row.panels.len().min(PER_LINE))
-        .max()
-        .unwrap_or(1) as f64;
+    let across = figure.rows.iter().map(per_line).max().unwrap_or(1) as f64;
     let width = (LEFT + across * PANEL_WIDTH + (across - 1.0) * gap(figure) + RIGHT).max(LEAST_WIDTH);
     let inner = width - LEFT - RIGHT;
     let mut blocks = vec![Block::lines(&figure.title, TITLE, inner, 8.0)?];
@@ -71,7 +66,7 @@ pub fn draw(figure: &Figure, metadata: &str) -> Result<Picture> {
     let origin = Block::lines(&figure.provenance, ORIGIN, inner, 0.0)?;
 
     let top = 18.0;
-    let lines_of = |row: &PanelRow| row.panels.len().div_ceil(PER_LINE).max(1) as f64;
+    let lines_of = |row: &PanelRow| row.panels.len().div_ceil(per_line(row)).max(1) as f64;
     let panels: f64 = figure
         .rows
         .iter()
@@ -94,7 +89,7 @@ pub fn draw(figure: &Figure, metadata: &str) -> Result<Picture> {
         y = legend.draw(canvas, y)?;
         for (row, heading) in figure.rows.iter().zip(&headings) {
             y = heading.draw(canvas, y)?;
-            for line in row.panels.chunks(PER_LINE) {
+            for line in row.panels.chunks(per_line(row)) {
                 y = panel_line(canvas, figure, row, line, (scale, strip), y)?;
             }
             y += 12.0;
@@ -102,6 +97,12 @@ pub fn draw(figure: &Figure, metadata: &str) -> Result<Picture> {
         origin.draw(canvas, y)?;
         Ok(())
     })
+}
+
+/// Panels side by side, at least one.
+fn per_line(row: &PanelRow) -> usize {
+    let panels = row.panels.len().max(1);
+    panels.div_ceil(panels.div_ceil(PER_LINE))
 }
 
 /// Panels side by side with their axes; returns where they end.
