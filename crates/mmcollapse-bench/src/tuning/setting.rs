@@ -1,11 +1,12 @@
 //! A setting: the options that a trial changes, and a spec in which a row has them.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::spec::{Preset, Row, RowGroup, Spec, lay_over};
+use crate::spec::{Method, Preset, Row, RowGroup, Spec, lay_over};
 
 /// Options of a row that differ from its spec; none is the spec's own setting.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -23,6 +24,24 @@ pub struct Setting {
 }
 
 impl Setting {
+    /// Drops what the spec states for the row: a row that sets an option is there for the sake of it.
+    pub(super) fn keep_stated(&mut self, spec: &Spec, preset: Preset, row: &Row) {
+        let stated = |methods: &BTreeMap<String, Method>, name: &str, option: &String| {
+            methods
+                .get(name)
+                .is_some_and(|method| method.config.contains_key(option))
+        };
+        let preset = spec.presets.get(&preset);
+        self.fusion.retain(|option, _| {
+            !stated(&spec.fusions, &row.fusion, option)
+                && !preset.is_some_and(|preset| stated(&preset.fusions, &row.fusion, option))
+        });
+        self.reallocation.retain(|option, _| {
+            !stated(&spec.reallocations, &row.reallocation, option)
+                && !preset.is_some_and(|preset| stated(&preset.reallocations, &row.reallocation, option))
+        });
+    }
+
     /// The spec with this row alone, set like this: stronger than everything the spec says.
     pub(super) fn applied(&self, spec: &Spec, preset: Preset, row: &Row) -> Spec {
         let mut spec = spec.clone();

@@ -314,6 +314,10 @@ fn every_row_has_the_same_trials_and_the_first_is_the_specs_own() {
         own(8)["reallocation"]["lambda_md"]
     );
 
+    // What the spec states for a row stays, whatever the space says.
+    assert!((0..8).all(|place| own(place)["fusion"]["hidden"] == 48));
+    assert_ne!(own(2)["fusion"]["dropout"], own(0)["fusion"]["dropout"]);
+
     let some = trials.of_rows(&["shaspec".to_owned()]).unwrap();
     assert_eq!(some.cells.len(), 8);
     assert!(

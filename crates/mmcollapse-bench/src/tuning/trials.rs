@@ -95,7 +95,7 @@ impl Trials {
             };
             let (fusion, reallocation) = (method("fusion"), method("reallocation"));
             for number in 0..budget.trials {
-                let setting = spaces
+                let mut setting = spaces
                     .draw(
                         &row.name,
                         fusion.unwrap_or_default(),
@@ -103,6 +103,7 @@ impl Trials {
                         number,
                     )
                     .map_err(|reason| miette!("{}, row `{}`: {reason}", experiment.name, row.name))?;
+                setting.keep_stated(&spec, budget.preset, row);
                 let spec = setting.applied(&spec, budget.preset, row);
                 let from = plan.cells.len();
                 let cells = Plan::of(experiment, &spec, budget.preset, &selection, resolver)?.cells;
