@@ -89,7 +89,7 @@ impl Recipe {
             .iter()
             .zip(&columns)
             .any(|(view, width)| view.len() != rows * width)
-            || rows % CLASSES != 0
+            || !rows.is_multiple_of(CLASSES)
         {
             return Err(wrong(format!(
                 "the views do not all have {rows} digits, as many of each class"

@@ -30,9 +30,12 @@ pub trait Encoder {
 pub struct Builder {
     /// Inputs that the encoder reads.
     pub reads: Inputs,
-    /// Constructor; the numbers are the shape of one input.
-    pub make: fn(&Options, &[usize], &Scope) -> Result<Box<dyn Encoder>>,
+    /// Constructor.
+    pub make: Make,
 }
+
+/// Makes an encoder from its options, for inputs of this shape, with its variables under the scope.
+pub type Make = fn(&Options, &[usize], &Scope) -> Result<Box<dyn Encoder>>;
 
 /// Shapes of inputs, without the sample axis.
 #[derive(Clone, Copy, Debug)]
