@@ -86,16 +86,15 @@ fn inflation(columns: Vec<Vec<f64>>) -> Vec<f64> {
     factors
 }
 
-/// Gram-Schmidt with the longest remaining column first, each projected twice, which keeps the basis orthogonal to
-/// rounding. Returns the order of the columns, R in that order ([rank][columns]) and the rank.
+/// Modified Gram-Schmidt with the longest remaining column first; its R, all that is used here, is as exact as
+/// Householder's (Bjorck 1967). Returns the order of the columns, R in that order ([rank][columns]) and the rank.
 fn pivoted_qr(mut columns: Vec<Vec<f64>>) -> (Vec<usize>, Vec<Vec<f64>>, usize) {
     let d = columns.len();
     let mut order: Vec<usize> = (0..d).collect();
     let mut r = vec![vec![0.0; d]; d];
     for place in 0..d {
-        let lengths: Vec<f64> = columns[place..].iter().map(|x| dot(x, x).sqrt()).collect();
+        let lengths = columns[place..].iter().map(|x| dot(x, x).sqrt());
         let (ahead, length) = lengths
-            .into_iter()
             .enumerate()
             .fold((0, 0.0), |best, next| if next.1 > best.1 { next } else { best });
         if length <= COLLINEAR {
@@ -107,21 +106,10 @@ fn pivoted_qr(mut columns: Vec<Vec<f64>>) -> (Vec<usize>, Vec<Vec<f64>>, usize) 
         for row in &mut r[..place] {
             row.swap(place, pivot);
         }
-        let (done, rest) = columns.split_at_mut(place + 1);
-        // The pivot itself is projected again, off all directions before it.
-        let (before, current) = done.split_at_mut(place);
-        if let [q] = current {
-            for earlier in before {
-                take_off(q, earlier);
-            }
-            let length = dot(q, q).sqrt();
-            r[place][place] = length;
-            for x in q.iter_mut() {
-                *x /= length;
-            }
-            for (j, column) in rest.iter_mut().enumerate() {
-                r[place][place + 1 + j] = take_off(column, q);
-            }
+        let direction: Vec<f64> = columns[place].iter().map(|x| x / length).collect();
+        r[place][place] = length;
+        for (share, column) in r[place][place + 1..].iter_mut().zip(&mut columns[place + 1..]) {
+            *share = take_off(column, &direction);
         }
     }
     (order, r, d)

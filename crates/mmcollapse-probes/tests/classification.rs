@@ -260,6 +260,13 @@ fn pairs_are_of_the_same_samples() {
     ));
 }
 
+#[test]
+fn zero_and_minus_zero_are_a_tie() {
+    let zeros = known(&[0.0, -0.0, 0.5], &[true, false, true]);
+    assert_eq!(auroc(zeros.tally()).unwrap(), 0.75);
+    assert_eq!(zeros.tally().levels().count(), 2);
+}
+
 /// Counting pairs would take 10^10 steps here. Every second rank is positive, which has a closed form.
 #[test]
 fn many_samples_are_sorted_not_paired() {

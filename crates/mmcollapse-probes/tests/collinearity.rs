@@ -60,6 +60,32 @@ fn collinear_features_are_infinite_and_no_others() {
     assert_eq!((single.collinear, single.constant), (3, 1));
 }
 
+/// Each column repeats the one before but for a part of 1e-3: factors about 1e6, known by hand.
+#[test]
+fn strong_collinearity_keeps_its_digits() {
+    let (rows, part) = (64, 1e-3);
+    let wave = |row: usize, k: usize| (std::f64::consts::TAU * (row * k) as f64 / rows as f64).cos();
+    let values: Vec<f64> = (0..rows)
+        .flat_map(|row| {
+            let first = wave(row, 1);
+            let second = first + part * wave(row, 2);
+            [first, second, second + part * wave(row, 3)]
+        })
+        .collect();
+    let got = variance_inflation(&Matrix::new(&values, rows, 3).unwrap()).unwrap();
+    let square = part * part;
+    // Column k's squared length over that of its residual, by hand: a, a + pb, a + pb + pc with a, b, c orthonormal.
+    let expected = [
+        1.0 / square + 1.0,
+        (1.0 + square) * 2.0 / square,
+        (1.0 + 2.0 * square) / square,
+    ];
+    for (got, expected) in got.features.iter().zip(expected) {
+        let got = got.unwrap();
+        assert!((got / expected - 1.0).abs() < 1e-9, "got {got}, expected {expected}");
+    }
+}
+
 #[test]
 fn few_samples_or_no_spread() {
     assert!(matches!(

@@ -18,8 +18,8 @@ use crate::{MeasureError, Result};
 
 const MEASURE: &str = "DeLong's variance";
 
-/// Below this, relative to the difference, a standard error is what rounding leaves of 0. With real spread it is at
-/// least about 1/n.
+/// Below this, relative to the difference, a standard error is what rounding leaves of 0: a single sample that differs
+/// from the rest makes it larger, up to millions of samples.
 const NONE: f64 = 1e-13;
 
 /// An AUROC and how sure it is.
