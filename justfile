@@ -13,6 +13,11 @@ default:
 reproduce *ARGS:
     {{ mmcollapse }} reproduce {{ ARGS }}
 
+# search settings for every row with the same budget, on validation only: `just tune table3 [--only concat] [--trials 16] [--dry-run]`
+[group('results')]
+tune *ARGS:
+    {{ mmcollapse }} tune {{ ARGS }}
+
 # train some cells without making tables: `just run table4 --only shaspec+ebr --seeds 1`
 [group('results')]
 run *ARGS:

@@ -15,13 +15,17 @@ macro_rules! program {
         static ALLOCATOR: $crate::MiMalloc = $crate::MiMalloc;
 
         fn main() -> std::process::ExitCode {
-            $crate::cli::main($crate::EXPERIMENTS, $crate::CLAIMS, Some(env!("CARGO_BIN_NAME")))
+            let own = Some(env!("CARGO_BIN_NAME"));
+            $crate::cli::main($crate::EXPERIMENTS, $crate::CLAIMS, $crate::SPACES, own)
         }
     };
 }
 
 /// The paper's claims and their tests.
 pub const CLAIMS: &str = include_str!("claims.yaml");
+
+/// What may be tuned of each method.
+pub const SPACES: &str = include_str!("tune.yaml");
 
 /// The experiments, in the paper's order; a new one is a folder and a line here.
 pub static EXPERIMENTS: &[ExperimentInfo] = &[
@@ -30,28 +34,28 @@ pub static EXPERIMENTS: &[ExperimentInfo] = &[
         title: "avMNIST accuracy at audio missing rates, method against method",
         spec: include_str!("table3/spec.yaml"),
         paper: include_str!("table3/paper.yaml"),
-        shows: Shows::Scores { figure: true },
+        shows: Shows::Rows,
     },
     ExperimentInfo {
         name: "table4",
         title: "avMNIST accuracy at audio missing rates, every fusion with every reallocation",
         spec: include_str!("table4/spec.yaml"),
         paper: include_str!("table4/paper.yaml"),
-        shows: Shows::Scores { figure: true },
+        shows: Shows::Scores,
     },
     ExperimentInfo {
         name: "ebr-stability",
         title: "In which regime explicit basis reallocation trains",
         spec: include_str!("ebr-stability/spec.yaml"),
         paper: include_str!("ebr-stability/paper.yaml"),
-        shows: Shows::Scores { figure: false },
+        shows: Shows::Rows,
     },
     ExperimentInfo {
         name: "fig8",
         title: "avMNIST accuracy with noise on the sound in training",
         spec: include_str!("fig8/spec.yaml"),
         paper: include_str!("fig8/paper.yaml"),
-        shows: Shows::Scores { figure: true },
+        shows: Shows::Scores,
     },
     ExperimentInfo {
         name: "fig9",
@@ -145,6 +149,14 @@ mod tests {
             blocks += 1;
         }
         assert_eq!(blocks, 6);
+    }
+
+    /// What `tune.yaml` declares, the methods take.
+    #[test]
+    fn spaces_are_read() {
+        if let Err(error) = mmcollapse_bench::tuning::Spaces::parse(SPACES) {
+            panic!("{error:?}");
+        }
     }
 
     /// Every preset of every spec can be run: all its keys, methods and options are known.

@@ -3,6 +3,7 @@
 mod gate;
 mod list;
 mod run;
+mod tune;
 
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
@@ -38,6 +39,7 @@ Examples:
   mmcollapse reproduce table4 --dry-run            what that would train, and how long it would take
   mmcollapse reproduce table4 --preset smoke       a minute: shows that everything works
   mmcollapse run table4 --only concat+ebr --seeds 1
+  mmcollapse tune table3                           settings for every row, with the same budget
   mmcollapse list methods
   mmcollapse data fetch avmnist
 
@@ -52,6 +54,8 @@ Examples:
   mmcollapse reproduce table3 table4 --preset quick --workers 2
   mmcollapse reproduce table4 --preset full --device cuda:0 --workers 4
   mmcollapse reproduce table4 --dry-run
+  mmcollapse reproduce table3 --tuned     with the settings that `mmcollapse tune table3` found
+  mmcollapse reproduce table3 --dataset avmnist-hard
 
 Trained cells are kept in the store (--store): cells that two experiments share are trained once, an
 interrupted run goes on where it stopped, and several runs may work on one store at the same time.")]
@@ -61,9 +65,39 @@ interrupted run goes on where it stopped, and several runs may work on one store
         experiments: Vec<String>,
         #[command(flatten)]
         what: What,
+        /// With the best setting of each row from RESULTS/tuned/<experiment>/<preset>.yaml; written to
+        /// RESULTS/<experiment>/<preset>-tuned/.
+        #[arg(long, conflicts_with = "dataset")]
+        tuned: bool,
         #[command(flatten)]
         how: How,
         /// Folder for tables and figures: RESULTS/<experiment>/<preset>/.
+        #[arg(long, default_value = "results")]
+        results: PathBuf,
+    },
+    /// Search settings for every row of an experiment, the same number of trials each, on validation only.
+    ///
+    /// Trial 0 of a row is what the spec says; the others draw every option that experiments/tune.yaml declares for the
+    /// row's methods. Writes every trial, and the best of each row, to RESULTS/tuned/<experiment>/<preset>.yaml, from
+    /// where `mmcollapse reproduce <experiment> --tuned` takes it.
+    #[command(after_help = "\
+Examples:
+  mmcollapse tune table3                              16 trials of 2 seeds for every row
+  mmcollapse tune table3 --dry-run                    the settings drawn, and how long they would take
+  mmcollapse tune table3 --only concat,shaspec+ebr
+  mmcollapse tune table3 --preset smoke --trials 2 --seeds 1
+  mmcollapse tune table3 --protocol train_availability --rate 0.95
+
+Trials are cells of the store: an interrupted search goes on where it stopped, and one with more trials trains
+those that are new.")]
+    Tune {
+        /// Name of the experiment.
+        experiment: String,
+        #[command(flatten)]
+        asked: tune::Asked,
+        #[command(flatten)]
+        how: How,
+        /// Folder for what is found: RESULTS/tuned/<experiment>/<preset>.yaml.
         #[arg(long, default_value = "results")]
         results: PathBuf,
     },
@@ -154,7 +188,7 @@ Examples:
 }
 
 /// What is run.
-#[derive(Args, Clone, Copy)]
+#[derive(Args, Clone)]
 struct What {
     /// How much: smoke (seconds), quick (minutes on two cores), full (the paper's protocol, many seeds).
     #[arg(long, value_enum, default_value_t = Preset::Quick)]
@@ -162,6 +196,10 @@ struct What {
     /// Number of seeds instead of the preset's.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     seeds: Option<u64>,
+    /// Another data set than the spec's, with the same modality; its results stand in a folder of their own,
+    /// RESULTS/<experiment>/<data set>-<preset>/, without the paper's numbers.
+    #[arg(long, value_name = "NAME")]
+    dataset: Option<String>,
 }
 
 /// Where cells are kept and found.
@@ -234,6 +272,7 @@ HF_HOME, HF_ENDPOINT, HF_TOKEN and HF_HUB_OFFLINE are honoured.")]
 struct Program {
     experiments: &'static [ExperimentInfo],
     claims: &'static str,
+    spaces: &'static str,
 }
 
 /// How a verb ended where it did not fail.
@@ -248,11 +287,22 @@ enum Ending {
 }
 
 /// Runs the program with the arguments of this process. `fixed` makes it the program of one experiment:
-/// `table4 --dry-run` is `mmcollapse reproduce table4 --dry-run`.
-pub fn main(experiments: &'static [ExperimentInfo], claims: &'static str, fixed: Option<&'static str>) -> ExitCode {
+/// `table4 --dry-run` is `mmcollapse reproduce table4 --dry-run`. `claims` and `spaces` are the texts of `claims.yaml` and
+/// `tune.yaml`.
+pub fn main(
+    experiments: &'static [ExperimentInfo],
+    claims: &'static str,
+    spaces: &'static str,
+    fixed: Option<&'static str>,
+) -> ExitCode {
     let arguments = arguments(std::env::args_os().collect(), fixed);
     let cli = Cli::parse_from(arguments);
-    match (Program { experiments, claims }).run(cli.verb) {
+    let program = Program {
+        experiments,
+        claims,
+        spaces,
+    };
+    match program.run(cli.verb) {
         Ok(Ending::Well) => ExitCode::SUCCESS,
         Ok(Ending::Badly) => ExitCode::FAILURE,
         Ok(Ending::Interrupted) => ExitCode::from(INTERRUPTED),
@@ -280,9 +330,16 @@ impl Program {
             Verb::Reproduce {
                 experiments,
                 what,
+                tuned,
                 how,
                 results,
-            } => run::reproduce(&self.named(&experiments)?, what, &how, &results),
+            } => run::reproduce(&self.named(&experiments)?, what, tuned, &how, &results),
+            Verb::Tune {
+                experiment,
+                asked,
+                how,
+                results,
+            } => tune::tune(self.find(&experiment)?, self.spaces, &asked, &how, &results),
             Verb::Run {
                 experiment,
                 only,
@@ -417,7 +474,7 @@ mod tests {
     #[test]
     fn help_says_what_each_verb_does() {
         let mut text = Cli::command().render_help().to_string();
-        for name in ["reproduce", "run", "report", "list", "data", "gate"] {
+        for name in ["reproduce", "tune", "run", "report", "list", "data", "gate"] {
             let mut command = Cli::command();
             let verb = command.find_subcommand_mut(name).unwrap();
             text += "\n== ";

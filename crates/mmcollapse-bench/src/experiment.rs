@@ -18,11 +18,10 @@ pub struct ExperimentInfo {
 /// What an experiment shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shows {
-    /// The metric of `paper.yaml` at each level.
-    Scores {
-        /// Whether it is drawn against the level; a single one makes no curve.
-        figure: bool,
-    },
+    /// The metric of `paper.yaml` at each level, drawn against the level.
+    Scores,
+    /// The same, drawn method under method: for many methods at few levels.
+    Rows,
     /// Several measures at each level, a sheet and a panel each.
     Measures(&'static [&'static str]),
     /// The semantic loss along training, and what is measured on its curve.
@@ -33,7 +32,7 @@ impl Shows {
     /// The metrics that have sheets of their own, `of_paper` being that of `paper.yaml`.
     pub fn metrics<'a>(&self, of_paper: &'a str) -> Vec<&'a str> {
         match self {
-            Self::Scores { .. } => vec![of_paper],
+            Self::Scores | Self::Rows => vec![of_paper],
             Self::Measures(measures) => measures.to_vec(),
             Self::Curves => vec!["loss_semantic", "plateaus", "epochs_to_90"],
         }

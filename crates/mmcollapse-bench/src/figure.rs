@@ -8,6 +8,7 @@
 mod axis;
 mod canvas;
 mod curves;
+mod forest;
 mod layout;
 mod measures;
 mod panel;
@@ -16,6 +17,7 @@ mod style;
 use mmcollapse_probes::Estimate;
 
 pub use canvas::Picture;
+pub use forest::Forest;
 
 use crate::paper::Paper;
 use crate::summary::{Column, Group, ProtocolRun, Summary, label};

@@ -28,4 +28,5 @@ pub mod spec;
 pub mod store;
 pub mod summary;
 pub mod table;
+pub mod tuning;
 pub mod worker;

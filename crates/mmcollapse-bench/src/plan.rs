@@ -2,13 +2,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use miette::{Diagnostic, Result, WrapErr};
+use miette::{Result, WrapErr};
 use serde_json::{Map, Value, json};
-use thiserror::Error;
 
 use crate::cell::{Cell, CellKey, sha256};
 use crate::experiment::ExperimentInfo;
 use crate::spec::{Method, Preset, PresetSpec, ProtocolName, Row, Spec, SpecError, lay_over};
+
+mod filter;
+
+pub use filter::{Filter, FilterError};
 
 /// What the plan has to ask: how a configuration resolves, and which data it will meet.
 pub trait Resolver {
@@ -91,125 +94,10 @@ fn percent(share: f64) -> String {
 pub struct Selection {
     /// Number of seeds instead of the preset's.
     pub seeds: Option<u64>,
+    /// The first of them.
+    pub first_seed: u64,
     /// What cells must meet.
     pub only: Filter,
-}
-
-/// Conditions on cells: those on the same field are alternatives, those on different fields must all hold.
-#[derive(Clone, Debug, Default)]
-pub struct Filter(BTreeMap<Field, Vec<String>>);
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Field {
-    Row,
-    Fusion,
-    Reallocation,
-    Protocol,
-    Rate,
-    Seed,
-}
-
-/// A filter that selects nothing or cannot be read.
-#[derive(Debug, Error, Diagnostic)]
-#[error("--only {filter}: {what}")]
-#[diagnostic(help(
-    "a filter is a row's name or FIELD=VALUE with the fields row, fusion, reallocation, protocol, rate, seed; \
-     for example --only shaspec+ebr, --only fusion=concat --only seed=0, --only seed=0..5; \
-     `--dry-run` lists the cells"
-))]
-pub struct FilterError {
-    filter: String,
-    what: String,
-}
-
-impl Filter {
-    /// Reads filters as they stand on the command line.
-    ///
-    /// # Errors
-    /// A field that is not known.
-    pub fn parse<S: AsRef<str>>(filters: &[S]) -> Result<Self, FilterError> {
-        let mut conditions: BTreeMap<Field, Vec<String>> = BTreeMap::new();
-        for filter in filters {
-            for term in filter.as_ref().split(',') {
-                let (field, value) = match term.split_once('=') {
-                    None => (Field::Row, term),
-                    Some((name, value)) => {
-                        let field = match name.trim() {
-                            "row" => Field::Row,
-                            "fusion" => Field::Fusion,
-                            "reallocation" => Field::Reallocation,
-                            "protocol" => Field::Protocol,
-                            "rate" => Field::Rate,
-                            "seed" => Field::Seed,
-                            other => {
-                                return Err(FilterError {
-                                    filter: term.to_owned(),
-                                    what: format!("`{other}` is no field of a cell"),
-                                });
-                            }
-                        };
-                        (field, value)
-                    }
-                };
-                let value = value.trim();
-                let readable = match field {
-                    Field::Seed => seeds(value).is_some(),
-                    Field::Rate => value.parse::<f64>().is_ok(),
-                    _ => !value.is_empty(),
-                };
-                if !readable {
-                    return Err(FilterError {
-                        filter: term.to_owned(),
-                        what: format!("`{value}` is no {}", format!("{field:?}").to_lowercase()),
-                    });
-                }
-                conditions.entry(field).or_default().push(value.to_owned());
-            }
-        }
-        Ok(Self(conditions))
-    }
-
-    /// Whether it lets everything through.
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    fn admits(&self, row: &Row, protocol: ProtocolName, rates: &[f64], seed: u64) -> bool {
-        self.0.iter().all(|(field, values)| {
-            values.iter().any(|value| match field {
-                Field::Row => row.name == *value,
-                Field::Fusion => row.fusion == *value,
-                Field::Reallocation => row.reallocation == *value,
-                Field::Protocol => protocol.as_str() == value,
-                Field::Rate => value
-                    .parse()
-                    .is_ok_and(|value: f64| rates.iter().any(|rate| (rate - value).abs() < 1e-9)),
-                Field::Seed => seeds(value).is_some_and(|seeds| seeds.contains(&seed)),
-            })
-        })
-    }
-
-    fn text(&self) -> String {
-        let terms: Vec<String> = self
-            .0
-            .iter()
-            .flat_map(|(field, values)| {
-                values
-                    .iter()
-                    .map(move |value| format!("{}={value}", format!("{field:?}").to_lowercase()))
-            })
-            .collect();
-        terms.join(",")
-    }
-}
-
-/// `3` or `0..5`.
-fn seeds(text: &str) -> Option<std::ops::Range<u64>> {
-    if let Some((from, to)) = text.split_once("..") {
-        return Some(from.trim().parse().ok()?..to.trim().parse().ok()?);
-    }
-    let seed: u64 = text.parse().ok()?;
-    Some(seed..seed.checked_add(1)?)
 }
 
 impl Plan {
@@ -225,6 +113,20 @@ impl Plan {
         resolver: &mut dyn Resolver,
     ) -> Result<Self> {
         let spec = Spec::of(experiment).map_err(|error| *error)?;
+        Self::of(experiment, &spec, preset, selection, resolver)
+    }
+
+    /// Expands a spec that may differ from what its experiment's file says.
+    ///
+    /// # Errors
+    /// See [`Plan::new`].
+    pub fn of(
+        experiment: &ExperimentInfo,
+        spec: &Spec,
+        preset: Preset,
+        selection: &Selection,
+        resolver: &mut dyn Resolver,
+    ) -> Result<Self> {
         let Some(settings) = spec.presets.get(&preset) else {
             let known: Vec<String> = spec.presets.keys().map(ToString::to_string).collect();
             return Err(SpecError::near(
@@ -236,17 +138,19 @@ impl Plan {
             )
             .into());
         };
-        let seeds = selection.seeds.unwrap_or(settings.seeds);
+        let first = selection.first_seed;
+        let end = first.saturating_add(selection.seeds.unwrap_or(settings.seeds));
         let mut digests: BTreeSet<String> = BTreeSet::new();
         let mut cells = Vec::new();
         for row in spec.rows(settings) {
-            let rough_seconds = settings.seconds * cost(&spec, settings, &row);
-            for (protocol, rates) in settings_of_protocols(&spec, settings) {
-                for seed in 0..seeds {
+            let rough_seconds = settings.seconds * cost(spec, settings, &row);
+            let end = row.seeds.map_or(end, |own| end.min(first.saturating_add(own)));
+            for (protocol, rates) in settings_of_protocols(spec, settings) {
+                for seed in first..end {
                     if !selection.only.admits(&row, protocol, &rates, seed) {
                         continue;
                     }
-                    let config = configuration(&spec, settings, &row, protocol, &rates, seed);
+                    let config = configuration(spec, settings, &row, protocol, &rates, seed);
                     let (config, revision) = resolver
                         .resolve(config)
                         .map_err(|reason| refused(experiment, &row, &reason))?;
@@ -293,7 +197,7 @@ impl Plan {
             experiment: experiment.name.to_owned(),
             preset,
             cells,
-            data: BTreeMap::from([(spec.dataset, digest)]),
+            data: BTreeMap::from([(spec.dataset.clone(), digest)]),
         })
     }
 }
@@ -461,14 +365,14 @@ presets:
             title: "T",
             spec,
             paper: "",
-            shows: crate::experiment::Shows::Scores { figure: true },
+            shows: crate::experiment::Shows::Scores,
         }
     }
 
     fn plan(preset: Preset, only: &[&str]) -> Result<Plan> {
         let selection = Selection {
-            seeds: None,
             only: Filter::parse(only).unwrap(),
+            ..Selection::default()
         };
         Plan::new(&experiment(SPEC), preset, &selection, &mut Fake)
     }
@@ -483,6 +387,28 @@ presets:
         assert_eq!(plan.cells[0].label(), "concat, test_missing, seed 0");
         assert_eq!(plan.cells[8].label(), "concat, train_availability at 90%, seed 2");
         assert_eq!(plan.data["avmnist"], "d1");
+    }
+
+    #[test]
+    fn a_row_may_have_fewer_seeds() {
+        let spec: &str = Box::leak(
+            SPEC.replace(
+                "[none, ebr]}",
+                "[none]}\n  - {fusion: [concat], reallocation: [ebr], seeds: 1}",
+            )
+            .into_boxed_str(),
+        );
+        let count = |seeds: Option<u64>| {
+            let selection = Selection {
+                seeds,
+                ..Selection::default()
+            };
+            let plan = Plan::new(&experiment(spec), Preset::Quick, &selection, &mut Fake).unwrap();
+            let of = |row: &str| plan.cells.iter().filter(|c| c.row.name == row).count();
+            (of("concat"), of("concat+ebr"))
+        };
+        assert_eq!(count(None), (9, 3));
+        assert_eq!(count(Some(2)), (6, 3));
     }
 
     #[test]

@@ -7,6 +7,8 @@ use std::{env, fs, thread};
 
 use serde::{Deserialize, Serialize};
 
+use crate::tuning::TunedBy;
+
 /// Where a table or figure comes from.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -35,6 +37,12 @@ pub struct Provenance {
     pub cell_seconds: f64,
     /// Wall time in which they were trained, in seconds: overlaps of workers counted once.
     pub wall_seconds: f64,
+    /// The data set, if it is not the one of the experiment's spec.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dataset: Option<String>,
+    /// How settings were chosen, if they are not the spec's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tuned: Option<TunedBy>,
 }
 
 /// A commit, and whether the checkout differed from it.

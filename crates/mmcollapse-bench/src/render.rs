@@ -18,11 +18,13 @@ use polars::prelude::{CsvWriter, DataFrame, ParquetWriter, SerWriter};
 use crate::cell::CellRecord;
 use crate::curves;
 use crate::experiment::{ExperimentInfo, Shows};
-use crate::figure::{Figure, FigureText};
+use crate::figure::{Figure, FigureText, Forest};
 use crate::paper::Paper;
 use crate::provenance::{Commit, OriginCount, Provenance};
+use crate::spec::Spec;
 use crate::summary::Summary;
 use crate::table::{Table, latex, markdown};
+use crate::tuning::TunedBy;
 
 /// Digits of a data digest that are told in text; the JSON has all of them.
 const DIGEST_DIGITS: usize = 12;
@@ -46,12 +48,19 @@ pub fn render(
             provenance.preset
         ));
     }
-    let paper = Paper::parse(experiment.paper, &experiment.paper_path())?;
+    let mut paper = Paper::parse(experiment.paper, &experiment.paper_path())?;
+    let mut title = experiment.title.to_owned();
+    if let Some(dataset) = &provenance.dataset {
+        // The paper's numbers are of its own data.
+        paper.rows.clear();
+        title = format!("{title}: data set {dataset} instead");
+    }
     let records = &match experiment.shows {
         Shows::Curves => curves::measured(records),
         _ => records.to_vec(),
     };
-    let summary = Summary::new(experiment.name, records, &paper)?;
+    let mut summary = Summary::new(experiment.name, records, &paper)?;
+    summary.entitle(&Spec::of(experiment).map_err(|error| *error)?);
     let facts = facts(provenance);
     let warnings = warnings(provenance);
     let preset = &provenance.preset;
@@ -59,7 +68,7 @@ pub fn render(
         &summary,
         &paper,
         &experiment.shows.metrics(&paper.metric),
-        experiment.title,
+        &title,
         preset,
         warnings.clone(),
         facts.clone(),
@@ -67,18 +76,17 @@ pub fn render(
     let origin = facts.join(" · ");
     let json = serde_json::to_string_pretty(provenance).into_diagnostic()?;
     let frame = FigureText {
-        title: experiment.title,
+        title: &title,
         preset,
         warnings,
         provenance: origin,
     };
-    let figure = match experiment.shows {
-        Shows::Scores { figure: false } => None,
-        Shows::Scores { figure: true } => Some(Figure::of_scores(&summary, &paper, frame)),
-        Shows::Measures(measures) => Some(Figure::of_measures(&summary, measures, frame)),
-        Shows::Curves => Some(Figure::of_curves(records, &summary, frame)),
-    };
-    let picture = figure.map(|figure| figure.draw(&json)).transpose()?;
+    let picture = match experiment.shows {
+        Shows::Scores => Figure::of_scores(&summary, &paper, frame).draw(&json),
+        Shows::Measures(measures) => Figure::of_measures(&summary, measures, frame).draw(&json),
+        Shows::Curves => Figure::of_curves(records, &summary, frame).draw(&json),
+        Shows::Rows => Forest::new(&summary, &paper, frame).draw(&json),
+    }?;
 
     let mut means = summary.groups_frame().into_diagnostic()?;
     let mut runs = summary.runs_frame().into_diagnostic()?;
@@ -99,11 +107,9 @@ pub fn render(
         files.push(("curves.csv", csv(&mut curves)?));
         files.push(("curves.provenance.json", json.clone()));
     }
-    if let Some(picture) = picture {
-        files.push(("figure.svg", picture.svg.into_bytes()));
-        files.push(("figure.png", picture.png));
-        files.push(("figure.provenance.json", json));
-    }
+    files.push(("figure.svg", picture.svg.into_bytes()));
+    files.push(("figure.png", picture.png));
+    files.push(("figure.provenance.json", json));
     files
         .into_iter()
         .map(|(name, bytes)| {
@@ -144,6 +150,12 @@ fn warnings(provenance: &Provenance) -> Vec<String> {
                 .to_owned(),
         );
     }
+    if let Some(dataset) = &provenance.dataset {
+        warnings.push(format!(
+            "Data set {dataset}, which is not the paper's: its numbers are not shown, and no verdict rests on these."
+        ));
+    }
+    warnings.extend(provenance.tuned.as_ref().map(TunedBy::text));
     warnings
 }
 
@@ -161,6 +173,12 @@ fn facts(provenance: &Provenance) -> Vec<String> {
             provenance.preset, provenance.cells, provenance.seeds
         ),
     ];
+    facts.extend(
+        provenance
+            .tuned
+            .iter()
+            .map(|tuned| format!("settings from {}", tuned.file)),
+    );
     for (name, digest) in &provenance.data {
         let digits = digest.get(..DIGEST_DIGITS).unwrap_or(digest);
         facts.push(format!("data {name} {digits}"));

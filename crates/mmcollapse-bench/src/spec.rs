@@ -24,6 +24,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use miette::{Diagnostic, NamedSource, SourceSpan};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use thiserror::Error;
@@ -124,6 +125,8 @@ impl ProtocolName {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Method {
+    /// Its name for readers, instead of one made from the name it has in rows.
+    pub title: Option<String>,
     /// `{method: ..., option: ...}`, as `mmcollapse list methods` prints it.
     #[serde(default)]
     pub config: Map<String, Value>,
@@ -145,6 +148,8 @@ pub struct RowGroup {
     pub fusion: Vec<String>,
     /// Names of reallocations.
     pub reallocation: Vec<String>,
+    /// The first so many seeds instead of all: for rows that take very long.
+    pub seeds: Option<u64>,
 }
 
 /// What a preset makes of the spec.
@@ -181,6 +186,8 @@ pub struct Row {
     pub fusion: String,
     /// Name of the reallocation.
     pub reallocation: String,
+    /// The first so many seeds instead of all.
+    pub seeds: Option<u64>,
 }
 
 /// A spec that cannot be used, with the place.
@@ -212,18 +219,7 @@ impl Spec {
     /// # Errors
     /// See [`Spec::of`].
     pub fn parse(path: &str, text: &str) -> Result<Self, Box<SpecError>> {
-        let refused = |error: serde_yaml::Error| {
-            let offset = error.location().map(|location| location.index());
-            // serde_yaml ends its messages with the place that is given in front already.
-            let message = error.to_string();
-            let what = message
-                .rsplit_once(" at line ")
-                .map_or(message.as_str(), |(what, _)| what);
-            Box::new(SpecError::at(path, text, offset, what, SPEC_HELP))
-        };
-        // As a value first: only there a key given twice is an error in every map.
-        let _: serde_yaml::Value = serde_yaml::from_str(text).map_err(refused)?;
-        let spec: Self = serde_yaml::from_str(text).map_err(refused)?;
+        let spec: Self = read_yaml(path, text, SPEC_HELP)?;
         spec.check(path, text)?;
         Ok(spec)
     }
@@ -234,6 +230,9 @@ impl Spec {
         let presets = || self.presets.values();
         let own_rows = presets().filter_map(|preset| preset.rows.as_ref());
         for row in own_rows.chain([&self.rows]).flatten() {
+            if row.seeds == Some(0) {
+                return fail("rows", "a row has no seeds".to_owned());
+            }
             for name in &row.fusion {
                 if !self.fusions.contains_key(name) {
                     let known = known(&self.fusions);
@@ -314,12 +313,29 @@ impl Spec {
                         name,
                         fusion: fusion.clone(),
                         reallocation: reallocation.clone(),
+                        seeds: group.seeds,
                     });
                 }
             }
         }
         rows
     }
+}
+
+/// Reads a YAML document; what serde refuses becomes an error with its place.
+pub(crate) fn read_yaml<T: DeserializeOwned>(path: &str, text: &str, help: &str) -> Result<T, Box<SpecError>> {
+    let refused = |error: serde_yaml::Error| {
+        let offset = error.location().map(|location| location.index());
+        // serde_yaml ends its messages with the place that is given in front already.
+        let message = error.to_string();
+        let what = message
+            .rsplit_once(" at line ")
+            .map_or(message.as_str(), |(what, _)| what);
+        Box::new(SpecError::at(path, text, offset, what, help))
+    };
+    // As a value first: only there a key given twice is an error in every map.
+    let _: serde_yaml::Value = serde_yaml::from_str(text).map_err(refused)?;
+    serde_yaml::from_str(text).map_err(refused)
 }
 
 const SPEC_HELP: &str = "the head of crates/mmcollapse-bench/src/spec.rs describes the form of a spec";
@@ -354,6 +370,19 @@ impl SpecError {
     /// there.
     pub fn near(path: &str, text: &str, key: &str, what: &str, help: &str) -> Self {
         Self::at(path, text, find_key(text, key), what, help)
+    }
+
+    /// An error about a key below other keys: each is looked for after the one before it.
+    pub(crate) fn below(path: &str, text: &str, keys: &[&str], what: &str, help: &str) -> Self {
+        let mut place = None;
+        for key in keys {
+            let from = place.unwrap_or(0);
+            match text.get(from..).and_then(|rest| find_key(rest, key)) {
+                Some(found) => place = Some(from + found),
+                None => break,
+            }
+        }
+        Self::at(path, text, place, what, help)
     }
 }
 

@@ -24,6 +24,7 @@ use protocol::{add_rate, protocols, started};
 
 use crate::cell::{CellRecord, Status};
 use crate::paper::{Paper, same_rate};
+use crate::spec::Spec;
 
 /// Resamples of a bootstrap interval; the interval's own error is then a hundredth of its width.
 const RESAMPLES: usize = 10_000;
@@ -123,6 +124,17 @@ type Seeds = BTreeMap<u64, (f64, bool)>;
 type Series = (usize, usize, String);
 
 impl Summary {
+    /// Takes over the titles that the spec gives to methods.
+    pub fn entitle(&mut self, spec: &Spec) {
+        for method in &mut self.methods {
+            let title = |methods: &BTreeMap<String, crate::spec::Method>, name: &str| methods.get(name)?.title.clone();
+            method.titles = (
+                title(&spec.fusions, &method.fusion_name),
+                title(&spec.reallocations, &method.reallocation_name),
+            );
+        }
+    }
+
     /// Summarises the records of one experiment; `paper` gives the numbers to stand beside them.
     ///
     /// # Errors

@@ -108,6 +108,22 @@ pub enum DataError {
         rate: u32,
     },
 
+    /// Files that the user has to have are not there or not those that are known.
+    #[error("{title}: {reason}")]
+    #[diagnostic(help("set {variable} to a folder that holds {files}, as they can be had from {address}"))]
+    Files {
+        /// Full name of the source.
+        title: String,
+        /// What is missing or wrong, and where.
+        reason: String,
+        /// Environment variable that names the folder.
+        variable: String,
+        /// Their names.
+        files: String,
+        /// Where they can be had.
+        address: String,
+    },
+
     /// A recipe asks for more than its sources hold.
     #[error("{name}: {reason}")]
     #[diagnostic(help("the recipe stands in data/{name}.yaml"))]

@@ -12,6 +12,7 @@ pub mod content;
 pub mod decode;
 pub mod ehr;
 mod error;
+pub mod files;
 pub mod folder;
 pub mod hub;
 pub mod manifest;

@@ -5,9 +5,11 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use crate::ehr::manifest::RecordsManifest;
+use crate::files::FilesSource;
 use crate::folder::{self, FolderSource};
 use crate::hub::Hub;
 use crate::manifest::Manifest;
+use crate::sets::Mfeat;
 use crate::sources::{self, records};
 use crate::{DataError, LoadOptions, SETS, find};
 
@@ -69,25 +71,34 @@ impl fmt::Display for SourceStatus {
 /// A folder that the user names, and whether it is named.
 #[derive(Clone, Debug)]
 pub struct FolderStatus {
-    /// What it is.
-    pub source: FolderSource,
-    /// What its variable holds.
+    /// Name of the source.
+    pub name: String,
+    /// Its full name.
+    pub title: String,
+    /// Environment variable that names the folder.
+    pub variable: String,
+    /// What it holds.
     pub folder: Option<PathBuf>,
+    /// Where the data can be had.
+    pub address: String,
+    /// Licence of the data.
+    pub licence: String,
+    /// What is expected in it.
+    pub content: String,
     /// Data sets made of it.
     pub sets: Vec<&'static str>,
 }
 
 impl fmt::Display for FolderStatus {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let source = &self.source;
         let there = match &self.folder {
-            Some(folder) => format!("{}={}", source.variable, folder.display()),
-            None => format!("set {} to a folder with it", source.variable),
+            Some(folder) => format!("{}={}", self.variable, folder.display()),
+            None => format!("set {} to a folder with it", self.variable),
         };
-        writeln!(f, "{:<8} {} ({there})", source.name, source.title)?;
-        writeln!(f, "         from     {}", source.address)?;
-        writeln!(f, "         licence  {}", source.licence)?;
-        writeln!(f, "         content  all: {} rows", source.content.rows)?;
+        writeln!(f, "{:<8} {} ({there})", self.name, self.title)?;
+        writeln!(f, "         from     {}", self.address)?;
+        writeln!(f, "         licence  {}", self.licence)?;
+        writeln!(f, "         content  {}", self.content)?;
         writeln!(f, "         used by  {}", self.sets.join(", "))
     }
 }
@@ -183,12 +194,28 @@ pub fn list_in(hub: &Hub) -> Result<Vec<SourceStatus>, DataError> {
 /// # Errors
 /// When a manifest is wrong.
 pub fn folders() -> Result<Vec<FolderStatus>, DataError> {
-    let status = |source: FolderSource| FolderStatus {
+    let of_clips = |source: FolderSource| FolderStatus {
         folder: source.folder(),
         sets: sets_of(&source.name),
-        source,
+        content: format!("all: {} rows", source.content.rows),
+        name: source.name,
+        title: source.title,
+        variable: source.variable,
+        address: source.address,
+        licence: source.licence,
     };
-    Ok(FolderSource::all()?.into_iter().map(status).collect())
+    let of_files = |source: FilesSource| FolderStatus {
+        folder: source.folder(),
+        sets: sets_of(&source.name),
+        content: format!("{} files", source.files.len()),
+        name: source.name,
+        title: source.title,
+        variable: source.variable,
+        address: source.address,
+        licence: source.licence,
+    };
+    let clips = FolderSource::all()?.into_iter().map(of_clips);
+    Ok(clips.chain([of_files(Mfeat::source()?)]).collect())
 }
 
 /// Every folder of health records that the user may name.
@@ -236,7 +263,7 @@ fn status(manifest: Manifest, hub: &Hub) -> SourceStatus {
 /// When a file cannot be had or does not decode to what its manifest says.
 pub fn fetch(name: &str, options: &LoadOptions) -> Result<Vec<Verified>, DataError> {
     let hub = sources::hub(options);
-    for manifest in named(name)?.0 {
+    for manifest in named(name)?.hub {
         sources::files(&manifest, &hub)?;
     }
     verify_in(name, &hub)
@@ -260,8 +287,8 @@ pub fn verify(name: &str, options: &LoadOptions) -> Result<Vec<Verified>, DataEr
 /// When a file cannot be had or does not decode to what its manifest says.
 pub fn verify_in(name: &str, hub: &Hub) -> Result<Vec<Verified>, DataError> {
     let mut verified = Vec::new();
-    let (manifests, folders) = named(name)?;
-    for manifest in manifests {
+    let named = named(name)?;
+    for manifest in named.hub {
         for (part, content) in &manifest.content {
             let start = Instant::now();
             let records = records(&manifest, part, hub)?;
@@ -275,7 +302,7 @@ pub fn verify_in(name: &str, hub: &Hub) -> Result<Vec<Verified>, DataError> {
             });
         }
     }
-    for source in folders {
+    for source in named.folders {
         let start = Instant::now();
         let clips = source.clips(source.folder().as_deref())?;
         let digest = folder::digest(&clips);
@@ -288,39 +315,77 @@ pub fn verify_in(name: &str, hub: &Hub) -> Result<Vec<Verified>, DataError> {
             source: source.name,
         });
     }
-    Ok(verified)
-}
-
-/// The sources that `name` means: itself, those of a data set, or all (of the folders, those that are set).
-fn named(name: &str) -> Result<(Vec<Manifest>, Vec<FolderSource>), DataError> {
-    let (manifests, folders) = (Manifest::all()?, FolderSource::all()?);
-    if name == "all" {
-        let set = folders.into_iter().filter(|folder| folder.folder().is_some());
-        return Ok((manifests, set.collect()));
-    }
-    let wanted = find(name).map_or_else(|_| vec![name], |set| set.sources().to_vec());
-    let known = || {
-        let sources = manifests
-            .iter()
-            .map(|m| m.name.as_str())
-            .chain(folders.iter().map(|f| f.name.as_str()));
-        sources
-            .chain(SETS.iter().map(|set| set.name()))
-            .chain(["all"])
-            .collect::<Vec<_>>()
-            .join(", ")
-    };
-    for source in &wanted {
-        if !manifests.iter().any(|m| m.name == *source) && !folders.iter().any(|f| f.name == *source) {
-            return Err(DataError::UnknownName {
-                name: name.to_owned(),
-                known: known(),
+    for source in named.files {
+        let start = Instant::now();
+        let numbers = source.read(source.folder().as_deref())?;
+        for (file, numbers) in source.files.into_iter().zip(numbers) {
+            verified.push(Verified {
+                source: source.name.clone(),
+                part: file.name,
+                rows: numbers.len() / file.columns.max(1),
+                as_tested: true,
+                digest: file.sha256,
+                seconds: start.elapsed().as_secs_f64(),
             });
         }
     }
-    let manifests = manifests.into_iter().filter(|m| wanted.contains(&m.name.as_str()));
-    let folders = folders.into_iter().filter(|f| wanted.contains(&f.name.as_str()));
-    Ok((manifests.collect(), folders.collect()))
+    Ok(verified)
+}
+
+/// Sources of every kind.
+#[derive(Debug)]
+struct Sources {
+    hub: Vec<Manifest>,
+    folders: Vec<FolderSource>,
+    files: Vec<FilesSource>,
+}
+
+impl Sources {
+    fn all() -> Result<Self, DataError> {
+        Ok(Self {
+            hub: Manifest::all()?,
+            folders: FolderSource::all()?,
+            files: vec![Mfeat::source()?],
+        })
+    }
+
+    fn names(&self) -> Vec<&str> {
+        let hub = self.hub.iter().map(|m| m.name.as_str());
+        let folders = self.folders.iter().map(|f| f.name.as_str());
+        hub.chain(folders)
+            .chain(self.files.iter().map(|f| f.name.as_str()))
+            .collect()
+    }
+}
+
+/// The sources that `name` means: itself, those of a data set, or all (of the folders, those that are set).
+fn named(name: &str) -> Result<Sources, DataError> {
+    let mut sources = Sources::all()?;
+    if name == "all" {
+        sources.folders.retain(|folder| folder.folder().is_some());
+        sources.files.retain(|files| files.folder().is_some());
+        return Ok(sources);
+    }
+    let wanted = find(name).map_or_else(|_| vec![name], |set| set.sources().to_vec());
+    let known = sources.names();
+    if wanted.iter().any(|source| !known.contains(source)) {
+        // A data set may be named as its source is.
+        let sets = SETS.iter().map(|set| set.name()).filter(|set| !known.contains(set));
+        return Err(DataError::UnknownName {
+            name: name.to_owned(),
+            known: known
+                .iter()
+                .copied()
+                .chain(sets)
+                .chain(["all"])
+                .collect::<Vec<_>>()
+                .join(", "),
+        });
+    }
+    sources.hub.retain(|m| wanted.contains(&m.name.as_str()));
+    sources.folders.retain(|f| wanted.contains(&f.name.as_str()));
+    sources.files.retain(|f| wanted.contains(&f.name.as_str()));
+    Ok(sources)
 }
 
 #[cfg(test)]
@@ -330,22 +395,19 @@ mod tests {
     #[test]
     fn names_mean_sources() {
         let of = |name| {
-            let (manifests, folders) = named(name).unwrap();
-            let names = manifests
-                .into_iter()
-                .map(|m| m.name)
-                .chain(folders.into_iter().map(|f| f.name));
-            names.collect::<Vec<_>>()
+            let sources = named(name).unwrap();
+            sources.names().into_iter().map(str::to_owned).collect::<Vec<_>>()
         };
         assert_eq!(of("fsdd"), ["fsdd"]);
         assert_eq!(of("avmnist"), ["mnist", "fsdd"]);
         assert_eq!(of("avmnist-hard"), ["mnist", "fsdd", "esc10"]);
+        assert_eq!(of("mfeat"), ["mfeat"]);
         assert!(of("all").starts_with(&["mnist".to_owned(), "fsdd".to_owned()]));
         assert!(of("planted").is_empty());
         let error = named("mnits").unwrap_err();
         let help = miette::Diagnostic::help(&error).unwrap().to_string();
         assert!(
-            help.contains("mnist, fsdd, esc10, avmnist,") && help.contains("all"),
+            help.contains("mnist, fsdd, esc10, mfeat, avmnist,") && help.contains("all"),
             "{help}"
         );
     }

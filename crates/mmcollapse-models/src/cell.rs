@@ -16,6 +16,10 @@ use crate::{diagnosis::Diagnosis, training::EpochRecord};
 pub(crate) use run::Facts;
 pub use run::{Folders, MULTIMODAL, run_cell};
 
+/// Metric of the validation accuracy with what the protocol leaves of a test sample: what settings are chosen by.
+/// Outcomes of older programs lack it.
+pub const AS_TESTED: &str = "accuracy_as_tested";
+
 /// Told of every epoch, and asked whether to go on.
 pub trait Observer {
     /// An epoch of a fit (from 0) is over; `losses` are its means.
@@ -76,6 +80,7 @@ pub struct Score {
     /// `validation` or `test`; `train` for losses.
     pub split: String,
     /// `accuracy` is the protocol's own score; `accuracy_only_X` keeps modality X alone, `accuracy_complete` all.
+    /// On the validation split `accuracy` is with what the protocol leaves there, and [`AS_TESTED`] as at test.
     /// `loss_X` is the mean of a loss term over the last epoch of the model's training.
     pub metric: String,
     /// A share in [0, 1]; of a loss, nats.

@@ -37,6 +37,8 @@ pub struct Latent {
 pub struct ModelSpec {
     /// Modality names, in the data set's order.
     pub modalities: Vec<String>,
+    /// Shape of one input of each.
+    pub shapes: Vec<Vec<usize>>,
     /// Per modality: encoder name and options.
     pub encoders: Vec<MethodConfig>,
     /// How encodings meet.
@@ -83,6 +85,7 @@ impl ModelSpec {
             .collect::<Result<_>>()?;
         Ok(Self {
             modalities,
+            shapes: dataset.modalities.iter().map(|m| m.shape.clone()).collect(),
             encoders,
             fusion: cell.fusion.clone(),
             reallocation: cell.reallocation.clone(),
@@ -123,10 +126,10 @@ impl ModelSpec {
         let encoders = self
             .modalities
             .iter()
-            .zip(&self.encoders)
-            .map(|(name, config)| {
+            .zip(self.encoders.iter().zip(&self.shapes))
+            .map(|(name, (config, shape))| {
                 let scope = root.pp("encoder").pp(name);
-                encoders::build(&config.method, &config.options, &scope)
+                encoders::build(&config.method, &config.options, shape, &scope)
             })
             .collect::<Result<Vec<_>>>()?;
         let widths: Vec<usize> = encoders.iter().map(|e| e.width()).collect();

@@ -16,7 +16,7 @@ use crate::{
     training::{Fit, TrainingData, objectives::Multimodal, under},
 };
 
-fn tiny() -> Dataset {
+pub(crate) fn tiny() -> Dataset {
     planted(&PlantedConfig {
         classes: 3,
         train: 8,
@@ -27,7 +27,7 @@ fn tiny() -> Dataset {
     })
 }
 
-fn cell(fusion: &str, reallocation: &str, options: serde_json::Value) -> CellConfig {
+pub(crate) fn cell(fusion: &str, reallocation: &str, options: serde_json::Value) -> CellConfig {
     let mut config: CellConfig = serde_json::from_value(serde_json::json!({
         "dataset": "planted",
         "protocol": {"kind": "test_missing", "modality": "sound", "rates": [0.5, 0.9]},
@@ -251,6 +251,35 @@ fn every_method_trains_scores_and_is_saved_and_loaded() {
         again.params.load(&state).unwrap();
         assert!(changed(&saved, &again.params.state().unwrap()).is_empty());
     }
+}
+
+#[test]
+fn noise_on_one_modality_leaves_the_baseline_of_the_other_shared() {
+    let (dataset, device) = (tiny(), Device::Cpu);
+    let folder = tempfile::tempdir().unwrap();
+    let run = |rate: f64, shared: Option<&std::path::Path>| {
+        let config = CellConfig {
+            protocol: Protocol::TrainNoise {
+                modality: "sound".into(),
+                rate,
+                amplitude: 3.0,
+            },
+            ..cell("concat", "kd", serde_json::Value::Null)
+        };
+        let folders = Folders {
+            checkpoint: None,
+            shared,
+        };
+        let mut count = Count::default();
+        let outcome = run_cell(&config, &dataset, &device, &mut count, folders).unwrap();
+        (outcome.scores, outcome.history, count.0)
+    };
+    let (shared, alone) = (Some(folder.path()), run(0.75, None));
+    let epochs = alone.2;
+    assert_eq!(run(0.25, shared).2, epochs);
+    let again = run(0.75, shared);
+    assert_eq!(again.2, epochs / 5 * 4, "all but the image's baseline");
+    assert_eq!((again.0, again.1), (alone.0, alone.1));
 }
 
 /// Stops after so many epochs.

@@ -108,3 +108,17 @@ pub(crate) fn confidence(measure: &'static str, level: f64) -> Result<(), Measur
         })
     }
 }
+
+/// An error if the count called `parameter` is 0.
+pub(crate) fn at_least_one(measure: &'static str, parameter: &'static str, got: usize) -> Result<(), MeasureError> {
+    if got > 0 {
+        Ok(())
+    } else {
+        Err(MeasureError::Parameter {
+            measure,
+            parameter,
+            expected: "at least 1",
+            got: 0.0,
+        })
+    }
+}

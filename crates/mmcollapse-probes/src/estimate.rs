@@ -5,7 +5,8 @@
 
 use statrs::distribution::{ContinuousCDF, StudentsT};
 
-use crate::error::{at_least, confidence, finite};
+use crate::draws::SplitMix64;
+use crate::error::{at_least, at_least_one, confidence, finite};
 use crate::{MeasureError, Result};
 
 /// An interval, both ends included, in the unit of the values.
@@ -86,14 +87,7 @@ pub fn bootstrap_interval(values: &[f64], level: f64, resamples: usize, seed: u6
     confidence(MEASURE, level)?;
     at_least(MEASURE, 2, values.len())?;
     finite(MEASURE, values)?;
-    if resamples == 0 {
-        return Err(MeasureError::Parameter {
-            measure: MEASURE,
-            parameter: "resamples",
-            expected: "at least 1",
-            got: 0.0,
-        });
-    }
+    at_least_one(MEASURE, "resamples", resamples)?;
     let mut draws = SplitMix64(seed);
     let mut means: Vec<f64> = (0..resamples)
         .map(|_| {
@@ -146,22 +140,4 @@ pub fn quantile(sorted: &[f64], q: f64) -> f64 {
     let below = place.floor() as usize;
     let above = (below + 1).min(sorted.len() - 1);
     sorted[below] + (place - below as f64) * (sorted[above] - sorted[below])
-}
-
-/// Steele, Lea, Flood 2014: a counter with a strong mixer, enough for resampling and the same everywhere.
-struct SplitMix64(u64);
-
-impl SplitMix64 {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        z ^ (z >> 31)
-    }
-
-    /// A position below `n`; the bias is below n / 2^64.
-    fn below(&mut self, n: usize) -> usize {
-        ((u128::from(self.next()) * n as u128) >> 64) as usize
-    }
 }

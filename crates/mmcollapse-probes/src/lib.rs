@@ -3,9 +3,12 @@
 //! Nothing here knows a data set or a model. Every function takes slices or a [`Matrix`], returns a number or a
 //! [`MeasureError`] that says what it got, and names the source of its formula. All arithmetic is in f64,
 //! whatever the precision of the input. Values are checked against scipy, numpy, scikit-learn and statsmodels:
-//! `scripts/fixtures_probes.py` computes what `tests/against_references.rs` expects.
+//! `scripts/fixtures_probes.py` computes what `tests/against_references.rs` expects, and
+//! `scripts/fixtures_classification.py` what `tests/classification.rs` and `tests/collinearity.rs` expect.
 
+mod classification;
 mod curve;
+mod draws;
 mod eigen;
 mod error;
 mod estimate;
@@ -15,8 +18,14 @@ mod paired;
 mod rank;
 mod scores;
 mod similarity;
+mod vif;
 mod wilcoxon;
 
+pub use classification::{
+    Auroc, AurocTest, CalibrationBin, Level, Measured, Outcomes, Resampling, Tally, auprc_trapezoid, auroc,
+    auroc_delong, average_precision, bootstrap_difference, bootstrap_measure, brier_score, calibration,
+    calibration_error, delong_test, log_loss,
+};
 pub use curve::{PlateauRule, plateaus, steps_to_fall};
 pub use eigen::symmetric_eigenvalues;
 pub use error::MeasureError;
@@ -27,6 +36,7 @@ pub use paired::{PairedDifference, paired_difference};
 pub use rank::{Ranks, ranks, singular_values};
 pub use scores::accuracy;
 pub use similarity::{cosine_similarity, linear_cka, mean_cosine_similarity};
+pub use vif::{VarianceInflation, variance_inflation};
 pub use wilcoxon::{Wilcoxon, smallest_attainable_p, wilcoxon_signed_rank};
 
 /// Result of a measurement.

@@ -19,19 +19,33 @@ use crate::progress::{Basis, Estimator, Expectation, Progress, duration_text, ma
 use crate::provenance::{Commit, Provenance, VERSION, count_origins};
 use crate::render::render;
 use crate::runner::{Fate, Interrupt, Job, Runner, Summary, WorkerCommand};
+use crate::spec::Spec;
 use crate::store::{Found, Store, StoreError, Stored, wall_seconds};
+use crate::tuning::Tuned;
 
 /// Trains what is missing of each experiment and renders it.
-pub fn reproduce(experiments: &[&'static ExperimentInfo], what: What, how: &How, results: &Path) -> Result<Ending> {
+///
+/// `tuned`: with the settings that tuning found under `results`.
+pub fn reproduce(
+    experiments: &[&'static ExperimentInfo],
+    what: What,
+    tuned: bool,
+    how: &How,
+    results: &Path,
+) -> Result<Ending> {
     let mut resolver = ModelResolver::new(how.place.offline);
     let selection = Selection {
         seeds: what.seeds,
-        only: Filter::default(),
+        ..Selection::default()
     };
     let interrupt = interrupt()?;
     let mut ending = Ending::Well;
     for experiment in experiments {
-        let plan = Plan::new(experiment, what.preset, &selection, &mut resolver)?;
+        let tuned = tuned.then(|| Tuned::of(results, experiment, what.preset)).transpose()?;
+        let plan = match &tuned {
+            Some(tuned) => tuned.plan(experiment, &selection, &mut resolver)?,
+            None => planned(experiment, &what, &selection, &mut resolver)?,
+        };
         let work = Work::new(&plan, Store::new(&how.place.store))?;
         if how.dry_run {
             print!("{}", work.dry_run(workers(how.workers)));
@@ -42,7 +56,7 @@ pub fn reproduce(experiments: &[&'static ExperimentInfo], what: What, how: &How,
             Ending::Badly => ending = Ending::Badly,
             Ending::Well => {}
         }
-        make(experiment, &plan, what, &work.store, results)?;
+        make(experiment, &plan, &what, tuned.as_ref(), &work.store, results)?;
     }
     Ok(ending)
 }
@@ -52,9 +66,10 @@ pub fn train_some(experiment: &'static ExperimentInfo, only: &[String], what: Wh
     let selection = Selection {
         seeds: what.seeds,
         only: Filter::parse(only)?,
+        ..Selection::default()
     };
     let mut resolver = ModelResolver::new(how.place.offline);
-    let plan = Plan::new(experiment, what.preset, &selection, &mut resolver)?;
+    let plan = planned(experiment, &what, &selection, &mut resolver)?;
     let work = Work::new(&plan, Store::new(&how.place.store))?;
     if how.dry_run {
         print!("{}", work.dry_run(workers(how.workers)));
@@ -81,10 +96,10 @@ pub fn report(
     let mut resolver = ModelResolver::new(place.offline);
     let selection = Selection {
         seeds: what.seeds,
-        only: Filter::default(),
+        ..Selection::default()
     };
     for experiment in experiments {
-        let plan = Plan::new(experiment, what.preset, &selection, &mut resolver)?;
+        let plan = planned(experiment, &what, &selection, &mut resolver)?;
         if all && gather(&plan, &store)?.records.is_empty() {
             eprintln!(
                 "{} ({}): nothing of it is in {}",
@@ -94,9 +109,32 @@ pub fn report(
             );
             continue;
         }
-        make(experiment, &plan, what, &store, results)?;
+        make(experiment, &plan, &what, None, &store, results)?;
     }
     Ok(Ending::Well)
+}
+
+/// The cells of an experiment on the data set that is asked for.
+fn planned(
+    experiment: &ExperimentInfo,
+    what: &What,
+    selection: &Selection,
+    resolver: &mut ModelResolver,
+) -> Result<Plan> {
+    let Some(dataset) = other_dataset(experiment, what)? else {
+        return Plan::new(experiment, what.preset, selection, resolver);
+    };
+    let mut spec = Spec::of(experiment).map_err(|error| *error)?;
+    spec.dataset = dataset;
+    Plan::of(experiment, &spec, what.preset, selection, resolver)
+}
+
+/// The data set that is asked for, if it is not the spec's own.
+fn other_dataset(experiment: &ExperimentInfo, what: &What) -> Result<Option<String>> {
+    let Some(name) = &what.dataset else { return Ok(None) };
+    let dataset = mmcollapse_data::find(name)?.name().to_owned();
+    let own = Spec::of(experiment).map_err(|error| *error)?.dataset;
+    Ok((dataset != own).then_some(dataset))
 }
 
 /// A plan, the store, and which cells have to be trained.
@@ -151,7 +189,7 @@ impl<'a> Work<'a> {
     }
 
     /// The cells, which of them are there, and how long the rest will take.
-    fn dry_run(&self, workers: usize) -> String {
+    pub(super) fn dry_run(&self, workers: usize) -> String {
         let mut text = String::new();
         let mut times = Vec::new();
         let mut bases: BTreeSet<Basis> = BTreeSet::new();
@@ -306,7 +344,14 @@ pub(super) fn gather(plan: &Plan, store: &Store) -> Result<Gathered, StoreError>
 }
 
 /// Renders an experiment into its folder.
-fn make(experiment: &ExperimentInfo, plan: &Plan, what: What, store: &Store, results: &Path) -> Result<()> {
+fn make(
+    experiment: &ExperimentInfo,
+    plan: &Plan,
+    what: &What,
+    tuned: Option<&Tuned>,
+    store: &Store,
+    results: &Path,
+) -> Result<()> {
     let gathered = gather(plan, store)?;
     let preset = what.preset.to_string();
     let missing = plan.cells.len() - gathered.records.len();
@@ -333,28 +378,49 @@ fn make(experiment: &ExperimentInfo, plan: &Plan, what: What, store: &Store, res
     if let Some(seeds) = what.seeds {
         let _ = write!(command, " --seeds {seeds}");
     }
+    let mut folder = preset;
+    let dataset = other_dataset(experiment, what)?;
+    if let Some(dataset) = &dataset {
+        let _ = write!(command, " --dataset {dataset}");
+        folder = format!("{dataset}-{folder}");
+    }
+    if tuned.is_some() {
+        command.push_str(" --tuned");
+        folder.push_str("-tuned");
+    }
     let seeds: BTreeSet<u64> = gathered.records.iter().map(|record| record.seed).collect();
     let provenance = Provenance {
-        experiment: experiment.name.to_owned(),
-        preset: preset.clone(),
-        command,
-        commit: Commit::of(Path::new(".")),
-        version: VERSION.to_owned(),
-        data: plan.data.clone(),
-        cells: gathered.records.len(),
-        missing,
-        seeds: seeds.len(),
-        origins: count_origins(gathered.stored.iter().map(|stored| &stored.origin)),
-        cell_seconds: gathered.records.iter().map(|record| record.outcome.seconds).sum(),
-        wall_seconds: wall_seconds(&gathered.stored),
+        tuned: tuned.map(Tuned::by),
+        dataset,
+        ..provenance(plan, command, &gathered.stored, seeds.len())
     };
-    let folder = results.join(experiment.name).join(&preset);
+    let folder = results.join(experiment.name).join(folder);
     let files = render(experiment, &gathered.records, &provenance, &folder)
         .wrap_err_with(|| format!("making tables and figures in {}", folder.display()))?;
     for file in files {
         println!("{}", file.display());
     }
     Ok(())
+}
+
+/// Where a result that rests on these cells of a plan comes from.
+pub(super) fn provenance(plan: &Plan, command: String, stored: &[Stored], seeds: usize) -> Provenance {
+    Provenance {
+        experiment: plan.experiment.clone(),
+        preset: plan.preset.to_string(),
+        command,
+        commit: Commit::of(Path::new(".")),
+        version: VERSION.to_owned(),
+        data: plan.data.clone(),
+        cells: stored.len(),
+        missing: plan.cells.len().saturating_sub(stored.len()),
+        seeds,
+        origins: count_origins(stored.iter().map(|stored| &stored.origin)),
+        cell_seconds: stored.iter().map(|stored| stored.outcome.seconds).sum(),
+        wall_seconds: wall_seconds(stored),
+        tuned: None,
+        dataset: None,
+    }
 }
 
 /// A finished cell in one line: its name and its test accuracies.

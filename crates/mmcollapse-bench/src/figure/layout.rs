@@ -17,8 +17,8 @@ const WIDE_GAP: f64 = 56.0;
 /// Left of the first panel: the axis' name and values.
 const LEFT: f64 = 64.0;
 const RIGHT: f64 = 22.0;
-/// More panels than this begin a new line of them.
-const PER_LINE: usize = 4;
+/// More panels than this are cut into lines of about equally many.
+const PER_LINE: usize = 5;
 /// Narrower than this the text above breaks too often.
 const LEAST_WIDTH: f64 = 620.0;
 /// Above a line of panels, for their titles.
@@ -26,13 +26,13 @@ const PANEL_TITLE: f64 = 26.0;
 /// Below it, for the horizontal axis.
 const X_AXIS: f64 = 46.0;
 
-const TITLE: Letters = letters(17.0, true, INK);
-const WARNING: Letters = letters(12.0, true, ALARM);
-const NOTE: Letters = letters(11.5, false, GREY);
-const HEADING: Letters = letters(12.0, false, INK);
+pub(super) const TITLE: Letters = letters(17.0, true, INK);
+pub(super) const WARNING: Letters = letters(12.0, true, ALARM);
+pub(super) const NOTE: Letters = letters(11.5, false, GREY);
+pub(super) const HEADING: Letters = letters(12.0, false, INK);
 const LEGEND: Letters = letters(12.0, false, INK);
-const AXIS: Letters = letters(11.5, false, INK);
-const ORIGIN: Letters = letters(9.0, false, GREY);
+pub(super) const AXIS: Letters = letters(11.5, false, INK);
+pub(super) const ORIGIN: Letters = letters(9.0, false, GREY);
 
 const fn letters(size: f64, bold: bool, colour: plotters::style::RGBColor) -> Letters {
     Letters { size, bold, colour }
@@ -40,12 +40,7 @@ const fn letters(size: f64, bold: bool, colour: plotters::style::RGBColor) -> Le
 
 /// Draws a figure; its height follows from what it holds.
 pub fn draw(figure: &Figure, metadata: &str) -> Result<Picture> {
-    let across = figure
-        .rows
-        .iter()
-        .map(|row| row.panels.len().min(PER_LINE))
-        .max()
-        .unwrap_or(1) as f64;
+    let across = figure.rows.iter().map(per_line).max().unwrap_or(1) as f64;
     let width = (LEFT + across * PANEL_WIDTH + (across - 1.0) * gap(figure) + RIGHT).max(LEAST_WIDTH);
     let inner = width - LEFT - RIGHT;
     let mut blocks = vec![Block::lines(&figure.title, TITLE, inner, 8.0)?];
@@ -71,7 +66,7 @@ pub fn draw(figure: &Figure, metadata: &str) -> Result<Picture> {
     let origin = Block::lines(&figure.provenance, ORIGIN, inner, 0.0)?;
 
     let top = 18.0;
-    let lines_of = |row: &PanelRow| row.panels.len().div_ceil(PER_LINE).max(1) as f64;
+    let lines_of = |row: &PanelRow| row.panels.len().div_ceil(per_line(row)).max(1) as f64;
     let panels: f64 = figure
         .rows
         .iter()
@@ -94,7 +89,7 @@ pub fn draw(figure: &Figure, metadata: &str) -> Result<Picture> {
         y = legend.draw(canvas, y)?;
         for (row, heading) in figure.rows.iter().zip(&headings) {
             y = heading.draw(canvas, y)?;
-            for line in row.panels.chunks(PER_LINE) {
+            for line in row.panels.chunks(per_line(row)) {
                 y = panel_line(canvas, figure, row, line, (scale, strip), y)?;
             }
             y += 12.0;
@@ -102,6 +97,12 @@ pub fn draw(figure: &Figure, metadata: &str) -> Result<Picture> {
         origin.draw(canvas, y)?;
         Ok(())
     })
+}
+
+/// Panels side by side, at least one.
+fn per_line(row: &PanelRow) -> usize {
+    let panels = row.panels.len().max(1);
+    panels.div_ceil(panels.div_ceil(PER_LINE))
 }
 
 /// Panels side by side with their axes; returns where they end.
@@ -152,14 +153,14 @@ fn own_strip(panel: &Panel, figure: &Figure) -> f64 {
 }
 
 /// Lines of text, broken to a width.
-struct Block {
+pub(super) struct Block {
     lines: Vec<String>,
     letters: Letters,
     below: f64,
 }
 
 impl Block {
-    fn lines(text: &str, letters: Letters, width: f64, below: f64) -> Result<Self> {
+    pub fn lines(text: &str, letters: Letters, width: f64, below: f64) -> Result<Self> {
         let mut lines: Vec<String> = Vec::new();
         for word in text.split_whitespace() {
             if let Some(line) = lines.last_mut() {
@@ -178,14 +179,19 @@ impl Block {
         1.4 * self.letters.size
     }
 
-    fn height(&self) -> f64 {
+    pub fn height(&self) -> f64 {
         self.lines.len() as f64 * self.line_height() + self.below
     }
 
-    fn draw(&self, canvas: &Canvas, top: f64) -> Result<f64> {
+    pub fn draw(&self, canvas: &Canvas, top: f64) -> Result<f64> {
+        self.draw_from(canvas, LEFT, top)
+    }
+
+    /// [`Self::draw`] with another left edge.
+    pub fn draw_from(&self, canvas: &Canvas, left: f64, top: f64) -> Result<f64> {
         for (place, line) in self.lines.iter().enumerate() {
             let y = top + (place as f64 + 0.5) * self.line_height();
-            canvas.text(line, (LEFT, y), self.letters, Stand::Start)?;
+            canvas.text(line, (left, y), self.letters, Stand::Start)?;
         }
         Ok(top + self.height())
     }

@@ -18,8 +18,8 @@ pub fn html(reproduction: &str, results: &Results) -> String {
         "<section id=\"verdicts\">\n{}</section>\n",
         from_markdown(reproduction, 0)
     );
-    for measured in &results.experiments {
-        let _ = write!(nav, "<li><a href=\"#{0}\">{0}</a></li>", escape(measured.name));
+    for measured in results.experiments.iter().chain(&results.others) {
+        let _ = write!(nav, "<li><a href=\"#{0}\">{0}</a></li>", escape(&measured.id));
         section(measured, &mut body);
     }
     format!(
@@ -33,7 +33,7 @@ pub fn html(reproduction: &str, results: &Results) -> String {
 }
 
 fn section(measured: &Measured, body: &mut String) {
-    let _ = writeln!(body, "<section id=\"{}\">", escape(measured.name));
+    let _ = writeln!(body, "<section id=\"{}\">", escape(&measured.id));
     if let Some(svg) = &measured.figure {
         let _ = writeln!(
             body,

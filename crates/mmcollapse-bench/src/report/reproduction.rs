@@ -64,8 +64,23 @@ pub fn markdown(claims: &Claims, results: &Results) -> Result<String> {
     for item in &claims.inconsistent {
         let _ = writeln!(text, "- {}", escape(item.trim()));
     }
+    if !results.others.is_empty() {
+        text.push_str(
+            "\n## On other data sets\n\nThe same experiments where the paper has none. No verdict above rests on them.\n\n",
+        );
+        for measured in &results.others {
+            let p = &measured.provenance;
+            let dataset = p.dataset.as_deref().unwrap_or_default();
+            let folder = format!("results/{}/{dataset}-{}", measured.name, p.preset);
+            let _ = writeln!(
+                text,
+                "- [{} on {dataset}]({folder}/table.md), {} seeds",
+                measured.name, p.seeds
+            );
+        }
+    }
     text.push_str("\n## Where this comes from\n\n| experiment | preset | cells | seeds | commit | data | command |\n| --- | --- | --: | --: | --- | --- | --- |\n");
-    for measured in &results.experiments {
+    for measured in results.experiments.iter().chain(&results.others) {
         let p = &measured.provenance;
         let digests: Vec<String> = p
             .data

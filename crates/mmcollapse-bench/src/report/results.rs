@@ -17,11 +17,15 @@ const PRESETS: [&str; 2] = ["full", "quick"];
 /// Every experiment that has results, in order.
 pub struct Results {
     pub experiments: Vec<Measured>,
+    /// On other data sets than the paper's: shown, and never part of a verdict.
+    pub others: Vec<Measured>,
 }
 
 /// The results of one experiment.
 pub struct Measured {
     pub name: &'static str,
+    /// Its name, and the data set's where it is not the experiment's own.
+    pub id: String,
     pub title: &'static str,
     pub provenance: Provenance,
     /// `table.md`, as it was written.
@@ -58,15 +62,24 @@ struct Measurement {
 impl Results {
     /// Reads the largest preset of each experiment.
     pub fn read(experiments: &[ExperimentInfo], root: &Path) -> Result<Self> {
-        let mut found = Vec::new();
+        let (mut own, mut others) = (Vec::new(), Vec::new());
         for experiment in experiments {
-            let folders = PRESETS.map(|preset| root.join(experiment.name).join(preset));
-            let Some(folder) = folders.into_iter().find(|folder| folder.join("runs.parquet").is_file()) else {
-                continue;
+            let found = |before: &str, into: &mut Vec<Measured>| -> Result<()> {
+                let folders = PRESETS.map(|preset| root.join(experiment.name).join(format!("{before}{preset}")));
+                if let Some(folder) = folders.into_iter().find(|folder| folder.join("runs.parquet").is_file()) {
+                    into.push(Measured::read(experiment, folder)?);
+                }
+                Ok(())
             };
-            found.push(Measured::read(experiment, folder)?);
+            found("", &mut own)?;
+            for set in mmcollapse_data::SETS {
+                found(&format!("{}-", set.name()), &mut others)?;
+            }
         }
-        Ok(Self { experiments: found })
+        Ok(Self {
+            experiments: own,
+            others,
+        })
     }
 
     pub fn get(&self, name: &str) -> Option<&Measured> {
@@ -92,6 +105,10 @@ impl Measured {
         let means = Frame::read(folder.join("table.parquet"))?;
         Ok(Self {
             name: experiment.name,
+            id: match &provenance.dataset {
+                Some(dataset) => format!("{}-{dataset}", experiment.name),
+                None => experiment.name.to_owned(),
+            },
             title: experiment.title,
             provenance,
             table: text("table.md")?,

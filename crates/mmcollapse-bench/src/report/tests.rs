@@ -13,9 +13,9 @@ use crate::summary::synthetic::{TABLE4, record};
 const TABLE: ExperimentInfo = ExperimentInfo {
     name: "table4",
     title: "Table 4 <made up>",
-    spec: "",
+    spec: include_str!("../../../../experiments/table4/spec.yaml"),
     paper: TABLE4,
-    shows: Shows::Scores { figure: true },
+    shows: Shows::Scores,
 };
 
 const CLAIMS: &str = "\
@@ -114,6 +114,14 @@ fn every_verdict_is_reached() {
     assert_eq!(whole(&[]), "not tested here yet");
 }
 
+/// Tuned settings are another result, not a larger preset.
+#[test]
+fn tuned_results_are_not_taken_for_a_preset() {
+    let folder = results("quick-tuned");
+    let found = Results::read(&[TABLE], &folder.path().join("results")).unwrap();
+    assert!(found.experiments.is_empty());
+}
+
 #[test]
 fn the_report_is_written_from_results_alone() {
     let folder = results("quick");
@@ -169,6 +177,37 @@ fn the_larger_preset_counts_and_smoke_never() {
     fs::remove_file(root.join("table4/full/table.parquet")).unwrap();
     let error = format!("{:?}", Results::read(&[TABLE], &root).err().unwrap());
     assert!(error.contains("table.parquet"), "{error}");
+}
+
+#[test]
+fn another_data_set_is_shown_and_decides_nothing() {
+    let folder = results("quick");
+    let root = folder.path().join("results");
+    let provenance = Provenance {
+        experiment: "table4".into(),
+        preset: "quick".into(),
+        command: "mmcollapse reproduce table4 --dataset avmnist-hard".into(),
+        cells: 40,
+        seeds: 10,
+        dataset: Some("avmnist-hard".into()),
+        ..Provenance::default()
+    };
+    let claims = Claims::parse(CLAIMS, &[TABLE]).unwrap();
+    let read = || Results::read(&[TABLE], &root).unwrap();
+    let verdicts = |results: &Results| {
+        let tested = tests(&claims.claims[0], results).unwrap();
+        tested.iter().map(|t| t.verdict).collect::<Vec<_>>()
+    };
+    let before = verdicts(&read());
+    let worse: Vec<_> = records().into_iter().filter(|r| r.row != "shaspec+kd").collect();
+    render(&TABLE, &worse, &provenance, &root.join("table4/avmnist-hard-quick")).unwrap();
+    let results = read();
+    assert_eq!((results.experiments.len(), results.others.len()), (1, 1));
+    assert_eq!(verdicts(&results), before);
+    let text = reproduction::markdown(&claims, &results).unwrap();
+    assert!(text.contains("(results/table4/avmnist-hard-quick/table.md)"), "{text}");
+    let page = page::html(&text, &results);
+    assert!(page.contains("id=\"table4-avmnist-hard\"") && page.contains("id=\"table4\""));
 }
 
 #[test]

@@ -33,6 +33,8 @@ pub struct Method {
     pub reallocation: String,
     /// What the spec's names say beyond the methods' names: `literal`; empty for the plain ones.
     pub variant: String,
+    /// The spec's own titles of fusion and reallocation.
+    pub titles: (Option<String>, Option<String>),
 }
 
 impl Method {
@@ -56,6 +58,7 @@ impl Method {
                 .filter(|v| !v.is_empty())
                 .collect::<Vec<_>>()
                 .join(" "),
+            titles: (None, None),
             row: record.row.clone(),
             fusion_name: fusion_name.to_owned(),
             reallocation_name,
@@ -75,12 +78,14 @@ impl Method {
 
     /// The fusion for readers: `Late fusion`.
     pub fn fusion_label(&self) -> String {
-        written(&self.fusion_name, &self.fusion)
+        let title = self.titles.0.clone();
+        title.unwrap_or_else(|| written(&self.fusion_name, &self.fusion))
     }
 
     /// The reallocation for readers: `EBR (literal)`, `no reallocation`.
     pub fn reallocation_label(&self) -> String {
-        written(&self.reallocation_name, &self.reallocation)
+        let title = self.titles.1.clone();
+        title.unwrap_or_else(|| written(&self.reallocation_name, &self.reallocation))
     }
 
     /// Whether the encoders are left as they are.

@@ -72,9 +72,9 @@ impl Setting<'_> {
                 },
                 self.preset,
                 if self.rates().len() > 1 {
-                    " Mean: of each seed's mean over the rates."
+                    format!(" Mean: of each seed's mean over the {}.", self.levels())
                 } else {
-                    ""
+                    String::new()
                 },
                 self.divergence(),
             ),
@@ -136,7 +136,7 @@ impl Setting<'_> {
             caption: format!(
                 "Difference in {} to the same fusion without reallocation{}, protocol {name}. Here: \
                  mean over seeds of the paired differences and half-width of its 95 % t interval. p: exact \
-                 two-sided Wilcoxon signed-rank test on each seed's mean over the rates; p (Holm): corrected \
+                 two-sided Wilcoxon signed-rank test on each seed's mean over the {}; p (Holm): corrected \
                  for the {family} tests of this sheet.{}",
                 if self.kind() == Kind::Share {
                     format!("test {}", self.metric)
@@ -144,6 +144,7 @@ impl Setting<'_> {
                     title(self.metric)
                 },
                 if self.kind() == Kind::Share { ", in points" } else { "" },
+                self.levels(),
                 self.attainable(family),
             ),
             header,
@@ -178,7 +179,8 @@ impl Setting<'_> {
             format!(
                 "Mean of each loss term over the last epoch, in nats, as weighted, protocol {}. Semantic: the task's own \
                  (L_sem); modality: the discriminator's (L_md, the sum over modalities), which is 2 ln 2 = 1.386 where \
-                 two modalities' latents cannot be told apart. Mean and half-width of its 95 % t interval over n \
+                 two modalities' latents cannot be told apart; the others belong to single methods (METHODOLOGY.md, \
+                 \"Losses\"). Mean and half-width of its 95 % t interval over n \
                  seeds{of_rates}.",
                 self.protocol.name
             ),
@@ -187,11 +189,20 @@ impl Setting<'_> {
         )
     }
 
-    fn of_rates(&self) -> &'static str {
+    fn of_rates(&self) -> String {
         if self.protocol.name == "test_missing" {
-            ""
+            String::new()
         } else {
-            ", of each seed's mean over the rates"
+            format!(", of each seed's mean over the {}", self.levels())
+        }
+    }
+
+    /// What the levels of the protocol are called.
+    fn levels(&self) -> &'static str {
+        if self.protocol.weighs() {
+            "values of β"
+        } else {
+            "rates"
         }
     }
 

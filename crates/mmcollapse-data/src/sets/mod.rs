@@ -2,11 +2,13 @@
 
 mod avmnist;
 mod avmnist_hard;
+mod mfeat;
 mod planted;
 mod spoken;
 
 pub use avmnist::{AvMnist, Parts, Recipe};
 pub use avmnist_hard::{AvMnistHard, HardParts, HardRecipe};
+pub use mfeat::Mfeat;
 pub use planted::{Planted, PlantedConfig, planted};
 
 use crate::{DataError, Dataset};
@@ -51,6 +53,7 @@ pub static SETS: &[&dyn DatasetSource] = &[
         standardize_sound: true,
     },
     &AvMnistHard,
+    &Mfeat,
     &Planted,
 ];
 

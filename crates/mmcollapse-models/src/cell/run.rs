@@ -90,6 +90,7 @@ pub fn run_cell(
         None => Default::default(),
     };
     let spec = ModelSpec::new(&config, dataset)?;
+    let clean = dataset.digest.clone();
     let noisy;
     let dataset = match config.protocol {
         Protocol::TrainNoise { rate, amplitude, .. } => {
@@ -108,6 +109,7 @@ pub fn run_cell(
         config_json,
         spec,
         dataset,
+        clean,
         weak,
         device,
         observer,
@@ -152,6 +154,8 @@ pub(super) struct Run<'a> {
     pub config_json: String,
     pub spec: ModelSpec,
     pub dataset: &'a Dataset,
+    /// Digest of the data before the protocol corrupts a modality.
+    pub clean: String,
     /// The modality that the protocol takes away, corrupts or up-weights.
     pub weak: usize,
     pub device: &'a Device,
@@ -190,7 +194,7 @@ impl Run<'_> {
     /// Runs a fit that other cells may have run already, or will.
     pub fn fit_shared(&mut self, fit: &Fit, presence: &Presence, index: &[usize], recipe: &Recipe) -> Result<()> {
         let shared = match self.folders.shared {
-            Some(folder) => Some(recipe.place(folder, fit, self.dataset, presence, index)?),
+            Some(folder) => Some(recipe.place(folder, fit, presence, index)?),
             None => None,
         };
         if let Some(history) = shared.as_ref().and_then(|s| s.read(fit)) {
@@ -278,6 +282,7 @@ impl Run<'_> {
         };
         let (presence, index) = (self.presence.train.clone(), self.everyone.clone());
         let recipe = Recipe {
+            data: self.dataset.digest.clone(),
             objective: [&self.spec.encoders[..], std::slice::from_ref(&self.spec.fusion)].concat(),
             upweight: self.spec.upweight.clone(),
             revision: vanilla_revision(&self.spec.fusion)?,
@@ -292,6 +297,7 @@ impl Run<'_> {
         let encoder = encoders::build(
             &self.spec.encoders[modality].method,
             &self.spec.encoders[modality].options,
+            &self.spec.shapes[modality],
             &params.root().pp("encoder").pp(name),
         )?;
         let head = Linear::new(&params.root().pp("head").pp(name), encoder.width(), self.spec.classes)?;

@@ -6,7 +6,7 @@ use mmcollapse_data::{Presence, masks};
 use mmcollapse_nn::Mode;
 
 use super::{
-    CellOutcome, Findings, Score, Status,
+    AS_TESTED, CellOutcome, Findings, Score, Status,
     run::{MULTIMODAL, Run, only},
 };
 use crate::{
@@ -145,11 +145,97 @@ impl Run<'_> {
             at_validation,
             dataset.validation.len(),
         );
+        for (rate, value) in self.as_tested(model, at_validation)? {
+            push(
+                rate,
+                "validation",
+                AS_TESTED.to_owned(),
+                value,
+                dataset.validation.len(),
+            );
+        }
         let last = self.facts.history.iter().rev().find(|record| record.fit == MULTIMODAL);
         let losses = last.into_iter().flat_map(|record| &record.losses);
         for (name, value) in losses.filter(|(_, value)| value.is_finite()) {
             push(rate, "train", format!("loss_{name}"), *value, dataset.train.len());
         }
         Ok(scores)
+    }
+
+    /// Validation accuracy with what the protocol leaves of a test sample, at each of its levels. A mask of its own
+    /// for validation, or the choice of a setting would know the test's.
+    fn as_tested(&self, model: &Model, at_validation: f64) -> Result<Vec<(f64, f64)>> {
+        let (samples, m, weak) = (&self.dataset.validation, self.spec.modalities.len(), self.weak);
+        let n = samples.len();
+        let score = |seen: &Presence| accuracy(model, self.dataset, samples, seen, self.device);
+        Ok(match &self.config.protocol {
+            Protocol::TestMissing { rates, .. } => {
+                let mut scores = Vec::new();
+                for &rate in rates {
+                    let seen = masks::missing(n, m, weak, rate, self.config.seed, "validation");
+                    scores.push((rate, score(&seen)?));
+                }
+                scores
+            }
+            Protocol::TrainAvailability { rate, .. } => {
+                vec![(*rate, score(&Presence::from_fn(n, m, |_, j| j != weak))?)]
+            }
+            // Nothing is missing at test, nor in validation, which has its noise (the test has none).
+            Protocol::TrainNoise { rate: level, .. } | Protocol::Upweighted { beta: level, .. } => {
+                vec![(*level, at_validation)]
+            }
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use mmcollapse_nn::Device;
+
+    use super::*;
+    use crate::{
+        CellConfig, Folders, Silent, run_cell,
+        tests::{cell, tiny},
+    };
+
+    /// Settings are chosen by what a test would ask, on the validation split.
+    #[test]
+    fn validation_is_scored_as_the_test_is() {
+        let dataset = tiny();
+        let run = |protocol: Protocol| {
+            let config = CellConfig {
+                protocol,
+                ..cell("concat", "none", serde_json::Value::Null)
+            };
+            run_cell(&config, &dataset, &Device::Cpu, &mut Silent, Folders::default()).unwrap()
+        };
+        let sound = || "sound".to_owned();
+        let missing = run(Protocol::TestMissing {
+            modality: sound(),
+            rates: vec![0.0, 0.5, 1.0],
+        });
+        let on_validation = |outcome: &CellOutcome, metric: &str| -> Vec<(f64, f64, usize)> {
+            let scores = outcome
+                .scores
+                .iter()
+                .filter(|s| s.split == "validation" && s.metric == metric);
+            scores.map(|s| (s.rate, s.value, s.n)).collect()
+        };
+        let as_tested = on_validation(&missing, AS_TESTED);
+        let rates: Vec<f64> = as_tested.iter().map(|(rate, ..)| *rate).collect();
+        assert_eq!(rates, [0.0, 0.5, 1.0]);
+        assert!(as_tested.iter().all(|(.., n)| *n == dataset.validation.len()));
+        // At rate 0 nothing is missing; at rate 1 the image is alone.
+        assert_eq!(as_tested[0].1, on_validation(&missing, "accuracy")[0].1);
+        assert_eq!(as_tested[2].1, missing.diagnosis.alone["image"]);
+
+        let scarce = run(Protocol::TrainAvailability {
+            modality: sound(),
+            rate: 0.8,
+        });
+        assert_eq!(
+            on_validation(&scarce, AS_TESTED),
+            [(0.8, scarce.diagnosis.alone["image"], 12)]
+        );
     }
 }

@@ -10,7 +10,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use mmcollapse_data::{Dataset, Presence};
+use mmcollapse_data::Presence;
 use mmcollapse_nn::{Tensor, safetensors};
 use serde_json::json;
 use sha2::{Digest, Sha256};
@@ -24,6 +24,8 @@ use crate::{
 
 /// What decides a fit beside its seed, data and training.
 pub(super) struct Recipe {
+    /// Digest of the data it sees.
+    pub data: String,
     /// The methods whose parameters it trains.
     pub objective: Vec<MethodConfig>,
     /// The modality that weighs more in its loss, if one does.
@@ -41,14 +43,7 @@ pub(super) struct SharedFit {
 
 impl Recipe {
     /// The place of `fit`, which has its initial weights, in `folder`.
-    pub fn place(
-        &self,
-        folder: &Path,
-        fit: &Fit,
-        dataset: &Dataset,
-        presence: &Presence,
-        index: &[usize],
-    ) -> Result<SharedFit> {
+    pub fn place(&self, folder: &Path, fit: &Fit, presence: &Presence, index: &[usize]) -> Result<SharedFit> {
         let who: Vec<Vec<bool>> = index
             .iter()
             .map(|&i| (0..presence.modalities()).map(|m| presence.get(i, m)).collect())
@@ -59,7 +54,7 @@ impl Recipe {
             "fit": fit.name,
             "seed": fit.seed,
             "training": fit.training,
-            "data": dataset.digest,
+            "data": self.data,
             "samples": hash(json!([index, who]).to_string().as_bytes()),
             "weights": digest(&fit.params.state()?)?,
             // Another device rounds differently; another processor does too, by less than a table shows.

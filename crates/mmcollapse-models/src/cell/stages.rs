@@ -26,6 +26,13 @@ impl Run<'_> {
             let fit = self.plain(name, &branch.params, &objective);
             let presence = only(&self.presence.train, &[modality]);
             let recipe = Recipe {
+                // A protocol changes the inputs of its own modality only.
+                data: if modality == self.weak {
+                    &self.dataset.digest
+                } else {
+                    &self.clean
+                }
+                .clone(),
                 objective: vec![self.spec.encoders[modality].clone()],
                 upweight: None,
                 revision: unimodal_revision(),

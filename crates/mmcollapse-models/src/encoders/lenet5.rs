@@ -8,7 +8,7 @@ use mmcollapse_nn::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::{Builder, Encoder};
+use super::{Builder, Encoder, Inputs};
 use crate::{
     error::Result,
     registry::{Entry, parse_for, resolve_as},
@@ -21,8 +21,8 @@ pub(super) const ENTRY: Entry<Builder> = Entry {
     revision: 1,
     resolve: resolve_as::<Config>,
     build: Builder {
-        shape: &[1, 28, 28],
-        make: |options, scope| {
+        reads: Inputs::Of(&[1, 28, 28]),
+        make: |options, _, scope| {
             let config: Config = parse_for("encoder", "lenet5", options)?;
             Ok(Box::new(LeNet5::new(&config, scope)?))
         },

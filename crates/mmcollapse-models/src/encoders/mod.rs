@@ -1,8 +1,11 @@
 //! Encoders: one modality's input to one vector.
 
 mod lenet5;
+mod mlp;
 mod snetpluse;
 mod spectrogram_cnn;
+
+use std::fmt;
 
 use mmcollapse_nn::{Mode, Result as TensorResult, Scope, Tensor};
 
@@ -25,14 +28,44 @@ pub trait Encoder {
 
 /// How an encoder is made, and for which inputs it is the default.
 pub struct Builder {
-    /// Input shape (without the sample axis) that the encoder reads.
-    pub shape: &'static [usize],
+    /// Inputs that the encoder reads.
+    pub reads: Inputs,
     /// Constructor.
-    pub make: fn(&Options, &Scope) -> Result<Box<dyn Encoder>>,
+    pub make: Make,
+}
+
+/// Makes an encoder from its options, for inputs of this shape, with its variables under the scope.
+pub type Make = fn(&Options, &[usize], &Scope) -> Result<Box<dyn Encoder>>;
+
+/// Shapes of inputs, without the sample axis.
+#[derive(Clone, Copy, Debug)]
+pub enum Inputs {
+    /// This one.
+    Of(&'static [usize]),
+    /// A row of numbers of any length.
+    Vectors,
+}
+
+impl Inputs {
+    fn admit(self, shape: &[usize]) -> bool {
+        match self {
+            Self::Of(own) => own == shape,
+            Self::Vectors => shape.len() == 1,
+        }
+    }
+}
+
+impl fmt::Display for Inputs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Of(shape) => write!(f, "{shape:?}"),
+            Self::Vectors => f.write_str("[n]"),
+        }
+    }
 }
 
 /// Every encoder, in the order of `mmcollapse list methods`.
-pub static ENCODERS: &[Entry<Builder>] = &[lenet5::ENTRY, snetpluse::ENTRY, spectrogram_cnn::ENTRY];
+pub static ENCODERS: &[Entry<Builder>] = &[lenet5::ENTRY, snetpluse::ENTRY, spectrogram_cnn::ENTRY, mlp::ENTRY];
 
 /// The name of the encoder made for inputs of this shape.
 ///
@@ -41,7 +74,7 @@ pub static ENCODERS: &[Entry<Builder>] = &[lenet5::ENTRY, snetpluse::ENTRY, spec
 pub fn default_for(dataset: &str, modality: &str, shape: &[usize]) -> Result<&'static str> {
     ENCODERS
         .iter()
-        .find(|e| e.build.shape == shape)
+        .find(|e| e.build.reads.admit(shape))
         .map(|e| e.name)
         .ok_or_else(|| ModelError::Unfit {
             dataset: dataset.to_owned(),
@@ -49,17 +82,25 @@ pub fn default_for(dataset: &str, modality: &str, shape: &[usize]) -> Result<&'s
                 "no encoder reads modality `{modality}` of shape {shape:?}; there are {}",
                 ENCODERS
                     .iter()
-                    .map(|e| format!("{} for {:?}", e.name, e.build.shape))
+                    .map(|e| format!("{} for {}", e.name, e.build.reads))
                     .collect::<Vec<_>>()
                     .join(", ")
             ),
         })
 }
 
-/// Makes the encoder `name` with its variables under `scope`.
+/// Makes the encoder `name` for inputs of this shape, with its variables under `scope`.
 ///
 /// # Errors
-/// Unknown name, refused options.
-pub fn build(name: &str, options: &Options, scope: &Scope) -> Result<Box<dyn Encoder>> {
-    (find("encoder", ENCODERS, name)?.build.make)(options, scope)
+/// Unknown name, refused options, inputs that it does not read.
+pub fn build(name: &str, options: &Options, shape: &[usize], scope: &Scope) -> Result<Box<dyn Encoder>> {
+    let builder = &find("encoder", ENCODERS, name)?.build;
+    if !builder.reads.admit(shape) {
+        return Err(ModelError::Options {
+            axis: "encoder",
+            method: name.to_owned(),
+            reason: format!("it reads inputs of shape {}, got {shape:?}", builder.reads),
+        });
+    }
+    (builder.make)(options, shape, scope)
 }

@@ -10,7 +10,7 @@ use mmcollapse_nn::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::{Builder, Encoder};
+use super::{Builder, Encoder, Inputs};
 use crate::{
     error::Result,
     registry::{Entry, parse_for, resolve_as},
@@ -23,8 +23,8 @@ pub(super) const ENTRY: Entry<Builder> = Entry {
     revision: 1,
     resolve: resolve_as::<Config>,
     build: Builder {
-        shape: &[1, 20, 20],
-        make: |options, scope| {
+        reads: Inputs::Of(&[1, 20, 20]),
+        make: |options, _, scope| {
             let config: Config = parse_for("encoder", "snetpluse", options)?;
             Ok(Box::new(SNetPluse::new(&config, scope)?))
         },

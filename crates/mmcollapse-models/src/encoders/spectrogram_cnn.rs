@@ -10,7 +10,7 @@ use mmcollapse_nn::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::{Builder, Encoder};
+use super::{Builder, Encoder, Inputs};
 use crate::{
     error::Result,
     registry::{Entry, parse_for, resolve_as},
@@ -23,8 +23,8 @@ pub(super) const ENTRY: Entry<Builder> = Entry {
     revision: 1,
     resolve: resolve_as::<Config>,
     build: Builder {
-        shape: &[1, 112, 112],
-        make: |options, scope| {
+        reads: Inputs::Of(&[1, 112, 112]),
+        make: |options, _, scope| {
             let config: Config = parse_for("encoder", "spectrogram_cnn", options)?;
             Ok(Box::new(SpectrogramCnn::new(&config, scope)?))
         },
@@ -107,7 +107,7 @@ mod tests {
         let name = default_for("set", "sound", &[1, 112, 112]).unwrap();
         assert_eq!(name, "spectrogram_cnn");
         let params = Params::new(3, &Device::Cpu);
-        let encoder = build(name, &Options::new(), &params.root()).unwrap();
+        let encoder = build(name, &Options::new(), &[1, 112, 112], &params.root()).unwrap();
         let x = Stream::new(0, "x").normal_vec(2 * 112 * 112);
         let x = Tensor::from_vec(x, (2, 1, 112, 112), &Device::Cpu).unwrap();
         let loss = |mode| {

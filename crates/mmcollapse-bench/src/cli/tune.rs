@@ -1,0 +1,136 @@
+//! `tune`: the same number of trials for every row, and the best of each by validation.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::path::Path;
+
+use clap::Args;
+use miette::{Result, miette};
+
+use super::run::{Work, provenance};
+use super::{Ending, How, interrupt, workers};
+use crate::experiment::ExperimentInfo;
+use crate::models::ModelResolver;
+use crate::spec::{Preset, ProtocolName};
+use crate::store::Store;
+use crate::tuning::{Budget, Spaces, Trials, Tuned};
+
+/// What is tuned, and the budget of each row.
+#[derive(Args, Clone)]
+pub(super) struct Asked {
+    /// Only these rows; the file keeps the others, whose trials must be in the store.
+    #[arg(long, value_name = "ROW", value_delimiter = ',')]
+    pub only: Vec<String>,
+    /// The preset whose rows and training are tuned.
+    #[arg(long, value_enum, default_value_t = Preset::Quick)]
+    pub preset: Preset,
+    /// Trials of each row; the first is the spec's own setting.
+    #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u64).range(1..))]
+    pub trials: u64,
+    /// Seeds of each trial, from 1000 on: none of them is a table's.
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u64).range(1..))]
+    pub seeds: u64,
+    /// Protocol that settings are chosen for [default: that of experiments/tune.yaml].
+    #[arg(long, value_parser = protocol)]
+    pub protocol: Option<ProtocolName>,
+    /// Its level [default: that of experiments/tune.yaml].
+    #[arg(long)]
+    pub rate: Option<f64>,
+}
+
+fn protocol(name: &str) -> Result<ProtocolName, String> {
+    serde_json::from_value(name.into()).map_err(|error| error.to_string())
+}
+
+/// Trains the trials that the store lacks and writes what was found.
+pub(super) fn tune(
+    experiment: &'static ExperimentInfo,
+    spaces: &str,
+    asked: &Asked,
+    how: &How,
+    results: &Path,
+) -> Result<Ending> {
+    let spaces = Spaces::parse(spaces).map_err(|error| *error)?;
+    let budget = Budget {
+        preset: asked.preset,
+        trials: asked.trials,
+        seeds: asked.seeds,
+        protocol: asked.protocol.unwrap_or(spaces.protocol),
+        rate: asked.rate.unwrap_or(spaces.rate),
+    };
+    let mut resolver = ModelResolver::new(how.place.offline);
+    let trials = Trials::new(experiment, &spaces, budget, &mut resolver)?;
+    let plan = trials.of_rows(&asked.only)?;
+    let store = Store::new(&how.place.store);
+    let work = Work::new(&plan, store.clone())?;
+    if how.dry_run {
+        print!("{}{}", trials.text(&asked.only), work.dry_run(workers(how.workers)));
+        return Ok(Ending::Well);
+    }
+    match work.train(how.device, workers(how.workers), &interrupt()?)? {
+        Ending::Well => {}
+        // Rows of fewer trials than others would not be an equal budget: nothing is written.
+        ending => return Ok(ending),
+    }
+    let (mut tuned, stored) = trials.gather(&store)?;
+    keeps(&tuned, &trials, results)?;
+    let rows: Vec<String> = tuned.rows.iter().map(|row| row.row.clone()).collect();
+    let seeds = tuned.seeds.len();
+    tuned.provenance = provenance(&trials.of_rows(&rows)?, command(&trials, asked, &rows), &stored, seeds);
+    for row in &tuned.rows {
+        let (best, own) = (row.best()?, row.trials.first().map_or(0.0, |tried| tried.mean));
+        println!(
+            "{}: validation {:.4} by trial {} of {}, {own:.4} as the spec says; {}",
+            row.row,
+            best.mean,
+            best.trial,
+            row.trials.len(),
+            best.setting
+        );
+    }
+    println!("{}", tuned.write(results)?.display());
+    Ok(Ending::Well)
+}
+
+/// Whether every row that the file has, and that is still one of the experiment's, is found again with this budget.
+fn keeps(tuned: &Tuned, trials: &Trials, results: &Path) -> Result<()> {
+    let Some(before) = Tuned::read(results, &tuned.experiment, tuned.preset)? else {
+        return Ok(());
+    };
+    let known = trials.rows();
+    let found: BTreeSet<&str> = tuned.rows.iter().map(|row| row.row.as_str()).collect();
+    let names = before.rows.iter().map(|row| row.row.as_str());
+    let lost: Vec<&str> = names
+        .filter(|row| known.contains(row) && !found.contains(row))
+        .collect();
+    if lost.is_empty() {
+        return Ok(());
+    }
+    Err(miette!(
+        help = "run it without --only, or with --trials, --seeds, --protocol and --rate as in the file",
+        "{} would lose {}: the store does not have their trials with this budget",
+        Tuned::path(results, &tuned.experiment, tuned.preset).display(),
+        lost.join(", ")
+    ))
+}
+
+/// The command that gives the whole file again, whatever part of it was trained now.
+fn command(trials: &Trials, asked: &Asked, rows: &[String]) -> String {
+    let mut command = format!(
+        "mmcollapse tune {} --preset {} --trials {} --seeds {}",
+        trials.plan.experiment, asked.preset, asked.trials, asked.seeds
+    );
+    if rows.len() < trials.rows().len() {
+        let _ = write!(command, " --only {}", rows.join(","));
+    }
+    if let Some(protocol) = asked.protocol {
+        let _ = write!(command, " --protocol {}", protocol.as_str());
+    }
+    if let Some(rate) = asked.rate {
+        let _ = write!(command, " --rate {rate}");
+    }
+    command
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,257 @@
+//! What tuning found: `results/tuned/<experiment>/<preset>.yaml`.
+
+use std::path::{Path, PathBuf};
+use std::{fs, io};
+
+use miette::{IntoDiagnostic, Result, WrapErr, miette};
+use mmcollapse_nn::files::write_atomic;
+use serde::{Deserialize, Serialize};
+
+use super::setting::Setting;
+use super::trials::spec_digest;
+use crate::experiment::ExperimentInfo;
+use crate::plan::{Plan, Resolver, Selection};
+use crate::provenance::Provenance;
+use crate::spec::{Preset, ProtocolName, Spec};
+
+/// What the reader of the file is told first.
+const HEAD: &str = "\
+# Random search over experiments/tune.yaml, the same number of trials for every row, by validation accuracy alone.
+# Trial 0 is what the spec says; a trial lists the options it changes. `validation` has one accuracy a seed, of a
+# sample that lacks what the protocol takes from a test sample; `diverged` counts seeds.
+";
+
+/// The trials of every row and the best of each.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Tuned {
+    /// Name of the experiment.
+    pub experiment: String,
+    /// Its preset.
+    pub preset: Preset,
+    /// Digest of what its spec says.
+    pub spec: String,
+    /// Digest of what `tune.yaml` says.
+    pub space: String,
+    /// The protocol that settings were chosen for.
+    pub protocol: ProtocolName,
+    /// Its level.
+    pub rate: f64,
+    /// Trials of each row.
+    pub trials: u64,
+    /// Seeds of each trial.
+    pub seeds: Vec<u64>,
+    /// Trainings of each row: trials times seeds.
+    pub trainings: u64,
+    /// Where it comes from.
+    pub provenance: Provenance,
+    /// The rows, in the order of the spec.
+    pub rows: Vec<TunedRow>,
+}
+
+/// The trials of a row.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TunedRow {
+    /// Name of the row.
+    pub row: String,
+    /// The trial with the highest mean; of equal ones the lowest.
+    pub best: u64,
+    /// Every trial.
+    pub trials: Vec<Tried>,
+}
+
+/// A trial and what came of it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Tried {
+    /// Its number.
+    pub trial: u64,
+    /// What it changes.
+    pub setting: Setting,
+    /// Validation accuracy of each seed.
+    pub validation: Vec<f64>,
+    /// Their mean: what the best is chosen by.
+    pub mean: f64,
+    /// Seeds whose training diverged; their accuracy counts as it stood.
+    pub diverged: usize,
+    /// Seconds of all its cells.
+    pub seconds: f64,
+}
+
+/// How the settings of a result were chosen; part of its provenance.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TunedBy {
+    /// The file with every trial.
+    pub file: String,
+    /// The protocol that settings were chosen for.
+    pub protocol: ProtocolName,
+    /// Its level.
+    pub rate: f64,
+    /// Trials of each row.
+    pub trials: u64,
+    /// Seeds of each trial.
+    pub seeds: Vec<u64>,
+}
+
+impl TunedRow {
+    /// The best trial.
+    ///
+    /// # Errors
+    /// If the row has no trial of that number.
+    pub fn best(&self) -> Result<&Tried> {
+        let found = self.trials.iter().find(|tried| tried.trial == self.best);
+        found.ok_or_else(|| miette!("row `{}` has no trial {}, which it calls its best", self.row, self.best))
+    }
+}
+
+impl TunedBy {
+    /// In a sentence.
+    pub fn text(&self) -> String {
+        let seeds = match &self.seeds[..] {
+            [seed] => format!("seed {seed}"),
+            [first, .., last] => format!("seeds {first} to {last}"),
+            [] => "no seeds".to_owned(),
+        };
+        format!(
+            "Settings tuned: each row has the best of {} trials by validation accuracy ({} at {}, {seeds}); every row had \
+             the same number of trials, and the test had no part in the choice.",
+            self.trials,
+            self.protocol.as_str(),
+            self.rate
+        )
+    }
+}
+
+impl Tuned {
+    /// Where the file of an experiment lies.
+    pub fn path(results: &Path, experiment: &str, preset: Preset) -> PathBuf {
+        results.join("tuned").join(experiment).join(format!("{preset}.yaml"))
+    }
+
+    /// Reads what was found for a preset of an experiment; nothing if it was never tuned.
+    ///
+    /// # Errors
+    /// A file that cannot be read.
+    pub fn read(results: &Path, experiment: &str, preset: Preset) -> Result<Option<Self>> {
+        let path = Self::path(results, experiment, preset);
+        let broken = || {
+            format!(
+                "{} cannot be read; `{}` makes it again",
+                path.display(),
+                command(experiment, preset)
+            )
+        };
+        let text = match fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error).into_diagnostic().wrap_err_with(broken),
+        };
+        serde_yaml::from_str(&text)
+            .map(Some)
+            .into_diagnostic()
+            .wrap_err_with(broken)
+    }
+
+    /// What was found for an experiment as its spec is now.
+    ///
+    /// # Errors
+    /// It was never tuned, the spec has changed since, or a file that cannot be read.
+    pub fn of(results: &Path, experiment: &ExperimentInfo, preset: Preset) -> Result<Self> {
+        let path = Self::path(results, experiment.name, preset);
+        let help = format!(
+            "`{}` makes it; trials that the store has are not trained again",
+            command(experiment.name, preset)
+        );
+        let Some(tuned) = Self::read(results, experiment.name, preset)? else {
+            return Err(miette!(
+                help = help,
+                "{} ({preset}) was not tuned: there is no {}",
+                experiment.name,
+                path.display()
+            ));
+        };
+        let spec = spec_digest(experiment)?;
+        if (tuned.experiment.as_str(), tuned.preset, &tuned.spec) != (experiment.name, preset, &spec) {
+            return Err(miette!(
+                help = help,
+                "{} was made from another spec: {} ({}) with digest {}, expected {} ({preset}) with {spec}",
+                path.display(),
+                tuned.experiment,
+                tuned.preset,
+                tuned.spec,
+                experiment.name,
+            ));
+        }
+        Ok(tuned)
+    }
+
+    /// The cells of the experiment, each row with its best setting.
+    ///
+    /// # Errors
+    /// A row that was not tuned, and those of [`Plan::new`].
+    pub fn plan(
+        &self,
+        experiment: &ExperimentInfo,
+        selection: &Selection,
+        resolver: &mut dyn Resolver,
+    ) -> Result<Plan> {
+        let spec = Spec::of(experiment).map_err(|error| *error)?;
+        let mut plan = Plan::of(experiment, &spec, self.preset, selection, resolver)?;
+        plan.cells.clear();
+        let rows = spec.presets.get(&self.preset).map(|preset| spec.rows(preset));
+        for row in rows.unwrap_or_default() {
+            let Some(tuned) = self.rows.iter().find(|tuned| tuned.row == row.name) else {
+                return Err(miette!(
+                    help = format!("`{}` tunes what is missing", command(experiment.name, self.preset)),
+                    "row `{}` of {} ({}) was not tuned; there are: {}",
+                    row.name,
+                    experiment.name,
+                    self.preset,
+                    self.rows
+                        .iter()
+                        .map(|tuned| tuned.row.as_str())
+                        .collect::<Vec<_>>()
+                        .join(", ")
+                ));
+            };
+            let spec = tuned.best()?.setting.applied(&spec, self.preset, &row);
+            plan.cells
+                .extend(Plan::of(experiment, &spec, self.preset, selection, resolver)?.cells);
+        }
+        Ok(plan)
+    }
+
+    /// What a result with these settings says of them.
+    pub fn by(&self) -> TunedBy {
+        TunedBy {
+            // As a reader of the repository finds it, wherever the results were written.
+            file: Self::path(Path::new("results"), &self.experiment, self.preset)
+                .display()
+                .to_string(),
+            protocol: self.protocol,
+            rate: self.rate,
+            trials: self.trials,
+            seeds: self.seeds.clone(),
+        }
+    }
+
+    /// Writes it.
+    ///
+    /// # Errors
+    /// If the file cannot be written.
+    pub fn write(&self, results: &Path) -> Result<PathBuf> {
+        let path = Self::path(results, &self.experiment, self.preset);
+        let text = format!("{HEAD}{}", serde_yaml::to_string(self).into_diagnostic()?);
+        write_atomic(&path, text.as_bytes())
+            .into_diagnostic()
+            .wrap_err("cannot write what tuning found")?;
+        Ok(path)
+    }
+}
+
+/// The command that tunes a preset of an experiment with the default budget.
+fn command(experiment: &str, preset: Preset) -> String {
+    format!("mmcollapse tune {experiment} --preset {preset}")
+}

@@ -1,0 +1,452 @@
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use mmcollapse_models::AS_TESTED;
+use serde_json::{Value, json};
+
+use super::*;
+use crate::cell::{Outcome, Score, Status};
+use crate::experiment::{ExperimentInfo, Shows};
+use crate::models::ModelResolver;
+use crate::plan::{Plan, Planned, Selection};
+use crate::provenance::{Machine, Origin};
+use crate::spec::{Preset, ProtocolName};
+use crate::store::{Store, Stored};
+use crate::summary::synthetic::TABLE4;
+
+const SPEC: &str = "\
+dataset: planted
+modality: sound
+rates: [0.95, 0.9]
+protocols: [test_missing, train_availability]
+training: {epochs: 7, optimizer: {kind: adam, lr: 0.001}}
+fusions:
+  concat: {config: {method: concat, hidden: 48}}
+  shaspec: {}
+reallocations:
+  none: {}
+  ebr: {config: {method: ebr, regime: stable}, training: {epochs: 9}}
+rows:
+  - {fusion: [concat, shaspec], reallocation: [none, ebr]}
+presets:
+  smoke: {seeds: 2, seconds: 1, fusions: {concat: {training: {epochs: 3}}}}
+";
+
+pub(crate) static EXPERIMENT: ExperimentInfo = ExperimentInfo {
+    name: "table4",
+    title: "Table 4 (made up)",
+    spec: SPEC,
+    paper: TABLE4,
+    shows: Shows::Scores,
+};
+
+pub(crate) const SPACES: &str = "\
+protocol: test_missing
+rate: 0.9
+training:
+  optimizer.lr: {kind: log_uniform, low: 0.0001, high: 0.01}
+fusions:
+  concat:
+    hidden: {kind: choice, of: [32, 64, 128]}
+    dropout: {kind: uniform, low: 0.1, high: 0.8}
+  shaspec:
+    shared_weight: {kind: log_uniform, low: 0.01, high: 1}
+reallocations:
+  none: {}
+  ebr:
+    lambda_md: {kind: log_uniform, low: 0.001, high: 1}
+";
+
+pub(crate) const BUDGET: Budget = Budget {
+    preset: Preset::Smoke,
+    trials: 4,
+    seeds: 2,
+    protocol: ProtocolName::TestMissing,
+    rate: 0.9,
+};
+
+fn spaces() -> Spaces {
+    Spaces::parse(SPACES).unwrap()
+}
+
+pub(crate) fn trials() -> Trials {
+    Trials::new(&EXPERIMENT, &spaces(), BUDGET, &mut ModelResolver::new(true)).unwrap()
+}
+
+/// The number of a trial, from the name of its row.
+fn number(planned: &Planned) -> u64 {
+    planned.row.name.rsplit(' ').next().unwrap().parse().unwrap()
+}
+
+/// Puts an outcome for a cell into the store, with this accuracy on validation and that on the test.
+pub(crate) fn put(store: &Store, planned: &Planned, validation: Option<f64>, test: f64) {
+    let score = |split: &str, metric: &str, rate: f64, value: f64| Score {
+        protocol: planned.protocol.as_str().into(),
+        rate,
+        split: split.into(),
+        metric: metric.into(),
+        value,
+        n: 32,
+    };
+    let mut scores = Vec::new();
+    for rate in &planned.rates {
+        scores.push(score("test", "accuracy", *rate, test));
+        scores.push(score("test", AS_TESTED, *rate, test));
+        scores.extend(validation.map(|value| score("validation", AS_TESTED, *rate, value)));
+    }
+    // With all modalities, as every outcome has it: not what is chosen by.
+    scores.push(score("validation", "accuracy", 0.9, test));
+    let stored = Stored {
+        outcome: Outcome {
+            status: Status::Ok,
+            scores,
+            seconds: 2.0,
+            parameters: 3,
+            diagnosis: Value::Null,
+            curves: BTreeMap::new(),
+        },
+        origin: Origin {
+            version: "1".into(),
+            commit: None,
+            machine: Machine {
+                cpu: "c".into(),
+                cores: 1,
+                os: "o".into(),
+            },
+            device: "cpu".into(),
+        },
+        trained: (0.0, 2.0),
+    };
+    let claim = store.claim(&planned.cell).unwrap().unwrap();
+    claim.begin().unwrap();
+    claim.finish(&stored).unwrap();
+}
+
+/// Validation is best at trial 2, the test at trial 3; trials 2 and 1 tie on shaspec.
+pub(crate) fn put_all(store: &Store, plan: &Plan) {
+    for planned in &plan.cells {
+        let tie = planned.row.name.starts_with("shaspec ");
+        let validation = match number(planned) {
+            0 => 0.5,
+            1 if tie => 0.75,
+            1 => 0.625,
+            2 => 0.75,
+            _ => 0.25,
+        };
+        // Two seeds that differ, with the mean above.
+        let wobble = if planned.seed.is_multiple_of(2) { 0.125 } else { -0.125 };
+        put(store, planned, Some(validation + wobble), number(planned) as f64 / 4.0);
+    }
+}
+
+/// What was found, when every trial is in a store.
+pub(crate) fn tuned(folder: &Path) -> Tuned {
+    let (store, trials) = (Store::new(folder), trials());
+    put_all(&store, &trials.plan);
+    trials.gather(&store).unwrap().0
+}
+
+#[test]
+fn what_a_method_does_not_know_is_refused_with_its_place() {
+    for (from, to, expected) in [
+        (
+            "dropout:",
+            "drop:",
+            [
+                "experiments/tune.yaml:8:5: fusion `concat`, option `drop`: unknown field `drop`",
+                "`hidden` or `dropout`",
+            ],
+        ),
+        (
+            "lambda_md",
+            "lamda_md",
+            [
+                "experiments/tune.yaml:14:5: reallocation `ebr`, option `lamda_md`",
+                "expected one of",
+            ],
+        ),
+        (
+            "optimizer.lr",
+            "optimizer.lrr",
+            [
+                "experiments/tune.yaml:4:3: training option `optimizer.lrr`",
+                "unknown field `lrr`",
+            ],
+        ),
+        (
+            "concat:",
+            "conct:",
+            [
+                "experiments/tune.yaml:6:3: fusion `conct`: there is no such method",
+                "late_fusion, concat",
+            ],
+        ),
+        (
+            "[32, 64, 128]",
+            "[32, 0.5]",
+            [
+                "experiments/tune.yaml:7:5: fusion `concat`, option `hidden`",
+                "for the value 0.5",
+            ],
+        ),
+        (
+            "[32, 64, 128]",
+            "[]",
+            ["option `hidden`: choice needs at least one value", "got none"],
+        ),
+        (
+            "low: 0.01,",
+            "low: 0,",
+            [
+                "experiments/tune.yaml:10:5: fusion `shaspec`, option `shared_weight`",
+                "0 < low < high, got low 0 and high 1",
+            ],
+        ),
+        (
+            "low: 0.1, high: 0.8",
+            "low: 0.8, high: 0.1",
+            ["option `dropout`: uniform needs low < high", "got low 0.8 and high 0.1"],
+        ),
+        (
+            "low: 0.0001",
+            "low: -0.1",
+            [
+                "experiments/tune.yaml:4:3: training option `optimizer.lr`",
+                "got low -0.1",
+            ],
+        ),
+        (
+            "kind: uniform",
+            "kind: normal",
+            ["experiments/tune.yaml:", "unknown variant `normal`"],
+        ),
+        (
+            "rate: 0.9",
+            "rat: 0.9",
+            ["experiments/tune.yaml:2:1: unknown field `rat`", "expected one of"],
+        ),
+        (
+            "protocol: test_missing",
+            "protocol: none",
+            ["experiments/tune.yaml:1", "unknown variant `none`"],
+        ),
+    ] {
+        let text = SPACES.replacen(from, to, 1);
+        assert_ne!(text, SPACES, "{from}");
+        let message = Spaces::parse(&text).unwrap_err().to_string();
+        for expected in expected {
+            assert!(message.contains(expected), "{to}: {message}");
+        }
+    }
+}
+
+#[test]
+fn draws_are_reproducible_and_their_own() {
+    let draw = |spaces: &Spaces, row: &str, trial: u64| spaces.draw(row, "concat", "none", trial).unwrap();
+    let one = draw(&spaces(), "concat", 1);
+    // The program draws this on every machine and in every version, or results could not be continued.
+    assert_eq!(
+        serde_json::to_value(&one).unwrap(),
+        json!({"fusion": {"dropout": 0.303, "hidden": 128}, "training": {"optimizer": {"lr": 0.00102}}})
+    );
+    assert_eq!(draw(&spaces(), "concat", 0), Setting::default());
+    assert_ne!(draw(&spaces(), "concat", 2), one);
+    assert_ne!(draw(&spaces(), "concat2", 1), one);
+    // Another method and another option move no draw.
+    let more = SPACES.replace("fusions:\n", "fusions:\n  gated: {}\n").replace(
+        "training:\n",
+        "training:\n  clip_norm: {kind: uniform, low: 1, high: 9}\n",
+    );
+    let mut drawn = draw(&Spaces::parse(&more).unwrap(), "concat", 1);
+    assert!(drawn.training.remove("clip_norm").is_some());
+    assert_eq!(drawn, one);
+}
+
+#[test]
+fn draws_lie_within_their_bounds_and_fill_them() {
+    let spaces = spaces();
+    let mut widths = BTreeSet::new();
+    let (mut rates, mut dropouts) = (Vec::new(), Vec::new());
+    for trial in 1..400 {
+        let drawn = spaces.draw("concat", "concat", "none", trial).unwrap();
+        widths.insert(drawn.fusion["hidden"].as_u64().unwrap());
+        dropouts.push(drawn.fusion["dropout"].as_f64().unwrap());
+        rates.push(drawn.training["optimizer"]["lr"].as_f64().unwrap());
+    }
+    assert_eq!(widths, BTreeSet::from([32, 64, 128]));
+    assert!(dropouts.iter().all(|value| (0.1..=0.8).contains(value)));
+    assert!(rates.iter().all(|value| (1e-4..=1e-2).contains(value)));
+    // Log-uniform: half lie below the geometric mean. Four standard deviations of a count: 4 sqrt(399 / 4) = 40.
+    let below = rates.iter().filter(|value| **value < 1e-3).count();
+    assert!(below.abs_diff(200) < 40, "{below}");
+    let below = dropouts.iter().filter(|value| **value < 0.45).count();
+    assert!(below.abs_diff(200) < 40, "{below}");
+}
+
+#[test]
+fn every_row_has_the_same_trials_and_the_first_is_the_specs_own() {
+    let trials = trials();
+    assert_eq!(trials.rows(), ["concat", "concat+ebr", "shaspec", "shaspec+ebr"]);
+    let mut counts: BTreeMap<String, Vec<(u64, u64)>> = BTreeMap::new();
+    for planned in &trials.plan.cells {
+        let row = planned.row.name.split(' ').next().unwrap().to_owned();
+        counts.entry(row).or_default().push((number(planned), planned.seed));
+        assert_eq!(planned.protocol, ProtocolName::TestMissing);
+        assert_eq!(planned.rates, [0.9]);
+    }
+    let expected: Vec<(u64, u64)> = (0..4).flat_map(|trial| [(trial, 1000), (trial, 1001)]).collect();
+    assert_eq!(counts.len(), 4);
+    assert!(counts.values().all(|found| *found == expected), "{counts:?}");
+    let keys: BTreeSet<_> = trials.plan.cells.iter().map(|planned| &planned.key).collect();
+    assert_eq!(keys.len(), trials.plan.cells.len());
+
+    // Trial 0 is the row of the spec at this seed, with the layers of its preset; the others differ in what they draw.
+    let own = |place: usize| &trials.plan.cells[place].cell.config;
+    assert_eq!(own(0)["fusion"]["hidden"], 48);
+    assert_eq!(own(0)["training"]["epochs"], 3);
+    assert_eq!(own(0)["training"]["optimizer"]["lr"], 0.001);
+    assert_eq!(own(2)["training"]["epochs"], 3);
+    assert_eq!(own(2)["training"]["optimizer"]["lr"], 0.00102);
+    assert_eq!(own(2)["training"]["optimizer"]["kind"], "adam");
+    assert_eq!(own(8)["training"]["epochs"], 3);
+    assert_ne!(
+        own(10)["reallocation"]["lambda_md"],
+        own(8)["reallocation"]["lambda_md"]
+    );
+
+    // What the spec states for a row stays, whatever the space says.
+    assert!((0..8).all(|place| own(place)["fusion"]["hidden"] == 48));
+    assert_ne!(own(2)["fusion"]["dropout"], own(0)["fusion"]["dropout"]);
+
+    let some = trials.of_rows(&["shaspec".to_owned()]).unwrap();
+    assert_eq!(some.cells.len(), 8);
+    assert!(
+        some.cells
+            .iter()
+            .all(|planned| planned.row.name.starts_with("shaspec trial "))
+    );
+    let error = trials.of_rows(&["shapec".to_owned()]).unwrap_err().to_string();
+    assert!(error.contains("--only shapec"), "{error}");
+}
+
+#[test]
+fn a_method_without_a_space_is_named() {
+    let spaces = Spaces::parse(&SPACES.replace("shaspec:", "gated:").replace("shared_weight", "dropout")).unwrap();
+    let error = Trials::new(&EXPERIMENT, &spaces, BUDGET, &mut ModelResolver::new(true)).unwrap_err();
+    let error = error.to_string();
+    assert!(error.contains("row `shaspec`: `shaspec` has no space"), "{error}");
+    assert!(error.contains("experiments/tune.yaml under `fusions`"), "{error}");
+}
+
+#[test]
+fn the_best_is_chosen_by_validation_and_ties_go_to_the_lower_trial() {
+    let folder = tempfile::tempdir().unwrap();
+    let tuned = tuned(folder.path());
+    let best: Vec<(&str, u64)> = tuned.rows.iter().map(|row| (row.row.as_str(), row.best)).collect();
+    assert_eq!(
+        best,
+        [("concat", 2), ("concat+ebr", 2), ("shaspec", 1), ("shaspec+ebr", 2)]
+    );
+    let tried = &tuned.rows[0].trials[2];
+    assert_eq!(
+        (tried.validation.as_slice(), tried.mean),
+        ([0.875, 0.625].as_slice(), 0.75)
+    );
+    assert_eq!((tried.diverged, tried.seconds), (0, 4.0));
+    assert_eq!(
+        (tuned.trials, tuned.trainings, tuned.seeds.as_slice()),
+        (4, 8, [1000, 1001].as_slice())
+    );
+}
+
+#[test]
+fn a_row_that_is_not_finished_is_left_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let (store, trials) = (Store::new(folder.path()), trials());
+    let mut plan = trials.plan.clone();
+    plan.cells.truncate(8 + 7);
+    put_all(&store, &plan);
+    let (tuned, stored) = trials.gather(&store).unwrap();
+    assert_eq!(tuned.rows.len(), 1);
+    assert_eq!(stored.len(), 8);
+}
+
+#[test]
+fn an_outcome_without_the_validation_accuracy_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let (store, trials) = (Store::new(folder.path()), trials());
+    for planned in &trials.plan.cells {
+        put(&store, planned, None, 0.5);
+    }
+    let error = trials.gather(&store).unwrap_err().to_string();
+    assert!(error.contains("concat trial 0, test_missing, seed 1000"), "{error}");
+}
+
+#[test]
+fn the_file_comes_back_as_it_was_and_gives_the_same_cells() {
+    let folder = tempfile::tempdir().unwrap();
+    let results = folder.path().join("results");
+    let found = tuned(folder.path());
+    let path = found.write(&results).unwrap();
+    assert_eq!(path, results.join("tuned/table4/smoke.yaml"));
+    let read = Tuned::of(&results, &EXPERIMENT, Preset::Smoke).unwrap();
+    assert_eq!(read, found);
+
+    let mut resolver = ModelResolver::new(true);
+    let plan = read.plan(&EXPERIMENT, &Selection::default(), &mut resolver).unwrap();
+    let plain = Plan::new(&EXPERIMENT, Preset::Smoke, &Selection::default(), &mut resolver).unwrap();
+    let place = |plan: &Plan| -> Vec<(String, String, u64)> {
+        let cells = plan.cells.iter();
+        cells
+            .map(|p| (p.row.name.clone(), p.protocol.as_str().to_owned(), p.seed))
+            .collect()
+    };
+    assert_eq!(place(&plan), place(&plain));
+    for (tuned, plain) in plan.cells.iter().zip(&plain.cells) {
+        let row = found.rows.iter().find(|row| row.row == tuned.row.name).unwrap();
+        let setting = &row.best().unwrap().setting;
+        let mut expected = plain.cell.config.clone();
+        for (axis, options) in [("fusion", &setting.fusion), ("reallocation", &setting.reallocation)] {
+            for (option, value) in options {
+                expected[axis][option] = value.clone();
+            }
+        }
+        expected["training"]["optimizer"]["lr"] = setting.training["optimizer"]["lr"].clone();
+        assert_eq!(tuned.cell.config, expected);
+        assert_ne!(tuned.key, plain.key);
+    }
+}
+
+#[test]
+fn a_file_that_does_not_fit_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let results = folder.path().join("results");
+    let of = |experiment: &ExperimentInfo| Tuned::of(&results, experiment, Preset::Smoke);
+    let error = of(&EXPERIMENT).unwrap_err().to_string();
+    assert!(error.contains("was not tuned: there is no"), "{error}");
+
+    let mut found = tuned(folder.path());
+    found.write(&results).unwrap();
+    let longer = ExperimentInfo {
+        spec: Box::leak(SPEC.replace("epochs: 7", "epochs: 8").into_boxed_str()),
+        ..EXPERIMENT
+    };
+    let error = of(&longer).unwrap_err().to_string();
+    assert!(error.contains("was made from another spec"), "{error}");
+    // A comment is no other spec.
+    let commented = ExperimentInfo {
+        spec: Box::leak(format!("# of a table\n{SPEC}").into_boxed_str()),
+        ..EXPERIMENT
+    };
+    assert!(of(&commented).is_ok());
+
+    found.rows.remove(1);
+    found.write(&results).unwrap();
+    let read = of(&EXPERIMENT).unwrap();
+    let error = read.plan(&EXPERIMENT, &Selection::default(), &mut ModelResolver::new(true));
+    let error = error.unwrap_err().to_string();
+    assert!(
+        error.contains("row `concat+ebr` of table4 (smoke) was not tuned"),
+        "{error}"
+    );
+}

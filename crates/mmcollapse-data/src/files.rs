@@ -1,0 +1,161 @@
+//! Sources that are files in a folder on the user's disk, each known by its digest.
+//!
+//! Such a folder is named by an environment variable; its manifest in `data/` says which files have to be in it and where
+//! they can be had.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+use sha2::{Digest, Sha256};
+
+use crate::DataError;
+use crate::content::hex;
+
+/// A source: files that the user has in a folder.
+#[derive(Clone, Debug, Deserialize, PartialEq)]
+pub struct FilesSource {
+    /// Name on the command line, and of the manifest.
+    pub name: String,
+    /// Full name.
+    pub title: String,
+    /// Licence of the data.
+    pub licence: String,
+    /// Whom to cite.
+    pub citation: String,
+    /// Environment variable that holds the folder's path.
+    pub variable: String,
+    /// Where the files can be had.
+    pub address: String,
+    /// The files.
+    pub files: Vec<TextFile>,
+}
+
+/// A file of numbers: lines of equally many, separated by spaces.
+#[derive(Clone, Debug, Deserialize, PartialEq)]
+#[serde(deny_unknown_fields)]
+pub struct TextFile {
+    /// Name in the folder.
+    pub name: String,
+    /// Numbers in a line.
+    pub columns: usize,
+    /// Digest of its bytes, in hex.
+    pub sha256: String,
+}
+
+impl FilesSource {
+    /// The folder that the environment names, if it does.
+    pub fn folder(&self) -> Option<PathBuf> {
+        let value = std::env::var_os(&self.variable)?;
+        (!value.is_empty()).then(|| value.into())
+    }
+
+    /// The numbers of each file, `[lines, columns]` row-major.
+    ///
+    /// # Errors
+    /// When no folder is given, a file is missing, is not the one that the manifest knows, or holds something else than
+    /// numbers; each says what to do.
+    pub fn read(&self, folder: Option<&Path>) -> Result<Vec<Vec<f32>>, DataError> {
+        let wrong = |reason: String| DataError::Files {
+            title: self.title.clone(),
+            reason,
+            variable: self.variable.clone(),
+            files: self.files.iter().map(|f| f.name.clone()).collect::<Vec<_>>().join(", "),
+            address: self.address.clone(),
+        };
+        let folder = folder.ok_or_else(|| wrong(format!("{} is not set", self.variable)))?;
+        let read = |file: &TextFile| {
+            let path = folder.join(&file.name);
+            let text = fs::read(&path).map_err(|error| error.to_string());
+            let numbers = text.and_then(|bytes| file.numbers(&bytes));
+            numbers.map_err(|reason| wrong(format!("{}: {reason}", path.display())))
+        };
+        self.files.iter().map(read).collect()
+    }
+}
+
+impl TextFile {
+    fn numbers(&self, bytes: &[u8]) -> Result<Vec<f32>, String> {
+        let digest = hex(&Sha256::digest(bytes));
+        if digest != self.sha256 {
+            return Err(format!(
+                "it is not the file this program knows: sha256 {}..., expected {}...",
+                &digest[..12],
+                &self.sha256[..12.min(self.sha256.len())]
+            ));
+        }
+        let text = std::str::from_utf8(bytes).map_err(|error| error.to_string())?;
+        let mut numbers = Vec::new();
+        for (place, line) in text.lines().enumerate() {
+            let before = numbers.len();
+            for word in line.split_whitespace() {
+                let number = word.parse::<f32>().ok().filter(|x| x.is_finite());
+                numbers.push(number.ok_or_else(|| format!("line {}: `{word}` is no number", place + 1))?);
+            }
+            let found = numbers.len() - before;
+            if found != self.columns {
+                return Err(format!(
+                    "line {}: {found} numbers, expected {}",
+                    place + 1,
+                    self.columns
+                ));
+            }
+        }
+        Ok(numbers)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use mmcollapse_nn::files::write_atomic;
+
+    use super::*;
+
+    fn source(text: &str) -> FilesSource {
+        FilesSource {
+            name: "s".into(),
+            title: "A source".into(),
+            licence: String::new(),
+            citation: String::new(),
+            variable: "SOME_DIR".into(),
+            address: "https://example.org".into(),
+            files: vec![TextFile {
+                name: "numbers".into(),
+                columns: 2,
+                sha256: hex(&Sha256::digest(text)),
+            }],
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_is_named_with_its_line() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("numbers");
+        let read = |text: &str, of: &str| {
+            write_atomic(&path, text.as_bytes()).unwrap();
+            source(of).read(Some(folder.path()))
+        };
+        assert_eq!(
+            read(" 1 2.5\n-3e1 4\n", " 1 2.5\n-3e1 4\n").unwrap(),
+            [[1.0, 2.5, -30.0, 4.0]]
+        );
+        let says = |text: &str, of: &str| read(text, of).unwrap_err().to_string();
+        for (text, of, expected) in [
+            ("1 2\n3 x\n", "1 2\n3 x\n", "line 2: `x` is no number"),
+            ("1 2\n3\n", "1 2\n3\n", "line 2: 1 numbers, expected 2"),
+            ("1 NaN\n", "1 NaN\n", "line 1: `NaN` is no number"),
+            ("1 2\n", "1 3\n", "not the file this program knows"),
+        ] {
+            assert!(says(text, of).contains(expected), "{}", says(text, of));
+        }
+        let error = source("").read(None).unwrap_err();
+        assert!(error.to_string().contains("SOME_DIR is not set"));
+        let help = miette::Diagnostic::help(&error).unwrap().to_string();
+        assert!(
+            help.contains("numbers") && help.contains("https://example.org"),
+            "{help}"
+        );
+        let missing = source("").read(Some(&folder.path().join("nowhere"))).unwrap_err();
+        assert!(missing.to_string().contains("nowhere"), "{missing}");
+    }
+}
