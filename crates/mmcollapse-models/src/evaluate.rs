@@ -4,7 +4,7 @@ use mmcollapse_data::{Batch, Dataset, ModalitySpec, Presence, Samples, batches};
 use mmcollapse_nn::{Device, Mode, Result as TensorResult, Tensor};
 use mmcollapse_probes::Matrix;
 
-use crate::model::Model;
+use crate::{model::Model, rows::complete_rows};
 
 /// Samples in an evaluation batch: it decides speed and memory, not numbers.
 const BATCH: usize = 128;
@@ -71,9 +71,7 @@ pub(crate) fn latents(
     device: &Device,
 ) -> TensorResult<Option<Vec<Matrix>>> {
     let m = dataset.modalities.len();
-    let complete: Vec<usize> = (0..samples.len())
-        .filter(|&i| (0..m).all(|j| presence.get(i, j)))
-        .collect();
+    let complete = complete_rows(presence);
     if complete.len() < 2 {
         return Ok(None);
     }

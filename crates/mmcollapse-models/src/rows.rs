@@ -42,11 +42,27 @@ pub(crate) fn rows_with(present: &Presence, modalities: &[usize]) -> Vec<usize> 
         .collect()
 }
 
-/// The rows at these positions, with gradient; the tensor itself when they are all of its rows.
+/// Positions of the samples that have every modality.
+pub(crate) fn complete_rows(present: &Presence) -> Vec<usize> {
+    rows_with(present, &(0..present.modalities()).collect::<Vec<_>>())
+}
+
+/// Rows of `a` where `weight` `[n, 1]` is 1, of `b` where it is 0.
+pub(crate) fn choose(weight: &Tensor, a: &Tensor, b: &Tensor) -> TensorResult<Tensor> {
+    a.broadcast_mul(weight)? + b.broadcast_mul(&weight.affine(-1.0, 1.0)?)?
+}
+
+/// The rows at these positions, each at most once and in order, with gradient; the tensor itself when they are all of its
+/// rows.
 pub(crate) fn select_rows(x: &Tensor, rows: &[usize]) -> TensorResult<Tensor> {
     if rows.len() == x.dim(0)? {
         return Ok(x.clone());
     }
+    gather_rows(x, rows)
+}
+
+/// The rows at these positions, in any order and as often as they are named, with gradient.
+pub(crate) fn gather_rows(x: &Tensor, rows: &[usize]) -> TensorResult<Tensor> {
     let rows: Vec<u32> = rows.iter().map(|&r| r as u32).collect();
     let n = rows.len();
     x.index_select(&Tensor::from_vec(rows, n, x.device())?, 0)

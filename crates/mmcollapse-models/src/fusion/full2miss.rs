@@ -5,20 +5,15 @@
 //! turn, where it learns the label, the full network's predictions (distillation), and features that a critic cannot tell
 //! from the full network's (adversarial alignment through a reversed gradient; the full network is not moved by it).
 
-use mmcollapse_nn::{
-    Mode, Result as TensorResult, Tensor,
-    layers::Linear,
-    losses::distillation,
-    ops::{gradient_reversal, softmax_cross_entropy},
-};
+use mmcollapse_nn::{Mode, Result as TensorResult, Tensor, losses::distillation};
 use serde::{Deserialize, Serialize};
 
-use super::{Builder, Fusion, FusionContext, FusionOutput, Views, head::Head, imputation::LeftOut};
+use super::{Builder, Fusion, FusionContext, FusionOutput, Views, critic::Critic, head::Head, imputation::LeftOut};
 use crate::{
     error::Result,
     model::Encodings,
     registry::{Entry, parse_for, resolve_as},
-    rows::presence_weights,
+    rows::{choose, gather_rows, presence_weights},
 };
 
 pub(super) const ENTRY: Entry<Builder> = Entry {
@@ -68,38 +63,21 @@ struct Full2miss {
     config: Config,
     full: Head,
     missing: Head,
-    critic: (Linear, Linear),
+    /// Tells features of incomplete samples from those of the same samples complete.
+    critic: Critic,
 }
 
 impl Full2miss {
     fn new(config: &Config, context: &FusionContext) -> Result<Self> {
         let (scope, inputs) = (&context.scope, context.widths.iter().sum());
         let head = |name: &str| Head::new(&scope.pp(name), inputs, config.hidden, config.dropout, context.classes);
-        let critic = scope.pp("critic");
         Ok(Self {
             config: config.clone(),
             full: head("full")?,
             missing: head("missing")?,
-            critic: (
-                Linear::new(&critic.pp("hidden"), config.hidden, config.critic_hidden)?,
-                Linear::new(&critic.pp("verdict"), config.critic_hidden, 2)?,
-            ),
+            critic: Critic::new(&scope.pp("critic"), config.hidden, config.critic_hidden)?,
         })
     }
-
-    /// Mean cross-entropy of telling features of incomplete views (class 0) from those of the same samples complete (1).
-    fn alignment(&self, incomplete: &Tensor, complete: &Tensor) -> TensorResult<Tensor> {
-        let reversed = gradient_reversal(incomplete, self.config.adversarial)?;
-        let rows = incomplete.dim(0)?;
-        let features = Tensor::cat(&[&reversed, &complete.detach()], 0)?;
-        let verdicts = self.critic.1.forward(&self.critic.0.forward_relu(&features)?)?;
-        softmax_cross_entropy(&verdicts, &[vec![0; rows], vec![1; rows]].concat())
-    }
-}
-
-/// Rows of `a` where `weight` `[batch, 1]` is 1, of `b` where it is 0.
-fn choose(weight: &Tensor, a: &Tensor, b: &Tensor) -> TensorResult<Tensor> {
-    a.broadcast_mul(weight)? + b.broadcast_mul(&weight.affine(-1.0, 1.0)?)?
 }
 
 impl Fusion for Full2miss {
@@ -134,12 +112,10 @@ impl Fusion for Full2miss {
                 missing.narrow(0, b, rows.len())?,
                 missing_logits.narrow(0, b, rows.len())?,
             );
-            let of_teacher = |x: &Tensor| {
-                let index: Vec<u32> = rows.iter().map(|&row| row as u32).collect();
-                x.index_select(&Tensor::new(index, x.device())?, 0)
-            };
-            let taught = distillation(&logits, &of_teacher(&full_logits)?, self.config.temperature)?;
-            let alignment = self.alignment(&features, &of_teacher(&full)?)?;
+            let taught = distillation(&logits, &gather_rows(&full_logits, &rows)?, self.config.temperature)?;
+            let alignment = self
+                .critic
+                .loss(&features, &gather_rows(&full, &rows)?, self.config.adversarial)?;
             output
                 .aux
                 .push(("distillation", (taught * (self.config.distillation * share))?));

@@ -5,15 +5,12 @@
 //! backward pass serves both sides (the minimax game of Goodfellow et al. 2014, equation 1). Stands on the encodings, as
 //! every fusion does.
 
-use mmcollapse_nn::{
-    Mode, Result as TensorResult, Tensor,
-    layers::Linear,
-    ops::{gradient_reversal, softmax_cross_entropy},
-};
+use mmcollapse_nn::{Mode, Result as TensorResult, Tensor};
 use serde::{Deserialize, Serialize};
 
 use super::{
     Builder, Fusion, FusionContext, FusionOutput,
+    critic::Critic,
     head::Head,
     imputation::{Mapped, Maps, fill_in, reconstruction},
 };
@@ -66,26 +63,6 @@ impl Default for Config {
     }
 }
 
-/// Tells whether an encoding is generated (class 0) or real (class 1).
-struct Critic {
-    hidden: Linear,
-    verdict: Linear,
-}
-
-impl Critic {
-    /// Mean cross-entropy of the verdicts on real and generated encodings; reversed towards the generator.
-    fn loss(&self, mapped: &Mapped, adversarial: f64) -> TensorResult<Tensor> {
-        let generated = gradient_reversal(&mapped.given, adversarial)?;
-        let rows = mapped.target.dim(0)?;
-        let verdicts = self.verdict.forward(
-            &self
-                .hidden
-                .forward_relu(&Tensor::cat(&[&generated, &mapped.target], 0)?)?,
-        )?;
-        softmax_cross_entropy(&verdicts, &[vec![0; rows], vec![1; rows]].concat())
-    }
-}
-
 struct Gan {
     reconstruction: f64,
     adversarial: f64,
@@ -98,13 +75,8 @@ struct Gan {
 impl Gan {
     fn new(config: &Config, context: &FusionContext) -> Result<Self> {
         let scope = context.scope.pp("critic");
-        let critics = context.modalities.iter().zip(context.widths).map(|(name, &width)| {
-            let scope = scope.pp(name);
-            Ok(Critic {
-                hidden: Linear::new(&scope.pp("hidden"), width, config.critic_hidden)?,
-                verdict: Linear::new(&scope.pp("verdict"), config.critic_hidden, 2)?,
-            })
-        });
+        let named = context.modalities.iter().zip(context.widths);
+        let critics = named.map(|(name, &width)| Critic::new(&scope.pp(name), width, config.critic_hidden));
         let inputs = context.widths.iter().sum();
         Ok(Self {
             reconstruction: config.reconstruction,
@@ -122,7 +94,7 @@ impl Gan {
         }
         let losses: Vec<Tensor> = mapped
             .iter()
-            .map(|m| self.critics[m.to].loss(m, self.adversarial))
+            .map(|m| self.critics[m.to].loss(&m.given, &m.target, self.adversarial))
             .collect::<TensorResult<_>>()?;
         Tensor::stack(&losses, 0)?.mean(0).map(Some)
     }

@@ -6,7 +6,7 @@ use mmcollapse_nn::{Result as TensorResult, Tensor, layers::Linear};
 use super::FusionContext;
 use crate::{
     model::Encodings,
-    rows::{presence_weights, rows_with, select_rows},
+    rows::{choose, complete_rows, presence_weights, rows_with, select_rows},
 };
 
 /// The encodings, each `[batch, width]`; where one is missing, the mean of `given(from, to)`, `[batch, width of to]`, over
@@ -28,8 +28,7 @@ pub(super) fn fill_in(
             count = (count + &present[from])?;
         }
         let mean = sum.broadcast_div(&count.maximum(&count.ones_like()?)?)?;
-        let absent = present[to].affine(-1.0, 1.0)?;
-        filled.push((z.broadcast_mul(&present[to])? + mean.broadcast_mul(&absent)?)?);
+        filled.push(choose(&present[to], z, &mean)?);
     }
     Ok(filled)
 }
@@ -49,7 +48,7 @@ impl LeftOut {
     /// Nothing if no sample of the batch has every modality.
     pub fn of(encodings: &Encodings) -> TensorResult<Option<Self>> {
         let m = encodings.z.len();
-        let complete = rows_with(&encodings.present, &(0..m).collect::<Vec<_>>());
+        let complete = complete_rows(&encodings.present);
         if complete.is_empty() {
             return Ok(None);
         }

@@ -2,6 +2,7 @@
 
 mod autoencoder;
 mod concat;
+mod critic;
 mod full2miss;
 mod gan;
 mod gated;

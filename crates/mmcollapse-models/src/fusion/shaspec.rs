@@ -14,7 +14,7 @@ use crate::{
     error::Result,
     model::Encodings,
     registry::{Entry, parse_for, resolve_as},
-    rows::{presence_weights, rows_with, select_rows},
+    rows::{choose, presence_weights, rows_with, select_rows},
 };
 
 pub(super) const ENTRY: Entry<Builder> = Entry {
@@ -154,8 +154,7 @@ impl Fusion for ShaSpec {
         let mut f = Vec::with_capacity(z.len());
         for m in 0..z.len() {
             let own = (&r[m] + self.proj.forward(&Tensor::cat(&[&r[m], &s[m]], 1)?)?)?;
-            let absent = present[m].affine(-1.0, 1.0)?;
-            f.push((own.broadcast_mul(&present[m])? + mean.broadcast_mul(&absent)?)?);
+            f.push(choose(&present[m], &own, &mean)?);
         }
         let (fused, logits) = self.head.forward(&Tensor::cat(&f, 1)?, mode)?;
         let mut aux = Vec::new();

@@ -34,7 +34,7 @@ use crate::{
     error::{ModelError, Result},
     model::Encodings,
     registry::{Entry, parse_for, resolve_as},
-    rows::{rows_with, scatter_rows, select_rows},
+    rows::{complete_rows, gather_rows, scatter_rows, select_rows},
 };
 
 pub(super) const ENTRY: Entry<Builder> = Entry {
@@ -197,7 +197,7 @@ impl Smil {
         }
         let n = h.dim(0)?;
         let noisy = scatter_rows(&self.predict(&select_rows(&h, &incomplete)?)?, &incomplete, n)?;
-        let complete = complete(encodings);
+        let complete = complete_rows(&encodings.present);
         let logits = if complete.is_empty() {
             noisy
         } else {
@@ -208,23 +208,23 @@ impl Smil {
 
     /// The samples that the inner step is taken on: their positions in the batch and joined encodings, those that lack a
     /// modality before the views of complete ones.
-    fn support(&self, encodings: &Encodings, left_out: Option<&LeftOut>) -> TensorResult<(Vec<usize>, Tensor)> {
+    fn support(
+        &self,
+        encodings: &Encodings,
+        joined: &Tensor,
+        left_out: Option<&LeftOut>,
+    ) -> TensorResult<(Vec<usize>, Tensor)> {
         let mut rows = incomplete(encodings);
-        let mut joined = Vec::new();
+        let mut parts = Vec::new();
         if !rows.is_empty() {
-            joined.push(select_rows(&self.joined(encodings)?, &rows)?);
+            parts.push(select_rows(joined, &rows)?);
         }
         if let Some(left_out) = left_out {
-            joined.push(self.joined(&left_out.encodings)?);
+            parts.push(self.joined(&left_out.encodings)?);
             rows.extend(&left_out.rows);
         }
-        Ok((rows, Tensor::cat(&joined, 0)?))
+        Ok((rows, Tensor::cat(&parts, 0)?))
     }
-}
-
-/// Positions of the samples that have every modality.
-fn complete(encodings: &Encodings) -> Vec<usize> {
-    rows_with(&encodings.present, &(0..encodings.z.len()).collect::<Vec<_>>())
 }
 
 /// Positions of the samples that lack a modality.
@@ -248,7 +248,7 @@ impl Fusion for Smil {
         let joined = self.joined(encodings)?; // [b, sum of widths]
         let h = self.head.fuse(&joined)?; // [b, hidden]
         let left_out = LeftOut::of(encodings)?;
-        let (rows, support) = self.support(encodings, left_out.as_ref())?;
+        let (rows, support) = self.support(encodings, &joined, left_out.as_ref())?;
         let imputed = self.head.fuse(&support)?; // [support rows, hidden]
         let noisy = self.noise.in_training(&imputed, seed, step)?;
         // One pass, so that each row has its own dropout.
@@ -259,10 +259,7 @@ impl Fusion for Smil {
             let views = left_out.rows.len();
             let distance = |imputed: &Tensor, complete: &Tensor, weight: f64| {
                 let imputed = imputed.narrow(0, rows.len() - views, views)?;
-                let index: Vec<u32> = left_out.rows.iter().map(|&row| row as u32).collect();
-                let complete = complete
-                    .detach()
-                    .index_select(&Tensor::new(index, complete.device())?, 0)?;
+                let complete = gather_rows(&complete.detach(), &left_out.rows)?;
                 (imputed - complete)?.sqr()?.mean_all()? * weight
             };
             output
@@ -293,22 +290,21 @@ impl Fusion for Smil {
             return softmax_cross_entropy(&output.logits, labels);
         };
         let incomplete = views.loss(labels)?;
-        let complete = complete(encodings);
-        if complete.is_empty() {
+        let Some(left_out) = LeftOut::of(encodings)? else {
             return Ok(incomplete);
-        }
+        };
         let of = |rows: &[usize]| -> Vec<u32> { rows.iter().map(|&row| labels[row]).collect() };
-        let left_out = LeftOut::of(encodings)?;
-        let share = left_out.as_ref().map_or(0.0, |left_out| left_out.share);
-        let (rows, support) = self.support(encodings, left_out.as_ref())?;
+        let joined = self.joined(encodings)?;
+        let (rows, support) = self.support(encodings, &joined, Some(&left_out))?;
         // Neither dropout nor noise: their draws of this step are those of `output`.
         let (_, logits) = self.head.forward(&support.detach(), Mode::Eval)?;
         let inner = softmax_cross_entropy(&logits, &of(&rows))?.backward()?;
         let stepped = self
             .head
             .stepped(&inner, self.config.inner_rate, self.outer_dropout.clone())?;
-        let (_, logits) = stepped.forward(&select_rows(&self.joined(encodings)?, &complete)?, mode)?;
-        incomplete + (softmax_cross_entropy(&logits, &of(&complete))? * share)?
+        let complete = complete_rows(&encodings.present);
+        let (_, logits) = stepped.forward(&select_rows(&joined, &complete)?, mode)?;
+        incomplete + (softmax_cross_entropy(&logits, &of(&complete))? * left_out.share)?
     }
 }
 
@@ -453,7 +449,11 @@ mod tests {
         // By finite differences: the loss of complete samples changes along the inner gradient.
         let stepped = loss(&smil(&Params::new(7, &Device::Cpu), config(0.05)));
         let (rows, support) = model
-            .support(&complete, LeftOut::of(&complete).unwrap().as_ref())
+            .support(
+                &complete,
+                &model.joined(&complete).unwrap(),
+                LeftOut::of(&complete).unwrap().as_ref(),
+            )
             .unwrap();
         let targets: Vec<u32> = rows.iter().map(|&row| labels[row]).collect();
         let (_, inner) = model.head.forward(&support.detach(), Mode::Eval).unwrap();
