@@ -11,6 +11,7 @@ use sha2::{Digest, Sha256};
 
 use crate::DataError;
 use crate::content::hex;
+use crate::manifest::folder_in;
 
 /// A source: files that the user has in a folder.
 #[derive(Clone, Debug, Deserialize, PartialEq)]
@@ -46,8 +47,7 @@ pub struct TextFile {
 impl FilesSource {
     /// The folder that the environment names, if it does.
     pub fn folder(&self) -> Option<PathBuf> {
-        let value = std::env::var_os(&self.variable)?;
-        (!value.is_empty()).then(|| value.into())
+        folder_in(&self.variable)
     }
 
     /// The numbers of each file, `[lines, columns]` row-major.

@@ -11,7 +11,7 @@ use serde::Deserialize;
 use crate::DataError;
 use crate::content::{Identity, collection_digest};
 use crate::decode;
-use crate::manifest::Content;
+use crate::manifest::{Content, folder_in, read_yaml, text_of};
 
 /// Text of every folder's manifest.
 static TEXTS: &[(&str, &str)] = &[("esc10", include_str!("../../../data/esc10.yaml"))];
@@ -57,13 +57,7 @@ impl FolderSource {
     /// # Errors
     /// When a manifest is wrong; a test keeps that from happening.
     pub fn all() -> Result<Vec<Self>, DataError> {
-        let read = |(name, text): &(&str, &str)| {
-            serde_yaml::from_str(text).map_err(|error| DataError::Manifest {
-                name: (*name).to_owned(),
-                reason: error.to_string(),
-            })
-        };
-        TEXTS.iter().map(read).collect()
+        TEXTS.iter().map(|(name, text)| read_yaml(name, text)).collect()
     }
 
     /// The source called `name`.
@@ -71,17 +65,12 @@ impl FolderSource {
     /// # Errors
     /// When there is none.
     pub fn find(name: &str) -> Result<Self, DataError> {
-        let found = Self::all()?.into_iter().find(|source| source.name == name);
-        found.ok_or_else(|| DataError::UnknownName {
-            name: name.to_owned(),
-            known: TEXTS.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", "),
-        })
+        read_yaml(name, text_of(TEXTS, name)?)
     }
 
     /// The folder that the environment names, if it does.
     pub fn folder(&self) -> Option<PathBuf> {
-        let value = std::env::var_os(&self.variable)?;
-        (!value.is_empty()).then(|| value.into())
+        folder_in(&self.variable)
     }
 
     /// Every recording in `folder`, sorted by class and digest.

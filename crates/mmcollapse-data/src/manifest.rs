@@ -3,8 +3,10 @@
 //! They are built into the program, so a binary and the data it was tested with cannot come apart.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 
 use crate::DataError;
 use crate::hub::Remote;
@@ -87,6 +89,29 @@ pub struct Content {
     pub digest: String,
 }
 
+/// Reads the text of a file in `data/`.
+pub(crate) fn read_yaml<T: DeserializeOwned>(name: &str, text: &str) -> Result<T, DataError> {
+    serde_yaml::from_str(text).map_err(|error| DataError::Manifest {
+        name: name.to_owned(),
+        reason: error.to_string(),
+    })
+}
+
+/// The text called `name`, or an error that lists the names there are.
+pub(crate) fn text_of(texts: &[(&str, &'static str)], name: &str) -> Result<&'static str, DataError> {
+    let found = texts.iter().find(|(known, _)| *known == name);
+    found.map(|(_, text)| *text).ok_or_else(|| DataError::UnknownName {
+        name: name.to_owned(),
+        known: texts.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", "),
+    })
+}
+
+/// The folder that an environment variable names, if it does.
+pub(crate) fn folder_in(variable: &str) -> Option<PathBuf> {
+    let value = std::env::var_os(variable)?;
+    (!value.is_empty()).then(|| value.into())
+}
+
 impl Manifest {
     /// Every source.
     ///
@@ -101,13 +126,7 @@ impl Manifest {
     /// # Errors
     /// When there is none.
     pub fn find(name: &str) -> Result<Self, DataError> {
-        match TEXTS.iter().find(|(known, _)| *known == name) {
-            Some((name, text)) => Self::parse(name, text),
-            None => Err(DataError::UnknownName {
-                name: name.to_owned(),
-                known: TEXTS.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", "),
-            }),
-        }
+        Self::parse(name, text_of(TEXTS, name)?)
     }
 
     /// Reads and checks a manifest.
@@ -119,7 +138,7 @@ impl Manifest {
             name: name.to_owned(),
             reason,
         };
-        let manifest: Self = serde_yaml::from_str(text).map_err(|error| wrong(error.to_string()))?;
+        let manifest: Self = read_yaml(name, text)?;
         if manifest.name != name {
             return Err(wrong(format!("name is `{}`, expected `{name}`", manifest.name)));
         }

@@ -1,7 +1,7 @@
 //! What `data list`, `data fetch` and `data verify` do: structs to print, and their text.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use crate::ehr::manifest::RecordsManifest;
@@ -91,15 +91,20 @@ pub struct FolderStatus {
 
 impl fmt::Display for FolderStatus {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let there = match &self.folder {
-            Some(folder) => format!("{}={}", self.variable, folder.display()),
-            None => format!("set {} to a folder with it", self.variable),
-        };
+        let there = there(&self.variable, self.folder.as_deref());
         writeln!(f, "{:<8} {} ({there})", self.name, self.title)?;
         writeln!(f, "         from     {}", self.address)?;
         writeln!(f, "         licence  {}", self.licence)?;
         writeln!(f, "         content  {}", self.content)?;
         writeln!(f, "         used by  {}", self.sets.join(", "))
+    }
+}
+
+/// What a variable holds, or that it is to be set.
+fn there(variable: &str, folder: Option<&Path>) -> String {
+    match folder {
+        Some(folder) => format!("{variable}={}", folder.display()),
+        None => format!("set {variable} to a folder with it"),
     }
 }
 
@@ -115,10 +120,7 @@ pub struct RecordsStatus {
 impl fmt::Display for RecordsStatus {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let m = &self.manifest;
-        let there = match &self.folder {
-            Some(folder) => format!("{}={}", m.variable, folder.display()),
-            None => format!("set {} to a folder with it", m.variable),
-        };
+        let there = there(&m.variable, self.folder.as_deref());
         writeln!(f, "{:<8} {} ({there})", m.name, m.title)?;
         writeln!(f, "         from     {}", m.address)?;
         writeln!(f, "         licence  {}", m.licence)?;

@@ -6,6 +6,7 @@ use serde::Deserialize;
 
 use super::cohort::{Cohort, LabelCounts, Task};
 use crate::DataError;
+use crate::manifest::{folder_in, read_yaml, text_of};
 
 /// Text of every manifest.
 static TEXTS: &[(&str, &str)] = &[
@@ -78,31 +79,23 @@ impl RecordsManifest {
     /// # Errors
     /// When there is none.
     pub fn find(name: &str) -> Result<Self, DataError> {
-        match TEXTS.iter().find(|(known, _)| *known == name) {
-            Some((name, text)) => Self::parse(name, text),
-            None => Err(DataError::UnknownName {
-                name: name.to_owned(),
-                known: TEXTS.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", "),
-            }),
-        }
+        Self::parse(name, text_of(TEXTS, name)?)
     }
 
     fn parse(name: &str, text: &str) -> Result<Self, DataError> {
-        let wrong = |reason: String| DataError::Manifest {
-            name: name.to_owned(),
-            reason,
-        };
-        let manifest: Self = serde_yaml::from_str(text).map_err(|error| wrong(error.to_string()))?;
+        let manifest: Self = read_yaml(name, text)?;
         if manifest.name != name {
-            return Err(wrong(format!("name is `{}`, expected `{name}`", manifest.name)));
+            return Err(DataError::Manifest {
+                name: name.to_owned(),
+                reason: format!("name is `{}`, expected `{name}`", manifest.name),
+            });
         }
         Ok(manifest)
     }
 
     /// The folder that the environment names, if it does.
     pub fn folder(&self) -> Option<PathBuf> {
-        let value = std::env::var_os(&self.variable)?;
-        (!value.is_empty()).then(|| value.into())
+        folder_in(&self.variable)
     }
 
     /// The steps as a numbered list, one a line.

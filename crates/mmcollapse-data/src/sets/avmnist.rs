@@ -14,7 +14,7 @@ use serde::Deserialize;
 
 use self::inputs::{Features, standardize};
 use crate::hub::Hub;
-use crate::manifest::Manifest;
+use crate::manifest::{Manifest, read_yaml};
 use crate::sets::spoken::{Clip, NAMES, named};
 use crate::sources::{Record, hub, records};
 use crate::{DataError, Dataset, DatasetSource, LoadOptions, ModalitySpec, Samples, cache};
@@ -50,13 +50,12 @@ impl Recipe {
     /// # Errors
     /// When it cannot be read; a test keeps that from happening.
     pub fn built_in() -> Result<Self, DataError> {
-        let wrong = |reason: String| DataError::Manifest {
-            name: "avmnist".into(),
-            reason,
-        };
-        let recipe: Self = serde_yaml::from_str(RECIPE).map_err(|error| wrong(error.to_string()))?;
+        let recipe: Self = read_yaml("avmnist", RECIPE)?;
         if recipe.validation_per_class >= recipe.train_per_class {
-            return Err(wrong("validation_per_class must be below train_per_class".into()));
+            return Err(DataError::Manifest {
+                name: "avmnist".into(),
+                reason: "validation_per_class must be below train_per_class".into(),
+            });
         }
         Ok(recipe)
     }

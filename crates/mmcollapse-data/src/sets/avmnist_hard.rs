@@ -15,7 +15,7 @@ use super::avmnist::{CLASSES, Parts, SIDE};
 use super::spoken::{Clip, NAMES, named};
 use crate::folder::{self, FolderClip, FolderSource};
 use crate::hub::Hub;
-use crate::manifest::Manifest;
+use crate::manifest::{Manifest, read_yaml};
 use crate::sources::{Record, hub, records};
 use crate::stft::Stft;
 use crate::{DataError, Dataset, DatasetSource, LoadOptions, ModalitySpec, Samples, cache};
@@ -52,10 +52,7 @@ impl HardRecipe {
     /// # Errors
     /// When it cannot be read; a test keeps that from happening.
     pub fn built_in() -> Result<Self, DataError> {
-        serde_yaml::from_str(RECIPE).map_err(|error| DataError::Manifest {
-            name: NAME.into(),
-            reason: error.to_string(),
-        })
+        read_yaml(NAME, RECIPE)
     }
 }
 

@@ -9,6 +9,7 @@ use mmcollapse_nn::random::Stream;
 use serde::Deserialize;
 
 use crate::files::FilesSource;
+use crate::manifest::read_yaml;
 use crate::{DataError, Dataset, DatasetSource, LoadOptions, ModalitySpec, Samples};
 
 const NAME: &str = "mfeat";
@@ -38,10 +39,7 @@ pub struct Mfeat;
 
 impl Mfeat {
     fn recipe() -> Result<Recipe, DataError> {
-        serde_yaml::from_str(TEXT).map_err(|error| DataError::Manifest {
-            name: NAME.into(),
-            reason: error.to_string(),
-        })
+        read_yaml(NAME, TEXT)
     }
 
     /// Where the files come from.
