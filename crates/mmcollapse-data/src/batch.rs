@@ -94,11 +94,11 @@ mod tests {
 
     #[test]
     fn a_batch_holds_only_the_rows_that_are_there() -> Result<()> {
-        let samples = Samples {
-            ids: (0..5).map(|i| i.to_string()).collect(),
-            inputs: vec![(0..20u8).map(f32::from).collect(), vec![0., 1., 2., 3., 4.]],
-            labels: vec![0, 1, 2, 3, 4],
-        };
+        let samples = Samples::complete(
+            (0..5).map(|i| i.to_string()).collect(),
+            vec![(0..20u8).map(f32::from).collect(), vec![0., 1., 2., 3., 4.]],
+            vec![0, 1, 2, 3, 4],
+        );
         let modalities = [ModalitySpec::new("a", &[1, 2, 2]), ModalitySpec::new("b", &[1])];
         // Sample 4 and 3 lack b, sample 1 lacks a.
         let presence = Presence::from_fn(5, 2, |i, m| if m == 0 { i != 1 } else { i < 3 });

@@ -127,7 +127,7 @@ fn decode(bytes: &[u8]) -> Option<Dataset> {
                 .map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]));
             inputs.push(values.collect());
         }
-        splits.push(Samples { ids, inputs, labels });
+        splits.push(Samples::complete(ids, inputs, labels));
     }
     let [train, validation, test] = <[Samples; 3]>::try_from(splits).ok()?;
     Some(Dataset::new(

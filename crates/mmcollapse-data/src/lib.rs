@@ -31,6 +31,6 @@ pub mod stft;
 pub use batch::{Batch, ModalityInput, batches};
 pub use error::DataError;
 pub use presence::Presence;
-pub use samples::{Dataset, ModalitySpec, Samples, TestSplit};
+pub use samples::{Dataset, Kind, ModalitySpec, Samples, TestSplit};
 pub use sets::{DatasetSource, LoadOptions, SETS, find};
 pub use status::{SourceStatus, fetch, list, verify};

@@ -49,6 +49,30 @@ pub fn missing(n: usize, modalities: usize, modality: usize, rate: f64, seed: u6
     Presence::from_fn(n, modalities, |i, m| m != modality || !lost[i])
 }
 
+/// Protocol `missing`: each sample loses each of its modalities with probability `rate`, but never the last one.
+///
+/// `own` says which it has in the source. A modality is lost where its uniform draw from (`seed`, `purpose`, modality)
+/// is below `rate`; a sample that would lose all keeps the one with the largest draw. So these masks are nested too.
+#[must_use]
+pub fn any_missing(own: &Presence, rate: f64, seed: u64, purpose: &str) -> Presence {
+    let (n, m) = (own.len(), own.modalities());
+    let draws: Vec<Vec<f64>> = (0..m)
+        .map(|modality| {
+            let mut stream = Stream::new(seed, &format!("masks/any/{purpose}/modality {modality}"));
+            (0..n).map(|_| stream.uniform(0., 1.)).collect()
+        })
+        .collect();
+    let last: Vec<Option<usize>> = (0..n)
+        .map(|i| {
+            let has = (0..m).filter(|&modality| own.get(i, modality));
+            has.max_by(|&a, &b| draws[a][i].total_cmp(&draws[b][i]))
+        })
+        .collect();
+    Presence::from_fn(n, m, |i, modality| {
+        own.get(i, modality) && (draws[modality][i] >= rate || last[i] == Some(modality))
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -81,6 +105,23 @@ mod tests {
         assert_eq!(presence, missing(20_000, 2, 1, 0.95, 3, "test"));
         assert!(missing(50, 2, 1, 0.0, 3, "test").is_complete());
         assert!(missing(50, 2, 1, 1.0, 3, "test").rows(1).is_empty());
+    }
+
+    #[test]
+    fn any_missing_follows_its_rate_and_leaves_one() {
+        let own = Presence::from_fn(20_000, 4, |i, m| m > 0 || i % 2 == 0);
+        let presence = any_missing(&own, 0.3, 5, "train");
+        let lost = own.rows(2).len() - presence.rows(2).len();
+        // Of 6000 about 110 keep it as their last; four standard deviations of the count are 260.
+        assert!(lost.abs_diff(5890) < 280, "{lost}");
+        let none = |p: &Presence| (0..p.len()).filter(|&i| (0..4).all(|m| !p.get(i, m))).count();
+        assert_eq!(none(&presence), 0);
+        let one = any_missing(&own, 1.0, 5, "train");
+        assert!((0..20_000).all(|i| (0..4).filter(|&m| one.get(i, m)).count() == 1));
+        assert_eq!(any_missing(&own, 0.0, 5, "train"), own);
+        assert_ne!(presence, any_missing(&own, 0.3, 5, "test"));
+        let more = any_missing(&own, 0.7, 5, "train");
+        assert_eq!(more.and(&presence), more, "nested in the rate");
     }
 
     proptest! {

@@ -1,7 +1,7 @@
 //! Which sample has which modality.
 
 /// A table of booleans, one row a sample and one column a modality: true where the sample has the modality.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Presence {
     samples: usize,
     modalities: usize,
@@ -68,6 +68,28 @@ impl Presence {
     /// Whether no sample lacks any modality.
     pub fn is_complete(&self) -> bool {
         self.present.iter().all(|&p| p)
+    }
+
+    /// What is there in both tables.
+    ///
+    /// # Panics
+    /// When the tables differ in size.
+    #[must_use]
+    pub fn and(&self, other: &Self) -> Self {
+        assert_eq!(
+            (self.samples, self.modalities),
+            (other.samples, other.modalities),
+            "two tables of one size"
+        );
+        Self::from_fn(self.samples, self.modalities, |i, m| self.get(i, m) && other.get(i, m))
+    }
+
+    /// The table with only these modalities left.
+    #[must_use]
+    pub fn only(&self, modalities: &[usize]) -> Self {
+        Self::from_fn(self.samples, self.modalities, |i, m| {
+            modalities.contains(&m) && self.get(i, m)
+        })
     }
 
     /// The rows at `index`, in that order; an index may occur more than once.

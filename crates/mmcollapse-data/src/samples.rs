@@ -2,24 +2,50 @@
 
 use sha2::{Digest, Sha256};
 
+use crate::Presence;
 use crate::content::hex;
 
-/// Name and shape of one modality.
+/// What the numbers of a modality are; it decides which encoders read them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Kind {
+    /// Measurements in a grid of the modality's shape.
+    #[default]
+    Dense,
+    /// `[length]` entries of a vocabulary, each a whole number in 1..=`vocabulary`; 0 where there is none.
+    Codes {
+        /// Number of entries.
+        vocabulary: usize,
+    },
+    /// `[steps, 1 + features]`: a row a time step, the first number of which is 1 where the step is there. Those come
+    /// first; the rows after them are 0.
+    Series,
+}
+
+/// Name, shape and kind of one modality.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ModalitySpec {
     /// Name as specs and tables write it, for example `image`.
     pub name: String,
     /// Shape of one sample, for example `[1, 28, 28]`.
     pub shape: Vec<usize>,
+    /// What its numbers are.
+    pub kind: Kind,
 }
 
 impl ModalitySpec {
-    /// A modality called `name` whose samples have `shape`.
+    /// A modality of measurements called `name` whose samples have `shape`.
     pub fn new(name: impl Into<String>, shape: &[usize]) -> Self {
         Self {
             name: name.into(),
             shape: shape.to_vec(),
+            kind: Kind::Dense,
         }
+    }
+
+    /// The same with numbers of another kind.
+    #[must_use]
+    pub fn of(self, kind: Kind) -> Self {
+        Self { kind, ..self }
     }
 
     /// Numbers in one sample: the product of the shape.
@@ -28,18 +54,30 @@ impl ModalitySpec {
     }
 }
 
-/// Labelled samples with every modality present; what is missing is said by a [`crate::Presence`] beside them.
+/// Labelled samples, and which modalities each has. What a protocol takes away is said by a [`Presence`] beside them.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Samples {
     /// Where each sample comes from, unique within the data set.
     pub ids: Vec<String>,
-    /// Per modality the samples one after the other, row-major `[n, shape..]`.
+    /// Per modality the samples one after the other, row-major `[n, shape..]`; 0 where a sample lacks the modality.
     pub inputs: Vec<Vec<f32>>,
     /// Class of each sample.
     pub labels: Vec<u32>,
+    /// Which modalities each sample has in the source.
+    pub present: Presence,
 }
 
 impl Samples {
+    /// Samples that have every modality.
+    pub fn complete(ids: Vec<String>, inputs: Vec<Vec<f32>>, labels: Vec<u32>) -> Self {
+        Self {
+            present: Presence::all(labels.len(), inputs.len()),
+            ids,
+            inputs,
+            labels,
+        }
+    }
+
     /// Number of samples.
     pub fn len(&self) -> usize {
         self.labels.len()
@@ -71,6 +109,7 @@ impl Samples {
             ids: index.iter().map(|&i| self.ids[i].clone()).collect(),
             inputs: inputs.collect(),
             labels: index.iter().map(|&i| self.labels[i]).collect(),
+            present: self.present.select(index),
         }
     }
 
@@ -96,6 +135,12 @@ impl Samples {
             bytes.extend(input.iter().flat_map(|x| x.to_le_bytes()));
             hash.update((bytes.len() as u64).to_le_bytes());
             hash.update(&bytes);
+        }
+        // Samples that lack nothing have the digest they had before samples could lack anything.
+        if !self.present.is_complete() {
+            for m in 0..self.present.modalities() {
+                hash.update(format!("{m} {:?}\n", self.present.rows(m)));
+            }
         }
     }
 }
@@ -163,6 +208,9 @@ impl Dataset {
         let mut hash = Sha256::new();
         for modality in &modalities {
             hash.update(format!("{}{:?}\n", modality.name, modality.shape));
+            if modality.kind != Kind::Dense {
+                hash.update(format!("{:?}\n", modality.kind));
+            }
         }
         hash.update(format!("{class_names:?}\n"));
         for split in [&train, &validation, &test] {
@@ -191,11 +239,11 @@ mod tests {
     use super::*;
 
     fn samples() -> Samples {
-        Samples {
-            ids: ["a", "b", "c"].map(String::from).to_vec(),
-            inputs: vec![vec![1., 2., 3., 4., 5., 6.], vec![10., 20., 30.]],
-            labels: vec![0, 1, 0],
-        }
+        Samples::complete(
+            ["a", "b", "c"].map(String::from).to_vec(),
+            vec![vec![1., 2., 3., 4., 5., 6.], vec![10., 20., 30.]],
+            vec![0, 1, 0],
+        )
     }
 
     #[test]
@@ -226,6 +274,14 @@ mod tests {
         let mut relabelled = samples();
         relabelled.labels[0] = 1;
         assert_ne!(base, of(relabelled, samples()));
+        let mut lacking = samples();
+        lacking.present.set(2, 1, false);
+        assert_ne!(base, of(lacking, samples()));
+        let coded = spec().into_iter().map(|m| m.of(Kind::Series)).collect();
+        assert_ne!(
+            base,
+            Dataset::new("d", coded, names(), samples(), samples(), samples()).digest
+        );
         assert_eq!(base, of(samples(), samples()));
         assert_eq!(base.len(), 64);
     }

@@ -14,13 +14,12 @@ use serde_json::json;
 
 /// Training samples joined with validation samples.
 fn joined(a: &Samples, b: &Samples) -> Samples {
-    let mut all = a.clone();
-    all.ids.extend(b.ids.iter().cloned());
-    all.labels.extend(&b.labels);
-    for (into, from) in all.inputs.iter_mut().zip(&b.inputs) {
-        into.extend(from);
-    }
-    all
+    let inputs = a.inputs.iter().zip(&b.inputs).map(|(a, b)| [&a[..], b].concat());
+    Samples::complete(
+        [&a.ids[..], &b.ids].concat(),
+        inputs.collect(),
+        [&a.labels[..], &b.labels].concat(),
+    )
 }
 
 fn main() -> miette::Result<()> {

@@ -16,9 +16,8 @@ use crate::{diagnosis::Diagnosis, training::EpochRecord};
 pub(crate) use run::Facts;
 pub use run::{Folders, MULTIMODAL, run_cell};
 
-/// Metric of the validation accuracy with what the protocol leaves of a test sample: what settings are chosen by.
-/// Outcomes of older programs lack it.
-pub const AS_TESTED: &str = "accuracy_as_tested";
+/// Metric of the validation quality with what the protocol leaves of a test sample: what settings are chosen by.
+pub const AS_TESTED: &str = "as_tested";
 
 /// Told of every epoch, and asked whether to go on.
 pub trait Observer {
@@ -79,8 +78,10 @@ pub struct Score {
     pub rate: f64,
     /// `validation` or `test`; `train` for losses.
     pub split: String,
-    /// `accuracy` is the protocol's own score; `accuracy_only_X` keeps modality X alone, `accuracy_complete` all.
-    /// On the validation split `accuracy` is with what the protocol leaves there, and [`AS_TESTED`] as at test.
+    /// `accuracy` is the protocol's own score; `accuracy_only_X` keeps modality X alone, in the samples that have it,
+    /// `accuracy_complete` all. Where there are two classes there are `auroc`, `auprc` (trapezoid), `average_precision`,
+    /// `brier` and `calibration_error` as well, and `auroc_only_X` and `auroc_complete` instead.
+    /// On the validation split `accuracy` (`auroc`) is with what the protocol leaves there, and [`AS_TESTED`] as at test.
     /// `loss_X` is the mean of a loss term over the last epoch of the model's training.
     pub metric: String,
     /// A share in [0, 1]; of a loss, nats.
@@ -96,6 +97,6 @@ pub struct Findings {
     pub collapse: Option<Diagnosis>,
     /// Modality whose encoder was distilled.
     pub student: Option<String>,
-    /// Validation accuracy of each modality alone, in the final model without stand-ins.
+    /// Validation accuracy (AUROC for two classes) of each modality alone, in the final model without stand-ins.
     pub alone: BTreeMap<String, f64>,
 }

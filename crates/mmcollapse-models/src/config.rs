@@ -101,6 +101,12 @@ pub enum Protocol {
         /// Half-width of the uniform noise, in standard deviations of the modality over the training set.
         amplitude: f64,
     },
+    /// Every sample, in training, validation and test, loses each of its modalities with probability `rate`, but never
+    /// the last.
+    Missing {
+        /// Missing rate in [0, 1]; at 0 a sample has what the source has of it.
+        rate: f64,
+    },
     /// Trained on all pairs with the modality up-weighted; no test sample lacks anything.
     Upweighted {
         /// The modality that is up-weighted.
@@ -123,11 +129,12 @@ pub enum UpweightMode {
 }
 
 impl Protocol {
-    /// Name in results: `test_missing`, `train_availability`, `train_noise_AMPLITUDE`, `upweighted_MODE`.
+    /// Name in results: `test_missing`, `train_availability`, `missing`, `train_noise_AMPLITUDE`, `upweighted_MODE`.
     pub fn name(&self) -> String {
         match self {
             Self::TestMissing { .. } => "test_missing".to_owned(),
             Self::TrainAvailability { .. } => "train_availability".to_owned(),
+            Self::Missing { .. } => "missing".to_owned(),
             Self::TrainNoise { amplitude, .. } => format!("train_noise_{amplitude}"),
             Self::Upweighted { mode, .. } => match mode {
                 UpweightMode::Loss => "upweighted_loss".to_owned(),
@@ -136,13 +143,14 @@ impl Protocol {
         }
     }
 
-    /// The modality that goes missing, is corrupted or up-weighted.
-    pub fn modality(&self) -> &str {
+    /// The modality that goes missing, is corrupted or up-weighted, if it is one.
+    pub fn modality(&self) -> Option<&str> {
         match self {
             Self::TestMissing { modality, .. }
             | Self::TrainAvailability { modality, .. }
             | Self::TrainNoise { modality, .. }
-            | Self::Upweighted { modality, .. } => modality,
+            | Self::Upweighted { modality, .. } => Some(modality),
+            Self::Missing { .. } => None,
         }
     }
 }
@@ -211,7 +219,9 @@ impl CellConfig {
         };
         let rates = match &self.protocol {
             Protocol::TestMissing { rates, .. } => rates.clone(),
-            Protocol::TrainAvailability { rate, .. } | Protocol::TrainNoise { rate, .. } => vec![*rate],
+            Protocol::TrainAvailability { rate, .. }
+            | Protocol::Missing { rate }
+            | Protocol::TrainNoise { rate, .. } => vec![*rate],
             Protocol::Upweighted { .. } => Vec::new(),
         };
         for (name, value) in match &self.protocol {

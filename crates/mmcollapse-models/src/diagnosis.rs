@@ -2,7 +2,8 @@
 //!
 //! The paper's Figure 4 compares the encoder inside the multimodal model (the prefix) with the same encoder
 //! trained on its own loss (the unimodal baseline): the wider the gap, the more the modality is ignored. Here the
-//! gap is in validation accuracy of a linear probe on the frozen prefix against the unimodal baseline.
+//! gap is in validation quality (accuracy, or AUROC where there are two classes) of a linear probe on the frozen prefix
+//! against the unimodal baseline.
 
 use mmcollapse_data::Samples;
 use mmcollapse_nn::{
@@ -13,7 +14,7 @@ use mmcollapse_nn::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::evaluate::correct;
+use crate::evaluate::Predictions;
 
 /// Full-batch Adam steps of a linear probe; its loss is convex and flat well before.
 const PROBE_STEPS: usize = 200;
@@ -32,10 +33,12 @@ pub struct Diagnosis {
 pub struct ModalityDiagnosis {
     /// Name of the modality.
     pub modality: String,
-    /// Validation accuracy of the encoder trained alone.
-    pub unimodal_accuracy: f64,
-    /// Validation accuracy of a linear probe on the encoder inside the multimodal model.
-    pub prefix_accuracy: f64,
+    /// Validation accuracy (AUROC for two classes) of the encoder trained alone.
+    #[serde(alias = "unimodal_accuracy")]
+    pub unimodal: f64,
+    /// The same of a linear probe on the encoder inside the multimodal model.
+    #[serde(alias = "prefix_accuracy")]
+    pub prefix: f64,
     /// Validation samples that have the modality.
     pub n: usize,
 }
@@ -43,14 +46,10 @@ pub struct ModalityDiagnosis {
 impl Diagnosis {
     /// Finds the collapsed modality; of equal gaps, the weaker modality.
     pub(crate) fn new(modalities: Vec<ModalityDiagnosis>) -> Self {
-        let gap = |m: &ModalityDiagnosis| m.unimodal_accuracy - m.prefix_accuracy;
+        let gap = |m: &ModalityDiagnosis| m.unimodal - m.prefix;
         let collapsed = modalities
             .iter()
-            .max_by(|a, b| {
-                gap(a)
-                    .total_cmp(&gap(b))
-                    .then(b.unimodal_accuracy.total_cmp(&a.unimodal_accuracy))
-            })
+            .max_by(|a, b| gap(a).total_cmp(&gap(b)).then(b.unimodal.total_cmp(&a.unimodal)))
             .map(|m| m.modality.clone())
             .unwrap_or_default();
         Self { modalities, collapsed }
@@ -73,7 +72,7 @@ impl Features {
     }
 }
 
-/// Validation accuracy of a softmax regression fitted to frozen training features.
+/// Validation quality of a softmax regression fitted to frozen training features.
 pub(crate) fn linear_probe(
     train: &Features,
     validation: &Features,
@@ -92,8 +91,9 @@ pub(crate) fn linear_probe(
         optimizer.step(&loss.backward()?, 1.0)?;
     }
     let x = validation.x.broadcast_sub(&mean)?.broadcast_div(&scale)?;
-    let right = correct(&head.forward(&x)?, &validation.labels)?;
-    Ok(right as f64 / validation.labels.len().max(1) as f64)
+    let mut predictions = Predictions::default();
+    predictions.push(&head.forward(&x)?, &validation.labels)?;
+    Ok(predictions.quality())
 }
 
 #[cfg(test)]
@@ -103,8 +103,8 @@ mod tests {
     fn modality(name: &str, unimodal: f64, prefix: f64) -> ModalityDiagnosis {
         ModalityDiagnosis {
             modality: name.to_owned(),
-            unimodal_accuracy: unimodal,
-            prefix_accuracy: prefix,
+            unimodal,
+            prefix,
             n: 10,
         }
     }

@@ -2,12 +2,15 @@
 
 use mmcollapse_data::{Batch, Dataset, ModalitySpec, Presence, Samples, batches};
 use mmcollapse_nn::{Device, Mode, Result as TensorResult, Tensor};
-use mmcollapse_probes::Matrix;
+use mmcollapse_probes::{Matrix, Outcomes, auprc_trapezoid, auroc, average_precision, brier_score, calibration_error};
 
 use crate::{model::Model, rows::complete_rows};
 
 /// Samples in an evaluation batch: it decides speed and memory, not numbers.
 const BATCH: usize = 128;
+
+/// Equally wide bins of the calibration error.
+const CALIBRATION_BINS: usize = 10;
 
 /// Goes through samples in evaluation batches.
 pub(crate) fn each_batch(
@@ -24,32 +27,94 @@ pub(crate) fn each_batch(
     Ok(())
 }
 
-/// Share of the samples whose class has the highest logit.
-pub(crate) fn accuracy(
+/// What a model says of samples, and what they are.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Predictions {
+    logits: Vec<Vec<f32>>,
+    labels: Vec<u32>,
+}
+
+impl Predictions {
+    /// Adds `logits [n, classes]` of samples with these labels.
+    pub fn push(&mut self, logits: &Tensor, labels: &[u32]) -> TensorResult<()> {
+        self.logits.extend(logits.to_vec2()?);
+        self.labels.extend(labels);
+        Ok(())
+    }
+
+    /// Share of the samples whose first highest logit is the label's. Logits that are not a number count as wrong,
+    /// except that a row of nothing else is read as class 0: a dead network scores chance, as it would anywhere.
+    pub fn accuracy(&self) -> f64 {
+        let right = self.logits.iter().zip(&self.labels);
+        let right = right.filter(|(row, label)| argmax(row) == **label as usize).count();
+        right as f64 / self.labels.len().max(1) as f64
+    }
+
+    /// What a model is judged by where one number has to do: accuracy, or AUROC where there are two classes, as most
+    /// health records are of one class and accuracy is then high for a model that knows nothing.
+    pub fn quality(&self) -> f64 {
+        match self.outcomes() {
+            // Of one class only, nothing is ranked: a coin.
+            Some(outcomes) => auroc(outcomes.tally()).unwrap_or(0.5),
+            None => self.accuracy(),
+        }
+    }
+
+    /// Every measure of two classes by name; none for more. What is not defined, as where all samples are of one class,
+    /// is left out.
+    pub fn binary_measures(&self) -> Vec<(&'static str, f64)> {
+        let Some(outcomes) = self.outcomes() else {
+            return Vec::new();
+        };
+        let tally = outcomes.tally();
+        let measures = [
+            ("auroc", auroc(tally)),
+            ("auprc", auprc_trapezoid(tally)),
+            ("average_precision", average_precision(tally)),
+            ("brier", brier_score(tally)),
+            ("calibration_error", calibration_error(tally, CALIBRATION_BINS)),
+        ];
+        let defined = measures
+            .into_iter()
+            .filter_map(|(name, value)| Some((name, value.ok()?)));
+        defined.collect()
+    }
+
+    /// Probability of class 1 of each sample and whether it is its class; `None` for more than two classes.
+    fn outcomes(&self) -> Option<Outcomes> {
+        let of_two = self.logits.first()?.len() == 2;
+        let probability = |row: &Vec<f32>| {
+            let odds = f64::from(row[1]) - f64::from(row[0]);
+            // A dead network knows nothing.
+            if odds.is_nan() {
+                0.5
+            } else {
+                1.0 / (1.0 + (-odds).exp())
+            }
+        };
+        if !of_two {
+            return None;
+        }
+        let scores: Vec<f64> = self.logits.iter().map(probability).collect();
+        let labels: Vec<Option<bool>> = self.labels.iter().map(|label| Some(*label == 1)).collect();
+        Outcomes::new(&scores, &labels).ok()
+    }
+}
+
+/// What `model` says of `samples` when it sees what is `present`.
+pub(crate) fn predictions(
     model: &Model,
     dataset: &Dataset,
     samples: &Samples,
     presence: &Presence,
     device: &Device,
-) -> TensorResult<f64> {
-    let mut right = 0;
+) -> TensorResult<Predictions> {
+    let mut predictions = Predictions::default();
     each_batch(samples, &dataset.modalities, presence, device, |batch| {
         let (_, output) = model.forward(batch, Mode::Eval)?;
-        right += correct(&output.logits, &batch.labels)?;
-        Ok(())
+        predictions.push(&output.logits, &batch.labels)
     })?;
-    Ok(right as f64 / samples.len().max(1) as f64)
-}
-
-/// Number of rows whose first highest logit is the label's. Logits that are not a number count as wrong, except
-/// that a row of nothing else is read as class 0: a dead network scores chance, as it would anywhere.
-pub(crate) fn correct(logits: &Tensor, labels: &[u32]) -> TensorResult<usize> {
-    let rows: Vec<Vec<f32>> = logits.to_vec2()?;
-    Ok(rows
-        .iter()
-        .zip(labels)
-        .filter(|(row, label)| argmax(row) == **label as usize)
-        .count())
+    Ok(predictions)
 }
 
 fn argmax(row: &[f32]) -> usize {
@@ -103,11 +168,41 @@ pub(crate) fn latents(
 mod tests {
     use super::*;
 
+    fn said(rows: &[[f32; 2]], labels: &[u32]) -> Predictions {
+        Predictions {
+            logits: rows.iter().map(|row| row.to_vec()).collect(),
+            labels: labels.to_vec(),
+        }
+    }
+
     #[test]
     fn a_dead_network_scores_chance() {
         let nan = Tensor::full(f32::NAN, (10, 10), &Device::Cpu).unwrap();
         let labels: Vec<u32> = (0..10).collect();
-        assert_eq!(correct(&nan, &labels).unwrap(), 1);
+        let mut predictions = Predictions::default();
+        predictions.push(&nan, &labels).unwrap();
+        assert_eq!((predictions.accuracy(), predictions.quality()), (0.1, 0.1));
+        assert!(predictions.binary_measures().is_empty());
         assert_eq!(argmax(&[f32::NAN, 0.5, 0.7]), 2);
+
+        let dead = said(&[[f32::NAN; 2]; 4], &[0, 1, 0, 0]);
+        assert_eq!(dead.quality(), 0.5);
+    }
+
+    #[test]
+    fn two_classes_are_judged_by_rank() {
+        // All are called class 0, and yet class 1 is ranked above two of three.
+        let predictions = said(&[[2., 0.], [5., 0.], [1., 0.], [3., 1.9]], &[0, 0, 0, 1]);
+        assert_eq!(predictions.accuracy(), 0.75);
+        assert_eq!(predictions.quality(), 2.0 / 3.0);
+        let names: Vec<&str> = predictions.binary_measures().iter().map(|(name, _)| *name).collect();
+        assert_eq!(
+            names,
+            ["auroc", "auprc", "average_precision", "brier", "calibration_error"]
+        );
+        let one_class = said(&[[2., 0.], [0., 2.]], &[0, 0]);
+        assert_eq!(one_class.quality(), 0.5);
+        let names: Vec<&str> = one_class.binary_measures().iter().map(|(name, _)| *name).collect();
+        assert_eq!(names, ["brier", "calibration_error"]);
     }
 }

@@ -1,6 +1,6 @@
 //! Encoders, reallocation and fusion put together: one multimodal classifier.
 
-use mmcollapse_data::{Batch, Dataset, Presence};
+use mmcollapse_data::{Batch, Dataset, ModalitySpec, Presence};
 use mmcollapse_nn::{Device, Mode, Params, Result as TensorResult, Tensor};
 
 use crate::{
@@ -37,8 +37,8 @@ pub struct Latent {
 pub struct ModelSpec {
     /// Modality names, in the data set's order.
     pub modalities: Vec<String>,
-    /// Shape of one input of each.
-    pub shapes: Vec<Vec<usize>>,
+    /// What one input of each is.
+    pub inputs: Vec<ModalitySpec>,
     /// Per modality: encoder name and options.
     pub encoders: Vec<MethodConfig>,
     /// How encodings meet.
@@ -76,16 +76,12 @@ impl ModelSpec {
             .iter()
             .map(|m| match cell.encoders.get(&m.name) {
                 Some(config) => Ok(config.clone()),
-                None => Ok(MethodConfig::named(encoders::default_for(
-                    &dataset.name,
-                    &m.name,
-                    &m.shape,
-                )?)),
+                None => Ok(MethodConfig::named(encoders::default_for(&dataset.name, m)?)),
             })
             .collect::<Result<_>>()?;
         Ok(Self {
             modalities,
-            shapes: dataset.modalities.iter().map(|m| m.shape.clone()).collect(),
+            inputs: dataset.modalities.clone(),
             encoders,
             fusion: cell.fusion.clone(),
             reallocation: cell.reallocation.clone(),
@@ -126,10 +122,10 @@ impl ModelSpec {
         let encoders = self
             .modalities
             .iter()
-            .zip(self.encoders.iter().zip(&self.shapes))
-            .map(|(name, (config, shape))| {
+            .zip(self.encoders.iter().zip(&self.inputs))
+            .map(|(name, (config, input))| {
                 let scope = root.pp("encoder").pp(name);
-                encoders::build(&config.method, &config.options, shape, &scope)
+                encoders::build(&config.method, &config.options, input, &scope)
             })
             .collect::<Result<Vec<_>>>()?;
         let widths: Vec<usize> = encoders.iter().map(|e| e.width()).collect();

@@ -425,7 +425,7 @@ fn kd_distils_the_modality_that_collapses() {
     .unwrap();
     let collapse = outcome.diagnosis.collapse.unwrap();
     assert_eq!(outcome.diagnosis.student, Some(collapse.collapsed.clone()));
-    let gap = |d: &crate::ModalityDiagnosis| d.unimodal_accuracy - d.prefix_accuracy;
+    let gap = |d: &crate::ModalityDiagnosis| d.unimodal - d.prefix;
     let widest = collapse.modalities.iter().map(gap).fold(f64::MIN, f64::max);
     let found = collapse
         .modalities

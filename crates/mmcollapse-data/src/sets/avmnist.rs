@@ -153,7 +153,7 @@ impl AvMnist {
                 test.push(class, image, clip, &mut features)?;
             }
         }
-        let mut splits = [train, validation, test].map(|pairs| pairs.0);
+        let mut splits = [train, validation, test].map(Pairs::samples);
         if self.standardize_sound {
             standardize(&mut splits, &recipe);
         }
@@ -238,7 +238,12 @@ fn of_speakers<'a>(recipe: &Recipe, clips: Vec<Clip<'a>>) -> Vec<Clip<'a>> {
 
 /// A split as it grows.
 #[derive(Default)]
-struct Pairs(Samples);
+struct Pairs {
+    ids: Vec<String>,
+    images: Vec<f32>,
+    sounds: Vec<f32>,
+    labels: Vec<u32>,
+}
 
 impl Pairs {
     fn push(&mut self, class: u32, image: &Record, clip: &Clip, features: &mut Features) -> Result<(), DataError> {
@@ -249,16 +254,15 @@ impl Pairs {
         if image.form != [SIDE as u32; 2] {
             return Err(odd(format!("an image of {:?} pixels, expected 28 x 28", image.form)));
         }
-        if self.0.inputs.is_empty() {
-            self.0.inputs = vec![Vec::new(), Vec::new()];
-        }
         // A digit, the image's digest, the clip's name: what the pair is, wherever it lies.
-        self.0
-            .ids
-            .push(format!("{}+{}", &image.identity.hex()[..12], clip.name));
-        self.0.inputs[0].extend(features.image(image));
-        self.0.inputs[1].extend(features.sound(clip));
-        self.0.labels.push(class);
+        self.ids.push(format!("{}+{}", &image.identity.hex()[..12], clip.name));
+        self.images.extend(features.image(image));
+        self.sounds.extend(features.sound(clip));
+        self.labels.push(class);
         Ok(())
+    }
+
+    fn samples(self) -> Samples {
+        Samples::complete(self.ids, vec![self.images, self.sounds], self.labels)
     }
 }

@@ -244,10 +244,7 @@ fn pairs<'a>(
 
 /// The pairs as an encoder is given them, the sound not yet standardised.
 fn samples(pairs: &[Pair], features: &Features, noise: &Noise) -> Result<Samples, DataError> {
-    let mut samples = Samples {
-        inputs: vec![Vec::new(), Vec::new()],
-        ..Samples::default()
-    };
+    let (mut ids, mut labels, mut images, mut sounds) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for Pair { image, clip } in pairs {
         if image.form != [SIDE as u32; 2] {
             return Err(DataError::Recipe {
@@ -258,10 +255,10 @@ fn samples(pairs: &[Pair], features: &Features, noise: &Noise) -> Result<Samples
         // A digit, the image's digest, the clip's name: what the pair is, wherever it lies; and the noise it is heard in.
         let pair = format!("{}+{}", &image.identity.hex()[..12], clip.name);
         let (name, excerpt) = noise.excerpt(&pair)?;
-        samples.ids.push(format!("{pair}+{name}"));
-        samples.inputs[0].extend(features.image(image));
-        samples.inputs[1].extend(features.sound(clip, excerpt));
-        samples.labels.push(clip.digit());
+        ids.push(format!("{pair}+{name}"));
+        images.extend(features.image(image));
+        sounds.extend(features.sound(clip, excerpt));
+        labels.push(clip.digit());
     }
-    Ok(samples)
+    Ok(Samples::complete(ids, vec![images, sounds], labels))
 }

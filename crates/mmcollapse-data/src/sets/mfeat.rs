@@ -112,20 +112,19 @@ impl Recipe {
             .zip(&columns)
             .map(|(view, &width)| (0..width).map(|j| scale(view, width, j, &splits[0])).collect())
             .collect();
-        let samples = |rows: &[(usize, u32)]| Samples {
-            ids: rows.iter().map(|(row, _)| format!("{}", row + 1)).collect(),
-            inputs: views
-                .iter()
-                .zip(&scales)
-                .map(|(view, scales)| {
-                    let standardized = |&(row, _): &(usize, u32)| {
-                        let row = &view[row * scales.len()..(row + 1) * scales.len()];
-                        row.iter().zip(scales).map(|(x, (mean, sd))| (x - mean) / sd)
-                    };
-                    rows.iter().flat_map(standardized).collect()
-                })
-                .collect(),
-            labels: rows.iter().map(|(_, label)| *label).collect(),
+        let samples = |rows: &[(usize, u32)]| {
+            let inputs = views.iter().zip(&scales).map(|(view, scales)| {
+                let standardized = |&(row, _): &(usize, u32)| {
+                    let row = &view[row * scales.len()..(row + 1) * scales.len()];
+                    row.iter().zip(scales).map(|(x, (mean, sd))| (x - mean) / sd)
+                };
+                rows.iter().flat_map(standardized).collect()
+            });
+            Samples::complete(
+                rows.iter().map(|(row, _)| format!("{}", row + 1)).collect(),
+                inputs.collect(),
+                rows.iter().map(|(_, label)| *label).collect(),
+            )
         };
         let modalities = self.modalities.iter().zip(&columns);
         Ok(Dataset::new(

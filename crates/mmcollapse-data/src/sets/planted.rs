@@ -74,11 +74,11 @@ pub fn planted(config: &PlantedConfig) -> Dataset {
             }
             values
         });
-        Samples {
-            ids: (0..n).map(|i| format!("{name}/{i}")).collect(),
-            inputs: inputs.collect(),
+        Samples::complete(
+            (0..n).map(|i| format!("{name}/{i}")).collect(),
+            inputs.collect(),
             labels,
-        }
+        )
     };
     Dataset::new(
         "planted",

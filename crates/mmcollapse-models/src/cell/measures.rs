@@ -8,7 +8,7 @@ use super::run::Run;
 use crate::{error::Result, evaluate::each_batch, model::Model};
 
 impl Run<'_> {
-    /// Measures of the fused representation of `samples`, all modalities present, by name:
+    /// Measures of the fused representation of `samples`, with every modality that they have, by name:
     ///
     /// - `rank_numerical`, `rank_effective`, `rank_stable` of the centred `[n, width]` matrix;
     /// - `cka_M`: linear CKA between it and the encoding of modality M that the fusion was given (after EBR's decoder);
@@ -17,8 +17,7 @@ impl Run<'_> {
     ///
     /// What a representation that is not finite or the same for all samples has no value of is left out.
     pub fn measures(&self, model: &Model, samples: &Samples) -> Result<Vec<(String, f64)>> {
-        let m = self.spec.modalities.len();
-        let (Some(fused), encodings) = self.representations(model, samples, &Presence::all(samples.len(), m))? else {
+        let (Some(fused), encodings) = self.representations(model, samples, &samples.present)? else {
             return Ok(Vec::new());
         };
         let mut measures = Vec::new();
@@ -34,7 +33,7 @@ impl Run<'_> {
             if let Some(Ok(cka)) = encoding.map(|z| linear_cka(&fused, z)) {
                 measures.push((format!("cka_{name}"), cka));
             }
-            let alone = Presence::from_fn(samples.len(), m, |_, j| j == modality);
+            let alone = samples.present.only(&[modality]);
             if let (Some(alone), _) = self.representations(model, samples, &alone)?
                 && let Ok(cosine) = mean_cosine_similarity(&fused, &alone)
             {

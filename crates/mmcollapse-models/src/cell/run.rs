@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use mmcollapse_data::{Dataset, Presence, masks};
+use mmcollapse_data::{Dataset, Presence, Samples, masks};
 use mmcollapse_nn::{Device, Params, Tensor, layers::Linear, random::derive_seed};
 use serde::{Deserialize, Serialize};
 
@@ -67,16 +67,16 @@ pub fn run_cell(
     folders: Folders<'_>,
 ) -> Result<CellOutcome> {
     let config = config.resolve()?;
-    let weak = dataset
-        .modality(config.protocol.modality())
-        .ok_or_else(|| ModelError::Unfit {
+    let weak = config.protocol.modality().map(|name| {
+        dataset.modality(name).ok_or_else(|| ModelError::Unfit {
             dataset: dataset.name.clone(),
             reason: format!(
-                "the protocol is about modality `{}`; the data set has {}",
-                config.protocol.modality(),
+                "the protocol is about modality `{name}`; the data set has {}",
                 names(dataset).join(", ")
             ),
-        })?;
+        })
+    });
+    let weak = weak.transpose()?;
     let config_json = serde_json::to_string(&config).map_err(|e| ModelError::Unfit {
         dataset: dataset.name.clone(),
         reason: format!("the configuration cannot be written as JSON: {e}"),
@@ -92,8 +92,8 @@ pub fn run_cell(
     let spec = ModelSpec::new(&config, dataset)?;
     let clean = dataset.digest.clone();
     let noisy;
-    let dataset = match config.protocol {
-        Protocol::TrainNoise { rate, amplitude, .. } => {
+    let dataset = match (&config.protocol, weak) {
+        (&Protocol::TrainNoise { rate, amplitude, .. }, Some(weak)) => {
             noisy = corrupted(dataset, weak, rate, amplitude, config.seed);
             &noisy
         }
@@ -101,8 +101,8 @@ pub fn run_cell(
     };
     let mut run = Run {
         presence: Split {
-            train: available(&config, weak, dataset, &dataset.train.labels, "train"),
-            validation: available(&config, weak, dataset, &dataset.validation.labels, "validation"),
+            train: available(&config, weak, &dataset.train, "train"),
+            validation: available(&config, weak, &dataset.validation, "validation"),
         },
         everyone: (0..dataset.train.len()).collect(),
         config,
@@ -128,18 +128,26 @@ fn names(dataset: &Dataset) -> Vec<String> {
 }
 
 /// Who has what in training and validation under the cell's protocol.
-fn available(config: &CellConfig, weak: usize, dataset: &Dataset, labels: &[u32], purpose: &str) -> Presence {
-    let m = dataset.modalities.len();
-    match config.protocol {
-        Protocol::TestMissing { .. } | Protocol::TrainNoise { .. } | Protocol::Upweighted { .. } => {
-            Presence::all(labels.len(), m)
+fn available(config: &CellConfig, weak: Option<usize>, samples: &Samples, purpose: &str) -> Presence {
+    let own = &samples.present;
+    match (&config.protocol, weak) {
+        (Protocol::Missing { rate }, _) => {
+            let seed = derive_seed(config.seed, &format!("missing/{purpose}"));
+            masks::any_missing(own, *rate, seed, purpose)
         }
-        Protocol::TrainAvailability { rate, .. } => {
+        (Protocol::TrainAvailability { rate, .. }, Some(weak)) => {
             // 1 - .8 is not .2 in binary, and a share just below a whole number would lose a sample.
             let share = ((1.0 - rate) * 1e9).round() / 1e9;
             let seed = derive_seed(config.seed, &format!("availability/{purpose}"));
-            masks::availability(labels, m, weak, share, seed)
+            own.and(&masks::availability(
+                &samples.labels,
+                own.modalities(),
+                weak,
+                share,
+                seed,
+            ))
         }
+        _ => own.clone(),
     }
 }
 
@@ -157,7 +165,7 @@ pub(super) struct Run<'a> {
     /// Digest of the data before the protocol corrupts a modality.
     pub clean: String,
     /// The modality that the protocol takes away, corrupts or up-weights.
-    pub weak: usize,
+    pub weak: Option<usize>,
     pub device: &'a Device,
     pub observer: &'a mut dyn Observer,
     pub folders: Folders<'a>,
@@ -297,7 +305,7 @@ impl Run<'_> {
         let encoder = encoders::build(
             &self.spec.encoders[modality].method,
             &self.spec.encoders[modality].options,
-            &self.spec.shapes[modality],
+            &self.spec.inputs[modality],
             &params.root().pp("encoder").pp(name),
         )?;
         let head = Linear::new(&params.root().pp("head").pp(name), encoder.width(), self.spec.classes)?;
@@ -329,13 +337,6 @@ impl Run<'_> {
         }
         Ok(params.load(&state)?)
     }
-}
-
-/// Presence with only these modalities left, so that batches do not carry the others.
-pub(super) fn only(presence: &Presence, modalities: &[usize]) -> Presence {
-    Presence::from_fn(presence.len(), presence.modalities(), |i, m| {
-        modalities.contains(&m) && presence.get(i, m)
-    })
 }
 
 /// One modality on its own.

@@ -2,33 +2,33 @@
 
 use std::collections::BTreeMap;
 
-use mmcollapse_data::{Presence, masks};
-use mmcollapse_nn::Mode;
+use mmcollapse_data::{Presence, Samples, masks};
+use mmcollapse_nn::{Mode, random::derive_seed};
 
 use super::{
     AS_TESTED, CellOutcome, Findings, Score, Status,
-    run::{MULTIMODAL, Run, only},
+    run::{MULTIMODAL, Run},
 };
 use crate::{
     config::Protocol,
     error::Result,
-    evaluate::{accuracy, correct, each_batch, latents},
+    evaluate::{Predictions, each_batch, latents, predictions},
     model::Model,
     substitution::LatentSamples,
 };
 
 impl Run<'_> {
     pub fn outcome(&mut self, mut model: Model) -> Result<CellOutcome> {
-        let (dataset, m) = (self.dataset, self.spec.modalities.len());
+        let dataset = self.dataset;
         let (validation, seen) = (&dataset.validation, &self.presence.validation);
         let mut alone = BTreeMap::new();
         let mut strongest = (0, f64::NEG_INFINITY);
         for modality in 0..m {
-            let accuracy = self.alone(&model, modality)?;
-            if accuracy > strongest.1 {
-                strongest = (modality, accuracy);
+            let quality = self.alone(&model, modality)?;
+            if quality > strongest.1 {
+                strongest = (modality, quality);
             }
-            alone.insert(self.spec.modalities[modality].clone(), accuracy);
+            alone.insert(self.spec.modalities[modality].clone(), quality);
         }
         if let Some(latents) = latents(&model, dataset, validation, seen, self.device)? {
             model.substitution.fit(&LatentSamples {
@@ -36,11 +36,11 @@ impl Run<'_> {
                 strongest: strongest.0,
             });
         }
-        let at_validation = accuracy(&model, dataset, validation, seen, self.device)?;
-        let scores = self.scores(&model, at_validation)?;
+        let at_validation = predictions(&model, dataset, validation, seen, self.device)?;
+        let scores = self.scores(&model, &at_validation)?;
         self.facts.seconds += self.started.elapsed().as_secs_f64();
         Ok(CellOutcome {
-            status: self.status(at_validation),
+            status: self.status(&at_validation),
             scores,
             seconds: self.facts.seconds,
             parameters: model.params.vars().iter().map(|(_, v)| v.elem_count()).sum(),
@@ -53,47 +53,49 @@ impl Run<'_> {
         })
     }
 
-    /// Validation accuracy of the model with one modality, nothing standing in for the others.
+    /// Validation quality of the model with one modality, nothing standing in for the others.
     fn alone(&self, model: &Model, modality: usize) -> Result<f64> {
         let rows = self.presence.validation.rows(modality);
         let samples = self.dataset.validation.select(&rows);
-        let presence = only(&Presence::all(rows.len(), self.spec.modalities.len()), &[modality]);
-        let mut right = 0;
+        let presence = samples.present.only(&[modality]);
+        let mut predictions = Predictions::default();
         each_batch(&samples, &self.dataset.modalities, &presence, self.device, |batch| {
             let encodings = model.encode(batch, Mode::Eval)?;
             let output = model.fusion.forward(&encodings, Mode::Eval)?;
-            right += correct(&output.logits, &batch.labels)?;
-            Ok(())
+            predictions.push(&output.logits, &batch.labels)
         })?;
-        Ok(right as f64 / rows.len().max(1) as f64)
+        Ok(predictions.quality())
     }
 
-    fn status(&self, validation_accuracy: f64) -> Status {
+    fn status(&self, at_validation: &Predictions) -> Status {
         if let Some((reason, epoch)) = &self.facts.diverged {
             return Status::Diverged {
                 reason: reason.clone(),
                 epoch: *epoch,
             };
         }
+        // Two classes of very different size are told from chance by rank alone, and a weak signal is no divergence.
+        if self.spec.classes == 2 {
+            return Status::Ok;
+        }
+        let accuracy = at_validation.accuracy();
         let chance = 1.0 / self.spec.classes as f64;
         let n = self.dataset.validation.len().max(1) as f64;
         // Two standard errors of a guess.
         let bar = chance + 2.0 * (chance * (1.0 - chance) / n).sqrt();
-        if validation_accuracy <= bar {
+        if accuracy <= bar {
             return Status::Diverged {
-                reason: format!(
-                    "validation accuracy {validation_accuracy:.3} at the end is not above chance ({bar:.3})"
-                ),
+                reason: format!("validation accuracy {accuracy:.3} at the end is not above chance ({bar:.3})"),
                 epoch: self.facts.history.last().map_or(0, |r| r.epoch),
             };
         }
         Status::Ok
     }
 
-    fn scores(&self, model: &Model, at_validation: f64) -> Result<Vec<Score>> {
-        let (dataset, m, weak) = (self.dataset, self.spec.modalities.len(), self.weak);
+    fn scores(&self, model: &Model, at_validation: &Predictions) -> Result<Vec<Score>> {
+        let dataset = self.dataset;
         let test = dataset.test.for_final_evaluation();
-        let n = test.len();
+        let (n, own) = (test.len(), &test.present);
         let protocol = self.config.protocol.name();
         let mut scores = Vec::new();
         let mut push = |rate: f64, split: &str, metric: String, value: f64, n: usize| {
@@ -106,85 +108,88 @@ impl Run<'_> {
                 n,
             });
         };
-        let score = |presence: &Presence| accuracy(model, dataset, test, presence, self.device);
-        let rate = match &self.config.protocol {
-            Protocol::TestMissing { rates, .. } => {
-                for &rate in rates {
-                    let seen = masks::missing(n, m, weak, rate, self.config.seed, "test");
-                    push(rate, "test", "accuracy".to_owned(), score(&seen)?, n);
-                }
-                0.0
+        for (rate, seen) in self.asked(test, "test") {
+            let predictions = predictions(model, dataset, test, &seen, self.device)?;
+            push(rate, "test", "accuracy".to_owned(), predictions.accuracy(), n);
+            for (measure, value) in predictions.binary_measures() {
+                push(rate, "test", measure.to_owned(), value, n);
             }
-            Protocol::TrainAvailability { rate, .. } => {
-                let without = Presence::from_fn(n, m, |_, j| j != weak);
-                push(*rate, "test", "accuracy".to_owned(), score(&without)?, n);
-                *rate
-            }
-            Protocol::TrainNoise { rate, .. } => {
-                push(*rate, "test", "accuracy".to_owned(), score(&Presence::all(n, m))?, n);
-                *rate
-            }
+        }
+        let level = match &self.config.protocol {
+            Protocol::TestMissing { .. } => 0.0,
+            Protocol::TrainAvailability { rate, .. }
+            | Protocol::TrainNoise { rate, .. }
+            | Protocol::Missing { rate } => *rate,
             Protocol::Upweighted { beta, .. } => {
-                push(*beta, "test", "accuracy".to_owned(), score(&Presence::all(n, m))?, n);
                 for (measure, value) in self.measures(model, test)? {
                     push(*beta, "test", measure, value, n);
                 }
                 *beta
             }
         };
-        let complete = score(&Presence::all(n, m))?;
-        push(rate, "test", "accuracy_complete".to_owned(), complete, n);
+        let quality = if self.spec.classes == 2 { "auroc" } else { "accuracy" };
+        let complete = predictions(model, dataset, test, own, self.device)?.quality();
+        push(level, "test", format!("{quality}_complete"), complete, n);
         for (modality, name) in self.spec.modalities.iter().enumerate() {
-            let only = Presence::from_fn(n, m, |_, j| j == modality);
-            push(rate, "test", format!("accuracy_only_{name}"), score(&only)?, n);
+            let having = test.select(&own.rows(modality));
+            let seen = having.present.only(&[modality]);
+            let only = predictions(model, dataset, &having, &seen, self.device)?.quality();
+            push(level, "test", format!("{quality}_only_{name}"), only, having.len());
         }
-        push(
-            rate,
-            "validation",
-            "accuracy".to_owned(),
-            at_validation,
-            dataset.validation.len(),
-        );
-        for (rate, value) in self.as_tested(model, at_validation)? {
-            push(
-                rate,
-                "validation",
-                AS_TESTED.to_owned(),
-                value,
-                dataset.validation.len(),
-            );
+        let at_end = at_validation.quality();
+        let n_validation = dataset.validation.len();
+        push(level, "validation", quality.to_owned(), at_end, n_validation);
+        for (rate, value) in self.as_tested(model, at_end)? {
+            push(rate, "validation", AS_TESTED.to_owned(), value, n_validation);
         }
         let last = self.facts.history.iter().rev().find(|record| record.fit == MULTIMODAL);
         let losses = last.into_iter().flat_map(|record| &record.losses);
         for (name, value) in losses.filter(|(_, value)| value.is_finite()) {
-            push(rate, "train", format!("loss_{name}"), *value, dataset.train.len());
+            push(level, "train", format!("loss_{name}"), *value, dataset.train.len());
         }
         Ok(scores)
     }
 
-    /// Validation accuracy with what the protocol leaves of a test sample, at each of its levels. A mask of its own
-    /// for validation, or the choice of a setting would know the test's.
-    fn as_tested(&self, model: &Model, at_validation: f64) -> Result<Vec<(f64, f64)>> {
-        let (samples, m, weak) = (&self.dataset.validation, self.spec.modalities.len(), self.weak);
-        let n = samples.len();
-        let score = |seen: &Presence| accuracy(model, self.dataset, samples, seen, self.device);
-        Ok(match &self.config.protocol {
-            Protocol::TestMissing { rates, .. } => {
-                let mut scores = Vec::new();
-                for &rate in rates {
-                    let seen = masks::missing(n, m, weak, rate, self.config.seed, "validation");
-                    scores.push((rate, score(&seen)?));
+    /// What the protocol leaves of the samples of a `split` that is asked as the test is, at each of its levels.
+    fn asked(&self, samples: &Samples, split: &str) -> Vec<(f64, Presence)> {
+        let (own, seed) = (&samples.present, self.config.seed);
+        let m = own.modalities();
+        match (&self.config.protocol, self.weak) {
+            (Protocol::TestMissing { rates, .. }, Some(weak)) => {
+                let lost = |rate: f64| masks::missing(samples.len(), m, weak, rate, seed, split);
+                rates.iter().map(|&rate| (rate, own.and(&lost(rate)))).collect()
+            }
+            (Protocol::TrainAvailability { rate, .. }, Some(weak)) => {
+                let others: Vec<usize> = (0..m).filter(|&modality| modality != weak).collect();
+                vec![(*rate, own.only(&others))]
+            }
+            (protocol, _) => vec![match protocol {
+                Protocol::Missing { rate } => {
+                    let seed = derive_seed(seed, &format!("missing/{split}"));
+                    (*rate, masks::any_missing(own, *rate, seed, split))
                 }
-                scores
+                Protocol::TrainAvailability { rate: level, .. }
+                | Protocol::TrainNoise { rate: level, .. }
+                | Protocol::Upweighted { beta: level, .. } => (*level, own.clone()),
+                Protocol::TestMissing { .. } => (0.0, own.clone()),
+            }],
+        }
+    }
+
+    /// Validation quality with what the protocol leaves of a test sample, at each of its levels. A mask of its own for
+    /// validation, or the choice of a setting would know the test's.
+    fn as_tested(&self, model: &Model, at_end: f64) -> Result<Vec<(f64, f64)>> {
+        let samples = &self.dataset.validation;
+        let asked = self.asked(samples, "validation").into_iter();
+        let scored = asked.map(|(rate, seen)| {
+            // Where validation sees the same as the test, it was scored already.
+            if seen == self.presence.validation {
+                return Ok((rate, at_end));
             }
-            Protocol::TrainAvailability { rate, .. } => {
-                vec![(*rate, score(&Presence::from_fn(n, m, |_, j| j != weak))?)]
-            }
-            // Nothing is missing at test, nor in validation, which has its noise (the test has none).
-            Protocol::TrainNoise { rate: level, .. } | Protocol::Upweighted { beta: level, .. } => {
-                vec![(*level, at_validation)]
-            }
-        })
+            let predictions = predictions(model, self.dataset, samples, &seen, self.device)?;
+            Ok((rate, predictions.quality()))
+        });
+        scored.collect()
     }
 }
 

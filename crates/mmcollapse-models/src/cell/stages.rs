@@ -1,17 +1,16 @@
 //! What a cell trains before its multimodal model: unimodal baselines, the diagnosis, a distilled encoder.
 
-use mmcollapse_data::Presence;
 use mmcollapse_nn::{Mode, Tensor, losses::Crd};
 
 use super::{
-    run::{Branch, Run, only},
+    run::{Branch, Run},
     shared::Recipe,
 };
 use crate::{
     config::unimodal_revision,
     diagnosis::{Diagnosis, Features, ModalityDiagnosis, linear_probe},
     error::{ModelError, Result},
-    evaluate::{correct, each_batch},
+    evaluate::{Predictions, each_batch},
     model::Model,
     reallocation::Distillation,
     training::{objectives::Student, under},
@@ -24,10 +23,10 @@ impl Run<'_> {
             let objective = branch.objective();
             let name = format!("unimodal/{}", self.spec.modalities[modality]);
             let fit = self.plain(name, &branch.params, &objective);
-            let presence = only(&self.presence.train, &[modality]);
+            let presence = self.presence.train.only(&[modality]);
             let recipe = Recipe {
                 // A protocol changes the inputs of its own modality only.
-                data: if modality == self.weak {
+                data: if Some(modality) == self.weak {
                     &self.dataset.digest
                 } else {
                     &self.clean
@@ -38,29 +37,25 @@ impl Run<'_> {
                 revision: unimodal_revision(),
             };
             self.fit_shared(&fit, &presence, &presence.rows(modality), &recipe)?;
-            let accuracy = self.branch_accuracy(&branch)?;
-            self.facts.unimodal.push(accuracy);
+            let quality = self.branch_quality(&branch)?;
+            self.facts.unimodal.push(quality);
             self.keep("unimodal", &branch.params)?;
         }
         Ok(())
     }
 
-    /// Validation accuracy of a branch on the samples that have its modality.
-    fn branch_accuracy(&self, branch: &Branch) -> Result<f64> {
+    /// Quality of a branch on the validation samples that have its modality.
+    fn branch_quality(&self, branch: &Branch) -> Result<f64> {
         let rows = self.presence.validation.rows(branch.modality);
         let samples = self.dataset.validation.select(&rows);
-        let presence = only(
-            &Presence::all(rows.len(), self.spec.modalities.len()),
-            &[branch.modality],
-        );
+        let presence = samples.present.only(&[branch.modality]);
         let objective = branch.objective();
-        let mut right = 0;
+        let mut predictions = Predictions::default();
         each_batch(&samples, &self.dataset.modalities, &presence, self.device, |batch| {
             let (_, logits) = objective.forward(batch, Mode::Eval)?;
-            right += correct(&logits, &batch.labels)?;
-            Ok(())
+            predictions.push(&logits, &batch.labels)
         })?;
-        Ok(right as f64 / rows.len().max(1) as f64)
+        Ok(predictions.quality())
     }
 
     pub fn diagnosis(&mut self) -> Result<()> {
@@ -75,8 +70,8 @@ impl Run<'_> {
                 let validation = self.features(&vanilla, m, false)?;
                 Ok(ModalityDiagnosis {
                     modality: self.spec.modalities[m].clone(),
-                    unimodal_accuracy: self.facts.unimodal[m],
-                    prefix_accuracy: linear_probe(&train, &validation, self.spec.classes, self.device)?,
+                    unimodal: self.facts.unimodal[m],
+                    prefix: linear_probe(&train, &validation, self.spec.classes, self.device)?,
                     n: validation.labels.len(),
                 })
             })
@@ -94,7 +89,7 @@ impl Run<'_> {
         };
         let rows = presence.rows(modality);
         let some = samples.select(&rows);
-        let presence = only(&Presence::all(rows.len(), self.spec.modalities.len()), &[modality]);
+        let presence = some.present.only(&[modality]);
         let mut parts = Vec::new();
         each_batch(&some, &self.dataset.modalities, &presence, self.device, |batch| {
             if let Some(x) = &batch.inputs[modality].x {
@@ -182,7 +177,7 @@ impl Run<'_> {
         };
         let name = format!("distillation/{teacher_name} to {student_name}");
         let fit = self.plain(name, &branch.params, &objective);
-        let presence = only(&self.presence.train, &[student, teacher]);
+        let presence = self.presence.train.only(&[student, teacher]);
         self.fit(&fit, &presence, &both)?;
         self.artifacts.retain(|name, _| !under(name, "distilled"));
         self.keep("distilled", &branch.params)

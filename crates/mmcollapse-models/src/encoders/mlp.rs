@@ -20,9 +20,9 @@ pub(super) const ENTRY: Entry<Builder> = Entry {
     resolve: resolve_as::<Config>,
     build: Builder {
         reads: Inputs::Vectors,
-        make: |options, shape, scope| {
+        make: |options, input, scope| {
             let config: Config = parse_for("encoder", "mlp", options)?;
-            Ok(Box::new(Mlp::new(&config, shape.iter().product(), scope)?))
+            Ok(Box::new(Mlp::new(&config, input.width(), scope)?))
         },
     },
 };
@@ -80,6 +80,7 @@ impl Encoder for Mlp {
 
 #[cfg(test)]
 mod tests {
+    use mmcollapse_data::ModalitySpec;
     use mmcollapse_nn::{Device, Params};
 
     use crate::{
@@ -91,18 +92,27 @@ mod tests {
     fn it_reads_rows_of_any_length_and_nothing_else() {
         let params = Params::new(3, &Device::Cpu);
         for length in [6, 240] {
-            let name = default_for("set", "view", &[length]).unwrap();
+            let view = ModalitySpec::new("view", &[length]);
+            let name = default_for("set", &view).unwrap();
             assert_eq!(name, "mlp");
-            let encoder = build(name, &Options::new(), &[length], &params.root().pp(length)).unwrap();
+            let encoder = build(name, &Options::new(), &view, &params.root().pp(length)).unwrap();
             let x = mmcollapse_nn::Tensor::ones((3, length), mmcollapse_nn::DType::F32, &Device::Cpu).unwrap();
             let y = encoder.forward(&x, mmcollapse_nn::Mode::Eval).unwrap();
             assert_eq!(y.dims(), [3, encoder.width()]);
         }
-        let error = build("mlp", &Options::new(), &[1, 28, 28], &params.root())
-            .err()
-            .unwrap();
+        let error = build(
+            "mlp",
+            &Options::new(),
+            &ModalitySpec::new("view", &[1, 28, 28]),
+            &params.root(),
+        )
+        .err()
+        .unwrap();
         assert!(error.to_string().contains("[1, 28, 28]"), "{error}");
-        let error = default_for("set", "view", &[2, 3]).err().unwrap().to_string();
+        let error = default_for("set", &ModalitySpec::new("view", &[2, 3]))
+            .err()
+            .unwrap()
+            .to_string();
         assert!(error.contains("mlp for [n]"), "{error}");
     }
 }

@@ -7,6 +7,7 @@ mod spectrogram_cnn;
 
 use std::fmt;
 
+use mmcollapse_data::{Kind, ModalitySpec};
 use mmcollapse_nn::{Mode, Result as TensorResult, Scope, Tensor};
 
 use crate::{
@@ -34,23 +35,29 @@ pub struct Builder {
     pub make: Make,
 }
 
-/// Makes an encoder from its options, for inputs of this shape, with its variables under the scope.
-pub type Make = fn(&Options, &[usize], &Scope) -> Result<Box<dyn Encoder>>;
+/// Makes an encoder from its options, for a modality, with its variables under the scope.
+pub type Make = fn(&Options, &ModalitySpec, &Scope) -> Result<Box<dyn Encoder>>;
 
-/// Shapes of inputs, without the sample axis.
+/// Inputs by kind and shape, without the sample axis.
 #[derive(Clone, Copy, Debug)]
 pub enum Inputs {
-    /// This one.
+    /// Measurements of this shape.
     Of(&'static [usize]),
-    /// A row of numbers of any length.
+    /// A row of measurements of any length.
     Vectors,
+    /// Codes of any vocabulary.
+    Codes,
+    /// A series of any length and width.
+    Series,
 }
 
 impl Inputs {
-    fn admit(self, shape: &[usize]) -> bool {
-        match self {
-            Self::Of(own) => own == shape,
-            Self::Vectors => shape.len() == 1,
+    fn admit(self, modality: &ModalitySpec) -> bool {
+        match (self, modality.kind) {
+            (Self::Of(own), Kind::Dense) => own == modality.shape,
+            (Self::Vectors, Kind::Dense) | (Self::Codes, Kind::Codes { .. }) => modality.shape.len() == 1,
+            (Self::Series, Kind::Series) => modality.shape.len() == 2,
+            _ => false,
         }
     }
 }
@@ -60,6 +67,8 @@ impl fmt::Display for Inputs {
         match self {
             Self::Of(shape) => write!(f, "{shape:?}"),
             Self::Vectors => f.write_str("[n]"),
+            Self::Codes => f.write_str("[n] codes"),
+            Self::Series => f.write_str("[steps, 1 + n] series"),
         }
     }
 }
@@ -67,19 +76,21 @@ impl fmt::Display for Inputs {
 /// Every encoder, in the order of `mmcollapse list methods`.
 pub static ENCODERS: &[Entry<Builder>] = &[lenet5::ENTRY, snetpluse::ENTRY, spectrogram_cnn::ENTRY, mlp::ENTRY];
 
-/// The name of the encoder made for inputs of this shape.
+/// The name of the encoder made for a modality.
 ///
 /// # Errors
-/// No encoder reads this shape.
-pub fn default_for(dataset: &str, modality: &str, shape: &[usize]) -> Result<&'static str> {
+/// No encoder reads it.
+pub fn default_for(dataset: &str, modality: &ModalitySpec) -> Result<&'static str> {
     ENCODERS
         .iter()
-        .find(|e| e.build.reads.admit(shape))
+        .find(|e| e.build.reads.admit(modality))
         .map(|e| e.name)
         .ok_or_else(|| ModelError::Unfit {
             dataset: dataset.to_owned(),
             reason: format!(
-                "no encoder reads modality `{modality}` of shape {shape:?}; there are {}",
+                "no encoder reads modality `{}` ({}); there are {}",
+                modality.name,
+                described(modality),
                 ENCODERS
                     .iter()
                     .map(|e| format!("{} for {}", e.name, e.build.reads))
@@ -89,18 +100,27 @@ pub fn default_for(dataset: &str, modality: &str, shape: &[usize]) -> Result<&'s
         })
 }
 
-/// Makes the encoder `name` for inputs of this shape, with its variables under `scope`.
+fn described(modality: &ModalitySpec) -> String {
+    let shape = &modality.shape;
+    match modality.kind {
+        Kind::Dense => format!("{shape:?}"),
+        Kind::Codes { vocabulary } => format!("{shape:?} codes of {vocabulary}"),
+        Kind::Series => format!("{shape:?} series"),
+    }
+}
+
+/// Makes the encoder `name` for a modality, with its variables under `scope`.
 ///
 /// # Errors
 /// Unknown name, refused options, inputs that it does not read.
-pub fn build(name: &str, options: &Options, shape: &[usize], scope: &Scope) -> Result<Box<dyn Encoder>> {
+pub fn build(name: &str, options: &Options, modality: &ModalitySpec, scope: &Scope) -> Result<Box<dyn Encoder>> {
     let builder = &find("encoder", ENCODERS, name)?.build;
-    if !builder.reads.admit(shape) {
+    if !builder.reads.admit(modality) {
         return Err(ModelError::Options {
             axis: "encoder",
             method: name.to_owned(),
-            reason: format!("it reads inputs of shape {}, got {shape:?}", builder.reads),
+            reason: format!("it reads {}, got {}", builder.reads, described(modality)),
         });
     }
-    (builder.make)(options, shape, scope)
+    (builder.make)(options, modality, scope)
 }
