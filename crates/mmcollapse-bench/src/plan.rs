@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 
 use crate::cell::{Cell, CellKey, sha256};
 use crate::experiment::ExperimentInfo;
+use crate::paper::same_rate;
 use crate::spec::{Method, Preset, PresetSpec, ProtocolName, Row, Spec, SpecError, lay_over};
 
 mod filter;
@@ -145,7 +146,7 @@ impl Plan {
         for row in spec.rows(settings) {
             let rough_seconds = settings.seconds * cost(spec, settings, &row);
             let end = row.seeds.map_or(end, |own| end.min(first.saturating_add(own)));
-            for (protocol, rates) in settings_of_protocols(spec, settings) {
+            for (protocol, rates) in settings_of_protocols(spec, settings, &row) {
                 for seed in first..end {
                     if !selection.only.admits(&row, protocol, &rates, seed) {
                         continue;
@@ -203,13 +204,17 @@ impl Plan {
 }
 
 /// Each training of a row: protocol and the rates it is scored at.
-fn settings_of_protocols(spec: &Spec, preset: &PresetSpec) -> Vec<(ProtocolName, Vec<f64>)> {
+fn settings_of_protocols(spec: &Spec, preset: &PresetSpec, row: &Row) -> Vec<(ProtocolName, Vec<f64>)> {
     let rates = preset.rates.as_ref().unwrap_or(&spec.rates);
+    let admitted = |rate: &&f64| row.rates.as_ref().is_none_or(|own| own.iter().any(|r| same_rate(*r, **rate)));
     let mut settings = Vec::new();
     for &protocol in preset.protocols.as_ref().unwrap_or(&spec.protocols) {
+        if row.protocols.as_ref().is_some_and(|own| !own.contains(&protocol)) {
+            continue;
+        }
         match protocol {
             ProtocolName::TestMissing => settings.push((protocol, rates.clone())),
-            _ => settings.extend(rates.iter().map(|rate| (protocol, vec![*rate]))),
+            _ => settings.extend(rates.iter().filter(admitted).map(|rate| (protocol, vec![*rate]))),
         }
     }
     settings
@@ -390,11 +395,12 @@ presets:
     }
 
     #[test]
-    fn a_row_may_have_fewer_seeds() {
+    fn a_row_may_have_fewer_seeds_protocols_and_rates() {
         let spec: &str = Box::leak(
             SPEC.replace(
                 "[none, ebr]}",
-                "[none]}\n  - {fusion: [concat], reallocation: [ebr], seeds: 1}",
+                "[none]}\n  - {fusion: [concat], reallocation: [ebr], seeds: 1}\n  \
+                 - {fusion: [shaspec], reallocation: [none], protocols: [train_availability], rates: [0.9]}",
             )
             .into_boxed_str(),
         );
@@ -405,10 +411,10 @@ presets:
             };
             let plan = Plan::new(&experiment(spec), Preset::Quick, &selection, &mut Fake).unwrap();
             let of = |row: &str| plan.cells.iter().filter(|c| c.row.name == row).count();
-            (of("concat"), of("concat+ebr"))
+            (of("concat"), of("concat+ebr"), of("shaspec"))
         };
-        assert_eq!(count(None), (9, 3));
-        assert_eq!(count(Some(2)), (6, 3));
+        assert_eq!(count(None), (9, 3, 3));
+        assert_eq!(count(Some(2)), (6, 3, 2));
     }
 
     #[test]

@@ -30,6 +30,7 @@ use serde_json::{Map, Value};
 use thiserror::Error;
 
 use crate::experiment::ExperimentInfo;
+use crate::paper::same_rate;
 
 /// How much is run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, clap::ValueEnum)]
@@ -150,6 +151,10 @@ pub struct RowGroup {
     pub reallocation: Vec<String>,
     /// The first so many seeds instead of all: for rows that take very long.
     pub seeds: Option<u64>,
+    /// Of the preset's protocols only these.
+    pub protocols: Option<Vec<ProtocolName>>,
+    /// Of the preset's levels only these, in protocols that train once a level.
+    pub rates: Option<Vec<f64>>,
 }
 
 /// What a preset makes of the spec.
@@ -178,7 +183,7 @@ pub struct PresetSpec {
 }
 
 /// One row of a table, resolved to its methods.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Row {
     /// Its name: `fusion+reallocation`, or the fusion's alone for reallocation `none`.
     pub name: String,
@@ -188,6 +193,10 @@ pub struct Row {
     pub reallocation: String,
     /// The first so many seeds instead of all.
     pub seeds: Option<u64>,
+    /// See [`RowGroup::protocols`].
+    pub protocols: Option<Vec<ProtocolName>>,
+    /// See [`RowGroup::rates`].
+    pub rates: Option<Vec<f64>>,
 }
 
 /// A spec that cannot be used, with the place.
@@ -258,6 +267,11 @@ impl Spec {
                 if !names.insert(row.name.clone()) {
                     return fail("rows", format!("row `{}` is there twice", row.name));
                 }
+                let levels = preset.rates.as_ref().unwrap_or(&self.rates);
+                let odd = |rate: &&f64| !levels.iter().any(|level| same_rate(*level, **rate));
+                if let Some(rate) = row.rates.iter().flatten().find(odd) {
+                    return fail("rows", format!("row `{}` wants the level {rate}, which is not among {levels:?}", row.name));
+                }
             }
         }
         for (name, preset) in &self.presets {
@@ -314,6 +328,8 @@ impl Spec {
                         fusion: fusion.clone(),
                         reallocation: reallocation.clone(),
                         seeds: group.seeds,
+                        protocols: group.protocols.clone(),
+                        rates: group.rates.clone(),
                     });
                 }
             }
@@ -516,6 +532,8 @@ presets:
         assert!(message.contains("unknown variant `smok`"), "{message}");
         let message = error(&SPEC.replace("seeds: 2", "seeds: 0"));
         assert!(message.contains("no seeds"), "{message}");
+        let message = error(&SPEC.replace("reallocation: [none, ebr]}", "reallocation: [none, ebr], rates: [0.123]}"));
+        assert!(message.contains("wants the level 0.123"), "{message}");
     }
 
     #[test]

@@ -50,6 +50,8 @@ impl Setting {
                 fusion: vec![row.fusion.clone()],
                 reallocation: vec![row.reallocation.clone()],
                 seeds: row.seeds,
+                protocols: row.protocols.clone(),
+                rates: row.rates.clone(),
             }]);
             let fusion = preset.fusions.entry(row.fusion.clone()).or_default();
             lay_over(&mut fusion.config, &self.fusion);
