@@ -206,7 +206,11 @@ impl Plan {
 /// Each training of a row: protocol and the rates it is scored at.
 fn settings_of_protocols(spec: &Spec, preset: &PresetSpec, row: &Row) -> Vec<(ProtocolName, Vec<f64>)> {
     let rates = preset.rates.as_ref().unwrap_or(&spec.rates);
-    let admitted = |rate: &&f64| row.rates.as_ref().is_none_or(|own| own.iter().any(|r| same_rate(*r, **rate)));
+    let admitted = |rate: &&f64| {
+        row.rates
+            .as_ref()
+            .is_none_or(|own| own.iter().any(|r| same_rate(*r, **rate)))
+    };
     let mut settings = Vec::new();
     for &protocol in preset.protocols.as_ref().unwrap_or(&spec.protocols) {
         if row.protocols.as_ref().is_some_and(|own| !own.contains(&protocol)) {

@@ -270,7 +270,13 @@ impl Spec {
                 let levels = preset.rates.as_ref().unwrap_or(&self.rates);
                 let odd = |rate: &&f64| !levels.iter().any(|level| same_rate(*level, **rate));
                 if let Some(rate) = row.rates.iter().flatten().find(odd) {
-                    return fail("rows", format!("row `{}` wants the level {rate}, which is not among {levels:?}", row.name));
+                    return fail(
+                        "rows",
+                        format!(
+                            "row `{}` wants the level {rate}, which is not among {levels:?}",
+                            row.name
+                        ),
+                    );
                 }
             }
         }
@@ -532,7 +538,7 @@ presets:
         assert!(message.contains("unknown variant `smok`"), "{message}");
         let message = error(&SPEC.replace("seeds: 2", "seeds: 0"));
         assert!(message.contains("no seeds"), "{message}");
-        let message = error(&SPEC.replace("reallocation: [none, ebr]}", "reallocation: [none, ebr], rates: [0.123]}"));
+        let message = error(&SPEC.replace("reallocation: [ebr]}", "reallocation: [ebr], rates: [0.123]}"));
         assert!(message.contains("wants the level 0.123"), "{message}");
     }
 

@@ -23,7 +23,7 @@ impl Run<'_> {
         let (validation, seen) = (&dataset.validation, &self.presence.validation);
         let mut alone = BTreeMap::new();
         let mut strongest = (0, f64::NEG_INFINITY);
-        for modality in 0..m {
+        for modality in 0..self.spec.modalities.len() {
             let quality = self.alone(&model, modality)?;
             if quality > strongest.1 {
                 strongest = (modality, quality);
