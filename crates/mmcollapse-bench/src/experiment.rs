@@ -20,8 +20,8 @@ pub struct ExperimentInfo {
 pub enum Shows {
     /// The metric of `paper.yaml` at each level, drawn against the level.
     Scores,
-    /// The same, drawn method under method: for many methods at few levels.
-    Rows,
+    /// The same, drawn method under method: for many methods at few levels. Further metrics have sheets of their own.
+    Rows(&'static [&'static str]),
     /// Several measures at each level, a sheet and a panel each.
     Measures(&'static [&'static str]),
     /// The semantic loss along training, and what is measured on its curve.
@@ -32,7 +32,8 @@ impl Shows {
     /// The metrics that have sheets of their own, `of_paper` being that of `paper.yaml`.
     pub fn metrics<'a>(&self, of_paper: &'a str) -> Vec<&'a str> {
         match self {
-            Self::Scores | Self::Rows => vec![of_paper],
+            Self::Scores => vec![of_paper],
+            Self::Rows(others) => [&[of_paper], *others].concat(),
             Self::Measures(measures) => measures.to_vec(),
             Self::Curves => vec!["loss_semantic", "plateaus", "epochs_to_90"],
         }

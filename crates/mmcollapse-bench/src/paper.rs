@@ -13,6 +13,7 @@
 //! A row is found by fusion and reallocation, so that the rows of an experiment may have other names, and
 //! several variants of a method stand beside the one number that the paper has for it.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use miette::{NamedSource, SourceSpan};
@@ -35,9 +36,25 @@ pub struct Paper {
     pub rates: Vec<f64>,
     /// The rows, in the paper's order.
     pub rows: Vec<PaperRow>,
+    /// What the paper prints as a mean over levels, of several labels or metrics.
+    #[serde(default)]
+    pub means: Vec<PaperMean>,
     /// What the paper leaves open about them.
     #[serde(default)]
     pub unclear: Vec<String>,
+}
+
+/// Means of one method over the levels, as printed.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PaperMean {
+    /// The fusion method.
+    pub fusion: String,
+    /// The reallocation; `none` if the paper has the plain method.
+    #[serde(default = "none")]
+    pub reallocation: String,
+    /// By column (`mortality_auroc`), in [`Paper::unit`] in the file and as shares once read.
+    pub values: BTreeMap<String, f64>,
 }
 
 /// Where numbers stand.
@@ -86,7 +103,7 @@ fn none() -> String {
 #[derive(Debug, thiserror::Error, miette::Diagnostic)]
 #[error("{path}: {reason}")]
 #[diagnostic(help(
-    "the keys are source (reference, table, caption), metric, unit, rates, rows (fusion, reallocation, values, note) and unclear"
+    "the keys are source (reference, table, caption), metric, unit, rates, rows (fusion, reallocation, values, note), means (fusion, reallocation, values by column) and unclear"
 ))]
 pub struct PaperError {
     path: String,
@@ -118,10 +135,9 @@ impl Paper {
             Unit::Percent => 100.0,
             Unit::Share => 1.0,
         };
-        for row in &mut paper.rows {
-            for value in &mut row.values {
-                *value /= scale;
-            }
+        let means = paper.means.iter_mut().flat_map(|mean| mean.values.values_mut());
+        for value in paper.rows.iter_mut().flat_map(|row| &mut row.values).chain(means) {
+            *value /= scale;
         }
         paper.check().map_err(|reason| error(reason, None))?;
         Ok(paper)
@@ -134,6 +150,17 @@ impl Paper {
             }
             if self.rates[..position].iter().any(|r| same_rate(*r, *rate)) {
                 return Err(format!("rate {rate} occurs twice"));
+            }
+        }
+        for mean in &self.means {
+            let name = format!("means of {}+{}", mean.fusion, mean.reallocation);
+            if let Some((column, bad)) = mean.values.iter().find(|(_, v)| !(0.0..=1.0).contains(*v)) {
+                return Err(format!(
+                    "{name}: {column} {bad} (as a share) is not in [0, 1]; is `unit` right?"
+                ));
+            }
+            if !mean.values.keys().eq(self.means[0].values.keys()) {
+                return Err(format!("{name}: other columns than the first row has"));
             }
         }
         for (position, row) in self.rows.iter().enumerate() {

@@ -52,6 +52,8 @@ pub struct Planned {
     pub key: CellKey,
     /// Row of the table.
     pub row: Row,
+    /// What is predicted, where the experiment has several labels.
+    pub task: Option<String>,
     /// Protocol.
     pub protocol: ProtocolName,
     /// Missing rates it is scored at.
@@ -76,12 +78,15 @@ impl Planned {
                 format!(" at {}", rates.join(", "))
             }
         };
-        format!(
-            "{}, {}{rate}, seed {}",
-            self.row.name,
-            self.protocol.as_str(),
-            self.seed
-        )
+        format!("{}, {}{rate}, seed {}", self.row.name, self.setting(), self.seed)
+    }
+
+    /// Protocol and task in one word, under which its numbers stand in tables: `test_missing`, `mortality_missing`.
+    pub fn setting(&self) -> String {
+        match &self.task {
+            Some(task) => format!("{task}_{}", self.protocol.as_str()),
+            None => self.protocol.as_str().to_owned(),
+        }
     }
 }
 
@@ -141,24 +146,29 @@ impl Plan {
         };
         let first = selection.first_seed;
         let end = first.saturating_add(selection.seeds.unwrap_or(settings.seeds));
-        let mut digests: BTreeSet<String> = BTreeSet::new();
+        let mut digests: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
         let mut cells = Vec::new();
         for row in spec.rows(settings) {
             let rough_seconds = settings.seconds * cost(spec, settings, &row);
             let end = row.seeds.map_or(end, |own| end.min(first.saturating_add(own)));
-            for (protocol, rates) in settings_of_protocols(spec, settings, &row) {
-                for seed in first..end {
-                    if !selection.only.admits(&row, protocol, &rates, seed) {
+            let of_protocols = settings_of_protocols(spec, settings, &row);
+            for (dataset, task) in spec.datasets() {
+                for ((protocol, rates), seed) in of_protocols
+                    .iter()
+                    .flat_map(|of| (first..end).map(move |seed| (of, seed)))
+                {
+                    let protocol = *protocol;
+                    if !selection.only.admits(&row, protocol, rates, seed) {
                         continue;
                     }
-                    let config = configuration(spec, settings, &row, protocol, &rates, seed);
+                    let config = configuration(spec, settings, &dataset, &row, protocol, rates, seed);
                     let (config, revision) = resolver
                         .resolve(config)
                         .map_err(|reason| refused(experiment, &row, &reason))?;
                     let data_digest = resolver
-                        .data_digest(&spec.dataset, seed)
-                        .wrap_err_with(|| format!("data set `{}`", spec.dataset))?;
-                    digests.insert(data_digest.clone());
+                        .data_digest(&dataset, seed)
+                        .wrap_err_with(|| format!("data set `{dataset}`"))?;
+                    digests.entry(dataset.clone()).or_default().insert(data_digest.clone());
                     let cell = Cell {
                         config,
                         data_digest,
@@ -168,6 +178,7 @@ impl Plan {
                         key: cell.key(),
                         cell,
                         row: row.clone(),
+                        task: task.clone(),
                         protocol,
                         rates: rates.clone(),
                         seed,
@@ -189,16 +200,21 @@ impl Plan {
             .into());
         }
         // Each seed draws its own samples; one digest stands for them all.
-        let digests: Vec<String> = digests.into_iter().collect();
-        let digest = match &digests[..] {
-            [digest] => digest.clone(),
-            _ => sha256(digests.join("\n").as_bytes()),
+        let one = |digests: BTreeSet<String>| {
+            let digests: Vec<String> = digests.into_iter().collect();
+            match &digests[..] {
+                [digest] => digest.clone(),
+                _ => sha256(digests.join("\n").as_bytes()),
+            }
         };
         Ok(Self {
             experiment: experiment.name.to_owned(),
             preset,
             cells,
-            data: BTreeMap::from([(spec.dataset.clone(), digest)]),
+            data: digests
+                .into_iter()
+                .map(|(name, digests)| (name, one(digests)))
+                .collect(),
         })
     }
 }
@@ -251,6 +267,7 @@ fn cost(spec: &Spec, preset: &PresetSpec, row: &Row) -> f64 {
 fn configuration(
     spec: &Spec,
     preset: &PresetSpec,
+    dataset: &str,
     row: &Row,
     protocol: ProtocolName,
     rates: &[f64],
@@ -288,15 +305,18 @@ fn configuration(
         ProtocolName::TrainAvailability => {
             json!({"kind": protocol.as_str(), "modality": modality, "rate": level})
         }
+        ProtocolName::Missing => json!({"kind": protocol.as_str(), "rate": level}),
         ProtocolName::TrainNoise1 => noise(1.0),
         ProtocolName::TrainNoise3 => noise(3.0),
         ProtocolName::UpweightedLoss => upweighted("loss"),
         ProtocolName::UpweightedFeature => upweighted("feature"),
     };
+    let mut encoders = spec.encoders.clone();
+    encoders.extend(preset.encoders.clone());
     let mut config = json!({
-        "dataset": spec.dataset,
+        "dataset": dataset,
         "protocol": protocol,
-        "encoders": spec.encoders,
+        "encoders": encoders,
         "fusion": method(&row.fusion, [fusion, fusion_now]),
         "reallocation": method(&row.reallocation, [reallocation, reallocation_now]),
         "training": training,
@@ -401,12 +421,13 @@ presets:
     #[test]
     fn a_row_may_have_fewer_seeds_protocols_and_rates() {
         let spec: &str = Box::leak(
-            SPEC.replace(
-                "[none, ebr]}",
-                "[none]}\n  - {fusion: [concat], reallocation: [ebr], seeds: 1}\n  \
-                 - {fusion: [shaspec], reallocation: [none], protocols: [train_availability], rates: [0.9]}",
-            )
-            .into_boxed_str(),
+            SPEC.replace("  concat: {}\n", "  concat: {}\n  lmf: {}\n")
+                .replace(
+                    "[none, ebr]}",
+                    "[none]}\n  - {fusion: [concat], reallocation: [ebr], seeds: 1}\n  \
+                 - {fusion: [lmf], reallocation: [none], protocols: [train_availability], rates: [0.9]}",
+                )
+                .into_boxed_str(),
         );
         let count = |seeds: Option<u64>| {
             let selection = Selection {
@@ -415,7 +436,7 @@ presets:
             };
             let plan = Plan::new(&experiment(spec), Preset::Quick, &selection, &mut Fake).unwrap();
             let of = |row: &str| plan.cells.iter().filter(|c| c.row.name == row).count();
-            (of("concat"), of("concat+ebr"), of("shaspec"))
+            (of("concat"), of("concat+ebr"), of("lmf"))
         };
         assert_eq!(count(None), (9, 3, 3));
         assert_eq!(count(Some(2)), (6, 3, 2));

@@ -85,7 +85,7 @@ pub fn render(
         Shows::Scores => Figure::of_scores(&summary, &paper, frame).draw(&json),
         Shows::Measures(measures) => Figure::of_measures(&summary, measures, frame).draw(&json),
         Shows::Curves => Figure::of_curves(records, &summary, frame).draw(&json),
-        Shows::Rows => Forest::new(&summary, &paper, frame).draw(&json),
+        Shows::Rows(_) => Forest::new(&summary, &paper, frame).draw(&json),
     }?;
 
     let mut means = summary.groups_frame().into_diagnostic()?;

@@ -58,10 +58,16 @@ impl fmt::Display for Preset {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Spec {
-    /// Name of the data set.
+    /// Name of the data set; with `tasks`, of the source that it is made of.
     pub dataset: String,
-    /// The modality that goes missing, is corrupted or weighs more.
-    pub modality: String,
+    /// The data set of the paper's numbers, where that is another one.
+    pub paper_dataset: Option<String>,
+    /// The labels that are predicted, each by models of its own: `TASK` of the data set `DATASET-TASK`. A data set that
+    /// has one label has none.
+    #[serde(default)]
+    pub tasks: Vec<String>,
+    /// The modality that goes missing, is corrupted or weighs more; `missing` is about all.
+    pub modality: Option<String>,
     /// Levels of the protocols: missing or noise rates in [0, 1], or values of beta.
     pub rates: Vec<f64>,
     /// What happens to it.
@@ -97,6 +103,8 @@ pub enum ProtocolName {
     /// The same with amplitude 3.
     #[serde(rename = "train_noise_3")]
     TrainNoise3,
+    /// Every sample loses each of its modalities with probability `rate`, in training as at test: one training a rate.
+    Missing,
     /// The modality's own loss added with weight beta, the level: one training a beta.
     UpweightedLoss,
     /// The modality's encoding scaled by 1 + beta, the level: one training a beta.
@@ -111,6 +119,7 @@ impl ProtocolName {
             Self::TrainAvailability => "train_availability",
             Self::TrainNoise1 => "train_noise_1",
             Self::TrainNoise3 => "train_noise_3",
+            Self::Missing => "missing",
             Self::UpweightedLoss => "upweighted_loss",
             Self::UpweightedFeature => "upweighted_feature",
         }
@@ -171,6 +180,9 @@ pub struct PresetSpec {
     pub protocols: Option<Vec<ProtocolName>>,
     /// Instead of the spec's rows.
     pub rows: Option<Vec<RowGroup>>,
+    /// Encoders instead of the spec's, by modality.
+    #[serde(default)]
+    pub encoders: Map<String, Value>,
     /// Training settings that differ from the spec's and from the methods' own.
     #[serde(default)]
     pub training: Map<String, Value>,
@@ -304,7 +316,17 @@ impl Spec {
         }
         let rates = presets().filter_map(|preset| preset.rates.as_ref());
         let own_protocols = presets().filter_map(|preset| preset.protocols.as_ref());
-        let weighs = own_protocols.chain([&self.protocols]).flatten().any(|p| p.weighs());
+        let protocols: Vec<ProtocolName> = own_protocols.chain([&self.protocols]).flatten().copied().collect();
+        let weighs = protocols.iter().any(|p| p.weighs());
+        if let Some(protocol) = protocols.iter().find(|p| **p != ProtocolName::Missing)
+            && self.modality.is_none()
+        {
+            let protocol = protocol.as_str();
+            return fail(
+                "protocols",
+                format!("`{protocol}` is about one modality, and `modality` does not say which"),
+            );
+        }
         for rate in rates.chain([&self.rates]).flatten() {
             if weighs && !(rate.is_finite() && *rate >= 0.0) {
                 return fail(
@@ -317,6 +339,15 @@ impl Spec {
             }
         }
         Ok(())
+    }
+
+    /// The data sets that are trained on, each with its task, if there are several.
+    pub fn datasets(&self) -> Vec<(String, Option<String>)> {
+        if self.tasks.is_empty() {
+            return vec![(self.dataset.clone(), None)];
+        }
+        let of = |task: &String| (format!("{}-{task}", self.dataset), Some(task.clone()));
+        self.tasks.iter().map(of).collect()
     }
 
     /// The rows of a preset, in the order of the spec.

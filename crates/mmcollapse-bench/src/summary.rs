@@ -18,7 +18,7 @@ use miette::{Context, IntoDiagnostic, Result, miette};
 use mmcollapse_probes::{Estimate, Interval, PairedDifference, bootstrap_interval, estimate, holm, paired_difference};
 
 pub use method::{Method, label};
-pub use metric::{Kind, title};
+pub use metric::{Kind, title, words};
 pub use protocol::ProtocolRun;
 use protocol::{add_rate, protocols, started};
 
@@ -165,12 +165,7 @@ impl Summary {
     fn add(&mut self, record: &CellRecord) -> Result<()> {
         let method = self.method(record);
         let diverged = matches!(record.outcome.status, Status::Diverged { .. });
-        for score in record
-            .outcome
-            .scores
-            .iter()
-            .filter(|s| s.split == "test" || Kind::of(&s.metric) != Kind::Share)
-        {
+        for score in record.outcome.scores.iter().filter(|s| s.split != "validation") {
             if !score.value.is_finite() {
                 return Err(miette!(
                     help = "the cell's outcome is broken: remove it from the store and run again",

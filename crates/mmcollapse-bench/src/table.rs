@@ -16,8 +16,8 @@ pub(crate) use number::bare_percent as percent_bare;
 pub use number::{DASH, percent, probability, signed_percent};
 use sheets::Setting;
 
-use crate::paper::Paper;
-use crate::summary::{ProtocolRun, Summary, label};
+use crate::paper::{Paper, PaperMean};
+use crate::summary::{ProtocolRun, Summary, label, words};
 
 /// A whole table with all that must be said about it.
 #[derive(Clone, Debug, PartialEq)]
@@ -87,6 +87,7 @@ impl Table {
             sheets.extend(setting(&paper.metric).other_metrics(metrics));
             sheets.extend(setting(&paper.metric).losses(metrics));
         }
+        sheets.extend(printed_means(paper));
         Self {
             name: summary.experiment.clone(),
             title: title.to_owned(),
@@ -98,9 +99,39 @@ impl Table {
     }
 }
 
+/// What the paper prints as means over levels, apart from ours: it stands for other data or other columns.
+fn printed_means(paper: &Paper) -> Option<Sheet> {
+    let columns = paper.means.first()?.values.keys();
+    let mut header = vec!["method".to_owned(), String::new()];
+    header.extend(columns.map(|column| words(column)));
+    let line = |mean: &PaperMean| {
+        let mut cells = vec![method_in_words(&mean.fusion, &mean.reallocation), "paper".to_owned()];
+        cells.extend(mean.values.values().map(|value| percent_bare(*value)));
+        Line {
+            cells,
+            rule_above: false,
+        }
+    };
+    Some(Sheet {
+        name: "paper".to_owned(),
+        heading: "What the paper prints".to_owned(),
+        caption: format!("{}, in %, as printed: {}.", paper.source.table, paper.source.caption),
+        header,
+        rows: paper.means.iter().map(line).collect(),
+    })
+}
+
 /// What a protocol does, in words.
 pub fn protocol_in_words(protocol: &ProtocolRun) -> String {
     let modality = &protocol.modality;
+    if protocol.kind == "missing" {
+        let task = protocol.name.strip_suffix("_missing");
+        let task = task.map_or_else(String::new, |task| format!("{}: ", label(task).to_lowercase()));
+        return format!(
+            "{task}every sample loses each of its modalities with the given probability, in training as at test, but never \
+             the last"
+        );
+    }
     let whole = "no test sample has noise or lacks anything";
     if let Some(amplitude) = protocol.name.strip_prefix("train_noise_") {
         return format!(

@@ -27,6 +27,7 @@ pub mod sets;
 pub mod sources;
 pub mod status;
 pub mod stft;
+mod subspace;
 
 pub use batch::{Batch, ModalityInput, batches};
 pub use error::DataError;

@@ -48,6 +48,14 @@ impl ModalitySpec {
         Self { kind, ..self }
     }
 
+    /// Entries of the vocabulary; 0 for what are no codes.
+    pub fn vocabulary(&self) -> usize {
+        match self.kind {
+            Kind::Codes { vocabulary } => vocabulary,
+            _ => 0,
+        }
+    }
+
     /// Numbers in one sample: the product of the shape.
     pub fn width(&self) -> usize {
         self.shape.iter().product()

@@ -114,27 +114,28 @@ pub fn report(
     Ok(Ending::Well)
 }
 
-/// The cells of an experiment on the data set that is asked for.
+/// The cells of an experiment on the data set that is asked for, or on its own.
 fn planned(
     experiment: &ExperimentInfo,
     what: &What,
     selection: &Selection,
     resolver: &mut ModelResolver,
 ) -> Result<Plan> {
-    let Some(dataset) = other_dataset(experiment, what)? else {
-        return Plan::new(experiment, what.preset, selection, resolver);
-    };
     let mut spec = Spec::of(experiment).map_err(|error| *error)?;
-    spec.dataset = dataset;
+    if let Some(dataset) = &what.dataset {
+        spec.dataset.clone_from(dataset);
+        for (name, _) in spec.datasets() {
+            mmcollapse_data::find(&name)?;
+        }
+    }
     Plan::of(experiment, &spec, what.preset, selection, resolver)
 }
 
-/// The data set that is asked for, if it is not the spec's own.
+/// The data set that is trained on, if the paper's numbers are of another one.
 fn other_dataset(experiment: &ExperimentInfo, what: &What) -> Result<Option<String>> {
-    let Some(name) = &what.dataset else { return Ok(None) };
-    let dataset = mmcollapse_data::find(name)?.name().to_owned();
-    let own = Spec::of(experiment).map_err(|error| *error)?.dataset;
-    Ok((dataset != own).then_some(dataset))
+    let spec = Spec::of(experiment).map_err(|error| *error)?;
+    let dataset = what.dataset.clone().unwrap_or_else(|| spec.dataset.clone());
+    Ok((dataset != spec.paper_dataset.unwrap_or(spec.dataset)).then_some(dataset))
 }
 
 /// A plan, the store, and which cells have to be trained.
@@ -332,7 +333,7 @@ pub(super) fn gather(plan: &Plan, store: &Store) -> Result<Gathered, StoreError>
         if let Found::Whole(stored) = store.find(&planned.key)? {
             gathered.records.push(CellRecord {
                 row: planned.row.name.clone(),
-                protocol: planned.protocol.as_str().to_owned(),
+                protocol: planned.setting(),
                 seed: planned.seed,
                 config: planned.cell.config.clone(),
                 outcome: stored.outcome.clone(),
@@ -429,8 +430,13 @@ fn outcome_line(planned: &Planned, stored: &Stored) -> String {
         .outcome
         .scores
         .iter()
-        .filter(|score| score.split == "test" && score.metric == "accuracy")
-        .map(|score| format!("{:.4} at {} (n = {})", score.value, score.rate, score.n))
+        .filter(|score| score.split == "test" && ["accuracy", "auroc"].contains(&score.metric.as_str()))
+        .map(|score| {
+            format!(
+                "{} {:.4} at {} (n = {})",
+                score.metric, score.value, score.rate, score.n
+            )
+        })
         .collect();
-    format!("{}: test accuracy {}", planned.label(), scores.join(", "))
+    format!("{}: test {}", planned.label(), scores.join(", "))
 }

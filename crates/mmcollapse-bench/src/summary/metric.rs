@@ -3,7 +3,8 @@
 /// What a number of a metric is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// A share of samples in [0, 1], written in percent: `accuracy` and all that begins with it.
+    /// In [0, 1], written in percent: what begins with `accuracy` (a share of samples), `auroc`, `auprc` or is
+    /// `average_precision`.
     Share,
     /// In nats: what begins with `loss_`.
     Loss,
@@ -14,7 +15,10 @@ pub enum Kind {
 impl Kind {
     /// The kind of a metric.
     pub fn of(metric: &str) -> Self {
-        if metric.starts_with("accuracy") {
+        if ["accuracy", "auroc", "auprc", "average_precision"]
+            .iter()
+            .any(|share| metric.starts_with(share))
+        {
             Self::Share
         } else if metric.starts_with("loss_") {
             Self::Loss
@@ -39,7 +43,7 @@ pub fn title(metric: &str) -> String {
         "plateaus" => "plateaus of the semantic loss".to_owned(),
         "epochs_to_90" => "epochs until 90 % of the fall".to_owned(),
         _ => match Kind::of(metric) {
-            Kind::Share => format!("test {} (%)", metric.replace('_', " ")),
+            Kind::Share => format!("test {} (%)", words(metric)),
             Kind::Loss => format!("{} loss (nats)", rest("loss_").unwrap_or_default()),
             Kind::Measure => rest("rank_")
                 .map(|kind| format!("{kind} rank"))
@@ -48,6 +52,12 @@ pub fn title(metric: &str) -> String {
                 .unwrap_or_else(|| metric.replace('_', " ")),
         },
     }
+}
+
+/// A metric's name as it is spoken of: `AUROC only labs`.
+pub fn words(metric: &str) -> String {
+    let words = metric.replace('_', " ");
+    words.replace("auroc", "AUROC").replace("auprc", "AUPRC")
 }
 
 #[cfg(test)]
@@ -59,6 +69,9 @@ mod tests {
         for (metric, kind, written) in [
             ("accuracy", Kind::Share, "test accuracy (%)"),
             ("accuracy_only_image", Kind::Share, "test accuracy only image (%)"),
+            ("auroc_only_labs", Kind::Share, "test AUROC only labs (%)"),
+            ("average_precision", Kind::Share, "test average precision (%)"),
+            ("brier", Kind::Measure, "brier"),
             ("loss_semantic", Kind::Loss, "semantic loss (nats)"),
             ("rank_effective", Kind::Measure, "effective rank"),
             ("cka_sound", Kind::Measure, "CKA with sound"),

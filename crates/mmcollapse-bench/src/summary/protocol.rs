@@ -11,8 +11,10 @@ use crate::paper::same_rate;
 /// A protocol as the records have it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ProtocolRun {
-    /// `test_missing` or `train_availability`.
+    /// As in results, with the task in front where the experiment has several: `test_missing`, `mortality_missing`.
     pub name: String,
+    /// What is done: the name without the task, `missing`; empty if the records do not say.
+    pub kind: String,
     /// The modality that goes missing.
     pub modality: String,
     /// Its levels: missing rates, largest first as in the paper; noise rates or values of beta, smallest first.
@@ -43,6 +45,7 @@ pub(super) fn protocols(records: &[CellRecord]) -> Vec<ProtocolRun> {
             let modality = record.config.pointer("/protocol/modality");
             protocols.push(ProtocolRun {
                 name: record.protocol.clone(),
+                kind: kind_of(record),
                 modality: modality.and_then(Value::as_str).unwrap_or("modality").to_owned(),
                 rates: Vec::new(),
             });
@@ -58,6 +61,15 @@ pub(super) fn protocols(records: &[CellRecord]) -> Vec<ProtocolRun> {
         protocol.rates = rates;
     }
     protocols
+}
+
+/// The protocol of a record without its task.
+fn kind_of(record: &CellRecord) -> String {
+    let kind = record.config.pointer("/protocol/kind").and_then(Value::as_str);
+    match kind {
+        Some("missing") => "missing".to_owned(),
+        _ => record.protocol.clone(),
+    }
 }
 
 pub(super) fn add_rate(rates: &mut Vec<f64>, rate: f64) {

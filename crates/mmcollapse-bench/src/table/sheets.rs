@@ -4,7 +4,7 @@ use mmcollapse_probes::{Estimate, smallest_attainable_p};
 
 use super::{DASH, Line, Sheet, method_in_words, number, percent, probability, protocol_in_words};
 use crate::paper::Paper;
-use crate::summary::{Column, Group, Kind, Method, ProtocolRun, Summary, title};
+use crate::summary::{Column, Group, Kind, Method, ProtocolRun, Summary, title, words};
 
 /// One protocol of a summary, from which its sheets are set.
 pub(super) struct Setting<'a> {
@@ -139,7 +139,7 @@ impl Setting<'_> {
                  two-sided Wilcoxon signed-rank test on each seed's mean over the {}; p (Holm): corrected \
                  for the {family} tests of this sheet.{}",
                 if self.kind() == Kind::Share {
-                    format!("test {}", self.metric)
+                    format!("test {}", words(self.metric))
                 } else {
                     title(self.metric)
                 },
@@ -154,7 +154,7 @@ impl Setting<'_> {
 
     /// The other scores: with all modalities, and with each alone; none if there are none.
     pub(super) fn other_metrics(&self, shown: &[&str]) -> Option<Sheet> {
-        let metric = &self.paper.metric;
+        let metric = words(&self.paper.metric);
         let of_rates = self.of_rates();
         self.metric_sheet(
             "modalities",
@@ -226,7 +226,7 @@ impl Setting<'_> {
         header.extend(metrics.iter().map(|metric| {
             let short = metric.strip_prefix(&self.paper.metric).unwrap_or(metric);
             let short = short.strip_prefix("loss_").unwrap_or(short);
-            short.replace('_', " ").trim().to_owned()
+            words(short).trim().to_owned()
         }));
         header.push("n".to_owned());
         let mut rows = Vec::new();
@@ -393,7 +393,7 @@ impl Setting<'_> {
     /// The metric at the head of a caption.
     fn title(&self) -> String {
         if self.kind() == Kind::Share {
-            return format!("Test {} in %", self.metric);
+            return format!("Test {} in %", words(self.metric));
         }
         let title = title(self.metric);
         let mut letters = title.chars();

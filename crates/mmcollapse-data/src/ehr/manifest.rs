@@ -1,10 +1,12 @@
 //! The manifests in `data/*.yaml` of health records: which folder, how to get it, what was found in it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
 use super::cohort::{Cohort, LabelCounts, Task};
+use super::error::EhrError;
+use super::table;
 use crate::DataError;
 use crate::manifest::{folder_in, read_yaml, text_of};
 
@@ -12,6 +14,8 @@ use crate::manifest::{folder_in, read_yaml, text_of};
 static TEXTS: &[(&str, &str)] = &[
     ("mimic-iv", include_str!("../../../../data/mimic-iv.yaml")),
     ("mimic-iv-demo", include_str!("../../../../data/mimic-iv-demo.yaml")),
+    ("eicu", include_str!("../../../../data/eicu.yaml")),
+    ("eicu-demo", include_str!("../../../../data/eicu-demo.yaml")),
 ];
 
 /// A source: a folder of tables that the user names.
@@ -66,6 +70,16 @@ impl CohortCounts {
 }
 
 impl RecordsManifest {
+    /// The tables in `folder`, compressed or not.
+    ///
+    /// # Errors
+    /// When one is missing that the source cannot do without.
+    pub fn files(&self, folder: &Path) -> Result<Vec<PathBuf>, EhrError> {
+        let required = self.tables.iter().map(|name| table::require(folder, name));
+        let optional = self.optional.iter().filter_map(|name| table::find(folder, name));
+        required.chain(optional.map(Ok)).collect()
+    }
+
     /// Every manifest.
     ///
     /// # Errors

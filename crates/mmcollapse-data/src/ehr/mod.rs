@@ -2,10 +2,12 @@
 //!
 //! A source is a folder of tables that the user names ([`manifest`]). Its reader ([`EhrSource`]) applies the cohort and
 //! label rules and keeps raw values; what depends on the training admissions ([`LabStatistics`]) comes after the cut
-//! ([`Split`]). Reading takes minutes where the tables are large, so the finished cohort is kept ([`cache`]).
+//! ([`Split`], [`dataset`], [`TextEmbedding`]). Reading takes minutes where the tables are large, so the finished cohort is kept ([`cache`]).
 
 pub mod cache;
 mod cohort;
+mod dataset;
+mod eicu;
 mod error;
 mod labs;
 pub mod manifest;
@@ -13,13 +15,18 @@ mod mimic_iv;
 mod source;
 mod split;
 mod table;
+mod text;
 mod time;
+mod vocabulary;
 
 pub use cohort::{
     Admission, Code, CodeEvent, CodeKind, Cohort, Demographics, LabEvent, LabItem, LabelCounts, Modality, Outcome, Task,
 };
+pub use dataset::{CODES, LAB_ROWS, dataset};
+pub use eicu::Eicu;
 pub use error::EhrError;
 pub use labs::LabStatistics;
 pub use mimic_iv::{LAB_TERMS, MimicIv};
 pub use source::{EhrSource, SOURCES, find, load};
 pub use split::{SPLIT_SEED, Split, SplitBy};
+pub use text::TextEmbedding;

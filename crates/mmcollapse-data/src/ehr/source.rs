@@ -4,10 +4,10 @@ use std::path::{Path, PathBuf};
 
 use super::cache;
 use super::cohort::Cohort;
+use super::eicu::Eicu;
 use super::error::EhrError;
 use super::manifest::RecordsManifest;
 use super::mimic_iv::MimicIv;
-use super::table;
 use crate::DataError;
 
 /// A source of health records that can be read by name.
@@ -26,9 +26,7 @@ pub trait EhrSource: Sync {
     /// # Errors
     /// When one is missing that the source cannot do without.
     fn files(&self, manifest: &RecordsManifest, folder: &Path) -> Result<Vec<PathBuf>, EhrError> {
-        let required = manifest.tables.iter().map(|name| table::require(folder, name));
-        let optional = manifest.optional.iter().filter_map(|name| table::find(folder, name));
-        required.chain(optional.map(Ok)).collect()
+        manifest.files(folder)
     }
 
     /// Reads the cohort from the tables in `folder`.
@@ -39,7 +37,7 @@ pub trait EhrSource: Sync {
 }
 
 /// Every source there is.
-pub static SOURCES: &[&dyn EhrSource] = &[&MimicIv::FULL, &MimicIv::DEMO];
+pub static SOURCES: &[&dyn EhrSource] = &[&MimicIv::FULL, &MimicIv::DEMO, &Eicu::FULL, &Eicu::DEMO];
 
 /// The source called `name`.
 ///

@@ -2,12 +2,14 @@
 
 mod avmnist;
 mod avmnist_hard;
+mod ehr;
 mod mfeat;
 mod planted;
 mod spoken;
 
 pub use avmnist::{AvMnist, Parts, Recipe};
 pub use avmnist_hard::{AvMnistHard, HardParts, HardRecipe};
+pub use ehr::EhrSet;
 pub use mfeat::Mfeat;
 pub use planted::{Planted, PlantedConfig, planted};
 
@@ -54,6 +56,14 @@ pub static SETS: &[&dyn DatasetSource] = &[
     },
     &AvMnistHard,
     &Mfeat,
+    &EhrSet::MIMIC_IV_MORTALITY,
+    &EhrSet::MIMIC_IV_READMISSION,
+    &EhrSet::MIMIC_IV_DEMO_MORTALITY,
+    &EhrSet::MIMIC_IV_DEMO_READMISSION,
+    &EhrSet::EICU_MORTALITY,
+    &EhrSet::EICU_READMISSION,
+    &EhrSet::EICU_DEMO_MORTALITY,
+    &EhrSet::EICU_DEMO_READMISSION,
     &Planted,
 ];
 

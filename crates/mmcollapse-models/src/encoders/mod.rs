@@ -1,5 +1,9 @@
 //! Encoders: one modality's input to one vector.
 
+mod code_bag;
+mod code_transformer;
+mod gru;
+mod ids;
 mod lenet5;
 mod mlp;
 mod snetpluse;
@@ -74,7 +78,15 @@ impl fmt::Display for Inputs {
 }
 
 /// Every encoder, in the order of `mmcollapse list methods`.
-pub static ENCODERS: &[Entry<Builder>] = &[lenet5::ENTRY, snetpluse::ENTRY, spectrogram_cnn::ENTRY, mlp::ENTRY];
+pub static ENCODERS: &[Entry<Builder>] = &[
+    lenet5::ENTRY,
+    snetpluse::ENTRY,
+    spectrogram_cnn::ENTRY,
+    mlp::ENTRY,
+    code_bag::ENTRY,
+    code_transformer::ENTRY,
+    gru::ENTRY,
+];
 
 /// The name of the encoder made for a modality.
 ///

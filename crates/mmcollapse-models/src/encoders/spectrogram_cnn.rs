@@ -92,6 +92,7 @@ impl Encoder for SpectrogramCnn {
 
 #[cfg(test)]
 mod tests {
+    use mmcollapse_data::ModalitySpec;
     use std::collections::BTreeSet;
 
     use mmcollapse_nn::{Device, Params, random::Stream};
@@ -104,10 +105,11 @@ mod tests {
 
     #[test]
     fn a_spectrogram_becomes_128_features_and_every_weight_hears_of_them() {
-        let name = default_for("set", "sound", &[1, 112, 112]).unwrap();
+        let sound = ModalitySpec::new("sound", &[1, 112, 112]);
+        let name = default_for("set", &sound).unwrap();
         assert_eq!(name, "spectrogram_cnn");
         let params = Params::new(3, &Device::Cpu);
-        let encoder = build(name, &Options::new(), &[1, 112, 112], &params.root()).unwrap();
+        let encoder = build(name, &Options::new(), &sound, &params.root()).unwrap();
         let x = Stream::new(0, "x").normal_vec(2 * 112 * 112);
         let x = Tensor::from_vec(x, (2, 1, 112, 112), &Device::Cpu).unwrap();
         let loss = |mode| {

@@ -9,27 +9,11 @@ use std::path::Path;
 use super::super::cohort::{Code, CodeEvent, CodeKind};
 use super::super::error::EhrError;
 use super::super::table::{Table, require};
+use super::super::vocabulary::Vocabulary;
 use super::stays::Stays;
 
 /// Title by version (9 or 10) and code: the same code means different things in the two versions.
 type Titles = HashMap<(u32, String), String>;
-
-/// Gives every code its place, in the order of first use.
-#[derive(Default)]
-struct Vocabulary {
-    codes: Vec<Code>,
-    places: HashMap<Code, u32>,
-}
-
-impl Vocabulary {
-    fn place(&mut self, code: Code) -> u32 {
-        let next = self.codes.len() as u32;
-        *self.places.entry(code).or_insert_with_key(|code| {
-            self.codes.push(code.clone());
-            next
-        })
-    }
-}
 
 /// Puts the codes into `stays`; what they mean.
 pub(super) fn read(folder: &Path, stays: &mut Stays) -> Result<Vec<Code>, EhrError> {

@@ -1,0 +1,86 @@
+//! The eICU Collaborative Research Database (Pollard et al. 2018, PhysioNet): stays in intensive care of 208 hospitals.
+//!
+//! First the stays ([`stays`]), then table by table what belongs to them; rows of other stays are passed over, and so is
+//! what happened after the stay. Offsets are minutes since admission to the unit.
+
+mod events;
+mod stays;
+mod yaib;
+
+use std::path::{Path, PathBuf};
+
+use super::cohort::Cohort;
+use super::error::EhrError;
+use super::manifest::RecordsManifest;
+use super::source::EhrSource;
+use super::table;
+use super::vocabulary::Vocabulary;
+
+/// eICU, or its open demo of 2520 stays in the same form.
+#[derive(Clone, Copy, Debug)]
+pub struct Eicu {
+    name: &'static str,
+    summary: &'static str,
+}
+
+impl Eicu {
+    /// The credentialed data set.
+    pub const FULL: Self = Self {
+        name: "eicu",
+        summary: "stays in intensive care of 208 hospitals, cohort and labels after MUSE (credentialed)",
+    };
+    /// Its open demo.
+    pub const DEMO: Self = Self {
+        name: "eicu-demo",
+        summary: "2520 stays of eICU, open; laboratory values from YAIB's excerpt where the table is not there",
+    };
+
+    /// The cohort of the tables in `folder`; `hourly` is YAIB's table of hourly values, which counts where there is no
+    /// table of laboratory values.
+    ///
+    /// # Errors
+    /// When a table is missing, damaged, or holds what it should not.
+    pub fn cohort(&self, folder: &Path, hourly: Option<&Path>) -> Result<Cohort, EhrError> {
+        let mut stays = stays::read(folder)?;
+        let mut vocabulary = Vocabulary::default();
+        events::diagnoses(folder, &mut stays, &mut vocabulary)?;
+        events::treatments(folder, &mut stays, &mut vocabulary)?;
+        events::medications(folder, &mut stays, &mut vocabulary)?;
+        events::notes(folder, &mut stays)?;
+        let lab_items = match (table::find(folder, "lab"), hourly) {
+            (Some(path), _) => events::labs(&path, &mut stays)?,
+            (None, Some(path)) => yaib::labs(path, &mut stays)?,
+            (None, None) => Vec::new(),
+        };
+        Ok(Cohort {
+            source: self.name.to_owned(),
+            codes: vocabulary.codes,
+            lab_items,
+            admissions: stays.admissions,
+        })
+    }
+}
+
+impl EhrSource for Eicu {
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    fn summary(&self) -> &'static str {
+        self.summary
+    }
+
+    fn revision(&self) -> u32 {
+        1
+    }
+
+    fn files(&self, manifest: &RecordsManifest, folder: &Path) -> Result<Vec<PathBuf>, EhrError> {
+        let mut files = manifest.files(folder)?;
+        files.extend(yaib::table());
+        Ok(files)
+    }
+
+    fn read(&self, folder: &Path) -> Result<Cohort, EhrError> {
+        self.cohort(folder, yaib::table().as_deref())
+    }
+}
