@@ -20,7 +20,7 @@ pub use canvas::Picture;
 pub use forest::Forest;
 
 use crate::paper::Paper;
-use crate::summary::{Column, Group, ProtocolRun, Summary, label};
+use crate::summary::{Column, Group, ProtocolRun, Summary, label, words};
 
 /// A figure before it is laid out.
 #[derive(Clone, Debug, PartialEq)]
@@ -141,7 +141,7 @@ impl Figure {
             title: text.title.to_owned(),
             note: note(summary, &paper.metric, text.preset),
             warnings: text.warnings,
-            y_label: format!("test {} (%)", paper.metric),
+            y_label: format!("test {} (%)", words(&paper.metric)),
             axes: Axes::Percent,
             paper: rows.iter().any(has_paper),
             rows,

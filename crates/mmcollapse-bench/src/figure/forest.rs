@@ -14,7 +14,7 @@ use super::panel::{MARK, PAPER_MARK, TICKS};
 use super::style::{ALARM, GREY, GRID, INK, PAPER, STYLES, assign};
 use super::{Axes, FigureText, Line, Panel, Point, note};
 use crate::paper::Paper;
-use crate::summary::{Column, ProtocolRun, Summary};
+use crate::summary::{Column, ProtocolRun, Summary, words};
 use crate::table::protocol_in_words;
 
 const EDGE: f64 = 22.0;
@@ -71,7 +71,7 @@ impl Forest {
                 + " Dots: single runs."
                 + if printed { " Hollow: the paper's value." } else { "" },
             warnings: text.warnings,
-            x_label: format!("test {} (%){mean_of}", paper.metric),
+            x_label: format!("test {} (%){mean_of}", words(&paper.metric)),
             parts,
             provenance: text.provenance,
         }
