@@ -165,6 +165,45 @@ mod tests {
         assert_eq!(blocks, 6);
     }
 
+    /// No number of a patient or a stay of the open demos stands in any text under `results/`.
+    #[test]
+    fn results_name_no_record() {
+        let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+        let mut records = BTreeSet::new();
+        for name in ["eicu-demo", "mimic-iv-demo"] {
+            let source = mmcollapse_data::ehr::find(name).unwrap();
+            // Which tests read real data and which are skipped is said where those data are tested.
+            let Ok(cohort) = mmcollapse_data::ehr::load(source, None, None) else {
+                continue;
+            };
+            records.extend(cohort.admissions.iter().flat_map(|a| [a.subject, a.id]));
+        }
+        let mut folders = vec![root.join("results")];
+        let mut read = 0;
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(folder).unwrap() {
+                let path = entry.unwrap().path();
+                if path.is_dir() {
+                    folders.push(path);
+                    continue;
+                }
+                let Ok(text) = std::fs::read_to_string(&path) else {
+                    continue;
+                };
+                read += 1;
+                for word in text.split(|c: char| !(c.is_alphanumeric() || c == '.' || c == '_')) {
+                    let number = word.parse::<u64>().ok().filter(|_| word.len() >= 5);
+                    assert!(
+                        number.is_none_or(|number| !records.contains(&number)),
+                        "{}: the number of a record",
+                        path.display()
+                    );
+                }
+            }
+        }
+        assert!(read > 20, "{read}");
+    }
+
     /// What `tune.yaml` declares, the methods take.
     #[test]
     fn spaces_are_read() {

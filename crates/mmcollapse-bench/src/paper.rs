@@ -245,6 +245,16 @@ rows:
             ("[0.95, 0.90]", "[-0.95, 0.90]", "rate -0.95 is not a number"),
             (", reallocation: kd", "", "row shaspec+none occurs twice"),
             ("note: n", "nots: n", "unknown field `nots`"),
+            (
+                "rows:\n",
+                "means: [{fusion: a, values: {x: 1.2, y: 120}}]\nrows:\n",
+                "means of a+none: y 1.2 (as a share)",
+            ),
+            (
+                "rows:\n",
+                "means: [{fusion: a, values: {x: 1.2}}, {fusion: b, values: {y: 1}}]\nrows:\n",
+                "means of b+none: other columns",
+            ),
             ("metric: accuracy", "", "missing field `metric`"),
         ] {
             let error = Paper::parse(&TEXT.replace(from, to), "here/paper.yaml").unwrap_err();

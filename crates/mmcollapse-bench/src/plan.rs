@@ -443,6 +443,42 @@ presets:
     }
 
     #[test]
+    fn each_task_is_trained_for_itself() {
+        let spec = SPEC
+            .replace("modality: sound\n", "")
+            .replace(
+                "protocols: [test_missing, train_availability]",
+                "protocols: [missing]\ntasks: [death, return]",
+            )
+            .replace(", protocols: [test_missing]", "")
+            .replace("quick: {", "quick: {encoders: {codes: {method: code_bag}}, ");
+        struct Any;
+        impl Resolver for Any {
+            fn resolve(&self, config: Value) -> Result<(Value, String), String> {
+                Ok((config, "r1".to_owned()))
+            }
+            fn data_digest(&mut self, dataset: &str, _seed: u64) -> Result<String> {
+                Ok(dataset.to_owned())
+            }
+        }
+        let spec: &str = Box::leak(spec.into_boxed_str());
+        let plan = Plan::new(&experiment(spec), Preset::Quick, &Selection::default(), &mut Any).unwrap();
+        // Four rows, two tasks, two rates, three seeds.
+        assert_eq!(plan.cells.len(), 4 * 2 * 2 * 3);
+        let first = &plan.cells[0];
+        assert_eq!(first.label(), "concat, death_missing at 95%, seed 0");
+        assert_eq!(first.cell.config["dataset"], "avmnist-death");
+        assert_eq!(first.cell.config["protocol"], json!({"kind": "missing", "rate": 0.95}));
+        assert_eq!(first.cell.config["encoders"]["codes"]["method"], "code_bag");
+        let names: Vec<&String> = plan.data.keys().collect();
+        assert_eq!(names, ["avmnist-death", "avmnist-return"]);
+
+        let without = SPEC.replace("modality: sound\n", "");
+        let error = Spec::parse("spec.yaml", &without).unwrap_err().to_string();
+        assert!(error.contains("`test_missing` is about one modality"), "{error}");
+    }
+
+    #[test]
     fn later_layers_win() {
         let quick = plan(Preset::Quick, &["shaspec+ebr", "protocol=test_missing", "seed=0"]).unwrap();
         assert_eq!(quick.cells.len(), 1);

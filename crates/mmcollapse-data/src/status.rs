@@ -4,14 +4,17 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use crate::ehr::manifest::RecordsManifest;
+use sha2::{Digest, Sha256};
+
+use crate::content::hex;
+use crate::ehr::manifest::{CohortCounts, RecordsManifest};
 use crate::files::FilesSource;
 use crate::folder::{self, FolderSource};
 use crate::hub::Hub;
 use crate::manifest::Manifest;
 use crate::sets::Mfeat;
 use crate::sources::{self, records};
-use crate::{DataError, LoadOptions, SETS, find};
+use crate::{DataError, LoadOptions, SETS, ehr, find};
 
 /// A source and what of it is in the cache.
 #[derive(Clone, Debug)]
@@ -115,6 +118,8 @@ pub struct RecordsStatus {
     pub manifest: RecordsManifest,
     /// What its variable holds.
     pub folder: Option<PathBuf>,
+    /// Data sets made of it.
+    pub sets: Vec<&'static str>,
 }
 
 impl fmt::Display for RecordsStatus {
@@ -130,7 +135,7 @@ impl fmt::Display for RecordsStatus {
         for (i, step) in (1..).zip(&m.steps) {
             writeln!(f, "         step {i}   {step}")?;
         }
-        Ok(())
+        writeln!(f, "         used by  {}", self.sets.join(", "))
     }
 }
 
@@ -227,6 +232,7 @@ pub fn folders() -> Result<Vec<FolderStatus>, DataError> {
 pub fn records_folders() -> Result<Vec<RecordsStatus>, DataError> {
     let status = |manifest: RecordsManifest| RecordsStatus {
         folder: manifest.folder(),
+        sets: sets_of(&manifest.name),
         manifest,
     };
     Ok(RecordsManifest::all()?.into_iter().map(status).collect())
@@ -331,7 +337,35 @@ pub fn verify_in(name: &str, hub: &Hub) -> Result<Vec<Verified>, DataError> {
             });
         }
     }
+    for manifest in named.records {
+        verified.push(verify_records(&manifest)?);
+    }
     Ok(verified)
+}
+
+/// Reads the tables, kept cohort or not, and counts what the rules leave of them.
+fn verify_records(manifest: &RecordsManifest) -> Result<Verified, DataError> {
+    let start = Instant::now();
+    let source = ehr::find(&manifest.name)?;
+    let cohort = ehr::load(source, None, None)?;
+    let counts = CohortCounts::of(&cohort);
+    if let Some(expected) = manifest.cohort.filter(|expected| *expected != counts) {
+        return Err(DataError::Content {
+            what: manifest.name.clone(),
+            quantity: "cohort",
+            got: counts.to_string(),
+            expected: expected.to_string(),
+            at: manifest.folder().unwrap_or_default(),
+        });
+    }
+    Ok(Verified {
+        source: manifest.name.clone(),
+        part: "cohort".into(),
+        rows: counts.admissions,
+        digest: hex(&Sha256::digest(counts.to_string())),
+        as_tested: true,
+        seconds: start.elapsed().as_secs_f64(),
+    })
 }
 
 /// Sources of every kind.
@@ -340,6 +374,7 @@ struct Sources {
     hub: Vec<Manifest>,
     folders: Vec<FolderSource>,
     files: Vec<FilesSource>,
+    records: Vec<RecordsManifest>,
 }
 
 impl Sources {
@@ -348,6 +383,7 @@ impl Sources {
             hub: Manifest::all()?,
             folders: FolderSource::all()?,
             files: vec![Mfeat::source()?],
+            records: RecordsManifest::all()?,
         })
     }
 
@@ -356,6 +392,7 @@ impl Sources {
         let folders = self.folders.iter().map(|f| f.name.as_str());
         hub.chain(folders)
             .chain(self.files.iter().map(|f| f.name.as_str()))
+            .chain(self.records.iter().map(|r| r.name.as_str()))
             .collect()
     }
 }
@@ -366,6 +403,7 @@ fn named(name: &str) -> Result<Sources, DataError> {
     if name == "all" {
         sources.folders.retain(|folder| folder.folder().is_some());
         sources.files.retain(|files| files.folder().is_some());
+        sources.records.retain(|records| records.folder().is_some());
         return Ok(sources);
     }
     let wanted = find(name).map_or_else(|_| vec![name], |set| set.sources().to_vec());
@@ -387,6 +425,7 @@ fn named(name: &str) -> Result<Sources, DataError> {
     sources.hub.retain(|m| wanted.contains(&m.name.as_str()));
     sources.folders.retain(|f| wanted.contains(&f.name.as_str()));
     sources.files.retain(|f| wanted.contains(&f.name.as_str()));
+    sources.records.retain(|r| wanted.contains(&r.name.as_str()));
     Ok(sources)
 }
 
@@ -404,12 +443,14 @@ mod tests {
         assert_eq!(of("avmnist"), ["mnist", "fsdd"]);
         assert_eq!(of("avmnist-hard"), ["mnist", "fsdd", "esc10"]);
         assert_eq!(of("mfeat"), ["mfeat"]);
+        assert_eq!(of("eicu-demo-mortality"), ["eicu-demo"]);
         assert!(of("all").starts_with(&["mnist".to_owned(), "fsdd".to_owned()]));
         assert!(of("planted").is_empty());
         let error = named("mnits").unwrap_err();
         let help = miette::Diagnostic::help(&error).unwrap().to_string();
         assert!(
-            help.contains("mnist, fsdd, esc10, mfeat, avmnist,") && help.contains("all"),
+            help.contains("mnist, fsdd, esc10, mfeat, mimic-iv, mimic-iv-demo, eicu, eicu-demo, avmnist,")
+                && help.contains("all"),
             "{help}"
         );
     }

@@ -2,6 +2,8 @@
 
 mod measures;
 mod noise;
+#[cfg(test)]
+mod records;
 mod run;
 mod scoring;
 mod shared;

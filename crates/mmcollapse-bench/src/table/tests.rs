@@ -50,3 +50,19 @@ fn every_line_has_a_cell_for_every_column() {
         }
     }
 }
+
+/// What the paper prints of other columns stands apart from ours.
+#[test]
+fn means_of_the_paper_have_a_sheet() {
+    let mut paper = table4();
+    let values = [("mortality_auroc".to_owned(), 0.8533)];
+    paper.means = vec![PaperMean {
+        fusion: "muse".into(),
+        reallocation: "ebr".into(),
+        values: values.into_iter().collect(),
+    }];
+    let sheet = printed_means(&paper).unwrap();
+    assert_eq!(sheet.header, ["method", "", "mortality AUROC"]);
+    assert_eq!(sheet.rows[0].cells, ["MUSE + EBR", "paper", "85.33"]);
+    assert!(printed_means(&table4()).is_none());
+}

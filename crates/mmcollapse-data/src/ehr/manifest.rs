@@ -1,5 +1,6 @@
 //! The manifests in `data/*.yaml` of health records: which folder, how to get it, what was found in it.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
@@ -56,6 +57,18 @@ pub struct CohortCounts {
     pub mortality: LabelCounts,
     /// Labels of [`Task::Readmission`].
     pub readmission: LabelCounts,
+}
+
+impl fmt::Display for CohortCounts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let of = |counts: &LabelCounts| format!("{} yes, {} no, {} unknown", counts.yes, counts.no, counts.unknown);
+        let (mortality, readmission) = (of(&self.mortality), of(&self.readmission));
+        write!(
+            f,
+            "{} admissions; mortality {mortality}; readmission {readmission}",
+            self.admissions
+        )
+    }
 }
 
 impl CohortCounts {

@@ -12,6 +12,8 @@ pub struct EhrSet {
     name: &'static str,
     summary: &'static str,
     source: &'static dyn EhrSource,
+    /// The source's name, as data sets say it.
+    sources: &'static [&'static str],
     task: Task,
 }
 
@@ -21,6 +23,7 @@ impl EhrSet {
         name: "mimic-iv-mortality",
         summary: "MIMIC-IV, six modalities: death within 90 days of discharge (credentialed; MIMIC_IV_DIR)",
         source: &MimicIv::FULL,
+        sources: &["mimic-iv"],
         task: Task::Mortality,
     };
     /// Readmission within 15 days, MIMIC-IV.
@@ -28,6 +31,7 @@ impl EhrSet {
         name: "mimic-iv-readmission",
         summary: "MIMIC-IV, six modalities: readmission within 15 days (credentialed; MIMIC_IV_DIR)",
         source: &MimicIv::FULL,
+        sources: &["mimic-iv"],
         task: Task::Readmission,
     };
     /// Death within 90 days of discharge, the demo.
@@ -35,6 +39,7 @@ impl EhrSet {
         name: "mimic-iv-demo-mortality",
         summary: "MIMIC-IV demo: death within 90 days of discharge; 101 labels, too few for evidence (MIMIC_IV_DEMO_DIR)",
         source: &MimicIv::DEMO,
+        sources: &["mimic-iv-demo"],
         task: Task::Mortality,
     };
     /// Readmission within 15 days, the demo.
@@ -42,6 +47,7 @@ impl EhrSet {
         name: "mimic-iv-demo-readmission",
         summary: "MIMIC-IV demo: readmission within 15 days; 135 labels, too few for evidence (MIMIC_IV_DEMO_DIR)",
         source: &MimicIv::DEMO,
+        sources: &["mimic-iv-demo"],
         task: Task::Readmission,
     };
 
@@ -50,6 +56,7 @@ impl EhrSet {
         name: "eicu-mortality",
         summary: "eICU, six modalities: death in hospital (credentialed; EICU_DIR)",
         source: &Eicu::FULL,
+        sources: &["eicu"],
         task: Task::Mortality,
     };
     /// Return to intensive care, eICU.
@@ -57,6 +64,7 @@ impl EhrSet {
         name: "eicu-readmission",
         summary: "eICU, six modalities: return to intensive care in the same hospital stay (credentialed; EICU_DIR)",
         source: &Eicu::FULL,
+        sources: &["eicu"],
         task: Task::Readmission,
     };
     /// Death in hospital, the demo.
@@ -64,6 +72,7 @@ impl EhrSet {
         name: "eicu-demo-mortality",
         summary: "eICU demo, six modalities, 1991 stays: death in hospital, 135 (open; EICU_DEMO_DIR)",
         source: &Eicu::DEMO,
+        sources: &["eicu-demo"],
         task: Task::Mortality,
     };
     /// Return to intensive care, the demo.
@@ -71,6 +80,7 @@ impl EhrSet {
         name: "eicu-demo-readmission",
         summary: "eICU demo, six modalities, 1991 stays: return to intensive care, 241 (open; EICU_DEMO_DIR)",
         source: &Eicu::DEMO,
+        sources: &["eicu-demo"],
         task: Task::Readmission,
     };
 
@@ -95,6 +105,10 @@ impl DatasetSource for EhrSet {
 
     fn summary(&self) -> &'static str {
         self.summary
+    }
+
+    fn sources(&self) -> &'static [&'static str] {
+        self.sources
     }
 
     /// Seed 0 is the paper's cut; others cut anew, by patient, so that intervals hold the draw of the data.

@@ -17,6 +17,9 @@ use crate::{
     substitution::LatentSamples,
 };
 
+/// A score on fewer samples is not told: it says little, and of health records so small a group is nobody's business.
+const FEWEST: usize = 11;
+
 impl Run<'_> {
     pub fn outcome(&mut self, mut model: Model) -> Result<CellOutcome> {
         let dataset = self.dataset;
@@ -132,6 +135,9 @@ impl Run<'_> {
         push(level, "test", format!("{quality}_complete"), complete, n);
         for (modality, name) in self.spec.modalities.iter().enumerate() {
             let having = test.select(&own.rows(modality));
+            if having.len() < FEWEST {
+                continue;
+            }
             let seen = having.present.only(&[modality]);
             let only = predictions(model, dataset, &having, &seen, self.device)?.quality();
             push(level, "test", format!("{quality}_only_{name}"), only, having.len());
