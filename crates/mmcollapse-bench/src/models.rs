@@ -37,6 +37,13 @@ impl ModelResolver {
     }
 }
 
+impl ModelResolver {
+    /// How data sets are loaded, by seed 0.
+    pub fn options(&self) -> &LoadOptions {
+        &self.options
+    }
+}
+
 /// Resolves every cell of every preset of an experiment without its data, and returns how many there are: a spec
 /// that passes can be run.
 ///

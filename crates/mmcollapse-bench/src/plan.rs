@@ -444,14 +444,6 @@ presets:
 
     #[test]
     fn each_task_is_trained_for_itself() {
-        let spec = SPEC
-            .replace("modality: sound\n", "")
-            .replace(
-                "protocols: [test_missing, train_availability]",
-                "protocols: [missing]\ntasks: [death, return]",
-            )
-            .replace(", protocols: [test_missing]", "")
-            .replace("quick: {", "quick: {encoders: {codes: {method: code_bag}}, ");
         struct Any;
         impl Resolver for Any {
             fn resolve(&self, config: Value) -> Result<(Value, String), String> {
@@ -461,6 +453,14 @@ presets:
                 Ok(dataset.to_owned())
             }
         }
+        let spec = SPEC
+            .replace("modality: sound\n", "")
+            .replace(
+                "protocols: [test_missing, train_availability]",
+                "protocols: [missing]\ntasks: [death, return]",
+            )
+            .replace(", protocols: [test_missing]", "")
+            .replace("quick: {", "quick: {encoders: {codes: {method: code_bag}}, ");
         let spec: &str = Box::leak(spec.into_boxed_str());
         let plan = Plan::new(&experiment(spec), Preset::Quick, &Selection::default(), &mut Any).unwrap();
         // Four rows, two tasks, two rates, three seeds.

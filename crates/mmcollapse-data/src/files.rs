@@ -29,16 +29,17 @@ pub struct FilesSource {
     /// Where the files can be had.
     pub address: String,
     /// The files.
-    pub files: Vec<TextFile>,
+    pub files: Vec<KnownFile>,
 }
 
-/// A file of numbers: lines of equally many, separated by spaces.
+/// A file.
 #[derive(Clone, Debug, Deserialize, PartialEq)]
 #[serde(deny_unknown_fields)]
-pub struct TextFile {
+pub struct KnownFile {
     /// Name in the folder.
     pub name: String,
-    /// Numbers in a line.
+    /// Numbers in a line, of a file of lines of equally many numbers, separated by spaces; 0 for one of another form.
+    #[serde(default)]
     pub columns: usize,
     /// Digest of its bytes, in hex.
     pub sha256: String,
@@ -56,34 +57,55 @@ impl FilesSource {
     /// When no folder is given, a file is missing, is not the one that the manifest knows, or holds something else than
     /// numbers; each says what to do.
     pub fn read(&self, folder: Option<&Path>) -> Result<Vec<Vec<f32>>, DataError> {
-        let wrong = |reason: String| DataError::Files {
+        let files = self.files.iter().zip(self.bytes(folder)?);
+        let numbers = files.map(|(file, bytes)| {
+            let numbers = file.numbers(&bytes);
+            numbers.map_err(|reason| self.wrong(format!("{}: {reason}", file.name)))
+        });
+        numbers.collect()
+    }
+
+    /// The content of each file.
+    ///
+    /// # Errors
+    /// When no folder is given, a file is missing, or is not the one that the manifest knows; each says what to do.
+    pub fn bytes(&self, folder: Option<&Path>) -> Result<Vec<Vec<u8>>, DataError> {
+        let folder = folder.ok_or_else(|| self.wrong(format!("{} is not set", self.variable)))?;
+        let read = |file: &KnownFile| {
+            let path = folder.join(&file.name);
+            let bytes = fs::read(&path).map_err(|error| error.to_string());
+            let known = bytes.and_then(|bytes| file.check(&bytes).map(|()| bytes));
+            known.map_err(|reason| self.wrong(format!("{}: {reason}", path.display())))
+        };
+        self.files.iter().map(read).collect()
+    }
+
+    /// An error that says where the files can be had.
+    pub fn wrong(&self, reason: String) -> DataError {
+        DataError::Files {
             title: self.title.clone(),
             reason,
             variable: self.variable.clone(),
             files: self.files.iter().map(|f| f.name.clone()).collect::<Vec<_>>().join(", "),
             address: self.address.clone(),
-        };
-        let folder = folder.ok_or_else(|| wrong(format!("{} is not set", self.variable)))?;
-        let read = |file: &TextFile| {
-            let path = folder.join(&file.name);
-            let text = fs::read(&path).map_err(|error| error.to_string());
-            let numbers = text.and_then(|bytes| file.numbers(&bytes));
-            numbers.map_err(|reason| wrong(format!("{}: {reason}", path.display())))
-        };
-        self.files.iter().map(read).collect()
+        }
     }
 }
 
-impl TextFile {
-    fn numbers(&self, bytes: &[u8]) -> Result<Vec<f32>, String> {
+impl KnownFile {
+    fn check(&self, bytes: &[u8]) -> Result<(), String> {
         let digest = hex(&Sha256::digest(bytes));
-        if digest != self.sha256 {
-            return Err(format!(
-                "it is not the file this program knows: sha256 {}..., expected {}...",
-                &digest[..12],
-                &self.sha256[..12.min(self.sha256.len())]
-            ));
+        if digest == self.sha256 {
+            return Ok(());
         }
+        Err(format!(
+            "it is not the file this program knows: sha256 {}..., expected {}...",
+            &digest[..12],
+            &self.sha256[..12.min(self.sha256.len())]
+        ))
+    }
+
+    fn numbers(&self, bytes: &[u8]) -> Result<Vec<f32>, String> {
         let text = std::str::from_utf8(bytes).map_err(|error| error.to_string())?;
         let mut numbers = Vec::new();
         for (place, line) in text.lines().enumerate() {
@@ -119,7 +141,7 @@ mod tests {
             citation: String::new(),
             variable: "SOME_DIR".into(),
             address: "https://example.org".into(),
-            files: vec![TextFile {
+            files: vec![KnownFile {
                 name: "numbers".into(),
                 columns: 2,
                 sha256: hex(&Sha256::digest(text)),

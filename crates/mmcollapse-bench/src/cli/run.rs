@@ -124,8 +124,18 @@ fn planned(
     let mut spec = Spec::of(experiment).map_err(|error| *error)?;
     if let Some(dataset) = &what.dataset {
         spec.dataset.clone_from(dataset);
+        // Not every source knows every label.
+        let known = |task: &String| mmcollapse_data::find(&format!("{dataset}-{task}")).is_ok();
+        spec.tasks.retain(known);
+        let mut modalities = Vec::new();
         for (name, _) in spec.datasets() {
-            mmcollapse_data::find(&name)?;
+            let found = mmcollapse_data::find(&name)?.load(resolver.options())?;
+            modalities.extend(found.modalities.into_iter().map(|modality| modality.name));
+        }
+        // Encoders of modalities that only the spec's own data set has.
+        let presets = spec.presets.values_mut().map(|preset| &mut preset.encoders);
+        for encoders in presets.chain([&mut spec.encoders]) {
+            encoders.retain(|modality, _| modalities.contains(modality));
         }
     }
     Plan::of(experiment, &spec, what.preset, selection, resolver)

@@ -246,18 +246,18 @@ mod tests {
             id: i,
             minutes: 60,
             outcome: Outcome {
-                mortality: (i != 4).then_some(i % 3 == 0),
+                mortality: (i != 4).then_some(i.is_multiple_of(3)),
                 readmission: None,
             },
             demographics: Some(Demographics {
                 age: 40 + i as u32,
-                gender: if i % 2 == 0 { "F" } else { "M" }.to_owned(),
+                gender: if i.is_multiple_of(2) { "F" } else { "M" }.to_owned(),
                 ethnicity: "X".to_owned(),
             }),
             diagnoses: vec![event(0, 0), event(0, 1 + (i as u32 % 2)), event(0, 0)],
             procedures: Vec::new(),
             medications: (0..60).map(|k| event(k, 3 + k as u32)).collect(),
-            labs: if i % 2 == 0 {
+            labs: if i.is_multiple_of(2) {
                 vec![lab(1, i as f32), lab(2, -(i as f32))]
             } else {
                 Vec::new()

@@ -201,7 +201,9 @@ mod tests {
         for a in &rows {
             for b in &rows {
                 let mut dense = vec![0.; BUCKETS];
-                b.iter().for_each(|&(place, w)| dense[place] = w);
+                for &(place, w) in b {
+                    dense[place] = w;
+                }
                 let (whole, kept) = (sparse_dot(a, &dense), dot(&embedding.project(a), &embedding.project(b)));
                 assert!((whole - kept).abs() < 1e-9, "{whole} {kept}");
             }

@@ -4,6 +4,7 @@ mod avmnist;
 mod avmnist_hard;
 mod ehr;
 mod mfeat;
+mod physionet_2012;
 mod planted;
 mod spoken;
 
@@ -11,6 +12,7 @@ pub use avmnist::{AvMnist, Parts, Recipe};
 pub use avmnist_hard::{AvMnistHard, HardParts, HardRecipe};
 pub use ehr::EhrSet;
 pub use mfeat::Mfeat;
+pub use physionet_2012::Physionet2012;
 pub use planted::{Planted, PlantedConfig, planted};
 
 use crate::{DataError, Dataset};
@@ -56,6 +58,7 @@ pub static SETS: &[&dyn DatasetSource] = &[
     },
     &AvMnistHard,
     &Mfeat,
+    &Physionet2012,
     &EhrSet::MIMIC_IV_MORTALITY,
     &EhrSet::MIMIC_IV_READMISSION,
     &EhrSet::MIMIC_IV_DEMO_MORTALITY,

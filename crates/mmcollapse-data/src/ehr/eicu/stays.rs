@@ -46,7 +46,8 @@ impl Stays {
 struct Stay {
     subject: u64,
     id: u64,
-    hospital_stay: u64,
+    /// Number of the stay in hospital that it is part of.
+    hospital: u64,
     visit: u32,
     /// Minutes from admission to the hospital to admission to the unit.
     begin: i64,
@@ -62,7 +63,7 @@ struct Stay {
 pub(super) fn read(folder: &Path) -> Result<Stays, EhrError> {
     let path = require(folder, "patient")?;
     let mut stays = all(&path)?;
-    stays.sort_by_key(|stay| (stay.subject, stay.hospital_stay, stay.visit, stay.id));
+    stays.sort_by_key(|stay| (stay.subject, stay.hospital, stay.visit, stay.id));
     let mut cohort = Stays {
         admissions: Vec::new(),
         places: HashMap::new(),
@@ -76,7 +77,7 @@ pub(super) fn read(folder: &Path) -> Result<Stays, EhrError> {
         }
         let later = stays[i + 1..]
             .iter()
-            .take_while(|other| (other.subject, other.hospital_stay) == (stay.subject, stay.hospital_stay));
+            .take_while(|other| (other.subject, other.hospital) == (stay.subject, stay.hospital));
         let next = later
             .filter(|other| other.visit > stay.visit)
             .min_by_key(|other| other.visit);
@@ -133,7 +134,7 @@ fn all(path: &Path) -> Result<Vec<Stay>, EhrError> {
         mut table,
         [
             id,
-            hospital_stay,
+            hospital,
             patient,
             visit,
             begin,
@@ -150,7 +151,7 @@ fn all(path: &Path) -> Result<Vec<Stay>, EhrError> {
         stays.push(Stay {
             subject: table.required(patient, "a patient's number such as 002-1039", subject)?,
             id: table.id(id)?,
-            hospital_stay: table.id(hospital_stay)?,
+            hospital: table.id(hospital)?,
             visit: table.whole(visit)?,
             begin: -offset(&table, begin)?,
             minutes: offset(&table, minutes)?,

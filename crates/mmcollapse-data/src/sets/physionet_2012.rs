@@ -1,0 +1,281 @@
+//! PhysioNet's challenge of 2012: 48 hours in intensive care, four modalities, death in hospital.
+//!
+//! `data/physionet-2012.yaml` says which variables make a modality and within which range a value counts. What the seed
+//! draws is which stays are training, validation and test.
+
+mod record;
+
+use std::collections::{BTreeMap, HashMap};
+use std::io::Read;
+use std::path::Path;
+
+use flate2::read::GzDecoder;
+use mmcollapse_nn::random::Stream;
+use serde::Deserialize;
+
+use crate::files::FilesSource;
+use crate::manifest::read_yaml;
+use crate::{DataError, Dataset, DatasetSource, Kind, LoadOptions, ModalitySpec, Presence, Samples};
+use record::Record;
+
+const NAME: &str = "physionet-2012-mortality";
+const TEXT: &str = include_str!("../../../../data/physionet-2012.yaml");
+/// Hours of a stay, each at most one step of a series.
+const HOURS: usize = 48;
+
+/// `data/physionet-2012.yaml`.
+#[derive(Clone, Debug, Deserialize)]
+struct Recipe {
+    #[serde(flatten)]
+    source: FilesSource,
+    /// By modality and variable the range within which a value counts.
+    series: BTreeMap<String, BTreeMap<String, (f64, f64)>>,
+    /// Variables that are standardised after ln(1 + x).
+    logarithmic: Vec<String>,
+    /// What is known once a stay.
+    #[serde(rename = "static")]
+    once: BTreeMap<String, (f64, f64)>,
+}
+
+/// The registry's entry.
+#[derive(Clone, Copy, Debug)]
+pub struct Physionet2012;
+
+impl Physionet2012 {
+    fn recipe() -> Result<Recipe, DataError> {
+        read_yaml("physionet-2012", TEXT)
+    }
+
+    /// Where the files come from.
+    ///
+    /// # Errors
+    /// When the manifest is wrong; a test keeps that from happening.
+    pub fn source() -> Result<FilesSource, DataError> {
+        Ok(Self::recipe()?.source)
+    }
+
+    /// Cuts the stays in the files of `folder`.
+    ///
+    /// # Errors
+    /// When a file is missing, not the one that the manifest knows, or holds something else than the challenge's records.
+    pub fn load_from(seed: u64, folder: Option<&Path>) -> Result<Dataset, DataError> {
+        let recipe = Self::recipe()?;
+        let stays = recipe.stays(folder)?;
+        Ok(recipe.assemble(seed, &stays))
+    }
+}
+
+impl DatasetSource for Physionet2012 {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn summary(&self) -> &'static str {
+        "8000 stays of 48 hours in intensive care, four modalities: death in hospital, 1122 (open; PHYSIONET_2012_DIR)"
+    }
+
+    fn sources(&self) -> &'static [&'static str] {
+        &["physionet-2012"]
+    }
+
+    fn load(&self, options: &LoadOptions) -> Result<Dataset, DataError> {
+        Self::load_from(options.seed, Self::source()?.folder().as_deref())
+    }
+}
+
+/// A stay and its label.
+struct Stay {
+    record: Record,
+    died: bool,
+}
+
+impl Recipe {
+    /// Every stay of both sets, in the order of their numbers.
+    fn stays(&self, folder: Option<&Path>) -> Result<Vec<Stay>, DataError> {
+        let contents = self.source.bytes(folder)?;
+        let mut records = Vec::new();
+        let mut deaths = HashMap::new();
+        for (file, bytes) in self.source.files.iter().zip(&contents) {
+            let wrong = |reason: String| self.source.wrong(format!("{}: {reason}", file.name));
+            if file.name.ends_with(".tar.gz") {
+                let broken = |error: std::io::Error| wrong(error.to_string());
+                let mut archive = tar::Archive::new(GzDecoder::new(bytes.as_slice()));
+                for entry in archive.entries().map_err(broken)? {
+                    let mut entry = entry.map_err(broken)?;
+                    if !entry.header().entry_type().is_file() {
+                        continue;
+                    }
+                    let name = entry.path().map_err(broken)?.display().to_string();
+                    let mut text = String::new();
+                    entry.read_to_string(&mut text).map_err(broken)?;
+                    records.push(Record::parse(&text).map_err(|reason| wrong(format!("{name}, {reason}")))?);
+                }
+            } else {
+                let text = std::str::from_utf8(bytes).map_err(|error| wrong(error.to_string()))?;
+                deaths.extend(record::outcomes(text).map_err(wrong)?);
+            }
+        }
+        records.sort_by_key(|record| record.id);
+        let stay = |record: Record| match deaths.get(&record.id) {
+            Some(died) => Ok(Stay { died: *died, record }),
+            None => Err(self
+                .source
+                .wrong("a record of the archives has no line in the files of outcomes".to_owned())),
+        };
+        records.into_iter().map(stay).collect()
+    }
+
+    fn assemble(&self, seed: u64, stays: &[Stay]) -> Dataset {
+        let mut parts: [Vec<&Stay>; 3] = Default::default();
+        for class in [false, true] {
+            let of_class: Vec<&Stay> = stays.iter().filter(|stay| stay.died == class).collect();
+            let order = Stream::at(seed, "physionet-2012/split", u64::from(class)).permutation(of_class.len());
+            let (train, validation) = (of_class.len() * 7 / 10, of_class.len() * 8 / 10);
+            for (rank, i) in order.into_iter().enumerate() {
+                let part = usize::from(rank >= train) + usize::from(rank >= validation);
+                parts[part].push(of_class[i]);
+            }
+        }
+        for part in &mut parts {
+            part.sort_by_key(|stay| stay.record.id);
+        }
+        let scales = Scales::fit(self, &parts[0]);
+        let mut modalities = vec![ModalitySpec::new("static", &[2 * self.once.len() + 2 + 4])];
+        modalities.extend(
+            self.series
+                .iter()
+                .map(|(name, variables)| ModalitySpec::new(name, &[HOURS, 2 + 2 * variables.len()]).of(Kind::Series)),
+        );
+        let [train, validation, test] = parts.map(|part| self.samples(&part, &scales));
+        let names = vec!["survived".to_owned(), "died".to_owned()];
+        Dataset::new(NAME, modalities, names, train, validation, test)
+    }
+
+    fn samples(&self, stays: &[&Stay], scales: &Scales) -> Samples {
+        let mut inputs = vec![stays.iter().flat_map(|stay| self.once(&stay.record, scales)).collect()];
+        let mut present = Presence::all(stays.len(), 1 + self.series.len());
+        for (m, variables) in self.series.values().enumerate() {
+            let width = HOURS * (2 + 2 * variables.len());
+            let mut values: Vec<f32> = Vec::with_capacity(stays.len() * width);
+            for (i, stay) in stays.iter().enumerate() {
+                let steps = steps(&stay.record, variables, scales);
+                present.set(i, 1 + m, !steps.is_empty());
+                values.extend(steps);
+                values.resize((i + 1) * width, 0.);
+            }
+            inputs.push(values);
+        }
+        Samples {
+            ids: (0..stays.len()).map(|i| i.to_string()).collect(),
+            inputs,
+            labels: stays.iter().map(|stay| u32::from(stay.died)).collect(),
+            present,
+        }
+    }
+
+    /// Of each variable the standardised value, 0 where it is missing, and whether it is there; female, male; the four
+    /// kinds of unit.
+    fn once(&self, record: &Record, scales: &Scales) -> Vec<f32> {
+        let mut row = Vec::new();
+        for (name, range) in &self.once {
+            let value = record.once(name).filter(|value| within(*value, *range));
+            row.extend([
+                value.map_or(0., |value| scales.of(name, value)),
+                f32::from(u8::from(value.is_some())),
+            ]);
+        }
+        let is = |name: &str, value: f64| f32::from(u8::from(record.once(name) == Some(value)));
+        row.extend([0., 1.].map(|gender| is("Gender", gender)));
+        row.extend([1., 2., 3., 4.].map(|unit| is("ICUType", unit)));
+        row
+    }
+}
+
+/// A step for every hour in which a variable of the modality was measured: that it is there, the hour as a share of
+/// the stay, and of each variable its last standardised value (0 before the first) and whether this hour has one.
+fn steps(record: &Record, variables: &BTreeMap<String, (f64, f64)>, scales: &Scales) -> Vec<f32> {
+    let mut hours: BTreeMap<usize, Vec<(usize, f32)>> = BTreeMap::new();
+    for event in &record.events {
+        let place = variables.keys().position(|name| *name == event.variable);
+        let Some((place, range)) = place.and_then(|p| Some((p, *variables.values().nth(p)?))) else {
+            continue;
+        };
+        if within(event.value, range) {
+            let hour = (event.minute / 60).min(HOURS - 1);
+            hours
+                .entry(hour)
+                .or_default()
+                .push((place, scales.of(&event.variable, event.value)));
+        }
+    }
+    let mut known = vec![0.; 2 * variables.len()];
+    let mut steps = Vec::new();
+    for (hour, measured) in hours {
+        known.chunks_mut(2).for_each(|pair| pair[1] = 0.);
+        for (place, value) in measured {
+            known[2 * place] = value;
+            known[2 * place + 1] = 1.;
+        }
+        steps.extend([1., hour as f32 / HOURS as f32]);
+        steps.extend_from_slice(&known);
+    }
+    steps
+}
+
+fn within(value: f64, (low, high): (f64, f64)) -> bool {
+    (low..=high).contains(&value)
+}
+
+/// Mean and standard deviation of each variable over the training stays.
+struct Scales<'a> {
+    recipe: &'a Recipe,
+    of: BTreeMap<&'a str, (f64, f64)>,
+}
+
+impl<'a> Scales<'a> {
+    fn fit(recipe: &'a Recipe, training: &[&Stay]) -> Self {
+        let mut scales = Self {
+            recipe,
+            of: BTreeMap::new(),
+        };
+        let mut values: BTreeMap<&str, Vec<f64>> = BTreeMap::new();
+        let ranges = recipe.series.values().flatten().chain(&recipe.once);
+        let ranges: BTreeMap<&str, (f64, f64)> = ranges.map(|(name, range)| (name.as_str(), *range)).collect();
+        for stay in training {
+            for event in &stay.record.events {
+                if let Some((name, range)) = ranges.get_key_value(event.variable.as_str())
+                    && within(event.value, *range)
+                {
+                    values
+                        .entry(name)
+                        .or_default()
+                        .push(scales.transformed(name, event.value));
+                }
+            }
+        }
+        for (name, values) in values {
+            let n = values.len() as f64;
+            let mean = values.iter().sum::<f64>() / n;
+            let sd = (values.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / n).sqrt();
+            // What is always the same (a mark of ventilation) says by its flag what it says.
+            scales.of.insert(name, (mean, if sd > 1e-9 { sd } else { 1. }));
+        }
+        scales
+    }
+
+    fn transformed(&self, name: &str, value: f64) -> f64 {
+        if self.recipe.logarithmic.iter().any(|log| log == name) {
+            value.ln_1p()
+        } else {
+            value
+        }
+    }
+
+    fn of(&self, name: &str, value: f64) -> f32 {
+        let (mean, sd) = self.of.get(name).copied().unwrap_or((0., 1.));
+        ((self.transformed(name, value) - mean) / sd) as f32
+    }
+}
+
+#[cfg(test)]
+mod tests;
