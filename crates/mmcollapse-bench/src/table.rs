@@ -12,8 +12,8 @@ mod sheets;
 pub use latex::latex;
 pub(crate) use markdown::escape;
 pub use markdown::markdown;
-pub(crate) use number::bare_percent as percent_bare;
 pub use number::{DASH, percent, probability, signed_percent};
+pub(crate) use number::{bare_percent as percent_bare, range};
 use sheets::Setting;
 
 use crate::paper::{Paper, PaperMean};

@@ -1,11 +1,14 @@
 //! The semantic loss along training: a panel a fusion, a line a reallocation.
 
+use std::ops::Range;
+
 use mmcollapse_probes::quantile;
 
 use super::{Axes, Figure, FigureText, Line, Panel, PanelRow, Point, legend, style};
 use crate::cell::CellRecord;
 use crate::curves::semantic;
 use crate::summary::Summary;
+use crate::table::range;
 
 /// Epochs between two names on the horizontal axis.
 const NAMED: usize = 5;
@@ -14,30 +17,32 @@ impl Figure {
     /// The semantic loss at the end of every epoch, median and 10 to 90 % quantiles over seeds.
     pub fn of_curves(records: &[CellRecord], summary: &Summary, text: FigureText) -> Self {
         let styles = style::assign(&summary.methods);
-        let epochs = records.iter().map(|record| semantic(record).len()).max().unwrap_or(0);
-        let x_ticks: Vec<String> = (1..=epochs)
-            .map(|epoch| {
-                if epoch == 1 || epoch % NAMED == 0 {
-                    epoch.to_string()
-                } else {
-                    String::new()
-                }
-            })
+        let lengths: Vec<usize> = summary
+            .methods
+            .iter()
+            .map(|method| length(records, &method.row))
             .collect();
-        let mut seeds = 0;
+        let (shortest, longest) = (
+            lengths.iter().copied().filter(|n| *n > 0).min().unwrap_or(0),
+            lengths.iter().copied().max().unwrap_or(0),
+        );
+        let x_ticks = ticks(shortest, longest);
+        let mut seeds: Vec<usize> = Vec::new();
         let mut rows = Vec::new();
         for protocol in &summary.protocols {
             let mut panels: Vec<(&str, Panel)> = Vec::new();
-            for (method, style) in summary.methods.iter().zip(&styles) {
+            for ((method, style), &length) in summary.methods.iter().zip(&styles).zip(&lengths) {
                 let runs: Vec<&[f64]> = records
                     .iter()
                     .filter(|r| r.row == method.row && r.protocol == protocol.name)
                     .map(semantic)
                     .collect();
-                seeds = seeds.max(runs.len());
+                seeds.push(runs.len());
                 let line = Line {
                     style: *style,
-                    points: (0..epochs).map(|epoch| point(&runs, epoch)).collect(),
+                    points: (0..shortest)
+                        .map(|step| point(&runs, span(step, shortest, length)))
+                        .collect(),
                 };
                 match panels.iter_mut().find(|(name, _)| *name == method.fusion_name) {
                     Some((_, panel)) => panel.lines.push(line),
@@ -53,7 +58,11 @@ impl Figure {
             }
             rows.push(PanelRow {
                 heading: format!("{}: {}", protocol.name, crate::table::protocol_in_words(protocol)),
-                x_label: "epoch of the multimodal training".to_owned(),
+                x_label: if shortest == longest {
+                    "epoch of the multimodal training".to_owned()
+                } else {
+                    format!("share of the multimodal training, of {shortest} to {longest} epochs (%)")
+                },
                 x_ticks: x_ticks.clone(),
                 panels: panels.into_iter().map(|(_, panel)| panel).collect(),
             });
@@ -61,8 +70,9 @@ impl Figure {
         Self {
             title: text.title.to_owned(),
             note: format!(
-                "Line: median over n = {seeds} seeds of the training loss of the multimodal prediction, mean over each \
-                 epoch, dropout on; band: 10 to 90 % quantiles; preset {}. KD starts from a distilled encoder.",
+                "Line: median over n = {} seeds of the training loss of the multimodal prediction, mean over each \
+                 epoch (over more where a method trains longer), dropout on; band: 10 to 90 % quantiles; preset {}. KD starts from a distilled encoder.",
+                range(&seeds),
                 text.preset
             ),
             warnings: text.warnings,
@@ -76,9 +86,36 @@ impl Figure {
     }
 }
 
-/// None for fewer than two runs that got so far.
-fn point(runs: &[&[f64]], epoch: usize) -> Option<Point> {
-    let mut values: Vec<f64> = runs.iter().filter_map(|curve| curve.get(epoch).copied()).collect();
+/// Epochs of the longest run of a row.
+fn length(records: &[CellRecord], row: &str) -> usize {
+    let own = records.iter().filter(|record| record.row == row);
+    own.map(|record| semantic(record).len()).max().unwrap_or(0)
+}
+
+/// Names on the horizontal axis: epochs where all methods train equally long, else shares of the training.
+fn ticks(shortest: usize, longest: usize) -> Vec<String> {
+    let name = |step: usize| {
+        if shortest == longest {
+            return (step == 1 || step.is_multiple_of(NAMED)).then(|| step.to_string());
+        }
+        let percent = 100 * step / shortest;
+        (100 * step == percent * shortest && percent.is_multiple_of(25)).then(|| percent.to_string())
+    };
+    (1..=shortest).map(|step| name(step).unwrap_or_default()).collect()
+}
+
+/// The epochs of a training of `length` that stand at `step` of `steps`.
+fn span(step: usize, steps: usize, length: usize) -> Range<usize> {
+    step * length / steps..(step + 1) * length / steps
+}
+
+/// Each run's mean over `epochs`, median and quantiles over runs; none for fewer than two runs that got so far.
+fn point(runs: &[&[f64]], epochs: Range<usize>) -> Option<Point> {
+    let mean = |curve: &&[f64]| {
+        let part = curve.get(epochs.clone()).filter(|part| !part.is_empty())?;
+        Some(part.iter().sum::<f64>() / part.len() as f64)
+    };
+    let mut values: Vec<f64> = runs.iter().filter_map(mean).collect();
     values.sort_by(f64::total_cmp);
     (values.len() > 1).then(|| Point {
         mean: quantile(&values, 0.5),
@@ -86,4 +123,21 @@ fn point(runs: &[&[f64]], epoch: usize) -> Option<Point> {
         high: quantile(&values, 0.9),
         diverged: runs.len() - values.len(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn trainings_of_any_length_share_an_axis() {
+        assert_eq!(ticks(6, 6), ["1", "", "", "", "5", ""]);
+        assert_eq!(ticks(4, 120), ["25", "50", "75", "100"]);
+        // Each epoch is one point of the shortest, and of one thirty times as long thirty are.
+        assert_eq!((span(3, 4, 4), span(3, 4, 120)), (3..4, 90..120));
+        let curves: [&[f64]; 2] = [&[4.0, 2.0, 1.0, 1.0], &[2.0, 2.0, 3.0, 1.0]];
+        assert_eq!(point(&curves, 0..2).unwrap().mean, 2.5);
+        assert_eq!(point(&curves, 3..4).unwrap().mean, 1.0);
+        assert!(point(&curves, 4..6).is_none() && point(&curves[..1], 0..1).is_none());
+    }
 }

@@ -96,7 +96,7 @@ pub(super) fn rate(share: f64) -> String {
 }
 
 /// `10`, or `8–10` where they differ; a dash for none.
-pub(super) fn range(counts: &[usize]) -> String {
+pub(crate) fn range(counts: &[usize]) -> String {
     match (counts.iter().min(), counts.iter().max()) {
         (Some(low), Some(high)) if low == high => low.to_string(),
         (Some(low), Some(high)) => format!("{low}–{high}"),

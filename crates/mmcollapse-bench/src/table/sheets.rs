@@ -178,8 +178,8 @@ impl Setting<'_> {
             "losses at the end of training",
             format!(
                 "Mean of each loss term over the last epoch, in nats, as weighted, protocol {}. Semantic: the task's own \
-                 (L_sem); modality: the discriminator's (L_md, the sum over modalities), which is 2 ln 2 = 1.386 where \
-                 two modalities' latents cannot be told apart; the others belong to single methods (METHODOLOGY.md, \
+                 (L_sem); modality: the discriminator's (L_md, the sum over modalities), which is m ln m where the \
+                 latents of m modalities cannot be told apart (1.386 for two, 10.751 for six); the others belong to single methods (METHODOLOGY.md, \
                  \"Losses\"). Mean and half-width of its 95 % t interval over n \
                  seeds{of_rates}.",
                 self.protocol.name
