@@ -99,7 +99,14 @@ pub fn report(
         ..Selection::default()
     };
     for experiment in experiments {
-        let plan = planned(experiment, &what, &selection, &mut resolver)?;
+        let plan = match planned(experiment, &what, &selection, &mut resolver) {
+            // Who lacks the data of one experiment can still have the report of the others.
+            Err(error) if all => {
+                eprintln!("{} ({}): left as it is: {error}", experiment.name, what.preset);
+                continue;
+            }
+            plan => plan?,
+        };
         if all && gather(&plan, &store)?.records.is_empty() {
             eprintln!(
                 "{} ({}): nothing of it is in {}",

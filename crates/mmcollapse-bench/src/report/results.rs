@@ -1,10 +1,11 @@
 //! What was measured, as the files under `results/` hold it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
 use miette::{IntoDiagnostic, Result, WrapErr, miette};
+use mmcollapse_data::ehr::Task;
 use polars::prelude::{DataFrame, ParquetReader, SerReader};
 
 use crate::experiment::ExperimentInfo;
@@ -72,8 +73,8 @@ impl Results {
                 Ok(())
             };
             found("", &mut own)?;
-            for set in mmcollapse_data::SETS {
-                found(&format!("{}-", set.name()), &mut others)?;
+            for dataset in datasets() {
+                found(&format!("{dataset}-"), &mut others)?;
             }
         }
         Ok(Self {
@@ -135,6 +136,18 @@ impl Measured {
         let mean = |values: Vec<f64>| values.iter().sum::<f64>() / values.len() as f64;
         seeds.into_iter().map(|(seed, values)| (seed, mean(values))).collect()
     }
+}
+
+/// What an experiment may be run on: every data set, and every source of several labels, of which each is one.
+fn datasets() -> BTreeSet<&'static str> {
+    let names = mmcollapse_data::SETS.iter().flat_map(|set| {
+        let name = set.name();
+        let source = Task::ALL
+            .iter()
+            .find_map(|task| name.strip_suffix(task.name())?.strip_suffix('-'));
+        [Some(name), source]
+    });
+    names.flatten().collect()
 }
 
 fn broken(path: &Path) -> String {
