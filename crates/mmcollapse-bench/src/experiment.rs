@@ -9,6 +9,8 @@ pub struct ExperimentInfo {
     pub title: &'static str,
     /// Text of its `spec.yaml`.
     pub spec: &'static str,
+    /// Path and text of the settings that it shares with other experiments, if it does.
+    pub common: Option<(&'static str, &'static str)>,
     /// Text of its `paper.yaml`.
     pub paper: &'static str,
     /// What its table and figure show.

@@ -20,6 +20,7 @@ pub use canvas::Picture;
 pub use forest::Forest;
 
 use crate::paper::Paper;
+use crate::spec::{Levels, ProtocolName};
 use crate::summary::{Column, Group, ProtocolRun, Summary, label, words};
 
 /// A figure before it is laid out.
@@ -220,15 +221,24 @@ fn panels(summary: &Summary, paper: &Paper, protocol: &ProtocolRun, styles: &[us
 /// A row of panels against the levels of a protocol, without its panels.
 fn level_row(protocol: &ProtocolRun) -> PanelRow {
     let modality = &protocol.modality;
-    let scale = if protocol.weighs() { 1.0 } else { 100.0 };
+    let scale = if protocol.levels() == Levels::Shares {
+        100.0
+    } else {
+        1.0
+    };
     PanelRow {
         heading: format!("{}: {}", protocol.name, crate::table::protocol_in_words(protocol)),
-        x_label: match protocol.name.as_str() {
-            "test_missing" => format!("test samples without {modality} (%)"),
-            "train_availability" => format!("training pairs without {modality} (%)"),
-            name if name.starts_with("train_noise") => format!("training samples with noise on {modality} (%)"),
-            _ if protocol.weighs() => format!("β, weight of {modality}"),
-            other => format!("missing rate, {} (%)", label(other).to_lowercase()),
+        x_label: match protocol.kind {
+            Some(ProtocolName::TestMissing) => format!("test samples without {modality} (%)"),
+            Some(ProtocolName::TrainAvailability) => format!("training pairs without {modality} (%)"),
+            Some(ProtocolName::TrainNoise1 | ProtocolName::TrainNoise3) => {
+                format!("training samples with noise on {modality} (%)")
+            }
+            Some(ProtocolName::UpweightedLoss | ProtocolName::UpweightedFeature) => format!("β, weight of {modality}"),
+            Some(ProtocolName::Modalities) => "number of modalities".to_owned(),
+            Some(ProtocolName::Missing | ProtocolName::Patterns) | None => {
+                format!("missing rate, {} (%)", label(&protocol.name).to_lowercase())
+            }
         },
         x_ticks: protocol.rates.iter().map(|rate| axis::number(scale * rate)).collect(),
         panels: Vec::new(),

@@ -53,7 +53,7 @@ pub struct PaperMean {
     /// The reallocation; `none` if the paper has the plain method.
     #[serde(default = "none")]
     pub reallocation: String,
-    /// By column (`mortality_auroc`), in [`Paper::unit`] in the file and as shares once read.
+    /// By column (`mortality_auroc`), in [`Paper::unit`] in the file; percentages are shares once read.
     pub values: BTreeMap<String, f64>,
 }
 
@@ -77,6 +77,26 @@ pub enum Unit {
     Percent,
     /// 0 to 1.
     Share,
+    /// Numbers in a unit of their own, as variance inflation factors.
+    Number,
+}
+
+impl Unit {
+    /// What a printed number is divided by to be kept.
+    fn scale(self) -> f64 {
+        match self {
+            Self::Percent => 100.0,
+            Self::Share | Self::Number => 1.0,
+        }
+    }
+
+    /// The largest number that can be meant, once read.
+    fn most(self) -> f64 {
+        match self {
+            Self::Percent | Self::Share => 1.0,
+            Self::Number => f64::INFINITY,
+        }
+    }
 }
 
 /// One row of the paper's table.
@@ -131,10 +151,7 @@ impl Paper {
             let place = e.location().map(|l| SourceSpan::from(l.index()..l.index()));
             error(e.to_string(), place)
         })?;
-        let scale = match paper.unit {
-            Unit::Percent => 100.0,
-            Unit::Share => 1.0,
-        };
+        let scale = paper.unit.scale();
         let means = paper.means.iter_mut().flat_map(|mean| mean.values.values_mut());
         for value in paper.rows.iter_mut().flat_map(|row| &mut row.values).chain(means) {
             *value /= scale;
@@ -154,7 +171,7 @@ impl Paper {
         }
         for mean in &self.means {
             let name = format!("means of {}+{}", mean.fusion, mean.reallocation);
-            if let Some((column, bad)) = mean.values.iter().find(|(_, v)| !(0.0..=1.0).contains(*v)) {
+            if let Some((column, bad)) = mean.values.iter().find(|(_, v)| !(0.0..=self.unit.most()).contains(*v)) {
                 return Err(format!(
                     "{name}: {column} {bad} (as a share) is not in [0, 1]; is `unit` right?"
                 ));
@@ -172,7 +189,7 @@ impl Paper {
                     self.rates.len()
                 ));
             }
-            if let Some(bad) = row.values.iter().find(|v| !(0.0..=1.0).contains(*v)) {
+            if let Some(bad) = row.values.iter().find(|v| !(0.0..=self.unit.most()).contains(*v)) {
                 return Err(format!("{name}: {bad} (as a share) is not in [0, 1]; is `unit` right?"));
             }
             let twice = |other: &&PaperRow| other.fusion == row.fusion && other.reallocation == row.reallocation;

@@ -3,12 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use miette::{Result, WrapErr};
+use mmcollapse_data::Kind;
 use serde_json::{Map, Value, json};
 
 use crate::cell::{Cell, CellKey, sha256};
 use crate::experiment::ExperimentInfo;
 use crate::paper::same_rate;
-use crate::spec::{Method, Preset, PresetSpec, ProtocolName, Row, Spec, SpecError, lay_over};
+use crate::spec::{Levels, Method, Preset, PresetSpec, ProtocolName, Row, Spec, SpecError, lay_over};
 
 mod filter;
 
@@ -68,7 +69,11 @@ impl Planned {
     /// Its name in progress and errors, for example `shaspec+ebr, test_missing, seed 3`.
     pub fn label(&self) -> String {
         let rate = match self.protocol {
-            ProtocolName::TestMissing => String::new(),
+            ProtocolName::TestMissing | ProtocolName::Patterns => String::new(),
+            ProtocolName::Modalities => {
+                let counts: Vec<String> = self.rates.iter().map(ToString::to_string).collect();
+                format!(" of {}", counts.join(", "))
+            }
             ProtocolName::UpweightedLoss | ProtocolName::UpweightedFeature => {
                 let betas: Vec<String> = self.rates.iter().map(ToString::to_string).collect();
                 format!(" by {}", betas.join(", "))
@@ -234,6 +239,7 @@ fn settings_of_protocols(spec: &Spec, preset: &PresetSpec, row: &Row) -> Vec<(Pr
         }
         match protocol {
             ProtocolName::TestMissing => settings.push((protocol, rates.clone())),
+            ProtocolName::Patterns => settings.push((protocol, vec![0.0])),
             _ => settings.extend(rates.iter().filter(admitted).map(|rate| (protocol, vec![*rate]))),
         }
     }
@@ -298,21 +304,30 @@ fn configuration(
     let noise =
         |amplitude: f64| json!({"kind": "train_noise", "modality": modality, "rate": level, "amplitude": amplitude});
     let upweighted = |mode: &str| json!({"kind": "upweighted", "modality": modality, "beta": level, "mode": mode});
-    let protocol = match protocol {
+    let name = protocol;
+    let protocol = match name {
         ProtocolName::TestMissing => {
-            json!({"kind": protocol.as_str(), "modality": modality, "rates": rates})
+            json!({"kind": name.as_str(), "modality": modality, "rates": rates})
         }
         ProtocolName::TrainAvailability => {
-            json!({"kind": protocol.as_str(), "modality": modality, "rate": level})
+            json!({"kind": name.as_str(), "modality": modality, "rate": level})
         }
-        ProtocolName::Missing => json!({"kind": protocol.as_str(), "rate": level}),
+        ProtocolName::Missing => json!({"kind": name.as_str(), "rate": level}),
+        ProtocolName::Modalities | ProtocolName::Patterns => json!({"kind": name.as_str()}),
         ProtocolName::TrainNoise1 => noise(1.0),
         ProtocolName::TrainNoise3 => noise(3.0),
         ProtocolName::UpweightedLoss => upweighted("loss"),
         ProtocolName::UpweightedFeature => upweighted("feature"),
     };
+    let counted = match name.levels() {
+        Levels::Counts => level.map_or(0, |level| *level as usize),
+        _ => spec.modalities.len(),
+    };
+    let modalities = &spec.modalities[..counted.min(spec.modalities.len())];
     let mut encoders = spec.encoders.clone();
     encoders.extend(preset.encoders.clone());
+    encoders
+        .retain(|name, _| modalities.is_empty() || modalities.contains(name) || Kind::NAMES.contains(&name.as_str()));
     let mut config = json!({
         "dataset": dataset,
         "protocol": protocol,
@@ -322,6 +337,9 @@ fn configuration(
         "training": training,
         "seed": seed,
     });
+    if !modalities.is_empty() {
+        config["modalities"] = json!(modalities);
+    }
     if !substitution.is_empty() {
         config["substitution"] = Value::from(substitution);
     }
@@ -393,6 +411,7 @@ presets:
             name: "t",
             title: "T",
             spec,
+            common: None,
             paper: "",
             shows: crate::experiment::Shows::Scores,
         }

@@ -53,6 +53,13 @@ pub fn render(
     if let Some(dataset) = &provenance.dataset {
         // The paper's numbers are of its own data.
         paper.rows.clear();
+        let measured = |metric: &str| {
+            let scores = || records.iter().flat_map(|record| &record.outcome.scores);
+            scores().any(|score| score.metric == metric)
+        };
+        if !measured(&paper.metric) && measured("accuracy") {
+            "accuracy".clone_into(&mut paper.metric);
+        }
         title = format!("{title}: data set {dataset} instead");
     }
     let records = &match experiment.shows {

@@ -68,11 +68,18 @@ pub struct Spec {
     pub tasks: Vec<String>,
     /// The modality that goes missing, is corrupted or weighs more; `missing` is about all.
     pub modality: Option<String>,
-    /// Levels of the protocols: missing or noise rates in [0, 1], or values of beta.
+    /// The modalities that models have, in this order; all of the data set if none is named. `modalities` counts them off
+    /// from the first.
+    #[serde(default)]
+    pub modalities: Vec<String>,
+    /// Levels of the protocols: missing or noise rates in [0, 1], values of beta, or numbers of modalities.
     pub rates: Vec<f64>,
     /// What happens to it.
     pub protocols: Vec<ProtocolName>,
-    /// Encoder of each modality by name; a modality not named takes the one made for its shape.
+    /// What differs on other data sets, by their names.
+    #[serde(default)]
+    pub datasets: BTreeMap<String, OnDataset>,
+    /// Encoder of each modality by its name or kind; a modality not named takes the one made for its shape.
     #[serde(default)]
     pub encoders: Map<String, Value>,
     /// Training settings of every method.
@@ -86,6 +93,40 @@ pub struct Spec {
     pub rows: Vec<RowGroup>,
     /// What each preset makes of it.
     pub presets: BTreeMap<Preset, PresetSpec>,
+}
+
+/// What differs on another data set than the spec's own; what is not said stays.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OnDataset {
+    /// See [`Spec::modality`].
+    pub modality: Option<String>,
+    /// See [`Spec::modalities`].
+    pub modalities: Option<Vec<String>>,
+    /// See [`Spec::rates`]; of every preset.
+    pub rates: Option<Vec<f64>>,
+}
+
+/// Settings that several experiments share, in a file of their own: the experiment's spec is laid over them.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Common {
+    #[serde(default)]
+    encoders: Map<String, Value>,
+    #[serde(default)]
+    training: Map<String, Value>,
+    #[serde(default)]
+    presets: BTreeMap<Preset, CommonPreset>,
+}
+
+/// What the presets of several experiments share.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct CommonPreset {
+    #[serde(default)]
+    encoders: Map<String, Value>,
+    #[serde(default)]
+    training: Map<String, Value>,
 }
 
 /// What happens to the modality: it goes missing, is corrupted, or weighs more.
@@ -105,6 +146,10 @@ pub enum ProtocolName {
     TrainNoise3,
     /// Every sample loses each of its modalities with probability `rate`, in training as at test: one training a rate.
     Missing,
+    /// The first so many of the spec's modalities, the level, and nothing else: one training a number.
+    Modalities,
+    /// Nothing lacks in training; at test every pattern of modalities is all that is left: one training, level 0.
+    Patterns,
     /// The modality's own loss added with weight beta, the level: one training a beta.
     UpweightedLoss,
     /// The modality's encoding scaled by 1 + beta, the level: one training a beta.
@@ -120,15 +165,63 @@ impl ProtocolName {
             Self::TrainNoise1 => "train_noise_1",
             Self::TrainNoise3 => "train_noise_3",
             Self::Missing => "missing",
+            Self::Modalities => "modalities",
+            Self::Patterns => "patterns",
             Self::UpweightedLoss => "upweighted_loss",
             Self::UpweightedFeature => "upweighted_feature",
         }
     }
 
-    /// Whether its levels are weights, not shares of samples.
-    fn weighs(self) -> bool {
-        matches!(self, Self::UpweightedLoss | Self::UpweightedFeature)
+    /// Every one.
+    pub const ALL: [Self; 9] = [
+        Self::TestMissing,
+        Self::TrainAvailability,
+        Self::TrainNoise1,
+        Self::TrainNoise3,
+        Self::Missing,
+        Self::Modalities,
+        Self::Patterns,
+        Self::UpweightedLoss,
+        Self::UpweightedFeature,
+    ];
+
+    /// The protocol of a name in results, and the task in front of it: `mortality_missing`, `test_missing`.
+    pub fn of_setting(setting: &str) -> Option<(Self, Option<&str>)> {
+        let found = Self::ALL.into_iter().filter_map(|protocol| {
+            let before = setting.strip_suffix(protocol.as_str())?;
+            match before.strip_suffix('_') {
+                Some(task) => Some((protocol, Some(task))),
+                None => before.is_empty().then_some((protocol, None)),
+            }
+        });
+        // `test_missing` is not `missing` of a task `test`.
+        found.max_by_key(|(protocol, _)| protocol.as_str().len())
     }
+
+    /// What its levels are.
+    pub fn levels(self) -> Levels {
+        match self {
+            Self::UpweightedLoss | Self::UpweightedFeature => Levels::Weights,
+            Self::Modalities => Levels::Counts,
+            _ => Levels::Shares,
+        }
+    }
+
+    /// Whether it is about one modality.
+    fn of_one(self) -> bool {
+        !matches!(self, Self::Missing | Self::Modalities | Self::Patterns)
+    }
+}
+
+/// What the levels of a protocol are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Levels {
+    /// Shares of samples, in [0, 1].
+    Shares,
+    /// Values of beta, at least 0.
+    Weights,
+    /// Numbers of modalities, at least 1.
+    Counts,
 }
 
 /// A method with what it needs of its own.
@@ -232,7 +325,47 @@ impl Spec {
     /// What is not YAML, a key that is not known or given twice, a row of a method that is not there: each
     /// with its line.
     pub fn of(experiment: &ExperimentInfo) -> Result<Self, Box<SpecError>> {
-        Self::parse(&experiment.spec_path(), experiment.spec)
+        let mut spec = Self::parse(&experiment.spec_path(), experiment.spec)?;
+        if let Some((path, text)) = experiment.common {
+            spec.lay_on(read_yaml(
+                path,
+                text,
+                "it may hold `encoders`, `training` and, in `presets`, both again",
+            )?);
+        }
+        Ok(spec)
+    }
+
+    /// Lays the spec over what several experiments share.
+    fn lay_on(&mut self, common: Common) {
+        let under = |own: &mut Map<String, Value>, mut shared: Map<String, Value>| {
+            lay_over(&mut shared, own);
+            *own = shared;
+        };
+        under(&mut self.encoders, common.encoders);
+        under(&mut self.training, common.training);
+        for (preset, shared) in common.presets {
+            if let Some(own) = self.presets.get_mut(&preset) {
+                under(&mut own.encoders, shared.encoders);
+                under(&mut own.training, shared.training);
+            }
+        }
+    }
+
+    /// The same experiment on another data set.
+    pub fn on(&mut self, dataset: &str) {
+        self.dataset = dataset.to_owned();
+        let Some(differs) = self.datasets.get(dataset).cloned() else {
+            return;
+        };
+        self.modality = differs.modality.or(self.modality.take());
+        self.modalities = differs
+            .modalities
+            .unwrap_or_else(|| std::mem::take(&mut self.modalities));
+        if let Some(rates) = differs.rates {
+            self.presets.values_mut().for_each(|preset| preset.rates = None);
+            self.rates = rates;
+        }
     }
 
     /// Reads a spec; `path` is for messages only.
@@ -317,8 +450,7 @@ impl Spec {
         let rates = presets().filter_map(|preset| preset.rates.as_ref());
         let own_protocols = presets().filter_map(|preset| preset.protocols.as_ref());
         let protocols: Vec<ProtocolName> = own_protocols.chain([&self.protocols]).flatten().copied().collect();
-        let weighs = protocols.iter().any(|p| p.weighs());
-        if let Some(protocol) = protocols.iter().find(|p| **p != ProtocolName::Missing)
+        if let Some(protocol) = protocols.iter().find(|p| p.of_one())
             && self.modality.is_none()
         {
             let protocol = protocol.as_str();
@@ -328,14 +460,20 @@ impl Spec {
             );
         }
         for rate in rates.chain([&self.rates]).flatten() {
-            if weighs && !(rate.is_finite() && *rate >= 0.0) {
-                return fail(
-                    "rates",
-                    format!("a level of beta is a number of at least 0, got {rate}"),
-                );
-            }
-            if !weighs && !(0.0..=1.0).contains(rate) {
-                return fail("rates", format!("a rate is a share of samples in [0, 1], got {rate}"));
+            let most = self.modalities.len();
+            for levels in protocols.iter().map(|protocol| protocol.levels()) {
+                let refused = match levels {
+                    Levels::Weights => (!(rate.is_finite() && *rate >= 0.0))
+                        .then(|| "a level of beta is a number of at least 0".to_owned()),
+                    Levels::Counts => (!(rate.fract() == 0.0 && (1.0..=most as f64).contains(rate)))
+                        .then(|| format!("a number of modalities is from 1 to the {most} that `modalities` names")),
+                    Levels::Shares => {
+                        (!(0.0..=1.0).contains(rate)).then(|| "a rate is a share of samples in [0, 1]".to_owned())
+                    }
+                };
+                if let Some(expected) = refused {
+                    return fail("rates", format!("{expected}, got {rate}"));
+                }
             }
         }
         Ok(())

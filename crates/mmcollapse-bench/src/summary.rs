@@ -162,6 +162,13 @@ impl Summary {
         })
     }
 
+    /// Whether any method has a number of the metric under the protocol.
+    pub fn measures(&self, protocol: &ProtocolRun, metric: &str) -> bool {
+        self.groups
+            .iter()
+            .any(|g| g.protocol == protocol.name && g.metric == metric)
+    }
+
     fn add(&mut self, record: &CellRecord) -> Result<()> {
         let method = self.method(record);
         let diverged = matches!(record.outcome.status, Status::Diverged { .. });

@@ -16,7 +16,8 @@ pub use number::{DASH, percent, probability, signed_percent};
 pub(crate) use number::{bare_percent as percent_bare, range};
 use sheets::Setting;
 
-use crate::paper::{Paper, PaperMean};
+use crate::paper::{Paper, PaperMean, Unit};
+use crate::spec::ProtocolName;
 use crate::summary::{ProtocolRun, Summary, label, words};
 
 /// A whole table with all that must be said about it.
@@ -80,7 +81,7 @@ impl Table {
                 preset,
                 metric,
             };
-            for metric in metrics {
+            for metric in metrics.iter().filter(|metric| summary.measures(protocol, metric)) {
                 sheets.push(setting(metric).scores());
                 sheets.extend(setting(metric).differences());
             }
@@ -106,7 +107,10 @@ fn printed_means(paper: &Paper) -> Option<Sheet> {
     header.extend(columns.map(|column| words(column)));
     let line = |mean: &PaperMean| {
         let mut cells = vec![method_in_words(&mean.fusion, &mean.reallocation), "paper".to_owned()];
-        cells.extend(mean.values.values().map(|value| percent_bare(*value)));
+        cells.extend(mean.values.values().map(|value| match paper.unit {
+            Unit::Percent | Unit::Share => percent_bare(*value),
+            Unit::Number => format!("{value:.2}"),
+        }));
         Line {
             cells,
             rule_above: false,
@@ -115,7 +119,12 @@ fn printed_means(paper: &Paper) -> Option<Sheet> {
     Some(Sheet {
         name: "paper".to_owned(),
         heading: "What the paper prints".to_owned(),
-        caption: format!("{}, in %, as printed: {}.", paper.source.table, paper.source.caption),
+        caption: format!(
+            "{}{}, as printed: {}.",
+            paper.source.table,
+            if paper.unit == Unit::Number { "" } else { ", in %" },
+            paper.source.caption
+        ),
         header,
         rows: paper.means.iter().map(line).collect(),
     })
@@ -124,33 +133,41 @@ fn printed_means(paper: &Paper) -> Option<Sheet> {
 /// What a protocol does, in words.
 pub fn protocol_in_words(protocol: &ProtocolRun) -> String {
     let modality = &protocol.modality;
-    if protocol.kind == "missing" {
-        let task = protocol.name.strip_suffix("_missing");
-        let task = task.map_or_else(String::new, |task| format!("{}: ", label(task).to_lowercase()));
-        return format!(
-            "{task}every sample loses each of its modalities with the given probability, in training as at test, but never \
-             the last"
-        );
-    }
     let whole = "no test sample has noise or lacks anything";
-    if let Some(amplitude) = protocol.name.strip_prefix("train_noise_") {
-        return format!(
+    let noise = |amplitude: usize| {
+        format!(
             "the given share of training samples has uniform noise of ± {amplitude} standard deviations on {modality}; {whole}"
-        );
-    }
-    match protocol.name.as_str() {
-        "upweighted_loss" => {
+        )
+    };
+    let task = protocol.task.as_ref();
+    let task = task.map_or_else(String::new, |task| format!("{}: ", label(task).to_lowercase()));
+    let Some(kind) = protocol.kind else {
+        return label(&protocol.name).to_lowercase();
+    };
+    let what = match kind {
+        ProtocolName::Missing => "every sample loses each of its modalities with the given probability, in training as at test, \
+                                  but never the last"
+            .to_owned(),
+        ProtocolName::TrainNoise1 => noise(1),
+        ProtocolName::TrainNoise3 => noise(3),
+        ProtocolName::Modalities => {
+            "models of the given number of modalities, in the order of the spec; nothing is taken away".to_owned()
+        }
+        ProtocolName::Patterns => "trained on what the samples have; at test each keeps the modalities of one pattern only, \
+                                   mean over all patterns but the empty one, each asked of the samples that have all of it"
+            .to_owned(),
+        ProtocolName::UpweightedLoss => {
             format!("β times the cross-entropy of a linear head on {modality}'s encoding is added to the loss; {whole}")
         }
-        "upweighted_feature" => format!("{modality}'s encoding is scaled by 1 + β before fusion; {whole}"),
-        "test_missing" => {
+        ProtocolName::UpweightedFeature => format!("{modality}'s encoding is scaled by 1 + β before fusion; {whole}"),
+        ProtocolName::TestMissing => {
             format!("trained on all pairs; each test sample loses its {modality} with the given probability")
         }
-        "train_availability" => format!(
-            "the given share of each class's training pairs lacks {modality}; the test has no {modality} at all"
-        ),
-        other => label(other).to_lowercase(),
-    }
+        ProtocolName::TrainAvailability => {
+            format!("the given share of each class's training pairs lacks {modality}; the test has no {modality} at all")
+        }
+    };
+    format!("{task}{what}")
 }
 
 /// A fusion with a reallocation as the paper names them: `ShaSpec + KD`.

@@ -21,6 +21,20 @@ pub enum Kind {
     Series,
 }
 
+impl Kind {
+    /// The kinds by name.
+    pub const NAMES: [&str; 3] = ["dense", "codes", "series"];
+
+    /// Its name, under which a spec can choose the encoder of all modalities of the kind.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Dense => Self::NAMES[0],
+            Self::Codes { .. } => Self::NAMES[1],
+            Self::Series => Self::NAMES[2],
+        }
+    }
+}
+
 /// Name, shape and kind of one modality.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ModalitySpec {
@@ -118,6 +132,20 @@ impl Samples {
             inputs: inputs.collect(),
             labels: index.iter().map(|&i| self.labels[i]).collect(),
             present: self.present.select(index),
+        }
+    }
+
+    /// The same samples with only these modalities, in that order.
+    ///
+    /// # Panics
+    /// When a modality is out of range, as slices do.
+    #[must_use]
+    fn with(&self, modalities: &[usize]) -> Self {
+        Self {
+            ids: self.ids.clone(),
+            inputs: modalities.iter().map(|&m| self.inputs[m].clone()).collect(),
+            labels: self.labels.clone(),
+            present: Presence::from_fn(self.len(), modalities.len(), |i, m| self.present.get(i, modalities[m])),
         }
     }
 
@@ -236,6 +264,23 @@ impl Dataset {
         }
     }
 
+    /// The same samples with only the modalities at these positions, in that order. A sample that has none of them
+    /// stays, so that sets of modalities can be compared on the same samples.
+    ///
+    /// # Panics
+    /// When a position is out of range, as slices do.
+    #[must_use]
+    pub fn with(&self, modalities: &[usize]) -> Self {
+        Self::new(
+            self.name.clone(),
+            modalities.iter().map(|&m| self.modalities[m].clone()).collect(),
+            self.class_names.clone(),
+            self.train.with(modalities),
+            self.validation.with(modalities),
+            self.test.0.with(modalities),
+        )
+    }
+
     /// Position of the modality called `name`.
     pub fn modality(&self, name: &str) -> Option<usize> {
         self.modalities.iter().position(|m| m.name == name)
@@ -262,6 +307,23 @@ mod tests {
         assert_eq!(picked.row(0, 1), [1., 2.]);
         assert_eq!(picked.class_counts(2), [2, 0]);
         assert!(samples().select(&[]).is_empty());
+    }
+
+    #[test]
+    fn some_modalities_of_the_same_samples() {
+        let mut lacking = samples();
+        lacking.present.set(1, 1, false);
+        let spec = vec![ModalitySpec::new("x", &[2]), ModalitySpec::new("y", &[1])];
+        let names = vec!["0".to_owned(), "1".to_owned()];
+        let whole = Dataset::new("d", spec, names, lacking, samples(), samples());
+        let turned = whole.with(&[1, 0]);
+        assert_eq!((turned.modality("y"), turned.train.row(0, 2)), (Some(0), &[30.][..]));
+        assert_eq!(turned.train.present.rows(0), [0, 2]);
+        assert_eq!(turned.with(&[1, 0]), whole);
+        let one = whole.with(&[1]);
+        assert_eq!((one.train.len(), one.modalities.len()), (3, 1));
+        assert_ne!(one.digest, whole.digest);
+        assert_eq!(one.train.labels, whole.train.labels);
     }
 
     #[test]

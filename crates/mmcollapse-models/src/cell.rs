@@ -2,6 +2,7 @@
 
 mod measures;
 mod noise;
+mod patterns;
 #[cfg(test)]
 mod records;
 mod run;
@@ -76,7 +77,8 @@ pub enum Status {
 pub struct Score {
     /// Name of the protocol.
     pub protocol: String,
-    /// The protocol's level: share of samples that lack the modality at test or in training, share with noise, or beta.
+    /// The protocol's level: share of samples that lack the modality at test or in training, share with noise, beta, or the
+    /// number of modalities; 0 where there is none.
     pub rate: f64,
     /// `validation` or `test`; `train` for losses.
     pub split: String,

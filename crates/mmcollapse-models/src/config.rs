@@ -26,9 +26,13 @@ const TRAINING_REVISION: u32 = 1;
 pub struct CellConfig {
     /// Name of the data set.
     pub dataset: String,
+    /// The modalities that the model has, in this order; all of the data set if none is named.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub modalities: Vec<String>,
     /// Which modality is missing, when, and how often.
     pub protocol: Protocol,
-    /// Encoder of each modality by name; a modality not named takes the encoder made for its shape.
+    /// Encoder of each modality by its name or, for all of a kind, by that (`dense`, `codes`, `series`); a modality not named
+    /// takes the encoder made for its shape.
     #[serde(default)]
     pub encoders: BTreeMap<String, MethodConfig>,
     /// How encodings meet.
@@ -107,6 +111,11 @@ pub enum Protocol {
         /// Missing rate in [0, 1]; at 0 a sample has what the source has of it.
         rate: f64,
     },
+    /// Nothing is taken away: what is asked is what comes of the number of modalities, the level.
+    Modalities {},
+    /// Trained on what the samples have; at test each sample keeps the modalities of one pattern only, for every pattern
+    /// but the empty one, and a pattern is asked of the samples that have all of it.
+    Patterns {},
     /// Trained on all pairs with the modality up-weighted; no test sample lacks anything.
     Upweighted {
         /// The modality that is up-weighted.
@@ -129,13 +138,16 @@ pub enum UpweightMode {
 }
 
 impl Protocol {
-    /// Name in results: `test_missing`, `train_availability`, `missing`, `train_noise_AMPLITUDE`, `upweighted_MODE`.
+    /// Name in results: `test_missing`, `train_availability`, `missing`, `train_noise_AMPLITUDE`, `modalities`,
+    /// `patterns`, `upweighted_MODE`.
     pub fn name(&self) -> String {
         match self {
             Self::TestMissing { .. } => "test_missing".to_owned(),
             Self::TrainAvailability { .. } => "train_availability".to_owned(),
             Self::Missing { .. } => "missing".to_owned(),
             Self::TrainNoise { amplitude, .. } => format!("train_noise_{amplitude}"),
+            Self::Modalities {} => "modalities".to_owned(),
+            Self::Patterns {} => "patterns".to_owned(),
             Self::Upweighted { mode, .. } => match mode {
                 UpweightMode::Loss => "upweighted_loss".to_owned(),
                 UpweightMode::Feature => "upweighted_feature".to_owned(),
@@ -150,7 +162,7 @@ impl Protocol {
             | Self::TrainAvailability { modality, .. }
             | Self::TrainNoise { modality, .. }
             | Self::Upweighted { modality, .. } => Some(modality),
-            Self::Missing { .. } => None,
+            Self::Missing { .. } | Self::Modalities {} | Self::Patterns {} => None,
         }
     }
 }
@@ -189,6 +201,17 @@ impl Default for Training {
     }
 }
 
+impl Training {
+    /// The same over so many times the epochs, the schedule with them.
+    pub(crate) fn stretched(&self, times: usize) -> Self {
+        Self {
+            epochs: self.epochs * times,
+            schedule: self.schedule.stretched(times),
+            ..self.clone()
+        }
+    }
+}
+
 impl CellConfig {
     /// Every default made explicit and every name checked, so that equal runs have equal configurations.
     ///
@@ -222,7 +245,7 @@ impl CellConfig {
             Protocol::TrainAvailability { rate, .. }
             | Protocol::Missing { rate }
             | Protocol::TrainNoise { rate, .. } => vec![*rate],
-            Protocol::Upweighted { .. } => Vec::new(),
+            Protocol::Upweighted { .. } | Protocol::Modalities {} | Protocol::Patterns {} => Vec::new(),
         };
         for (name, value) in match &self.protocol {
             Protocol::TrainNoise { amplitude, .. } => vec![("amplitude", *amplitude)],
@@ -235,6 +258,14 @@ impl CellConfig {
         }
         if let Some(bad) = rates.iter().find(|r| !(0.0..=1.0).contains(*r)) {
             return unfit(format!("rate {bad} is not in [0, 1]"));
+        }
+        if let Some(twice) = self
+            .modalities
+            .iter()
+            .enumerate()
+            .find(|(i, m)| self.modalities[..*i].contains(m))
+        {
+            return unfit(format!("`modalities` names `{}` twice", twice.1));
         }
         if self.training.epochs == 0 || self.training.batch_size == 0 {
             return unfit(format!(

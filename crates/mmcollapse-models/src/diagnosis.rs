@@ -72,28 +72,42 @@ impl Features {
     }
 }
 
-/// Validation quality of a softmax regression fitted to frozen training features.
-pub(crate) fn linear_probe(
-    train: &Features,
-    validation: &Features,
-    classes: usize,
-    device: &Device,
-) -> TensorResult<f64> {
-    let mean = train.x.mean_keepdim(0)?;
-    let centred = train.x.broadcast_sub(&mean)?;
-    let scale = (centred.sqr()?.mean_keepdim(0)?.sqrt()? + 1e-6)?;
-    let params = Params::new(0, device);
-    let head = Linear::new(&params.root(), train.x.dim(1)?, classes)?;
-    let x = centred.broadcast_div(&scale)?;
-    let mut optimizer = Optimizer::new(OptimizerConfig::new(OptimizerKind::Adam, 1e-2), params.vars())?;
-    for _ in 0..PROBE_STEPS {
-        let loss = softmax_cross_entropy(&head.forward(&x)?, &train.labels)?;
-        optimizer.step(&loss.backward()?, 1.0)?;
+/// A softmax regression fitted to frozen training features, standardised by them.
+pub(crate) struct LinearProbe {
+    mean: Tensor,
+    scale: Tensor,
+    head: Linear,
+}
+
+impl LinearProbe {
+    /// Fits it.
+    pub fn fit(train: &Features, classes: usize, device: &Device) -> TensorResult<Self> {
+        let mean = train.x.mean_keepdim(0)?;
+        let centred = train.x.broadcast_sub(&mean)?;
+        let scale = (centred.sqr()?.mean_keepdim(0)?.sqrt()? + 1e-6)?;
+        let params = Params::new(0, device);
+        let head = Linear::new(&params.root(), train.x.dim(1)?, classes)?;
+        let x = centred.broadcast_div(&scale)?;
+        let mut optimizer = Optimizer::new(OptimizerConfig::new(OptimizerKind::Adam, 1e-2), params.vars())?;
+        for _ in 0..PROBE_STEPS {
+            let loss = softmax_cross_entropy(&head.forward(&x)?, &train.labels)?;
+            optimizer.step(&loss.backward()?, 1.0)?;
+        }
+        Ok(Self { mean, scale, head })
     }
-    let x = validation.x.broadcast_sub(&mean)?.broadcast_div(&scale)?;
-    let mut predictions = Predictions::default();
-    predictions.push(&head.forward(&x)?, &validation.labels)?;
-    Ok(predictions.quality())
+
+    /// Logits `[n, classes]` of features `[n, width]`.
+    pub fn logits(&self, x: &Tensor) -> TensorResult<Tensor> {
+        let x = x.broadcast_sub(&self.mean)?.broadcast_div(&self.scale)?;
+        self.head.forward(&x)
+    }
+
+    /// What it says of other samples.
+    pub fn predictions(&self, features: &Features) -> TensorResult<Predictions> {
+        let mut predictions = Predictions::default();
+        predictions.push(&self.logits(&features.x)?, &features.labels)?;
+        Ok(predictions)
+    }
 }
 
 #[cfg(test)]
@@ -130,10 +144,18 @@ mod tests {
             x: Tensor::from_vec(values, (n, 4), &device).unwrap(),
             labels: labels.clone(),
         };
-        let probed = linear_probe(&features(clear.clone()), &features(clear), 3, &device).unwrap();
-        assert_eq!(probed, 1.0);
-        let constant = vec![1.0; n * 4];
-        let blind = linear_probe(&features(constant.clone()), &features(constant), 3, &device).unwrap();
-        assert!(blind <= 0.4, "{blind}");
+        let probed = |values: Vec<f32>| {
+            let probe = LinearProbe::fit(&features(values.clone()), 3, &device).unwrap();
+            probe.predictions(&features(values)).unwrap()
+        };
+        assert_eq!(probed(clear.clone()).accuracy(), 1.0);
+        assert!(probed(clear).cross_entropy() < 0.1);
+        let blind = probed(vec![1.0; n * 4]);
+        assert!(blind.accuracy() <= 0.4, "{}", blind.accuracy());
+        assert!(
+            (blind.cross_entropy() - 3f64.ln()).abs() < 1e-3,
+            "{}",
+            blind.cross_entropy()
+        );
     }
 }

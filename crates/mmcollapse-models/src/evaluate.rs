@@ -50,6 +50,16 @@ impl Predictions {
         right as f64 / self.labels.len().max(1) as f64
     }
 
+    /// Mean cross-entropy of the labels in nats; of logits that are not finite, not a number.
+    pub fn cross_entropy(&self) -> f64 {
+        let of = |(row, label): (&Vec<f32>, &u32)| {
+            let highest = f64::from(row[argmax(row)]);
+            let sum: f64 = row.iter().map(|&logit| (f64::from(logit) - highest).exp()).sum();
+            highest + sum.ln() - f64::from(row[*label as usize])
+        };
+        self.logits.iter().zip(&self.labels).map(of).sum::<f64>() / self.labels.len().max(1) as f64
+    }
+
     /// What a model is judged by where one number has to do: accuracy, or AUROC where there are two classes, as most
     /// health records are of one class and accuracy is then high for a model that knows nothing.
     pub fn quality(&self) -> f64 {
@@ -115,6 +125,12 @@ pub(crate) fn predictions(
         predictions.push(&output.logits, &batch.labels)
     })?;
     Ok(predictions)
+}
+
+/// Class probabilities of `logits [n, classes]`, by softmax.
+pub(crate) fn probabilities(logits: &Tensor) -> TensorResult<Tensor> {
+    let e = logits.broadcast_sub(&logits.max_keepdim(1)?)?.exp()?;
+    e.broadcast_div(&e.sum_keepdim(1)?)
 }
 
 fn argmax(row: &[f32]) -> usize {

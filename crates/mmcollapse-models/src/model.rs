@@ -1,6 +1,6 @@
 //! Encoders, reallocation and fusion put together: one multimodal classifier.
 
-use mmcollapse_data::{Batch, Dataset, ModalitySpec, Presence};
+use mmcollapse_data::{Batch, Dataset, Kind, ModalitySpec, Presence};
 use mmcollapse_nn::{Device, Mode, Params, Result as TensorResult, Tensor};
 
 use crate::{
@@ -62,22 +62,26 @@ impl ModelSpec {
     /// A modality that no encoder reads, or an encoder for a modality that the data do not have.
     pub fn new(cell: &CellConfig, dataset: &Dataset) -> Result<Self> {
         let modalities: Vec<String> = dataset.modalities.iter().map(|m| m.name.clone()).collect();
-        if let Some(unknown) = cell.encoders.keys().find(|k| !modalities.contains(k)) {
+        let known = |name: &&String| modalities.contains(name) || Kind::NAMES.contains(&name.as_str());
+        if let Some(unknown) = cell.encoders.keys().find(|name| !known(name)) {
             return Err(crate::ModelError::Unfit {
                 dataset: dataset.name.clone(),
                 reason: format!(
-                    "`encoders` names modality `{unknown}`; the data set has {}",
-                    modalities.join(", ")
+                    "`encoders` names modality `{unknown}`; the data set has {}, and the kinds are {}",
+                    modalities.join(", "),
+                    Kind::NAMES.join(", ")
                 ),
             });
         }
         let encoders = dataset
             .modalities
             .iter()
-            .map(|m| match cell.encoders.get(&m.name) {
-                Some(config) => Ok(config.clone()),
-                None => Ok(MethodConfig::named(encoders::default_for(&dataset.name, m)?)),
-            })
+            .map(
+                |m| match cell.encoders.get(&m.name).or_else(|| cell.encoders.get(m.kind.name())) {
+                    Some(config) => Ok(config.clone()),
+                    None => Ok(MethodConfig::named(encoders::default_for(&dataset.name, m)?)),
+                },
+            )
             .collect::<Result<_>>()?;
         Ok(Self {
             modalities,

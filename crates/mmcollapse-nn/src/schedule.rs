@@ -32,6 +32,22 @@ pub enum Schedule {
 }
 
 impl Schedule {
+    /// The same over so many times the epochs.
+    #[must_use]
+    pub fn stretched(self, times: usize) -> Self {
+        match self {
+            Self::Constant => Self::Constant,
+            Self::Step { every, factor } => Self::Step {
+                every: every * times,
+                factor,
+            },
+            Self::Cosine { floor, warmup } => Self::Cosine {
+                floor,
+                warmup: warmup * times,
+            },
+        }
+    }
+
     /// The factor of `epoch` (counted from 0) in a run of `epochs`.
     pub fn factor(&self, epoch: usize, epochs: usize) -> f64 {
         match *self {

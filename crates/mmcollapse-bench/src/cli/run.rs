@@ -8,6 +8,7 @@ use std::time::Instant;
 use std::{env, io};
 
 use miette::{IntoDiagnostic, Result, WrapErr, miette};
+use mmcollapse_data::Kind;
 use mmcollapse_nn::device::DeviceChoice;
 
 use super::{Ending, How, Place, What, interrupt, workers};
@@ -130,7 +131,7 @@ fn planned(
 ) -> Result<Plan> {
     let mut spec = Spec::of(experiment).map_err(|error| *error)?;
     if let Some(dataset) = &what.dataset {
-        spec.dataset.clone_from(dataset);
+        spec.on(dataset);
         // Not every source knows every label.
         let known = |task: &String| mmcollapse_data::find(&format!("{dataset}-{task}")).is_ok();
         spec.tasks.retain(known);
@@ -142,7 +143,18 @@ fn planned(
         // Encoders of modalities that only the spec's own data set has.
         let presets = spec.presets.values_mut().map(|preset| &mut preset.encoders);
         for encoders in presets.chain([&mut spec.encoders]) {
-            encoders.retain(|modality, _| modalities.contains(modality));
+            encoders.retain(|name, _| modalities.contains(name) || Kind::NAMES.contains(&name.as_str()));
+        }
+        if let Some(unknown) = spec.modalities.iter().find(|name| !modalities.contains(name)) {
+            return Err(miette!(
+                help = format!(
+                    "say in {}, under `datasets: {dataset}:`, which of its modalities take their place",
+                    experiment.spec_path()
+                ),
+                "{} is about modality `{unknown}`, which data set {dataset} does not have; it has {}",
+                experiment.name,
+                modalities.join(", ")
+            ));
         }
     }
     Plan::of(experiment, &spec, what.preset, selection, resolver)

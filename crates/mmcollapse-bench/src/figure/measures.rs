@@ -21,6 +21,7 @@ impl Figure {
                     heading: format!("{written}, {}", row.heading),
                     panels: measures
                         .iter()
+                        .filter(|measure| summary.measures(protocol, measure))
                         .map(|measure| panel(summary, protocol, name, measure, styles))
                         .collect(),
                     ..row

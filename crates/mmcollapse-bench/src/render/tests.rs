@@ -10,6 +10,7 @@ const TABLE: ExperimentInfo = ExperimentInfo {
     name: "table4",
     title: "Table 4: avMNIST accuracy with sound missing, fusion x reallocation (made-up numbers)",
     spec: include_str!("../../../../experiments/table4/spec.yaml"),
+    common: None,
     paper: TABLE4,
     shows: Shows::Scores,
 };

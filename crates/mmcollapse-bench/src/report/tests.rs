@@ -14,6 +14,7 @@ const TABLE: ExperimentInfo = ExperimentInfo {
     name: "table4",
     title: "Table 4 <made up>",
     spec: include_str!("../../../../experiments/table4/spec.yaml"),
+    common: None,
     paper: TABLE4,
     shows: Shows::Scores,
 };

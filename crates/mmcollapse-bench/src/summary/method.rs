@@ -88,9 +88,9 @@ impl Method {
         title.unwrap_or_else(|| written(&self.reallocation_name, &self.reallocation))
     }
 
-    /// Whether the encoders are left as they are.
+    /// Whether the encoders are left as they are, and nothing is said of a variant of that.
     pub fn is_vanilla(&self) -> bool {
-        self.reallocation == "none"
+        self.reallocation == "none" && self.reallocation_name == "none"
     }
 }
 
@@ -118,6 +118,14 @@ fn beyond<'a>(name: &'a str, method: &str) -> &'a str {
 pub fn label(name: &str) -> String {
     if let Some((_, written)) = WRITTEN.iter().find(|(known, _)| *known == name) {
         return (*written).to_owned();
+    }
+    // A variant: `KD (strongest only)`.
+    let variant = |(known, written): &(&str, &str)| {
+        let beyond = name.strip_prefix(known)?.strip_prefix('_')?;
+        Some(format!("{written} ({})", beyond.replace('_', " ")))
+    };
+    if let Some(written) = WRITTEN.iter().find_map(variant) {
+        return written;
     }
     let spaced = name.replace('_', " ");
     let mut letters = spaced.chars();

@@ -4,7 +4,7 @@
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// In [0, 1], written in percent: what begins with `accuracy` (a share of samples), `auroc`, `auprc` or is
-    /// `average_precision`.
+    /// `average_precision`, and a difference of such (`gap_`).
     Share,
     /// In nats: what begins with `loss_`.
     Loss,
@@ -15,7 +15,7 @@ pub enum Kind {
 impl Kind {
     /// The kind of a metric.
     pub fn of(metric: &str) -> Self {
-        if ["accuracy", "auroc", "auprc", "average_precision"]
+        if ["accuracy", "auroc", "auprc", "average_precision", "gap_"]
             .iter()
             .any(|share| metric.starts_with(share))
         {
@@ -42,13 +42,25 @@ pub fn title(metric: &str) -> String {
     match metric {
         "plateaus" => "plateaus of the semantic loss".to_owned(),
         "epochs_to_90" => "epochs until 90 % of the fall".to_owned(),
+        "vif_mean" => "mean variance inflation factor of the fused features".to_owned(),
+        "vif_collinear" => "fused features that are combinations of others".to_owned(),
         _ => match Kind::of(metric) {
-            Kind::Share => format!("test {} (%)", words(metric)),
+            Kind::Share => match rest("gap_") {
+                Some(modality) => format!("gap of the {modality} modality, baseline − prefix (points)"),
+                None => format!("test {} (%)", words(metric)),
+            },
             Kind::Loss => format!("{} loss (nats)", rest("loss_").unwrap_or_default()),
             Kind::Measure => rest("rank_")
                 .map(|kind| format!("{kind} rank"))
                 .or_else(|| rest("cka_").map(|modality| format!("CKA with {modality}")))
                 .or_else(|| rest("cosine_").map(|modality| format!("cosine with {modality} alone")))
+                .or_else(|| {
+                    let probe = rest("probe_")?;
+                    let (encoder, modality) = probe.split_once(' ')?;
+                    Some(format!(
+                        "cross-entropy of a probe on the {encoder} of the {modality} modality (nats)"
+                    ))
+                })
                 .unwrap_or_else(|| metric.replace('_', " ")),
         },
     }
@@ -76,6 +88,16 @@ mod tests {
             ("rank_effective", Kind::Measure, "effective rank"),
             ("cka_sound", Kind::Measure, "CKA with sound"),
             ("cosine_sound", Kind::Measure, "cosine with sound alone"),
+            (
+                "gap_first",
+                Kind::Share,
+                "gap of the first modality, baseline − prefix (points)",
+            ),
+            (
+                "probe_prefix_first",
+                Kind::Measure,
+                "cross-entropy of a probe on the prefix of the first modality (nats)",
+            ),
         ] {
             assert_eq!((Kind::of(metric), title(metric).as_str()), (kind, written));
         }

@@ -7,14 +7,17 @@ use serde_json::Value;
 use super::Column;
 use crate::cell::{CellRecord, Status};
 use crate::paper::same_rate;
+use crate::spec::{Levels, ProtocolName};
 
 /// A protocol as the records have it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ProtocolRun {
     /// As in results, with the task in front where the experiment has several: `test_missing`, `mortality_missing`.
     pub name: String,
-    /// What is done: the name without the task, `missing`; empty if the records do not say.
-    pub kind: String,
+    /// What is done; none if the name says nothing that is known.
+    pub kind: Option<ProtocolName>,
+    /// What is predicted, where the name says it.
+    pub task: Option<String>,
     /// The modality that goes missing.
     pub modality: String,
     /// Its levels: missing rates, largest first as in the paper; noise rates or values of beta, smallest first.
@@ -22,15 +25,18 @@ pub struct ProtocolRun {
 }
 
 impl ProtocolRun {
-    /// Whether its levels are values of beta, not shares of samples.
-    pub fn weighs(&self) -> bool {
-        self.name.starts_with("upweighted")
+    /// What its levels are.
+    pub fn levels(&self) -> Levels {
+        self.kind.map_or(Levels::Shares, ProtocolName::levels)
     }
 
     /// Puts levels in the order of [`ProtocolRun::rates`].
     pub(super) fn sort(&self, rates: &mut [f64]) {
         rates.sort_by(f64::total_cmp);
-        if ["test_missing", "train_availability"].contains(&self.name.as_str()) {
+        if matches!(
+            self.kind,
+            Some(ProtocolName::TestMissing | ProtocolName::TrainAvailability)
+        ) {
             rates.reverse();
         }
     }
@@ -43,9 +49,11 @@ pub(super) fn protocols(records: &[CellRecord]) -> Vec<ProtocolRun> {
         let place = protocols.iter().position(|p| p.name == record.protocol);
         let place = place.unwrap_or_else(|| {
             let modality = record.config.pointer("/protocol/modality");
+            let setting = ProtocolName::of_setting(&record.protocol);
             protocols.push(ProtocolRun {
                 name: record.protocol.clone(),
-                kind: kind_of(record),
+                kind: setting.map(|(kind, _)| kind),
+                task: setting.and_then(|(_, task)| Some(task?.to_owned())),
                 modality: modality.and_then(Value::as_str).unwrap_or("modality").to_owned(),
                 rates: Vec::new(),
             });
@@ -61,15 +69,6 @@ pub(super) fn protocols(records: &[CellRecord]) -> Vec<ProtocolRun> {
         protocol.rates = rates;
     }
     protocols
-}
-
-/// The protocol of a record without its task.
-fn kind_of(record: &CellRecord) -> String {
-    let kind = record.config.pointer("/protocol/kind").and_then(Value::as_str);
-    match kind {
-        Some("missing") => "missing".to_owned(),
-        _ => record.protocol.clone(),
-    }
 }
 
 pub(super) fn add_rate(rates: &mut Vec<f64>, rate: f64) {
@@ -89,7 +88,15 @@ fn rates_of(record: &CellRecord) -> Vec<f64> {
 /// The level that a cell was trained at, if its protocol has one.
 fn trained_rate(record: &CellRecord) -> Option<f64> {
     let level = |key: &str| record.config.pointer(key).and_then(Value::as_f64);
-    level("/protocol/rate").or_else(|| level("/protocol/beta"))
+    let counted = || match ProtocolName::of_setting(&record.protocol)?.0.levels() {
+        Levels::Counts => Some(record.config.pointer("/modalities")?.as_array()?.len() as f64),
+        _ => None,
+    };
+    let whole = || ProtocolName::of_setting(&record.protocol).is_some_and(|(kind, _)| kind == ProtocolName::Patterns);
+    level("/protocol/rate")
+        .or_else(|| level("/protocol/beta"))
+        .or_else(counted)
+        .or_else(|| whole().then_some(0.0))
 }
 
 /// Seeds of which a row has a run at a column, each with whether it diverged (at any rate, for their mean).

@@ -48,6 +48,12 @@ pub(super) fn beta(beta: f64) -> String {
     format!("β = {beta}")
 }
 
+/// A number of modalities as a column's name: `3 modalities`.
+pub(super) fn count(modalities: f64) -> String {
+    let plural = if modalities > 1.0 { "ies" } else { "y" };
+    format!("{modalities} modalit{plural}")
+}
+
 /// `0.692 ± 0.004` from a number in its own unit. None without an interval.
 pub(super) fn plain(estimate: &Estimate) -> Option<String> {
     let interval = estimate.interval?;

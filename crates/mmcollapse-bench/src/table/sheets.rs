@@ -4,6 +4,7 @@ use mmcollapse_probes::{Estimate, smallest_attainable_p};
 
 use super::{DASH, Line, Sheet, method_in_words, number, percent, probability, protocol_in_words};
 use crate::paper::Paper;
+use crate::spec::{Levels, ProtocolName};
 use crate::summary::{Column, Group, Kind, Method, ProtocolRun, Summary, title, words};
 
 /// One protocol of a summary, from which its sheets are set.
@@ -138,12 +139,12 @@ impl Setting<'_> {
                  mean over seeds of the paired differences and half-width of its 95 % t interval. p: exact \
                  two-sided Wilcoxon signed-rank test on each seed's mean over the {}; p (Holm): corrected \
                  for the {family} tests of this sheet.{}",
-                if self.kind() == Kind::Share {
+                if self.is_score() {
                     format!("test {}", words(self.metric))
                 } else {
                     title(self.metric)
                 },
-                if self.kind() == Kind::Share { ", in points" } else { "" },
+                if self.is_score() { ", in points" } else { "" },
                 self.levels(),
                 self.attainable(family),
             ),
@@ -190,7 +191,7 @@ impl Setting<'_> {
     }
 
     fn of_rates(&self) -> String {
-        if self.protocol.name == "test_missing" {
+        if self.protocol.kind == Some(ProtocolName::TestMissing) {
             String::new()
         } else {
             format!(", of each seed's mean over the {}", self.levels())
@@ -199,10 +200,10 @@ impl Setting<'_> {
 
     /// What the levels of the protocol are called.
     fn levels(&self) -> &'static str {
-        if self.protocol.weighs() {
-            "values of β"
-        } else {
-            "rates"
+        match self.protocol.levels() {
+            Levels::Weights => "values of β",
+            Levels::Counts => "numbers of modalities",
+            Levels::Shares => "rates",
         }
     }
 
@@ -337,10 +338,10 @@ impl Setting<'_> {
     fn header(&self) -> Vec<String> {
         let mut header = vec!["method".to_owned(), String::new()];
         let rates = self.rates();
-        let written = if self.protocol.weighs() {
-            number::beta
-        } else {
-            number::rate
+        let written = match self.protocol.levels() {
+            Levels::Weights => number::beta,
+            Levels::Counts => number::count,
+            Levels::Shares => number::rate,
         };
         header.extend(rates.iter().map(|rate| written(*rate)));
         header.push(if rates.is_empty() {
@@ -353,6 +354,9 @@ impl Setting<'_> {
 
     /// Levels with columns of their own; none where a single one says what the mean says.
     fn rates(&self) -> Vec<f64> {
+        if self.protocol.kind == Some(ProtocolName::Patterns) {
+            return Vec::new();
+        }
         if self.of_paper() && self.kind() == Kind::Share {
             return self.protocol.rates.clone();
         }
@@ -375,6 +379,11 @@ impl Setting<'_> {
         Kind::of(self.metric)
     }
 
+    /// Whether it is a share of its own, not a difference of two.
+    fn is_score(&self) -> bool {
+        self.kind() == Kind::Share && !self.metric.starts_with("gap_")
+    }
+
     /// Whether the paper has numbers to stand beside ours.
     fn has_paper(&self) -> bool {
         self.of_paper() && !self.paper.rows.is_empty()
@@ -392,7 +401,7 @@ impl Setting<'_> {
 
     /// The metric at the head of a caption.
     fn title(&self) -> String {
-        if self.kind() == Kind::Share {
+        if self.is_score() {
             return format!("Test {} in %", words(self.metric));
         }
         let title = title(self.metric);

@@ -33,6 +33,7 @@ presets:
 ";
 
 pub(crate) static EXPERIMENT: ExperimentInfo = ExperimentInfo {
+    common: None,
     name: "table4",
     title: "Table 4 (made up)",
     spec: SPEC,

@@ -1,16 +1,25 @@
-//! What a trained model's fused representation is like: its rank, and whose encoding it resembles.
+//! What a trained model's fused representation is like (its rank, its collinearity, whose encoding it resembles), and what
+//! its encoders have lost against their baselines.
 
 use mmcollapse_data::{Presence, Samples};
 use mmcollapse_nn::{Mode, Tensor};
-use mmcollapse_probes::{Matrix, linear_cka, mean_cosine_similarity, ranks};
+use mmcollapse_probes::{Matrix, linear_cka, mean_cosine_similarity, ranks, variance_inflation};
 
 use super::run::Run;
-use crate::{error::Result, evaluate::each_batch, model::Model};
+use crate::{
+    diagnosis::{Diagnosis, LinearProbe, ModalityDiagnosis},
+    encoders::Encoder,
+    error::Result,
+    evaluate::{Predictions, each_batch},
+    model::Model,
+};
 
 impl Run<'_> {
     /// Measures of the fused representation of `samples`, with every modality that they have, by name:
     ///
     /// - `rank_numerical`, `rank_effective`, `rank_stable` of the centred `[n, width]` matrix;
+    /// - `vif_mean`: mean variance inflation factor of its features, and `vif_collinear`: how many of them are combinations
+    ///   of others, which the mean leaves out as it leaves out what does not vary;
     /// - `cka_M`: linear CKA between it and the encoding of modality M that the fusion was given (after EBR's decoder);
     /// - `cosine_M`: mean cosine between it and the fused representation of the same sample with M alone, nothing
     ///   standing in for the others: of one width whatever the fusion.
@@ -28,6 +37,19 @@ impl Run<'_> {
                 ("rank_stable".to_owned(), ranks.stable),
             ]);
         }
+        if let Ok(inflation) = variance_inflation(&fused) {
+            let finite: Vec<f64> = inflation
+                .features
+                .iter()
+                .flatten()
+                .copied()
+                .filter(|f| f.is_finite())
+                .collect();
+            if !finite.is_empty() {
+                measures.push(("vif_mean".to_owned(), finite.iter().sum::<f64>() / finite.len() as f64));
+            }
+            measures.push(("vif_collinear".to_owned(), inflation.collinear as f64));
+        }
         for (modality, name) in self.spec.modalities.iter().enumerate() {
             let encoding = encodings.get(modality).and_then(Option::as_ref);
             if let Some(Ok(cka)) = encoding.map(|z| linear_cka(&fused, z)) {
@@ -41,6 +63,62 @@ impl Run<'_> {
             }
         }
         Ok(measures)
+    }
+
+    /// What each encoder inside the model (the prefix) has lost against the same encoder trained alone (the baseline), by
+    /// linear probes fitted to the training samples' frozen encodings and scored on `samples` (the paper's Figure 4):
+    ///
+    /// - `gap_M`: quality of the baseline's probe less that of the prefix's, for modality M;
+    /// - `gap_first`: of the first modality; `gap_eliminated`: of the one whose gap is widest on validation;
+    /// - `probe_prefix_first`, `probe_baseline_first`, and of `eliminated` likewise: the probes' cross-entropies in nats.
+    pub fn gaps(&self, model: &Model, samples: &Samples) -> Result<Vec<(String, f64)>> {
+        let mut gaps = Vec::new();
+        let mut modalities = Vec::new();
+        for (modality, name) in self.spec.modalities.iter().enumerate() {
+            let alone = self.branch(modality)?;
+            self.install("unimodal", &format!("encoder.{name}"), &alone.params)?;
+            let [at_validation, at_test] = self.probed(alone.encoder.as_ref(), modality, samples)?;
+            let [prefix_at_validation, prefix_at_test] =
+                self.probed(model.encoders[modality].as_ref(), modality, samples)?;
+            modalities.push(ModalityDiagnosis {
+                modality: name.clone(),
+                unimodal: at_validation.quality(),
+                prefix: prefix_at_validation.quality(),
+                n: self.presence.validation.rows(modality).len(),
+            });
+            gaps.push((at_test, prefix_at_test));
+        }
+        let eliminated = Diagnosis::new(modalities).collapsed;
+        let eliminated = self.spec.modalities.iter().position(|name| *name == eliminated);
+        let gap = |(alone, prefix): &(Predictions, Predictions)| alone.quality() - prefix.quality();
+        let mut measures: Vec<(String, f64)> = self
+            .spec
+            .modalities
+            .iter()
+            .zip(&gaps)
+            .map(|(name, of)| (format!("gap_{name}"), gap(of)))
+            .collect();
+        for (name, place) in [("first", Some(0)), ("eliminated", eliminated)] {
+            if let Some(of) = place.and_then(|place| gaps.get(place)) {
+                measures.extend([
+                    (format!("gap_{name}"), gap(of)),
+                    (format!("probe_baseline_{name}"), of.0.cross_entropy()),
+                    (format!("probe_prefix_{name}"), of.1.cross_entropy()),
+                ]);
+            }
+        }
+        measures.retain(|(_, value)| value.is_finite());
+        Ok(measures)
+    }
+
+    /// What a linear probe of an encoder says of the validation samples and of `samples` that have the modality.
+    fn probed(&self, encoder: &dyn Encoder, modality: usize, samples: &Samples) -> Result<[Predictions; 2]> {
+        let dataset = self.dataset;
+        let train = self.features(encoder, modality, &dataset.train, &self.presence.train)?;
+        let probe = LinearProbe::fit(&train, self.spec.classes, self.device)?;
+        let validation = self.features(encoder, modality, &dataset.validation, &self.presence.validation)?;
+        let asked = self.features(encoder, modality, samples, &samples.present)?;
+        Ok([probe.predictions(&validation)?, probe.predictions(&asked)?])
     }
 
     /// The fused representation and each modality's encoding; none for what is not finite.

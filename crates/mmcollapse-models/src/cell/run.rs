@@ -67,6 +67,14 @@ pub fn run_cell(
     folders: Folders<'_>,
 ) -> Result<CellOutcome> {
     let config = config.resolve()?;
+    let clean = dataset.digest.clone();
+    let chosen;
+    let dataset = if config.modalities.is_empty() {
+        dataset
+    } else {
+        chosen = dataset.with(&positions(dataset, &config.modalities)?);
+        &chosen
+    };
     let weak = config.protocol.modality().map(|name| {
         dataset.modality(name).ok_or_else(|| ModelError::Unfit {
             dataset: dataset.name.clone(),
@@ -90,11 +98,10 @@ pub fn run_cell(
         None => Default::default(),
     };
     let spec = ModelSpec::new(&config, dataset)?;
-    let clean = dataset.digest.clone();
     let noisy;
     let dataset = match (&config.protocol, weak) {
         (&Protocol::TrainNoise { rate, amplitude, .. }, Some(weak)) => {
-            noisy = corrupted(dataset, weak, rate, amplitude, config.seed);
+            noisy = corrupted(dataset, weak, rate, amplitude, config.seed)?;
             &noisy
         }
         _ => dataset,
@@ -121,6 +128,20 @@ pub fn run_cell(
         saved: Instant::now(),
     };
     run.all_stages()
+}
+
+/// Where the named modalities stand in the data set.
+fn positions(dataset: &Dataset, modalities: &[String]) -> Result<Vec<usize>> {
+    let position = |name: &String| {
+        dataset.modality(name).ok_or_else(|| ModelError::Unfit {
+            dataset: dataset.name.clone(),
+            reason: format!(
+                "`modalities` names `{name}`; the data set has {}",
+                names(dataset).join(", ")
+            ),
+        })
+    };
+    modalities.iter().map(position).collect()
 }
 
 fn names(dataset: &Dataset) -> Vec<String> {
@@ -162,7 +183,7 @@ pub(super) struct Run<'a> {
     pub config_json: String,
     pub spec: ModelSpec,
     pub dataset: &'a Dataset,
-    /// Digest of the data before the protocol corrupts a modality.
+    /// Digest of the whole data set, before modalities are chosen and the protocol corrupts one of them.
     pub clean: String,
     /// The modality that the protocol takes away, corrupts or up-weights.
     pub weak: Option<usize>,
@@ -181,6 +202,10 @@ pub(super) struct Run<'a> {
 impl Run<'_> {
     fn all_stages(&mut self) -> Result<CellOutcome> {
         let model = self.spec.build(self.device)?;
+        if self.config.protocol == (Protocol::Modalities {}) {
+            // Beside its baselines an encoder inside the model is measured, whatever the reallocation.
+            self.unimodal()?;
+        }
         for stage in model.reallocation.stages() {
             match stage {
                 Stage::Unimodal => self.unimodal()?,
@@ -196,13 +221,16 @@ impl Run<'_> {
                 }
             }
         }
+        if model.substitution.retrains() {
+            self.targets()?;
+        }
         self.outcome(model)
     }
 
     /// Runs a fit that other cells may have run already, or will.
     pub fn fit_shared(&mut self, fit: &Fit, presence: &Presence, index: &[usize], recipe: &Recipe) -> Result<()> {
         let shared = match self.folders.shared {
-            Some(folder) => Some(recipe.place(folder, fit, presence, index)?),
+            Some(folder) => Some(recipe.place(folder, fit, &self.spec.modalities, presence, index)?),
             None => None,
         };
         if let Some(history) = shared.as_ref().and_then(|s| s.read(fit)) {
@@ -325,12 +353,12 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Puts kept weights below `path` into `params`, which must have all of them.
+    /// Puts kept weights below `path`, all of them if it is empty, into `params`, which must have all of them.
     pub fn install(&self, prefix: &str, path: &str, params: &Params) -> Result<()> {
         let mut state = params.state()?;
         for (name, tensor) in &self.artifacts {
             if let Some(name) = name.strip_prefix(prefix).and_then(|n| n.strip_prefix('.'))
-                && under(name, path)
+                && (path.is_empty() || under(name, path))
             {
                 state.insert(name.to_owned(), tensor.clone());
             }

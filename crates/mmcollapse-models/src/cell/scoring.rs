@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// A score on fewer samples is not told: it says little, and of health records so small a group is nobody's business.
-const FEWEST: usize = 11;
+pub(super) const FEWEST: usize = 11;
 
 impl Run<'_> {
     pub fn outcome(&mut self, mut model: Model) -> Result<CellOutcome> {
@@ -38,6 +38,10 @@ impl Run<'_> {
                 latents,
                 strongest: strongest.0,
             });
+        }
+        if model.substitution.wants_encodings() {
+            let encodings = self.training_encodings(&model)?;
+            model.substitution.learn(&encodings)?;
         }
         let at_validation = predictions(&model, dataset, validation, seen, self.device)?;
         let scores = self.scores(&model, &at_validation)?;
@@ -111,7 +115,13 @@ impl Run<'_> {
                 n,
             });
         };
-        for (rate, seen) in self.asked(test, "test") {
+        let by_pattern = self.config.protocol == (Protocol::Patterns {});
+        if by_pattern {
+            for (measure, value) in self.pattern_scores(model, test)? {
+                push(0.0, "test", measure, value, n);
+            }
+        }
+        for (rate, seen) in self.asked(test, "test").into_iter().filter(|_| !by_pattern) {
             let predictions = predictions(model, dataset, test, &seen, self.device)?;
             push(rate, "test", "accuracy".to_owned(), predictions.accuracy(), n);
             for (measure, value) in predictions.binary_measures() {
@@ -119,7 +129,14 @@ impl Run<'_> {
             }
         }
         let level = match &self.config.protocol {
-            Protocol::TestMissing { .. } => 0.0,
+            Protocol::TestMissing { .. } | Protocol::Patterns {} => 0.0,
+            Protocol::Modalities {} => {
+                let level = own.modalities() as f64;
+                for (measure, value) in [self.measures(model, test)?, self.gaps(model, test)?].concat() {
+                    push(level, "test", measure, value, n);
+                }
+                level
+            }
             Protocol::TrainAvailability { rate, .. }
             | Protocol::TrainNoise { rate, .. }
             | Protocol::Missing { rate } => *rate,
@@ -130,7 +147,7 @@ impl Run<'_> {
                 *beta
             }
         };
-        let quality = if self.spec.classes == 2 { "auroc" } else { "accuracy" };
+        let quality = self.quality();
         let complete = predictions(model, dataset, test, own, self.device)?.quality();
         push(level, "test", format!("{quality}_complete"), complete, n);
         for (modality, name) in self.spec.modalities.iter().enumerate() {
@@ -156,6 +173,11 @@ impl Run<'_> {
         Ok(scores)
     }
 
+    /// The measure of [`Predictions::quality`].
+    pub fn quality(&self) -> &'static str {
+        if self.spec.classes == 2 { "auroc" } else { "accuracy" }
+    }
+
     /// What the protocol leaves of the samples of a `split` that is asked as the test is, at each of its levels.
     fn asked(&self, samples: &Samples, split: &str) -> Vec<(f64, Presence)> {
         let (own, seed) = (&samples.present, self.config.seed);
@@ -177,7 +199,8 @@ impl Run<'_> {
                 Protocol::TrainAvailability { rate: level, .. }
                 | Protocol::TrainNoise { rate: level, .. }
                 | Protocol::Upweighted { beta: level, .. } => (*level, own.clone()),
-                Protocol::TestMissing { .. } => (0.0, own.clone()),
+                Protocol::Modalities {} => (m as f64, own.clone()),
+                Protocol::TestMissing { .. } | Protocol::Patterns {} => (0.0, own.clone()),
             }],
         }
     }

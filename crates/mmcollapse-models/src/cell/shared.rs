@@ -42,12 +42,23 @@ pub(super) struct SharedFit {
 }
 
 impl Recipe {
-    /// The place of `fit`, which has its initial weights, in `folder`.
-    pub fn place(&self, folder: &Path, fit: &Fit, presence: &Presence, index: &[usize]) -> Result<SharedFit> {
-        let who: Vec<Vec<bool>> = index
-            .iter()
-            .map(|&i| (0..presence.modalities()).map(|m| presence.get(i, m)).collect())
-            .collect();
+    /// The place of `fit`, which has its initial weights, in `folder`. Modalities that no sample of `index` has take no
+    /// part, so that a unimodal baseline is the same whatever other modalities a cell has.
+    pub fn place(
+        &self,
+        folder: &Path,
+        fit: &Fit,
+        modalities: &[String],
+        presence: &Presence,
+        index: &[usize],
+    ) -> Result<SharedFit> {
+        let mut who: BTreeMap<&String, Vec<bool>> = BTreeMap::new();
+        for (m, name) in modalities.iter().enumerate() {
+            let having: Vec<bool> = index.iter().map(|&i| presence.get(i, m)).collect();
+            if having.contains(&true) {
+                who.insert(name, having);
+            }
+        }
         let mut recipe = json!({
             "objective": self.objective,
             "revision": self.revision,

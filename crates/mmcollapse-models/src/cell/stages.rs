@@ -1,5 +1,6 @@
 //! What a cell trains before its multimodal model: unimodal baselines, the diagnosis, a distilled encoder.
 
+use mmcollapse_data::{Presence, Samples};
 use mmcollapse_nn::{Mode, Tensor, losses::Crd};
 
 use super::{
@@ -8,12 +9,16 @@ use super::{
 };
 use crate::{
     config::unimodal_revision,
-    diagnosis::{Diagnosis, Features, ModalityDiagnosis, linear_probe},
+    diagnosis::{Diagnosis, Features, LinearProbe, ModalityDiagnosis},
+    encoders::Encoder,
     error::{ModelError, Result},
     evaluate::{Predictions, each_batch},
     model::Model,
     reallocation::Distillation,
-    training::{objectives::Student, under},
+    training::{
+        objectives::{Student, Teacher},
+        under,
+    },
 };
 
 impl Run<'_> {
@@ -66,12 +71,14 @@ impl Run<'_> {
         self.vanilla(&vanilla, "diagnosis")?;
         let modalities = (0..self.spec.modalities.len())
             .map(|m| {
-                let train = self.features(&vanilla, m, true)?;
-                let validation = self.features(&vanilla, m, false)?;
+                let encoder = vanilla.encoders[m].as_ref();
+                let train = self.features(encoder, m, &self.dataset.train, &self.presence.train)?;
+                let validation = self.features(encoder, m, &self.dataset.validation, &self.presence.validation)?;
+                let probe = LinearProbe::fit(&train, self.spec.classes, self.device)?;
                 Ok(ModalityDiagnosis {
                     modality: self.spec.modalities[m].clone(),
                     unimodal: self.facts.unimodal[m],
-                    prefix: linear_probe(&train, &validation, self.spec.classes, self.device)?,
+                    prefix: probe.predictions(&validation)?.quality(),
                     n: validation.labels.len(),
                 })
             })
@@ -80,20 +87,21 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Frozen encodings of one modality, of the training or the validation samples that have it.
-    fn features(&self, model: &Model, modality: usize, train: bool) -> Result<Features> {
-        let (samples, presence) = if train {
-            (&self.dataset.train, &self.presence.train)
-        } else {
-            (&self.dataset.validation, &self.presence.validation)
-        };
+    /// Frozen encodings of one modality, of the samples that have it.
+    pub fn features(
+        &self,
+        encoder: &dyn Encoder,
+        modality: usize,
+        samples: &Samples,
+        presence: &Presence,
+    ) -> Result<Features> {
         let rows = presence.rows(modality);
         let some = samples.select(&rows);
         let presence = some.present.only(&[modality]);
         let mut parts = Vec::new();
         each_batch(&some, &self.dataset.modalities, &presence, self.device, |batch| {
             if let Some(x) = &batch.inputs[modality].x {
-                parts.push(model.encoders[modality].forward(x, Mode::Eval)?.detach());
+                parts.push(encoder.forward(x, Mode::Eval)?.detach());
             }
             Ok(())
         })?;
@@ -110,10 +118,9 @@ impl Run<'_> {
             }
         };
         self.facts.student = Some(student);
-        let teachers = config.teachers(student, &self.facts.unimodal);
-        while self.facts.taught < teachers.len() {
-            let teacher = teachers[self.facts.taught];
-            self.teach(config, student, teacher)?;
+        let rounds = config.rounds(student, &self.facts.unimodal, self.config.seed);
+        while self.facts.taught < rounds.len() {
+            self.teach(config, student, &rounds[self.facts.taught])?;
             self.facts.taught += 1;
         }
         Ok(())
@@ -129,56 +136,65 @@ impl Run<'_> {
         })
     }
 
-    /// Trains the student's encoder under one teacher, from where the teacher before left it.
-    fn teach(&mut self, config: &Distillation, student: usize, teacher: usize) -> Result<()> {
+    /// Trains the student's encoder under some teachers at once, from where those before left it.
+    fn teach(&mut self, config: &Distillation, student: usize, teachers: &[usize]) -> Result<()> {
+        let names = |modalities: &[usize]| -> Vec<String> {
+            modalities.iter().map(|&m| self.spec.modalities[m].clone()).collect()
+        };
+        let (student_name, teacher_names) = (self.spec.modalities[student].clone(), names(teachers));
         let train = &self.presence.train;
-        let both: Vec<usize> = (0..train.len())
-            .filter(|&i| train.get(i, student) && train.get(i, teacher))
+        let index: Vec<usize> = (0..train.len())
+            .filter(|&i| train.get(i, student) && teachers.iter().any(|&teacher| train.get(i, teacher)))
             .collect();
-        if both.len() < 2 {
-            return Err(ModelError::Unfit {
-                dataset: self.dataset.name.clone(),
-                reason: format!(
-                    "distillation needs at least 2 training samples with both `{}` and `{}`, got {}",
-                    self.spec.modalities[student],
-                    self.spec.modalities[teacher],
-                    both.len()
-                ),
-            });
-        }
-        let mut place = vec![0; train.len()];
-        for (p, &i) in both.iter().enumerate() {
-            place[i] = p;
-        }
-        let master = self.branch(teacher)?;
-        let (student_name, teacher_name) = (&self.spec.modalities[student], &self.spec.modalities[teacher]);
-        self.install("unimodal", &format!("encoder.{teacher_name}"), &master.params)?;
         let branch = self.branch(student)?;
         if self.facts.taught > 0 {
             for part in ["encoder", "head"] {
                 self.install("distilled", &format!("{part}.{student_name}"), &branch.params)?;
             }
         }
-        let crd = Crd::new(
-            &branch.params.root().pp("crd").pp(teacher_name),
-            branch.encoder.width(),
-            master.encoder.width(),
-            both.len(),
-            config.crd(),
-        )?;
+        let masters = teachers.iter().zip(&teacher_names).map(|(&teacher, name)| {
+            let master = self.branch(teacher)?;
+            self.install("unimodal", &format!("encoder.{name}"), &master.params)?;
+            let mut place = vec![0; train.len()];
+            let mut n = 0;
+            for &i in index.iter().filter(|&&i| train.get(i, teacher)) {
+                place[i] = n;
+                n += 1;
+            }
+            if n < 2 {
+                return Err(ModelError::Unfit {
+                    dataset: self.dataset.name.clone(),
+                    reason: format!(
+                        "distillation needs at least 2 training samples with both `{student_name}` and `{name}`, got {n}"
+                    ),
+                });
+            }
+            let crd = Crd::new(
+                &branch.params.root().pp("crd").pp(name),
+                branch.encoder.width(),
+                master.encoder.width(),
+                n,
+                config.crd(),
+            )?;
+            Ok(Teacher {
+                modality: teacher,
+                encoder: master.encoder,
+                crd,
+                place,
+            })
+        });
         let objective = Student {
             branch: branch.objective(),
-            teacher: master.encoder.as_ref(),
-            teacher_modality: teacher,
-            crd: &crd,
+            teachers: masters.collect::<Result<_>>()?,
             crd_weight: config.crd_weight,
             task_weight: config.task_weight,
-            place: &place,
         };
-        let name = format!("distillation/{teacher_name} to {student_name}");
-        let fit = self.plain(name, &branch.params, &objective);
-        let presence = self.presence.train.only(&[student, teacher]);
-        self.fit(&fit, &presence, &both)?;
+        let name = format!("distillation/{} to {student_name}", teacher_names.join(", "));
+        let mut fit = self.plain(name, &branch.params, &objective);
+        fit.training = fit.training.stretched(teachers.len());
+        let taking_part = [&[student], teachers].concat();
+        let presence = self.presence.train.only(&taking_part);
+        self.fit(&fit, &presence, &index)?;
         self.artifacts.retain(|name, _| !under(name, "distilled"));
         self.keep("distilled", &branch.params)
     }

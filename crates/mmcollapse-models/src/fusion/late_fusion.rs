@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::{Builder, Fusion, FusionContext, FusionOutput};
 use crate::{
     error::Result,
+    evaluate::probabilities,
     model::Encodings,
     registry::{Entry, parse_for, resolve_as},
     rows::{presence_weights, select_rows},
@@ -80,7 +81,7 @@ impl Fusion for LateFusion {
             let logits = head.forward(z)?; // [b, classes]
             let vote = match self.average {
                 Average::Logits => logits.clone(),
-                Average::Probabilities => softmax(&logits)?,
+                Average::Probabilities => probabilities(&logits)?,
             };
             let vote = vote.broadcast_mul(weight)?;
             sum = Some(match sum {
@@ -133,10 +134,4 @@ impl Fusion for LateFusion {
             None => bail!("a batch in which no sample has any modality cannot be trained on"),
         }
     }
-}
-
-/// Class probabilities of `[batch, classes]`.
-fn softmax(logits: &Tensor) -> TensorResult<Tensor> {
-    let e = logits.broadcast_sub(&logits.max_keepdim(1)?)?.exp()?;
-    e.broadcast_div(&e.sum_keepdim(1)?)
 }

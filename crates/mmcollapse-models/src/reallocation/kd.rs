@@ -9,7 +9,7 @@
 //!
 //! The paper states the order of the teachers (its Table 5) and no setting of the loss: those are CRD's own.
 
-use mmcollapse_nn::{Mode, Result as TensorResult, Tensor, losses::CrdConfig};
+use mmcollapse_nn::{Mode, Result as TensorResult, Tensor, losses::CrdConfig, random::Stream};
 use serde::{Deserialize, Serialize};
 
 use super::{Builder, Reallocated, Reallocation, Stage};
@@ -38,6 +38,10 @@ pub enum TeacherOrder {
     WeakestToStrongest,
     /// The reverse.
     StrongestToWeakest,
+    /// One after the other in an order that the cell's seed draws.
+    Random,
+    /// All at once, for as many epochs as they would take one after the other; the loss is the mean of theirs.
+    Simultaneous,
     /// Only the strongest modality teaches.
     StrongestOnly,
 }
@@ -93,16 +97,18 @@ impl Distillation {
         }
     }
 
-    /// Teachers in the order they teach, given each modality's unimodal accuracy.
-    pub fn teachers(&self, student: usize, accuracy: &[f64]) -> Vec<usize> {
+    /// Who teaches together, in the order they teach, given each modality's unimodal accuracy.
+    pub fn rounds(&self, student: usize, accuracy: &[f64], seed: u64) -> Vec<Vec<usize>> {
         let mut teachers: Vec<usize> = (0..accuracy.len()).filter(|&m| m != student).collect();
         teachers.sort_by(|&a, &b| accuracy[a].total_cmp(&accuracy[b]));
         match self.order {
             TeacherOrder::WeakestToStrongest => {}
             TeacherOrder::StrongestToWeakest => teachers.reverse(),
-            TeacherOrder::StrongestOnly => teachers = teachers.split_off(teachers.len() - 1),
+            TeacherOrder::Random => Stream::new(seed, "distillation/teachers").shuffle(&mut teachers),
+            TeacherOrder::Simultaneous => return vec![teachers],
+            TeacherOrder::StrongestOnly => teachers = teachers.split_off(teachers.len().saturating_sub(1)),
         }
-        teachers
+        teachers.into_iter().map(|teacher| vec![teacher]).collect()
     }
 }
 
@@ -132,16 +138,23 @@ impl Reallocation for Kd {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
 
     #[test]
     fn teachers_come_from_the_weakest_to_the_strongest() {
         let kd = Distillation::default();
-        assert_eq!(kd.teachers(1, &[0.9, 0.1, 0.5, 0.7]), [2, 3, 0]);
-        let strongest = Distillation {
-            order: TeacherOrder::StrongestOnly,
-            ..kd
+        let rounds = |order: TeacherOrder, seed: u64| {
+            let kd = Distillation { order, ..kd.clone() };
+            kd.rounds(1, &[0.9, 0.1, 0.5, 0.7], seed)
         };
-        assert_eq!(strongest.teachers(1, &[0.9, 0.1, 0.5, 0.7]), [0]);
+        assert_eq!(rounds(TeacherOrder::WeakestToStrongest, 0), [[2], [3], [0]]);
+        assert_eq!(rounds(TeacherOrder::StrongestToWeakest, 0), [[0], [3], [2]]);
+        assert_eq!(rounds(TeacherOrder::StrongestOnly, 0), [[0]]);
+        assert_eq!(rounds(TeacherOrder::Simultaneous, 0), [[2, 3, 0]]);
+        let drawn: BTreeSet<_> = (0..20).map(|seed| rounds(TeacherOrder::Random, seed)).collect();
+        assert!(drawn.len() > 3, "{drawn:?}");
+        assert_eq!(rounds(TeacherOrder::Random, 7), rounds(TeacherOrder::Random, 7));
     }
 }

@@ -6,7 +6,7 @@ use mmcollapse_nn::{
 };
 
 use super::{BatchLosses, Objective};
-use crate::{encoders::Encoder, model::Model, reallocation::Progress};
+use crate::{encoders::Encoder, model::Model, reallocation::Progress, rows::select_rows};
 
 /// L_sem of the multimodal prediction, the fusion's own terms, and the reallocation's.
 pub(crate) struct Multimodal<'a>(pub &'a Model);
@@ -69,30 +69,53 @@ impl Objective for Unimodal<'_> {
     }
 }
 
-/// A student that learns its task and, by contrast, a teacher's encoding of the same samples.
+/// A student that learns its task and, by contrast, its teachers' encodings of the same samples.
 pub(crate) struct Student<'a> {
     pub branch: Unimodal<'a>,
-    pub teacher: &'a dyn Encoder,
-    pub teacher_modality: usize,
-    pub crd: &'a Crd,
+    /// At once; the distillation loss is the mean of theirs.
+    pub teachers: Vec<Teacher>,
     pub crd_weight: f64,
     pub task_weight: f64,
+}
+
+/// A modality that teaches another, by an encoder that stays as it is.
+pub(crate) struct Teacher {
+    pub modality: usize,
+    pub encoder: Box<dyn Encoder>,
+    pub crd: Crd,
     /// Place of each sample of the training set in the memory bank.
-    pub place: &'a [usize],
+    pub place: Vec<usize>,
+}
+
+impl Teacher {
+    /// The contrast with a student's encodings `z` of the whole batch, on the samples that have the teacher's modality;
+    /// none where no sample has it.
+    fn loss(&self, batch: &Batch, z: &Tensor, mode: Mode) -> TensorResult<Option<Tensor>> {
+        let input = &batch.inputs[self.modality];
+        let Some(x) = &input.x else { return Ok(None) };
+        let taught = self.encoder.forward(x, Mode::Eval)?.detach();
+        let index: Vec<usize> = input.rows.iter().map(|&row| self.place[batch.index[row]]).collect();
+        self.crd
+            .loss(&select_rows(z, &input.rows)?, &taught, &index, mode)
+            .map(Some)
+    }
 }
 
 impl Objective for Student<'_> {
     fn losses(&self, batch: &Batch, mode: Mode, _progress: &Progress) -> TensorResult<BatchLosses> {
         let (z, logits) = self.branch.forward(batch, mode)?;
-        let Some(x) = &batch.inputs[self.teacher_modality].x else {
-            bail!("a batch without the teacher's modality in distillation")
+        let contrasts = self.teachers.iter().map(|teacher| teacher.loss(batch, &z, mode));
+        let contrasts: Vec<Tensor> = contrasts
+            .filter_map(TensorResult::transpose)
+            .collect::<TensorResult<_>>()?;
+        let aux = match &contrasts[..] {
+            [] => bail!("a batch without any teacher's modality in distillation"),
+            [one] => one.clone(),
+            several => Tensor::stack(several, 0)?.mean(0)?,
         };
-        let taught = self.teacher.forward(x, Mode::Eval)?.detach();
-        let index: Vec<usize> = batch.index.iter().map(|&i| self.place[i]).collect();
-        let crd = self.crd.loss(&z, &taught, &index, mode)?;
         Ok(BatchLosses {
             semantic: (softmax_cross_entropy(&logits, &batch.labels)? * self.task_weight)?,
-            aux: vec![("distillation", (crd * self.crd_weight)?)],
+            aux: vec![("distillation", (aux * self.crd_weight)?)],
             reallocation: Vec::new(),
             size: root_mean_square(&z)?,
         })

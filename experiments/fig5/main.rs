@@ -1,0 +1,3 @@
+//! `fig5`: `mmcollapse reproduce fig5` as a program of its own.
+
+mmcollapse_experiments::program!();

@@ -1,0 +1,3 @@
+//! `fig6`: `mmcollapse reproduce fig6` as a program of its own.
+
+mmcollapse_experiments::program!();

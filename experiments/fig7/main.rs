@@ -1,0 +1,3 @@
+//! `fig7`: `mmcollapse reproduce fig7` as a program of its own.
+
+mmcollapse_experiments::program!();
