@@ -161,6 +161,25 @@ mod tests {
     use super::*;
 
     #[test]
+    fn stretched_schedules_pass_through_the_same_factors() {
+        let step = Schedule::Step { every: 8, factor: 0.1 };
+        let cosine = Schedule::Cosine { floor: 0.1, warmup: 0 };
+        for schedule in [Schedule::Constant, step, cosine] {
+            for epoch in 0..12 {
+                let long = schedule.stretched(5).factor(5 * epoch, 60);
+                assert!(
+                    (long - schedule.factor(epoch, 12)).abs() < 1e-12,
+                    "{schedule:?} {epoch}"
+                );
+            }
+        }
+        assert_eq!(
+            Schedule::Cosine { floor: 0.0, warmup: 2 }.stretched(3),
+            Schedule::Cosine { floor: 0.0, warmup: 6 }
+        );
+    }
+
+    #[test]
     fn factors_are_those_of_the_formulas() {
         assert_eq!(Schedule::Constant.factor(7, 10), 1.0);
         let step = Schedule::Step {

@@ -1,13 +1,13 @@
 //! Data as health records are: four modalities of three kinds, each sample with some of them, two classes of unequal size.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use mmcollapse_data::{Dataset, Kind, ModalitySpec, Presence, Samples};
 use mmcollapse_nn::{Device, random::Stream};
 use serde_json::json;
 
 use super::{CellOutcome, Status};
-use crate::{CellConfig, FUSIONS, Folders, Silent, run_cell};
+use crate::{CellConfig, FUSIONS, Folders, ModelError, Observer, Silent, run_cell};
 
 /// Class 1 has codes 1 to 4 and class 0 codes 5 to 8; series and numbers lean the same way. Few have `notes`.
 fn samples(n: usize, part: &str) -> Samples {
@@ -149,4 +149,159 @@ fn a_protocol_about_one_modality_keeps_what_the_source_lacks() {
     assert_eq!(of("auroc", 0.0), of("auroc_complete", 0.0));
     // The ranks may stay as they are without labs; the probabilities do not.
     assert_ne!(of("brier", 1.0), of("brier", 0.0));
+}
+
+/// A cell on [`records`] with these modalities, its protocol and its stand-in.
+fn of_some(modalities: &[&str], protocol: &str, reallocation: &str, substitution: &str) -> CellConfig {
+    serde_json::from_value(json!({
+        "dataset": "records",
+        "modalities": modalities,
+        "protocol": {"kind": protocol},
+        "encoders": {"codes": {"method": "code_bag"}},
+        "fusion": {"method": "concat"},
+        "reallocation": {"method": reallocation},
+        "substitution": {"method": substitution},
+        "training": {"epochs": 3, "batch_size": 16},
+        "seed": 2,
+    }))
+    .unwrap()
+}
+
+#[test]
+fn every_pattern_of_modalities_is_asked() {
+    let of = |substitution: &str| {
+        let config = of_some(&[], "patterns", "none", substitution);
+        let outcome = run_cell(&config, &records(), &Device::Cpu, &mut Silent, Folders::default()).unwrap();
+        let scores = outcome.scores.into_iter().filter(|s| s.split == "test");
+        scores.map(|s| (s.metric, s.value)).collect::<BTreeMap<String, f64>>()
+    };
+    let plain = of("none");
+    // Eight test samples have notes, so of 15 patterns the 7 without them are asked.
+    let patterns: Vec<f64> = plain
+        .iter()
+        .filter(|(name, _)| name.contains("_with_"))
+        .map(|(_, v)| *v)
+        .collect();
+    assert_eq!(patterns.len(), 7);
+    let mean = patterns.iter().sum::<f64>() / 7.0;
+    assert!((plain["auroc"] - mean).abs() < 1e-12);
+    let pairs = ["diagnoses+labs", "demographics+labs", "demographics+diagnoses"];
+    let of_two = pairs
+        .iter()
+        .map(|name| plain[&format!("auroc_with_{name}")])
+        .sum::<f64>()
+        / 3.0;
+    assert!((plain["auroc_of_2"] - of_two).abs() < 1e-12);
+    // Concat takes what is missing for zeros; other stand-ins tell it something else where a modality is missing.
+    assert_eq!(of("zeros"), plain);
+    for substitution in ["random", "nearest", "mean", "target"] {
+        let other = of(substitution);
+        assert_eq!(other.len(), plain.len(), "{substitution}");
+        assert_ne!(other["auroc_of_1"], plain["auroc_of_1"], "{substitution}");
+    }
+    // Trained on exactly what is asked, a model of one modality is at least as good as one that never saw it alone.
+    assert!(of("target")["auroc_of_1"] > plain["auroc_of_1"]);
+}
+
+#[test]
+fn models_for_each_pattern_are_the_same_when_interrupted() {
+    struct StopAt(usize);
+    impl Observer for StopAt {
+        fn epoch(&mut self, _: &str, _: usize, _: usize, _: &[(&str, f64)]) {
+            self.0 = self.0.saturating_sub(1);
+        }
+        fn should_stop(&self) -> bool {
+            self.0 == 0
+        }
+    }
+    let config = of_some(&["labs", "diagnoses"], "patterns", "none", "target");
+    let whole = run_cell(&config, &records(), &Device::Cpu, &mut Silent, Folders::default()).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let folders = Folders {
+        checkpoint: Some(folder.path()),
+        shared: None,
+    };
+    let mut stops = 0;
+    let pieces = loop {
+        match run_cell(&config, &records(), &Device::Cpu, &mut StopAt(2), folders) {
+            Ok(outcome) => break outcome,
+            Err(ModelError::Interrupted) => stops += 1,
+            Err(error) => panic!("{error}"),
+        }
+    };
+    assert!(stops >= 4, "{stops}");
+    assert_eq!((pieces.scores, pieces.history), (whole.scores, whole.history));
+}
+
+#[test]
+fn encoders_are_measured_against_their_baselines_whatever_the_number_of_modalities() {
+    #[derive(Default)]
+    struct Count(BTreeMap<String, usize>);
+    impl Observer for Count {
+        fn epoch(&mut self, fit: &str, _: usize, _: usize, _: &[(&str, f64)]) {
+            *self.0.entry(fit.to_owned()).or_default() += 1;
+        }
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let folders = Folders {
+        checkpoint: None,
+        shared: Some(folder.path()),
+    };
+    let run = |modalities: &[&str], reallocation: &str| {
+        let mut count = Count::default();
+        let config = of_some(modalities, "modalities", reallocation, "auto");
+        let outcome = run_cell(&config, &records(), &Device::Cpu, &mut count, folders).unwrap();
+        (outcome, count.0)
+    };
+    let (two, trained) = run(&["labs", "diagnoses"], "none");
+    assert_eq!(
+        trained.keys().collect::<Vec<_>>(),
+        ["multimodal", "unimodal/diagnoses", "unimodal/labs"]
+    );
+    let find = |metric: &str| two.scores.iter().find(|s| s.metric == metric).unwrap();
+    assert_eq!((find("auroc").rate, find("vif_mean").rate), (2.0, 2.0));
+    assert!(find("vif_mean").value >= 1.0);
+    assert_eq!(find("gap_first").value, find("gap_labs").value);
+    let eliminated = find("gap_eliminated").value;
+    assert!([find("gap_labs").value, find("gap_diagnoses").value].contains(&eliminated));
+    let (baseline, prefix) = (find("probe_baseline_first").value, find("probe_prefix_first").value);
+    assert!(baseline > 0.0 && prefix > 0.0);
+    // With one modality more the baselines of the first two are there already.
+    let (_, trained) = run(&["labs", "diagnoses", "demographics"], "kd");
+    assert!(
+        !trained.contains_key("unimodal/labs") && trained.contains_key("unimodal/demographics"),
+        "{trained:?}"
+    );
+    let unknown = of_some(&["labs", "smell"], "modalities", "none", "auto");
+    let error = run_cell(&unknown, &records(), &Device::Cpu, &mut Silent, Folders::default()).unwrap_err();
+    assert!(error.to_string().contains("`smell`"), "{error}");
+}
+
+#[test]
+fn teachers_may_teach_together() {
+    let of = |order: &str| {
+        let mut config = of_some(&[], "patterns", "kd", "none");
+        config.reallocation.options.insert("order".to_owned(), json!(order));
+        config.reallocation.options.insert("student".to_owned(), json!("labs"));
+        let outcome = run_cell(&config, &records(), &Device::Cpu, &mut Silent, Folders::default()).unwrap();
+        let fits = outcome.history.iter().filter(|r| r.fit.starts_with("distillation"));
+        fits.map(|r| (r.fit.clone(), r.losses["distillation"].is_finite()))
+            .collect::<Vec<_>>()
+    };
+    let together = of("simultaneous");
+    // As many epochs as three teachers have one after the other, though few samples have notes.
+    assert_eq!(
+        (
+            together.len(),
+            of("weakest_to_strongest").len(),
+            of("strongest_only").len()
+        ),
+        (9, 9, 3)
+    );
+    assert!(
+        together
+            .iter()
+            .all(|(fit, finite)| *finite && fit.matches(", ").count() == 2),
+        "{together:?}"
+    );
 }

@@ -206,6 +206,10 @@ impl Run<'_> {
             // Beside its baselines an encoder inside the model is measured, whatever the reallocation.
             self.unimodal()?;
         }
+        // What is kept for later comes first: a checkpoint knows of the model itself only while it is trained.
+        if model.substitution.retrains() {
+            self.targets()?;
+        }
         for stage in model.reallocation.stages() {
             match stage {
                 Stage::Unimodal => self.unimodal()?,
@@ -220,9 +224,6 @@ impl Run<'_> {
                     self.multimodal(&model, training, frozen)?;
                 }
             }
-        }
-        if model.substitution.retrains() {
-            self.targets()?;
         }
         self.outcome(model)
     }
