@@ -1,6 +1,8 @@
 //! Fusion: how the encodings of the modalities meet, and the classifier on top.
 
 mod autoencoder;
+mod bank;
+mod cm_ae;
 mod concat;
 mod critic;
 mod full2miss;
@@ -12,10 +14,14 @@ mod head;
 mod imputation;
 mod late_fusion;
 mod lmf;
+mod m3care;
+mod mt;
 mod muse;
 mod prototypes;
 mod shaspec;
+mod similarity;
 mod smil;
+mod tokens;
 
 use mmcollapse_nn::{Mode, Result as TensorResult, Scope, Tensor, ops::softmax_cross_entropy};
 
@@ -132,9 +138,12 @@ pub static FUSIONS: &[Entry<Builder>] = &[
     autoencoder::ENTRY,
     gan::ENTRY,
     full2miss::ENTRY,
+    cm_ae::ENTRY,
     smil::ENTRY,
+    mt::ENTRY,
     shaspec::ENTRY,
     grape::ENTRY,
+    m3care::ENTRY,
     muse::ENTRY,
 ];
 

@@ -1,0 +1,346 @@
+//! MT (Ma et al., Are Multimodal Transformers Robust to Missing Modality?, CVPR 2022): a transformer over the modalities
+//! that learns to do with each of them alone.
+//!
+//! A sample is a class token and one token a modality: its encoding, projected, plus the embedding of the modality. What
+//! is missing is not attended to. Training has one task for all modalities and one for each alone, whose attention is
+//! masked to that modality's token; every task has a head on the class token:
+//!
+//! ```text
+//! L = CE(full head, what is there) + weight * mean over samples and their modalities m of CE(head m, m alone)
+//! ```
+//!
+//! A sample of which a single modality is there is the task of that modality, at test too, and is read by its head. In
+//! the original tokens of different modalities meet from a layer on that a search finds for each data set; here that
+//! layer is the option `meet`, which a tuning may draw. Its tokens are patches and words, here they stand on the
+//! encodings as with every fusion.
+
+use mmcollapse_nn::{
+    Init, Mode, Result as TensorResult, Tensor,
+    layers::{Dropout, Linear},
+    random::derive_seed,
+};
+use serde::{Deserialize, Serialize};
+
+use super::{Builder, Fusion, FusionContext, FusionOutput, Views, tokens::Tokens};
+use crate::{
+    error::{ModelError, Result},
+    model::Encodings,
+    registry::{Entry, parse_for, resolve_as},
+    rows::{choose, gather_rows, presence_weights},
+};
+
+pub(super) const ENTRY: Entry<Builder> = Entry {
+    name: "mt",
+    summary: "a transformer over one token a modality, trained on all of them and on each alone, with a head for each",
+    reference: "Ma et al., Are Multimodal Transformers Robust to Missing Modality?, CVPR 2022",
+    revision: 1,
+    resolve: resolve_as::<Config>,
+    build: |options, context| {
+        let config: Config = parse_for("fusion", "mt", options)?;
+        Ok(Box::new(Mt::new(&config, context)?))
+    },
+};
+
+/// Options of [`Mt`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Config {
+    /// Width of a token (ours: the original's network is ViLT, of width 768).
+    width: usize,
+    /// Blocks (ours: that of the encoder of codes; ViLT: 12).
+    blocks: usize,
+    /// Heads a block.
+    heads: usize,
+    /// The first block in which tokens attend to others, from 0; before it each attends to itself alone. The original
+    /// searches it for each data set; 0 is ViLT's.
+    meet: usize,
+    /// Weight of the tasks of one modality, all of them together, beside the task of all.
+    single_weight: f64,
+    /// Dropout within the blocks, as in the encoder of codes.
+    block_dropout: f64,
+    /// Dropout before the heads, as in SMIL's fused network.
+    dropout: f64,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            width: 64,
+            blocks: 2,
+            heads: 2,
+            meet: 0,
+            single_weight: 1.0,
+            block_dropout: 0.25,
+            dropout: 0.6,
+        }
+    }
+}
+
+struct Mt {
+    config: Config,
+    tokens: Tokens,
+    /// The class token, `[1, width]`.
+    class: Tensor,
+    dropout: Dropout,
+    full: Linear,
+    /// Per modality the head of its own task.
+    single: Vec<Linear>,
+}
+
+impl Mt {
+    fn new(config: &Config, context: &FusionContext) -> Result<Self> {
+        if config.meet >= config.blocks {
+            return Err(ModelError::Options {
+                axis: "fusion",
+                method: "mt".to_owned(),
+                reason: format!(
+                    "`meet` must be less than `blocks` ({}), or no token sees another; got {}",
+                    config.blocks, config.meet
+                ),
+            });
+        }
+        let (scope, width) = (&context.scope, config.width);
+        let head = |name: &String| Linear::new(&scope.pp("single").pp(name), width, context.classes);
+        Ok(Self {
+            config: config.clone(),
+            tokens: Tokens::new(context, width, config.blocks, config.heads, config.block_dropout)?,
+            class: scope.var("class", (1, width), Init::Normal { std: 0.02 })?,
+            dropout: Dropout::new(&scope.pp("dropout"), config.dropout)?,
+            full: Linear::new(&scope.pp("full"), width, context.classes)?,
+            single: context.modalities.iter().map(head).collect::<TensorResult<_>>()?,
+        })
+    }
+
+    /// The class token `[rows, width]` after it has read `tokens [rows, n, width]`, where given those that are
+    /// `present [rows, 1 + n]`, the class token first.
+    fn read(&self, tokens: &Tensor, present: Option<&Tensor>, mode: Mode) -> TensorResult<Tensor> {
+        let (rows, _, width) = tokens.dims3()?;
+        let class = self.class.unsqueeze(0)?.broadcast_as((rows, 1, width))?.contiguous()?;
+        let sequence = Tensor::cat(&[&class, tokens], 1)?;
+        let read = self.tokens.transform(&sequence, present, self.config.meet, mode)?;
+        read.narrow(1, 0, 1)?.squeeze(1)?.contiguous()
+    }
+
+    /// Logits `[batch, classes]`, each of the head whose task the sample is.
+    fn predict(&self, fused: &Tensor, encodings: &Encodings, mode: Mode) -> TensorResult<Tensor> {
+        let fused = &self.dropout.forward(fused, mode)?;
+        let (n, present) = (encodings.present.len(), &encodings.present);
+        let alone: Vec<Option<usize>> = (0..n)
+            .map(|i| {
+                let mut there = (0..self.single.len()).filter(|&m| present.get(i, m));
+                there.next().filter(|_| there.next().is_none())
+            })
+            .collect();
+        let mut logits = self.full.forward(fused)?;
+        for (m, head) in self.single.iter().enumerate() {
+            if !alone.contains(&Some(m)) {
+                continue;
+            }
+            let weights: Vec<f32> = alone.iter().map(|a| f32::from(u8::from(*a == Some(m)))).collect();
+            let weights = Tensor::from_vec(weights, (n, 1), fused.device())?;
+            logits = choose(&weights, &head.forward(fused)?, &logits)?;
+        }
+        Ok(logits)
+    }
+
+    /// Each sample once for each modality that it has, seen through that modality alone. Attention masked to one token
+    /// beside the class token is attention over a sequence of these two.
+    fn each_alone(&self, tokens: &Tensor, encodings: &Encodings, mode: Mode) -> TensorResult<Option<Views>> {
+        let (n, modalities, width) = tokens.dims3()?;
+        let rows: Vec<Vec<usize>> = (0..modalities).map(|m| encodings.present.rows(m)).collect();
+        let places = rows
+            .iter()
+            .enumerate()
+            .flat_map(|(m, rows)| rows.iter().map(move |i| i * modalities + m));
+        let places: Vec<usize> = places.collect();
+        if places.is_empty() {
+            return Ok(None);
+        }
+        // The blocks run a second time in this step: with the same seed they would drop the same places.
+        let mode = match mode {
+            Mode::Train { seed, step } => Mode::Train {
+                seed: derive_seed(seed, "mt/single"),
+                step,
+            },
+            Mode::Eval => Mode::Eval,
+        };
+        let flat = tokens.reshape((n * modalities, width))?;
+        let read = self.read(&gather_rows(&flat, &places)?.unsqueeze(1)?, None, mode)?; // [places, width]
+        let read = self.dropout.forward(&read, mode)?;
+        let (mut logits, mut start) = (Vec::new(), 0);
+        for (head, rows) in self.single.iter().zip(&rows).filter(|(_, rows)| !rows.is_empty()) {
+            logits.push(head.forward(&read.narrow(0, start, rows.len())?)?);
+            start += rows.len();
+        }
+        Ok(Some(Views {
+            rows: rows.concat(),
+            logits: Tensor::cat(&logits, 0)?,
+            weight: self.config.single_weight,
+        }))
+    }
+}
+
+impl Fusion for Mt {
+    fn forward(&self, encodings: &Encodings, mode: Mode) -> TensorResult<FusionOutput> {
+        let tokens = self.tokens.typed(&self.tokens.project(&encodings.z)?)?; // [b, modalities, width]
+        let mut present = presence_weights(encodings)?;
+        present.insert(0, present[0].ones_like()?); // the class token
+        let fused = self.read(&tokens, Some(&Tensor::cat(&present, 1)?), mode)?; // [b, width]
+        let logits = self.predict(&fused, encodings, mode)?; // [b, classes]
+        let mut output = FusionOutput::new(fused, logits);
+        if mode.is_train() {
+            output.views = self.each_alone(&tokens, encodings, mode)?;
+        }
+        Ok(output)
+    }
+
+    fn labelled_losses(&self, output: &FusionOutput, labels: &[u32]) -> TensorResult<Vec<(&'static str, Tensor)>> {
+        let views = output.views.iter();
+        views.map(|views| Ok(("single", views.loss(labels)?))).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use mmcollapse_data::Presence;
+    use mmcollapse_nn::{Device, Params, ops::softmax_cross_entropy};
+
+    use super::*;
+
+    fn mt(params: &Params, config: Config) -> Result<Mt> {
+        let names = ["a", "b", "c"].map(str::to_owned);
+        let context = FusionContext {
+            modalities: &names,
+            widths: &[3, 2, 2],
+            classes: 4,
+            scope: params.root(),
+        };
+        Mt::new(&config, &context)
+    }
+
+    fn small(meet: usize) -> Config {
+        Config {
+            width: 8,
+            meet,
+            block_dropout: 0.0,
+            dropout: 0.0,
+            single_weight: 0.5,
+            ..Config::default()
+        }
+    }
+
+    /// Three samples: the first has a and c, the second b alone, the third everything.
+    fn three() -> Encodings {
+        let tensor = |rows: Vec<Vec<f32>>| Tensor::new(rows, &Device::Cpu).unwrap();
+        Encodings {
+            z: vec![
+                tensor(vec![vec![0.3, -1.2, 0.8], vec![0.0; 3], vec![1.0, 0.5, -0.7]]),
+                tensor(vec![vec![0.0; 2], vec![0.9, -0.2], vec![-1.1, 0.6]]),
+                tensor(vec![vec![0.4, 1.3], vec![0.0; 2], vec![0.2, 0.1]]),
+            ],
+            latents: vec![None, None, None],
+            present: Presence::from_fn(3, 3, |i, m| i == 2 || (i == 1) == (m == 1)),
+        }
+    }
+
+    /// The class token of sample `i` after reading the tokens of `seen`, step by step and without any mask.
+    fn by_hand(model: &Mt, i: usize, seen: &[usize]) -> Tensor {
+        let (projections, types, blocks, norm) = model.tokens.parts();
+        let mut sequence = vec![model.class.clone()];
+        for &m in seen {
+            let z = three().z[m].narrow(0, i, 1).unwrap();
+            let kind = types.narrow(0, m, 1).unwrap();
+            sequence.push((projections[m].forward(&z).unwrap() + kind).unwrap());
+        }
+        for (layer, block) in blocks.iter().enumerate() {
+            let together = |tokens: &[Tensor]| {
+                let x = Tensor::stack(tokens, 1).unwrap(); // [1, tokens, width]
+                let y = block.forward(&x, None, Mode::Eval).unwrap();
+                (0..tokens.len())
+                    .map(|t| y.narrow(1, t, 1).unwrap().squeeze(1).unwrap())
+                    .collect()
+            };
+            let apart = layer < model.config.meet;
+            sequence = if apart {
+                sequence
+                    .iter()
+                    .flat_map(|token| -> Vec<Tensor> { together(std::slice::from_ref(token)) })
+                    .collect()
+            } else {
+                together(&sequence)
+            };
+        }
+        norm.forward(&sequence[0]).unwrap()
+    }
+
+    fn near(a: &Tensor, b: &Tensor) -> bool {
+        let gap = (a - b).unwrap().abs().unwrap().max_all().unwrap();
+        gap.to_scalar::<f32>().unwrap() < 1e-5
+    }
+
+    #[test]
+    fn each_sample_is_read_through_what_it_has_by_the_head_of_its_task() {
+        for meet in [0, 1] {
+            let model = mt(&Params::new(1, &Device::Cpu), small(meet)).unwrap();
+            let output = model.forward(&three(), Mode::Eval).unwrap();
+            for (i, seen, head) in [
+                (0, &[0, 2][..], &model.full),
+                (1, &[1], &model.single[1]),
+                (2, &[0, 1, 2], &model.full),
+            ] {
+                let fused = by_hand(&model, i, seen);
+                assert!(near(&output.fused.narrow(0, i, 1).unwrap(), &fused), "{meet} {i}");
+                let logits = head.forward(&fused).unwrap();
+                assert!(near(&output.logits.narrow(0, i, 1).unwrap(), &logits), "{meet} {i}");
+            }
+        }
+        let together = mt(&Params::new(1, &Device::Cpu), small(0)).unwrap();
+        let later = mt(&Params::new(1, &Device::Cpu), small(1)).unwrap();
+        assert!(!near(
+            &by_hand(&together, 2, &[0, 1, 2]),
+            &by_hand(&later, 2, &[0, 1, 2])
+        ));
+    }
+
+    #[test]
+    fn the_tasks_of_one_modality_are_its_head_on_its_token_alone() {
+        let model = mt(&Params::new(1, &Device::Cpu), small(0)).unwrap();
+        let output = model.forward(&three(), Mode::Train { seed: 1, step: 0 }).unwrap();
+        let labels = [3, 0, 1];
+        let tasks = [(0, 0), (2, 0), (1, 1), (2, 1), (0, 2), (2, 2)]; // (sample, modality)
+        let losses = tasks.map(|(i, m)| {
+            let logits = model.single[m].forward(&by_hand(&model, i, &[m])).unwrap();
+            softmax_cross_entropy(&logits, &[labels[i]])
+                .unwrap()
+                .to_scalar::<f32>()
+                .unwrap()
+        });
+        let expected = 0.5 * losses.iter().sum::<f32>() / 6.0;
+        let [("single", loss)] = &model.labelled_losses(&output, &labels).unwrap()[..] else {
+            panic!("one loss of its own")
+        };
+        assert!((loss.to_scalar::<f32>().unwrap() - expected).abs() < 1e-5);
+    }
+
+    #[test]
+    fn a_prediction_does_not_depend_on_its_batch() {
+        let model = mt(&Params::new(1, &Device::Cpu), small(0)).unwrap();
+        let whole = model.forward(&three(), Mode::Eval).unwrap().logits;
+        for i in 0..3 {
+            let encodings = three();
+            let alone = Encodings {
+                z: encodings.z.iter().map(|z| z.narrow(0, i, 1).unwrap()).collect(),
+                latents: vec![None, None, None],
+                present: Presence::from_fn(1, 3, |_, m| encodings.present.get(i, m)),
+            };
+            let logits = model.forward(&alone, Mode::Eval).unwrap().logits;
+            assert!(near(&logits, &whole.narrow(0, i, 1).unwrap()), "{i}");
+        }
+    }
+
+    #[test]
+    fn tokens_that_never_meet_are_refused() {
+        let error = mt(&Params::new(1, &Device::Cpu), small(2)).err().unwrap().to_string();
+        assert!(error.contains("`meet` must be less than `blocks` (2)"), "{error}");
+    }
+}
