@@ -662,10 +662,10 @@ presets:
 
     #[test]
     fn unknown_keys_are_refused_with_their_line() {
-        let text = SPEC.replace("modality: sound", "modalities: sound");
+        let text = SPEC.replace("modality: sound", "modalty: sound");
         let message = error(&text);
         assert!(
-            message.starts_with("experiments/t/spec.yaml:2:1: unknown field `modalities`"),
+            message.starts_with("experiments/t/spec.yaml:2:1: unknown field `modalty`"),
             "{message}"
         );
 
