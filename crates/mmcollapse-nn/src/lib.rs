@@ -7,6 +7,7 @@
 
 pub mod device;
 pub mod files;
+mod gradients;
 pub mod layers;
 pub mod losses;
 mod mode;
@@ -18,5 +19,6 @@ pub mod safetensors;
 pub mod schedule;
 
 pub use candle_core::{self as candle, D, DType, Device, Error, Result, Tensor, Var, backprop::GradStore};
+pub use gradients::backward;
 pub use mode::Mode;
 pub use params::{Init, Params, Scope};

@@ -6,6 +6,7 @@
 
 mod clip;
 mod config;
+mod pass;
 mod slot;
 
 use std::collections::BTreeMap;
@@ -15,7 +16,7 @@ use candle_core::bail;
 use crate::{DType, Device, GradStore, Result, Tensor, Var};
 use slot::{Moment, Slot};
 
-pub use clip::clip_grad_norm;
+pub use clip::{Clip, clip_factor};
 pub use config::{OptimizerConfig, OptimizerKind};
 
 /// Moves parameters along their gradients.
@@ -70,6 +71,14 @@ impl Optimizer {
     /// # Errors
     /// A gradient of another shape than its parameter, or whatever the device says.
     pub fn step(&mut self, grads: &GradStore, lr_factor: f64) -> Result<()> {
+        self.step_scaled(grads, 1.0, lr_factor)
+    }
+
+    /// [`Optimizer::step`] along `scale` times the gradients, such as [`Clip::factor`].
+    ///
+    /// # Errors
+    /// As [`Optimizer::step`].
+    pub fn step_scaled(&mut self, grads: &GradStore, scale: f64, lr_factor: f64) -> Result<()> {
         let lr = self.config.lr * lr_factor;
         for slot in &mut self.slots {
             if let Some(grad) = grads.get(&slot.var) {
@@ -81,7 +90,7 @@ impl Optimizer {
                         slot.var.dims()
                     );
                 }
-                slot.step(&self.config, grad, lr)?;
+                slot.step(&self.config, grad, scale, lr)?;
             }
         }
         Ok(())

@@ -192,6 +192,38 @@ fn linear() {
     );
 }
 
+/// Wide weights take another path with 2 to 64 rows.
+#[test]
+fn linear_of_few_rows() {
+    for (rows, inputs, outputs) in [
+        (1, 257, 260),
+        (2, 257, 260),
+        (3, 500, 137),
+        (32, 256, 256),
+        (33, 1024, 67),
+        (64, 130, 527),
+        (65, 130, 527),
+        (128, 256, 256),
+    ] {
+        let name = format!("linear of {rows} rows, {inputs} to {outputs}");
+        let shapes: [&[usize]; 3] = [&[rows, inputs], &[outputs, inputs], &[outputs]];
+        for relu in [false, true] {
+            check_fused(
+                &name,
+                &shapes,
+                |t| ops::linear(&t[0], &t[1], Some(&t[2]), relu),
+                |t| ops::linear_composed(&t[0], &t[1], Some(&t[2]), relu),
+            );
+            check_fused(
+                &name,
+                &shapes[..2],
+                |t| ops::linear(&t[0], &t[1], None, relu),
+                |t| ops::linear_composed(&t[0], &t[1], None, relu),
+            );
+        }
+    }
+}
+
 #[test]
 fn linear_of_a_view() {
     check(

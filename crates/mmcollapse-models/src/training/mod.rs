@@ -11,8 +11,8 @@ use std::collections::BTreeMap;
 
 use mmcollapse_data::{Batch, ModalitySpec, Presence, Samples, batches};
 use mmcollapse_nn::{
-    Device, Mode, Params, Result as TensorResult, Tensor, Var,
-    optim::{Optimizer, clip_grad_norm},
+    Device, Mode, Params, Result as TensorResult, Tensor, Var, backward,
+    optim::{Optimizer, clip_factor},
     random::Stream,
 };
 use serde::{Deserialize, Serialize};
@@ -225,12 +225,13 @@ impl Fit<'_> {
             let losses = self.objective.losses(&batch?, mode, &progress)?;
             let total = means.add(&losses, phase)?;
             if let Some(total) = total {
-                let mut gradients = total.backward()?;
-                if let Some(norm) = self.training.clip_norm {
-                    clip_grad_norm(&mut gradients, all, norm)?;
-                }
+                let gradients = backward(&total, all)?;
+                let scale = match self.training.clip_norm {
+                    Some(norm) => clip_factor(&gradients, all, norm)?.factor,
+                    None => 1.0,
+                };
                 for (optimizer, (_, factor)) in state.optimizers.iter_mut().zip(groups) {
-                    optimizer.step(&gradients, rate * factor)?;
+                    optimizer.step_scaled(&gradients, scale, rate * factor)?;
                 }
             }
             state.step += 1;

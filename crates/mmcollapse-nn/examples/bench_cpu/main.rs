@@ -9,16 +9,18 @@ use std::error::Error;
 use std::io::{BufRead, stdin};
 use std::time::Instant;
 
-use mmcollapse_nn::optim::{Optimizer, OptimizerConfig, OptimizerKind};
+use mmcollapse_nn::optim::{Optimizer, OptimizerConfig, OptimizerKind, clip_factor};
 use mmcollapse_nn::random::Stream;
-use mmcollapse_nn::{Device, Mode, Params, Result, Tensor, ops};
+use mmcollapse_nn::{Device, Mode, Params, Result, Tensor, backward, ops};
 
+mod ebr;
 mod nets;
 
 /// As in the experiments: the system's allocator returns large blocks at once, and each step pays for new pages.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
+use ebr::Ebr;
 use nets::{Cnn, Mlp, Net, Smil, Unimodal};
 
 /// Steps before the clock starts: caches, page tables and clock rate settle.
@@ -95,7 +97,10 @@ fn time_training(name: &str, batch: usize, seconds: f64) -> Result<(f64, usize, 
         "smil_image" => Box::new(Unimodal::image(&scope, 0.5)?),
         "smil_sound" => Box::new(Unimodal::sound(&scope, 0.25)?),
         "mlp" => Box::new(Mlp::new(&scope)?),
-        _ => mmcollapse_nn::candle::bail!("no workload `{name}`; there are cnn, smil, smil_image, smil_sound, mlp"),
+        "ebr" => Box::new(Ebr::new(&scope)?),
+        _ => {
+            mmcollapse_nn::candle::bail!("no workload `{name}`; there are cnn, smil, smil_image, smil_sound, mlp, ebr")
+        }
     };
     let mut stream = Stream::new(0, "bench");
     let inputs: Vec<Tensor> = net
@@ -107,12 +112,17 @@ fn time_training(name: &str, batch: usize, seconds: f64) -> Result<(f64, usize, 
         })
         .collect::<Result<_>>()?;
     let targets: Vec<u32> = (0..batch).map(|_| stream.below(10) as u32).collect();
-    let mut optimizer = Optimizer::new(OptimizerConfig::new(OptimizerKind::AdamW, 1e-3), params.vars())?;
+    let vars = params.vars();
+    let mut optimizer = Optimizer::new(OptimizerConfig::new(OptimizerKind::AdamW, 1e-3), vars.clone())?;
     let mut step = 0;
     let (median, steps) = time(seconds, || {
-        let logits = net.logits(&inputs, Mode::Train { seed: 0, step })?;
-        let loss = ops::softmax_cross_entropy(&logits, &targets)?;
-        optimizer.step(&loss.backward()?, 1.0)?;
+        let loss = net.loss(&inputs, &targets, Mode::Train { seed: 0, step })?;
+        let gradients = backward(&loss, &vars)?;
+        let scale = match net.clip_norm() {
+            Some(norm) => clip_factor(&gradients, &vars, norm)?.factor,
+            None => 1.0,
+        };
+        optimizer.step_scaled(&gradients, scale, 1.0)?;
         step += 1;
         Ok(())
     })?;

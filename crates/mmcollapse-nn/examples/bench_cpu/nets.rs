@@ -15,13 +15,26 @@ pub trait Net {
     /// If the inputs have other shapes.
     fn logits(&self, inputs: &[Tensor], mode: Mode) -> Result<Tensor>;
 
+    /// What a step descends: the cross entropy of the logits where it is nothing else.
+    ///
+    /// # Errors
+    /// If the inputs have other shapes.
+    fn loss(&self, inputs: &[Tensor], targets: &[u32], mode: Mode) -> Result<Tensor> {
+        ops::softmax_cross_entropy(&self.logits(inputs, mode)?, targets)
+    }
+
+    /// Norm that the gradients are clipped to, where they are.
+    fn clip_norm(&self) -> Option<f64> {
+        None
+    }
+
     /// Multiply-adds that training on one sample takes: each layer forward, for its weights and, except in the
     /// first layers, for its input.
     fn multiply_adds(&self) -> usize;
 }
 
 /// Layers of a chain as (multiply-adds forward), the first of which needs no gradient of its input.
-fn chain(layers: &[usize]) -> usize {
+pub fn chain(layers: &[usize]) -> usize {
     layers.iter().sum::<usize>() * 3 - layers.first().unwrap_or(&0)
 }
 

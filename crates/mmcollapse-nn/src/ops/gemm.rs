@@ -96,7 +96,7 @@ pub fn gemm(out: &mut [f32], lhs: Matrix<'_>, rhs: Matrix<'_>, accumulate: bool)
 /// A computation worth compiling for the machine's vector instructions.
 ///
 /// `run` and all it calls must be `#[inline(always)]`, else they are compiled for the oldest machine.
-pub(super) trait Kernel {
+pub(crate) trait Kernel {
     /// What it returns.
     type Output;
 
@@ -105,7 +105,7 @@ pub(super) trait Kernel {
 }
 
 /// Runs a kernel with the best instructions the machine has.
-pub(super) fn vectorized<K: Kernel>(kernel: K) -> K::Output {
+pub(crate) fn vectorized<K: Kernel>(kernel: K) -> K::Output {
     #[cfg(target_arch = "x86_64")]
     {
         if x86::has_avx512() {
@@ -124,7 +124,7 @@ pub(super) fn vectorized<K: Kernel>(kernel: K) -> K::Output {
 ///
 /// Compilers turn plain loops over small arrays into such instructions too, but not reliably: a block of six rows
 /// came out at the machine's peak and one of five at a fifteenth of it.
-pub(super) trait Simd: Copy {
+pub(crate) trait Simd: Copy {
     /// [`Self::WIDTH`] numbers in a register.
     type Vector: Copy;
 
@@ -259,7 +259,7 @@ impl Simd for Portable {
 
 /// Runs a kernel with each set of instructions that this machine has, to compare.
 #[cfg(test)]
-pub(super) fn on_each_level<K: Kernel + Copy>(kernel: K) -> Vec<(&'static str, K::Output)> {
+pub(crate) fn on_each_level<K: Kernel + Copy>(kernel: K) -> Vec<(&'static str, K::Output)> {
     let mut levels = vec![("portable", kernel.run(Portable))];
     #[cfg(target_arch = "x86_64")]
     {

@@ -30,6 +30,9 @@ pub use batch_norm::{batch_norm_eval, batch_norm_eval_composed, batch_norm_train
 pub use conv::{conv2d, conv2d_composed, conv2d_relu_pool2, conv2d_relu_pool2_composed};
 pub use conv_norm::{Convolution, conv2d_batch_norm_relu, conv2d_batch_norm_relu_composed};
 pub use cross_entropy::{softmax_cross_entropy, softmax_cross_entropy_composed};
+#[cfg(test)]
+pub(crate) use gemm::on_each_level;
+pub(crate) use gemm::{Kernel, Simd, vectorized};
 pub use gemm::{Matrix, gemm};
 pub use linear::{linear, linear_composed};
 pub use pool::{avg_pool2d, avg_pool2d_composed, max_pool2d, max_pool2d_composed};

@@ -2,15 +2,26 @@
 
 use candle_core::{Storage, bail};
 
+use crate::ops::{Kernel, Simd, vectorized};
 use crate::{DType, GradStore, Result, Tensor, Var};
 
-/// Scales the gradients of `vars` so that their joint L2 norm is at most `max_norm`, and returns the norm that
-/// they had (PyTorch's `clip_grad_norm_`). A norm that is not a number makes the gradients such too: the next
-/// loss shows it.
+/// How far gradients are to be clipped.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[must_use = "gradients are clipped by the step that is given the factor"]
+pub struct Clip {
+    /// Joint L2 norm of the gradients as they are.
+    pub norm: f64,
+    /// What to scale them by, at most 1, for [`Optimizer::step_scaled`](super::Optimizer::step_scaled): there it costs
+    /// no pass over the gradients of its own.
+    pub factor: f64,
+}
+
+/// What the gradients of `vars` have to be scaled by so that their joint L2 norm is at most `max_norm` (PyTorch's
+/// `clip_grad_norm_`). A norm that is not a number makes the factor such too: the next loss shows it.
 ///
 /// # Errors
 /// Whatever the device says.
-pub fn clip_grad_norm(grads: &mut GradStore, vars: &[(String, Var)], max_norm: f64) -> Result<f64> {
+pub fn clip_factor(grads: &GradStore, vars: &[(String, Var)], max_norm: f64) -> Result<Clip> {
     let mut squares = 0.0;
     let mut on_device: Option<Tensor> = None;
     for (_, var) in vars {
@@ -32,16 +43,8 @@ pub fn clip_grad_norm(grads: &mut GradStore, vars: &[(String, Var)], max_norm: f
     let norm = squares.sqrt();
     // PyTorch's formula, small term included.
     let scale = max_norm / (norm + 1e-6);
-    if scale >= 1.0 {
-        return Ok(norm);
-    }
-    for (_, var) in vars {
-        if let Some(grad) = grads.get(var) {
-            let scaled = (grad.detach() * scale)?;
-            grads.insert(var, scaled);
-        }
-    }
-    Ok(norm)
+    let factor = if scale >= 1.0 { 1.0 } else { scale };
+    Ok(Clip { norm, factor })
 }
 
 /// In f64 and without a temporary tensor.
@@ -53,16 +56,28 @@ fn sum_of_squares(grad: &Tensor) -> Result<f64> {
     };
     let values = storage.as_slice::<f32>()?;
     let (start, end) = layout.contiguous_offsets().unwrap_or((0, 0));
-    // Over eight running sums, so that it vectorises; the order is always the same.
-    let (blocks, rest) = values[start..end].as_chunks::<8>();
-    let mut sums = [0_f64; 8];
-    for block in blocks {
-        for (sum, &g) in sums.iter_mut().zip(block) {
+    Ok(vectorized(Squares(&values[start..end])))
+}
+
+/// The sum of the squares of some numbers.
+struct Squares<'a>(&'a [f32]);
+
+impl Kernel for Squares<'_> {
+    type Output = f64;
+
+    #[inline(always)]
+    fn run<S: Simd>(self, _simd: S) -> f64 {
+        // Over 32 running sums, so that it vectorises and no addition waits for another; the order is always the same.
+        let (blocks, rest) = self.0.as_chunks::<32>();
+        let mut sums = [0_f64; 32];
+        for block in blocks {
+            for i in 0..32 {
+                sums[i] += f64::from(block[i]) * f64::from(block[i]);
+            }
+        }
+        for (sum, &g) in sums.iter_mut().zip(rest) {
             *sum += f64::from(g) * f64::from(g);
         }
+        sums.iter().sum()
     }
-    for (sum, &g) in sums.iter_mut().zip(rest) {
-        *sum += f64::from(g) * f64::from(g);
-    }
-    Ok(sums.iter().sum())
 }

@@ -1,10 +1,9 @@
-//! One parameter with its moments, and the arithmetic that moves it.
+//! One parameter with its moments, and how it moves.
 
-use std::cell::RefCell;
-
-use candle_core::{CpuStorage, InplaceOp2, Layout, bail};
+use candle_core::bail;
 
 use super::config::{OptimizerConfig, OptimizerKind};
+use super::pass::Pass;
 use crate::{DType, Result, Tensor, Var};
 
 /// A moment of a parameter: the momentum buffer of SGD, or one of Adam's two.
@@ -49,8 +48,8 @@ impl Slot {
         }
     }
 
-    /// One step with the learning rate `lr`.
-    pub(super) fn step(&mut self, config: &OptimizerConfig, grad: &Tensor, lr: f64) -> Result<()> {
+    /// One step with the learning rate `lr` along `scale` times the gradient.
+    pub(super) fn step(&mut self, config: &OptimizerConfig, grad: &Tensor, scale: f64, lr: f64) -> Result<()> {
         self.steps += 1;
         let rule = Rule::new(config, self.steps, lr);
         let is_fused = self.is_fused();
@@ -60,15 +59,17 @@ impl Slot {
             if let Rule::Adam { .. } = rule {
                 let first = fused(&mut self.first, n);
                 let second = fused(&mut self.second, n);
-                self.var.inplace_op2(&grad, &Pass::new(rule, first, second))
+                self.var.inplace_op2(&grad, &Pass::new(rule, scale, first, second))
             } else if config.momentum == 0.0 {
-                self.var.inplace_op2(&grad, &Pass::new(rule, &mut [], &mut []))
+                self.var.inplace_op2(&grad, &Pass::new(rule, scale, &mut [], &mut []))
             } else {
                 let first = fused(&mut self.first, n);
-                self.var.inplace_op2(&grad, &Pass::new(rule, first, &mut []))
+                self.var.inplace_op2(&grad, &Pass::new(rule, scale, first, &mut []))
             }
-        } else {
+        } else if scale == 1.0 {
             self.composed(rule, grad)
+        } else {
+            self.composed(rule, &(grad * scale)?)
         }
     }
 
@@ -137,7 +138,7 @@ fn composed(moment: &mut Option<Moment>, zeros: impl Fn() -> Result<Tensor>) -> 
 
 /// The numbers of one step of one parameter.
 #[derive(Clone, Copy, Debug)]
-enum Rule {
+pub(super) enum Rule {
     Sgd {
         lr: f64,
         momentum: f64,
@@ -161,7 +162,7 @@ enum Rule {
 }
 
 impl Rule {
-    fn new(config: &OptimizerConfig, steps: u64, lr: f64) -> Self {
+    pub(super) fn new(config: &OptimizerConfig, steps: u64, lr: f64) -> Self {
         let [beta1, beta2] = config.betas;
         let correction = |beta: f64| 1.0 - beta.powf(steps as f64);
         let (keep, decay) = match config.kind {
@@ -185,87 +186,5 @@ impl Rule {
                 eps: config.eps,
             },
         }
-    }
-}
-
-/// One pass over a parameter, its gradient and its moments.
-struct Pass<'a> {
-    rule: Rule,
-    moments: RefCell<(&'a mut [f32], &'a mut [f32])>,
-}
-
-impl<'a> Pass<'a> {
-    fn new(rule: Rule, first: &'a mut [f32], second: &'a mut [f32]) -> Self {
-        Self {
-            rule,
-            moments: RefCell::new((first, second)),
-        }
-    }
-}
-
-impl InplaceOp2 for Pass<'_> {
-    fn name(&self) -> &'static str {
-        "optimizer-step"
-    }
-
-    fn cpu_fwd(
-        &self,
-        params: &mut CpuStorage,
-        params_layout: &Layout,
-        grads: &CpuStorage,
-        grads_layout: &Layout,
-    ) -> Result<()> {
-        let CpuStorage::F32(params) = params else {
-            bail!("optimizer: expected an F32 parameter");
-        };
-        let grads = grads.as_slice::<f32>()?;
-        let (Some((p0, p1)), Some((g0, g1))) = (params_layout.contiguous_offsets(), grads_layout.contiguous_offsets())
-        else {
-            bail!("optimizer: expected a contiguous parameter and gradient");
-        };
-        let (params, grads) = (&mut params[p0..p1], &grads[g0..g1]);
-        let (first, second) = &mut *self.moments.borrow_mut();
-        match self.rule {
-            Rule::Sgd {
-                lr,
-                momentum,
-                decay,
-                is_first,
-            } => {
-                let (lr, momentum, decay) = (lr as f32, momentum as f32, decay as f32);
-                if first.is_empty() {
-                    for (p, &g) in params.iter_mut().zip(grads) {
-                        *p -= lr * (g + decay * *p);
-                    }
-                } else {
-                    let momentum = if is_first { 0.0 } else { momentum };
-                    for ((p, &g), m) in params.iter_mut().zip(grads).zip(first.iter_mut()) {
-                        *m = momentum * *m + (g + decay * *p);
-                        *p -= lr * *m;
-                    }
-                }
-            }
-            Rule::Adam {
-                keep,
-                decay,
-                beta1,
-                beta2,
-                step_size,
-                root_scale,
-                eps,
-            } => {
-                let (keep, decay, rise1) = (keep as f32, decay as f32, (1.0 - beta1) as f32);
-                let (beta2, rise2) = (beta2 as f32, (1.0 - beta2) as f32);
-                let (step_size, root_scale, eps) = (step_size as f32, root_scale as f32, eps as f32);
-                let moments = first.iter_mut().zip(second.iter_mut());
-                for ((p, &g), (m, v)) in params.iter_mut().zip(grads).zip(moments) {
-                    let g = g + decay * *p;
-                    *m += rise1 * (g - *m);
-                    *v = beta2 * *v + rise2 * (g * g);
-                    *p = keep * *p - step_size * (*m / (v.sqrt() * root_scale + eps));
-                }
-            }
-        }
-        Ok(())
     }
 }
