@@ -7,6 +7,7 @@
 
 mod axis;
 mod canvas;
+mod compact;
 mod curves;
 mod forest;
 mod layout;

@@ -302,7 +302,7 @@ mod tests {
     fn it_is_drawn_with_one_seed_too() {
         for seeds in [1, 10] {
             let picture = forest(seeds).draw("").unwrap();
-            assert!(picture.svg.matches("<path").count() > 60);
+            assert!(picture.svg.matches("<use").count() > 60);
             if let Some(folder) = std::env::var_os("MMCOLLAPSE_LOOK") {
                 let path = std::path::Path::new(&folder).join(format!("forest{seeds}.png"));
                 mmcollapse_nn::files::write_atomic(&path, &picture.png).unwrap();

@@ -18,9 +18,9 @@ pub fn html(reproduction: &str, results: &Results) -> String {
         "<section id=\"verdicts\">\n{}</section>\n",
         from_markdown(reproduction, 0)
     );
-    for measured in results.experiments.iter().chain(&results.others) {
+    for (place, measured) in results.experiments.iter().chain(&results.others).enumerate() {
         let _ = write!(nav, "<li><a href=\"#{0}\">{0}</a></li>", escape(&measured.id));
-        section(measured, &mut body);
+        section(measured, place, &mut body);
     }
     format!(
         "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
@@ -32,17 +32,30 @@ pub fn html(reproduction: &str, results: &Results) -> String {
     )
 }
 
-fn section(measured: &Measured, body: &mut String) {
+fn section(measured: &Measured, place: usize, body: &mut String) {
     let _ = writeln!(body, "<section id=\"{}\">", escape(&measured.id));
     if let Some(svg) = &measured.figure {
         let _ = writeln!(
             body,
-            "<figure role=\"img\" aria-label=\"{}\">{svg}</figure>",
-            escape(measured.title)
+            "<figure role=\"img\" aria-label=\"{}\">{}</figure>",
+            escape(measured.title),
+            inlined(svg, place)
         );
     }
     body.push_str(&from_markdown(&measured.table, 1));
     body.push_str("</section>\n");
+}
+
+/// An SVG among others on one page: its shapes are called apart from theirs, and where it comes from stands in the
+/// table's caption.
+fn inlined(svg: &str, place: usize) -> String {
+    let apart = svg
+        .replace("id=\"g", &format!("id=\"f{place}g"))
+        .replace("href=\"#g", &format!("href=\"#f{place}g"));
+    match (apart.find("<metadata>"), apart.find("</metadata>")) {
+        (Some(from), Some(to)) => format!("{}{}", &apart[..from], &apart[to + "</metadata>".len()..]),
+        _ => apart,
+    }
 }
 
 /// Markdown as HTML, headings `deeper` levels down; HTML in it is shown as text.
@@ -92,4 +105,19 @@ fn escape(text: &str) -> String {
         .replace('<', "&lt;")
         .replace('>', "&gt;")
         .replace('"', "&quot;")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shapes_of_two_figures_are_called_apart() {
+        let svg = "<svg><title>a</title><metadata>{\n}</metadata><defs><path id=\"g12\" d=\"m0 0\"/></defs>\
+                   <use href=\"#g12\" x=\"1\"/></svg>";
+        assert_eq!(
+            inlined(svg, 3),
+            "<svg><title>a</title><defs><path id=\"f3g12\" d=\"m0 0\"/></defs><use href=\"#f3g12\" x=\"1\"/></svg>"
+        );
+    }
 }

@@ -152,6 +152,7 @@ fn the_report_is_written_from_results_alone() {
     ] {
         assert!(page.contains(part), "{part}");
     }
+    assert!(!page.contains("<metadata>"), "the caption says where it comes from");
     // Nothing is asked from outside. Namespaces are names, not addresses to go to.
     for outside in [
         "src=\"http",
