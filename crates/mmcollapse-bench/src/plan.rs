@@ -498,6 +498,37 @@ presets:
     }
 
     #[test]
+    fn numbers_of_modalities_are_levels() {
+        let spec = SPEC
+            .replace(
+                "modality: sound\n",
+                "modalities: [x, y, z]\nencoders: {z: {method: mlp}, codes: {method: code_bag}}\n",
+            )
+            .replace("rates: [0.95, 0.9]", "rates: [2, 3]")
+            .replace(
+                "protocols: [test_missing, train_availability]",
+                "protocols: [modalities]",
+            )
+            .replace(", protocols: [test_missing]", "");
+        let spec: &'static str = Box::leak(spec.into_boxed_str());
+        let selection = Selection {
+            only: Filter::parse(&["concat", "seed=0"]).unwrap(),
+            ..Selection::default()
+        };
+        let plan = Plan::new(&experiment(spec), Preset::Quick, &selection, &mut Fake).unwrap();
+        let [two, three] = &plan.cells[..] else {
+            panic!("{} cells", plan.cells.len())
+        };
+        assert_eq!(two.label(), "concat, modalities of 2, seed 0");
+        assert_eq!(two.cell.config["protocol"], json!({"kind": "modalities"}));
+        assert_eq!(two.cell.config["modalities"], json!(["x", "y"]));
+        // The encoder of a modality that is not there goes with it.
+        assert_eq!(two.cell.config["encoders"], json!({"codes": {"method": "code_bag"}}));
+        assert_eq!(three.cell.config["modalities"], json!(["x", "y", "z"]));
+        assert_eq!(three.cell.config["encoders"]["z"]["method"], "mlp");
+    }
+
+    #[test]
     fn later_layers_win() {
         let quick = plan(Preset::Quick, &["shaspec+ebr", "protocol=test_missing", "seed=0"]).unwrap();
         assert_eq!(quick.cells.len(), 1);

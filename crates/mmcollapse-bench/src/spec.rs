@@ -23,14 +23,20 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use miette::{Diagnostic, NamedSource, SourceSpan};
-use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use thiserror::Error;
+
+mod error;
+mod protocol;
+
+pub use error::SpecError;
+pub(crate) use error::read_yaml;
+pub use protocol::{Levels, ProtocolName};
 
 use crate::experiment::ExperimentInfo;
 use crate::paper::same_rate;
+
+const SPEC_HELP: &str = "the head of crates/mmcollapse-bench/src/spec.rs describes the form of a spec";
 
 /// How much is run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, clap::ValueEnum)]
@@ -129,101 +135,6 @@ struct CommonPreset {
     training: Map<String, Value>,
 }
 
-/// What happens to the modality: it goes missing, is corrupted, or weighs more.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ProtocolName {
-    /// Trained on all pairs; each test sample loses the modality with probability `rate`: one training serves
-    /// all rates.
-    TestMissing,
-    /// Only a share `1 - rate` of the training samples has it and no test sample: one training a rate.
-    TrainAvailability,
-    /// Noise of amplitude 1 in a share `rate` of the training samples, none at test: one training a rate.
-    #[serde(rename = "train_noise_1")]
-    TrainNoise1,
-    /// The same with amplitude 3.
-    #[serde(rename = "train_noise_3")]
-    TrainNoise3,
-    /// Every sample loses each of its modalities with probability `rate`, in training as at test: one training a rate.
-    Missing,
-    /// The first so many of the spec's modalities, the level, and nothing else: one training a number.
-    Modalities,
-    /// Nothing lacks in training; at test every pattern of modalities is all that is left: one training, level 0.
-    Patterns,
-    /// The modality's own loss added with weight beta, the level: one training a beta.
-    UpweightedLoss,
-    /// The modality's encoding scaled by 1 + beta, the level: one training a beta.
-    UpweightedFeature,
-}
-
-impl ProtocolName {
-    /// As in YAML and results.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::TestMissing => "test_missing",
-            Self::TrainAvailability => "train_availability",
-            Self::TrainNoise1 => "train_noise_1",
-            Self::TrainNoise3 => "train_noise_3",
-            Self::Missing => "missing",
-            Self::Modalities => "modalities",
-            Self::Patterns => "patterns",
-            Self::UpweightedLoss => "upweighted_loss",
-            Self::UpweightedFeature => "upweighted_feature",
-        }
-    }
-
-    /// Every one.
-    pub const ALL: [Self; 9] = [
-        Self::TestMissing,
-        Self::TrainAvailability,
-        Self::TrainNoise1,
-        Self::TrainNoise3,
-        Self::Missing,
-        Self::Modalities,
-        Self::Patterns,
-        Self::UpweightedLoss,
-        Self::UpweightedFeature,
-    ];
-
-    /// The protocol of a name in results, and the task in front of it: `mortality_missing`, `test_missing`.
-    pub fn of_setting(setting: &str) -> Option<(Self, Option<&str>)> {
-        let found = Self::ALL.into_iter().filter_map(|protocol| {
-            let before = setting.strip_suffix(protocol.as_str())?;
-            match before.strip_suffix('_') {
-                Some(task) => Some((protocol, Some(task))),
-                None => before.is_empty().then_some((protocol, None)),
-            }
-        });
-        // `test_missing` is not `missing` of a task `test`.
-        found.max_by_key(|(protocol, _)| protocol.as_str().len())
-    }
-
-    /// What its levels are.
-    pub fn levels(self) -> Levels {
-        match self {
-            Self::UpweightedLoss | Self::UpweightedFeature => Levels::Weights,
-            Self::Modalities => Levels::Counts,
-            _ => Levels::Shares,
-        }
-    }
-
-    /// Whether it is about one modality.
-    fn of_one(self) -> bool {
-        !matches!(self, Self::Missing | Self::Modalities | Self::Patterns)
-    }
-}
-
-/// What the levels of a protocol are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Levels {
-    /// Shares of samples, in [0, 1].
-    Shares,
-    /// Values of beta, at least 0.
-    Weights,
-    /// Numbers of modalities, at least 1.
-    Counts,
-}
-
 /// A method with what it needs of its own.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -302,20 +213,6 @@ pub struct Row {
     pub protocols: Option<Vec<ProtocolName>>,
     /// See [`RowGroup::rates`].
     pub rates: Option<Vec<f64>>,
-}
-
-/// A spec that cannot be used, with the place.
-#[derive(Debug, Error, Diagnostic)]
-#[error("{place}: {what}")]
-pub struct SpecError {
-    place: String,
-    what: String,
-    #[help]
-    help: String,
-    #[source_code]
-    source_code: NamedSource<String>,
-    #[label("here")]
-    span: Option<SourceSpan>,
 }
 
 impl Spec {
@@ -513,91 +410,6 @@ impl Spec {
     }
 }
 
-/// Reads a YAML document; what serde refuses becomes an error with its place.
-pub(crate) fn read_yaml<T: DeserializeOwned>(path: &str, text: &str, help: &str) -> Result<T, Box<SpecError>> {
-    let refused = |error: serde_yaml::Error| {
-        let offset = error.location().map(|location| location.index());
-        // serde_yaml ends its messages with the place that is given in front already.
-        let message = error.to_string();
-        let what = message
-            .rsplit_once(" at line ")
-            .map_or(message.as_str(), |(what, _)| what);
-        Box::new(SpecError::at(path, text, offset, what, help))
-    };
-    // As a value first: only there a key given twice is an error in every map.
-    let _: serde_yaml::Value = serde_yaml::from_str(text).map_err(refused)?;
-    serde_yaml::from_str(text).map_err(refused)
-}
-
-const SPEC_HELP: &str = "the head of crates/mmcollapse-bench/src/spec.rs describes the form of a spec";
-
-impl SpecError {
-    /// An error at a byte offset of the text.
-    fn at(path: &str, text: &str, offset: Option<usize>, what: &str, help: &str) -> Self {
-        let offset = offset.filter(|offset| *offset <= text.len());
-        let place = offset.map_or_else(
-            || path.to_owned(),
-            |offset| {
-                let before = text.get(..offset).unwrap_or_default();
-                let line = before.matches('\n').count() + 1;
-                let column = before.rsplit('\n').next().map_or(0, |l| l.chars().count()) + 1;
-                format!("{path}:{line}:{column}")
-            },
-        );
-        let rest = offset.and_then(|offset| text.get(offset..)).unwrap_or("");
-        let length = rest
-            .find(|c: char| !(c.is_alphanumeric() || c == '_' || c == '-'))
-            .unwrap_or(rest.len());
-        Self {
-            place,
-            what: what.to_owned(),
-            help: help.to_owned(),
-            source_code: NamedSource::new(path, text.to_owned()).with_language("yaml"),
-            span: offset.map(|offset| (offset, length).into()),
-        }
-    }
-
-    /// An error about a key of the text, wherever it stands first; about the whole text if it does not stand
-    /// there.
-    pub fn near(path: &str, text: &str, key: &str, what: &str, help: &str) -> Self {
-        Self::at(path, text, find_key(text, key), what, help)
-    }
-
-    /// An error about a key below other keys: each is looked for after the one before it.
-    pub(crate) fn below(path: &str, text: &str, keys: &[&str], what: &str, help: &str) -> Self {
-        let mut place = None;
-        for key in keys {
-            let from = place.unwrap_or(0);
-            match text.get(from..).and_then(|rest| find_key(rest, key)) {
-                Some(found) => place = Some(from + found),
-                None => break,
-            }
-        }
-        Self::at(path, text, place, what, help)
-    }
-}
-
-/// Byte offset of the first `key:` outside of comments.
-fn find_key(text: &str, key: &str) -> Option<usize> {
-    let mut start = 0;
-    for line in text.split_inclusive('\n') {
-        let code = line.split('#').next().unwrap_or_default();
-        let mut from = 0;
-        while let Some(place) = code[from..].find(key) {
-            let place = from + place;
-            let before = code[..place].chars().next_back();
-            let after = code[place + key.len()..].trim_start_matches(['"', '\'']);
-            let begins = before.is_none_or(|c| !(c.is_alphanumeric() || c == '_' || c == '-'));
-            if begins && after.trim_start().starts_with(':') {
-                return Some(start + place);
-            }
-            from = place + key.len();
-        }
-        start += line.len();
-    }
-    None
-}
-
 /// Lays `over` on `base`: maps are merged key by key, everything else is replaced. A map that names another
 /// `method` or `kind` than the one below it replaces it whole, since the options of one mean nothing to another.
 pub fn lay_over(base: &mut Map<String, Value>, over: &Map<String, Value>) {
@@ -619,116 +431,4 @@ pub fn lay_over(base: &mut Map<String, Value>, over: &Map<String, Value>) {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use serde_json::json;
-
-    const SPEC: &str = "\
-dataset: avmnist
-modality: sound
-rates: [0.95, 0.9]
-protocols: [test_missing]
-training: {epochs: 60}
-fusions:
-  concat: {config: {method: concat}}
-  shaspec: {config: {method: shaspec}, cost: 2}
-reallocations:
-  none: {config: {method: none}}
-  ebr:
-    config: {method: ebr}
-rows:
-  - {fusion: [concat, shaspec], reallocation: [none]}
-  - {fusion: [shaspec], reallocation: [ebr]}
-presets:
-  smoke: {seeds: 2, seconds: 1}
-";
-
-    fn error(text: &str) -> String {
-        Spec::parse("experiments/t/spec.yaml", text).unwrap_err().to_string()
-    }
-
-    #[test]
-    fn rows_are_products() {
-        let names = |text: &str| {
-            let spec = Spec::parse("s", text).unwrap();
-            let rows = spec.rows(&spec.presets[&Preset::Smoke]);
-            rows.into_iter().map(|row| row.name).collect::<Vec<_>>()
-        };
-        assert_eq!(names(SPEC), ["concat", "shaspec", "shaspec+ebr"]);
-        // A preset may have rows of its own.
-        let own = "seeds: 2, rows: [{fusion: [concat], reallocation: [ebr]}]";
-        assert_eq!(names(&SPEC.replace("seeds: 2", own)), ["concat+ebr"]);
-    }
-
-    #[test]
-    fn unknown_keys_are_refused_with_their_line() {
-        let text = SPEC.replace("modality: sound", "modalty: sound");
-        let message = error(&text);
-        assert!(
-            message.starts_with("experiments/t/spec.yaml:2:1: unknown field `modalty`"),
-            "{message}"
-        );
-
-        let text = SPEC.replace(
-            "    config: {method: ebr}",
-            "    config: {method: ebr}\n    trainin: {}",
-        );
-        let message = error(&text);
-        assert!(message.starts_with("experiments/t/spec.yaml:13:5:"), "{message}");
-        assert!(message.contains("unknown field `trainin`"), "{message}");
-
-        let text = SPEC.replace("seeds: 2", "seed: 2");
-        let message = error(&text);
-        assert!(message.starts_with("experiments/t/spec.yaml:17:"), "{message}");
-        assert!(message.contains("unknown field `seed`"), "{message}");
-    }
-
-    #[test]
-    fn what_cannot_be_meant_is_refused_with_its_line() {
-        let message = error(&SPEC.replace("modality: sound", "modality: [sound"));
-        assert!(message.starts_with("experiments/t/spec.yaml:"), "{message}");
-        let message = error(&SPEC.replace("rates: [0.95, 0.9]", "rates: [95, 90]"));
-        assert!(
-            message.starts_with("experiments/t/spec.yaml:3:1: a rate is"),
-            "{message}"
-        );
-        let message = error(&SPEC.replace("fusion: [shaspec]", "fusion: [shapec]"));
-        assert!(
-            message.contains("`shapec`") && message.contains("concat, shaspec"),
-            "{message}"
-        );
-        let message = error(&format!("{SPEC}  smoke: {{seeds: 3, seconds: 1}}\n"));
-        assert!(message.contains("duplicate"), "{message}");
-        let message = error(&SPEC.replace("training: {epochs: 60}", "training: {epochs: 60, epochs: 70}"));
-        assert!(message.contains("duplicate"), "{message}");
-        let message = error(&SPEC.replace("[shaspec], reallocation: [ebr]", "[concat], reallocation: [none]"));
-        assert!(message.contains("row `concat` is there twice"), "{message}");
-        let message = error(&SPEC.replace("smoke: {", "smok: {"));
-        assert!(message.contains("unknown variant `smok`"), "{message}");
-        let message = error(&SPEC.replace("seeds: 2", "seeds: 0"));
-        assert!(message.contains("no seeds"), "{message}");
-        let message = error(&SPEC.replace("reallocation: [ebr]}", "reallocation: [ebr], rates: [0.123]}"));
-        assert!(message.contains("wants the level 0.123"), "{message}");
-    }
-
-    #[test]
-    fn keys_are_found_outside_of_comments() {
-        let text = "# rate: 3\nlearning_rate: 1\nx: {rate : 2}\n";
-        assert_eq!(find_key(text, "rate"), text.find("rate :"));
-        assert_eq!(find_key(text, "absent"), None);
-    }
-
-    #[test]
-    fn maps_are_merged_and_other_methods_replace() {
-        let mut base = json!({"a": 1, "o": {"kind": "step", "every": 3}, "p": {"x": 1, "y": 2}})
-            .as_object()
-            .unwrap()
-            .clone();
-        let over = json!({"b": 2, "o": {"kind": "cosine"}, "p": {"y": 3}});
-        lay_over(&mut base, over.as_object().unwrap());
-        assert_eq!(
-            Value::from(base),
-            json!({"a": 1, "b": 2, "o": {"kind": "cosine"}, "p": {"x": 1, "y": 3}})
-        );
-    }
-}
+mod tests;
