@@ -207,8 +207,38 @@ mod tests {
             for row in [Some(&test.row), test.against.as_ref()].into_iter().flatten() {
                 assert!(rows.contains(row), "{}: {row}", test.says);
             }
+            // Of several labels, those that the data set has.
+            let of_label = |task: &String| {
+                let dataset = test
+                    .dataset
+                    .as_ref()
+                    .or(spec.paper_dataset.as_ref())
+                    .unwrap_or(&spec.dataset);
+                mmcollapse_data::find(&format!("{dataset}-{task}")).is_ok()
+            };
+            let labels = spec.tasks.iter().filter(|task| of_label(task));
+            let mut before: Vec<String> = labels.map(|task| format!("{task}_")).collect();
+            if spec.tasks.is_empty() {
+                before.push(String::new());
+            }
             let protocols = quick.protocols.as_ref().unwrap_or(&spec.protocols);
-            assert!(protocols.iter().any(|p| p.as_str() == test.protocol), "{}", test.says);
+            let named = |p: &str| before.iter().any(|label| format!("{label}{p}") == test.protocol);
+            assert!(protocols.iter().any(|p| named(p.as_str())), "{}", test.says);
+            let own = spec.paper_dataset.as_ref().unwrap_or(&spec.dataset);
+            assert!(
+                test.dataset.as_ref() != Some(own),
+                "{}: {own} is the paper's own",
+                test.says
+            );
+            let paper = Paper::parse(experiment.paper, &experiment.paper_path()).unwrap();
+            let shown = experiment.shows.metrics(&paper.metric);
+            let alone = |metric: &&str| test.metric.starts_with(&format!("{metric}_"));
+            assert!(
+                shown.contains(&test.metric.as_str()) || shown.iter().any(alone),
+                "{}: {}",
+                test.says,
+                test.metric
+            );
             let levels = quick.rates.as_ref().unwrap_or(&spec.rates);
             for level in [test.level, test.from, test.to].into_iter().flatten() {
                 assert!(levels.contains(&level), "{}: {level}", test.says);

@@ -159,7 +159,7 @@ fn warnings(provenance: &Provenance) -> Vec<String> {
     }
     if let Some(dataset) = &provenance.dataset {
         warnings.push(format!(
-            "Data set {dataset}, which is not the paper's: its numbers do not stand beside ours, and no verdict rests on these."
+            "Data set {dataset}, which is not the paper's: its numbers do not stand beside ours, and no verdict on the paper's data rests on these."
         ));
     }
     warnings.extend(provenance.tuned.as_ref().map(TunedBy::text));

@@ -3,6 +3,7 @@
 use miette::{Result, miette};
 use serde::Deserialize;
 
+use super::results::datasets;
 use crate::experiment::ExperimentInfo;
 
 /// All claims.
@@ -37,6 +38,10 @@ pub struct Test {
     pub says: String,
     /// Name of the experiment.
     pub experiment: String,
+    /// The data set that stands in for the paper's: such tests are corrected among themselves and have a verdict of their
+    /// own. None for the paper's own data.
+    #[serde(default)]
+    pub dataset: Option<String>,
     /// Name of the protocol.
     pub protocol: String,
     /// Name of the metric.
@@ -75,7 +80,7 @@ impl Claims {
     /// Reads claims.
     ///
     /// # Errors
-    /// What is not of this form (with its line), an experiment that is not there, a margin that is not more than 0, an id
+    /// What is not of this form (with its line), an experiment or a data set that is not there, a margin that is not more than 0, an id
     /// given twice, `from` without `to`.
     pub fn parse(text: &str, experiments: &[ExperimentInfo]) -> Result<Self> {
         let help = "the head of crates/mmcollapse-bench/src/report/claims.rs describes the form";
@@ -94,6 +99,9 @@ impl Claims {
                         test.experiment,
                         known.join(", ")
                     )));
+                }
+                if let Some(dataset) = test.dataset.as_deref().filter(|name| !datasets().contains(name)) {
+                    return Err(refused(format!("{here}: there is no data set `{dataset}`")));
                 }
                 if !(test.margin > 0.0 && test.margin.is_finite()) {
                     return Err(refused(format!(

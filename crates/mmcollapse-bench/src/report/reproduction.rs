@@ -1,59 +1,37 @@
 //! REPRODUCTION.md: claim by claim the paper's statement, our figure with interval and n, and the verdict.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use miette::{IntoDiagnostic, Result};
 use mmcollapse_probes::smallest_attainable_p;
 
-use super::claims::Claims;
+use super::claims::{Claim, Claims};
 use super::results::{Measured, Printed, Results};
-use super::verdict::{LEVEL, Tested, tests, whole};
+use super::verdict::{Family, LEVEL, Tested, families, in_words, on_own_data, whole};
 use crate::summary::{Kind, title};
-use crate::table::{escape, percent_bare, probability};
+use crate::table::{DASH, escape, percent_bare, probability};
 
 /// The whole text.
 pub fn markdown(claims: &Claims, results: &Results) -> Result<String> {
     let mut text = head(results);
-    let tested = claims
+    let all = claims
         .claims
         .iter()
-        .map(|claim| tests(claim, results).into_diagnostic())
+        .map(|claim| Ok((claim, families(claim, results).into_diagnostic()?)))
         .collect::<Result<Vec<_>>>()?;
-    text.push_str(
-        "\n## Verdicts\n\n| claim | where | what the paper says | verdict here |\n| --- | --- | --- | --- |\n",
-    );
-    for (claim, tested) in claims.claims.iter().zip(&tested) {
-        let _ = writeln!(
-            text,
-            "| {} | {} | {} | {} |",
-            claim.id,
-            escape(&claim.place),
-            escape(&claim.states),
-            whole(tested)
-        );
-    }
-    for (claim, tested) in claims
-        .claims
-        .iter()
-        .zip(&tested)
-        .filter(|(_, tested)| !tested.is_empty())
-    {
+    summary(&all, &mut text);
+    for (claim, families) in all.iter().filter(|(claim, _)| !claim.tests.is_empty()) {
         let _ = write!(
             text,
-            "\n## Claim {}: {}\n\n{} ({})\n\nVerdict: **{}**.{}\n\n",
+            "\n## Claim {}: {}\n\n{} ({})\n",
             claim.id,
-            whole(tested),
+            in_words(families),
             escape(&claim.states),
-            escape(&claim.place),
-            whole(tested),
-            attainable(tested)
+            escape(&claim.place)
         );
-        text.push_str(
-            "| test | measured in | difference | n | p | p (Holm) | margin | verdict |\n\
-             | --- | --- | --: | --: | --: | --: | --: | --- |\n",
-        );
-        for one in tested {
-            line(one, &mut text);
+        for family in families.iter().filter(|family| !family.tests.is_empty()) {
+            made(family, &mut text);
         }
     }
     text.push_str("\n## Beside the paper's printed numbers\n");
@@ -66,7 +44,8 @@ pub fn markdown(claims: &Claims, results: &Results) -> Result<String> {
     }
     if !results.others.is_empty() {
         text.push_str(
-            "\n## On other data sets\n\nThe same experiments where the paper has none. No verdict above rests on them.\n\n",
+            "\n## On other data sets\n\nThe same experiments on data that are not the paper's. No verdict on the paper's data rests on \
+             them.\n\n",
         );
         for measured in &results.others {
             let p = &measured.provenance;
@@ -109,26 +88,87 @@ pub fn markdown(claims: &Claims, results: &Results) -> Result<String> {
     Ok(text)
 }
 
-fn head(results: &Results) -> String {
-    let names: Vec<String> = results
-        .experiments
+/// One line a claim; data sets that stand in for the paper's have a column each.
+fn summary(all: &[(&Claim, Vec<Family>)], text: &mut String) {
+    let datasets = all
         .iter()
-        .map(|m| format!("{} ({})", m.name, m.provenance.preset))
-        .collect();
+        .flat_map(|(_, families)| families.iter().filter_map(|f| f.dataset));
+    let datasets: BTreeSet<&str> = datasets.collect();
+    let header = datasets.iter().map(|name| format!(" open stand-in: {name} |"));
+    let _ = write!(
+        text,
+        "\n## Verdicts\n\n| claim | where | what the paper says | verdict on the paper's data |{}\n| --- | --- | --- | --- |{}\n",
+        header.collect::<String>(),
+        " --- |".repeat(datasets.len())
+    );
+    for (claim, families) in all {
+        let _ = write!(
+            text,
+            "| {} | {} | {} | {} |",
+            claim.id,
+            escape(&claim.place),
+            escape(&claim.states),
+            on_own_data(families)
+        );
+        for dataset in &datasets {
+            let family = families.iter().find(|family| family.dataset == Some(dataset));
+            let _ = write!(
+                text,
+                " {} |",
+                family.map_or_else(|| DASH.to_owned(), |f| whole(&f.tests))
+            );
+        }
+        text.push('\n');
+    }
+}
+
+/// The tests on one data set with their numbers.
+fn made(family: &Family, text: &mut String) {
+    let verdict = match family.dataset {
+        None => "\nVerdict".to_owned(),
+        Some(dataset) => format!(
+            "\n### Open stand-in: {dataset}\n\nNot the paper's data, corrected apart, no part of the verdict on the paper's data. \
+             Verdict on {dataset}"
+        ),
+    };
+    let _ = write!(
+        text,
+        "{verdict}: **{}**.{}\n\n\
+         | test | measured in | difference | n | p | p (Holm) | margin | verdict |\n\
+         | --- | --- | --: | --: | --: | --: | --: | --- |\n",
+        whole(&family.tests),
+        attainable(&family.tests)
+    );
+    for one in &family.tests {
+        line(one, text);
+    }
+}
+
+fn head(results: &Results) -> String {
+    let names = |measured: &[Measured]| {
+        let names = measured.iter().map(|m| {
+            let on = m.provenance.dataset.as_ref().map(|name| format!(" on {name}"));
+            format!("{}{} ({})", m.name, on.unwrap_or_default(), m.provenance.preset)
+        });
+        names.collect::<Vec<_>>().join(", ")
+    };
+    let (own, others) = (names(&results.experiments), names(&results.others));
     format!(
         "# What held and what did not\n\n\
-         Generated by `mmcollapse report` from the files under `results/`; do not edit. It covers {}.\n\n\
+         Generated by `mmcollapse report` from the files under `results/`; do not edit. It covers {}{}.\n\n\
          **The rule**, the same for every test: the quantity is compared seed by seed. A test *holds* if p, by the exact \
-         two-sided Wilcoxon signed-rank test and Holm's correction over the tests of its claim, is below {LEVEL} and the 95 % t \
+         two-sided Wilcoxon signed-rank test and Holm's correction over the tests of its claim on those data, is below {LEVEL} and the 95 % t \
          interval of the mean difference lies wholly on the claimed side of 0; *the opposite holds* if the same is true of \
          the other side; it *does not hold* if the interval excludes a difference as large as the margin, which is part of \
          the test; otherwise it *cannot be decided at this n*. Differences of accuracy are in points. A claim holds if all its \
-         measured tests hold. The data, the methods' settings and the presets are ours where the paper is silent: a verdict is \
+         measured tests hold. Where open data stand in for the paper's, their tests are corrected among themselves and have a \
+         verdict of their own, which is none on the paper's data. The data, the methods' settings and the presets are ours where the paper is silent: a verdict is \
          about what was run here.\n",
-        if names.is_empty() {
-            "nothing yet".to_owned()
+        if own.is_empty() { "nothing yet" } else { &own },
+        if others.is_empty() {
+            String::new()
         } else {
-            names.join(", ")
+            format!("; on other data than the paper's: {others}")
         }
     )
 }
@@ -170,9 +210,12 @@ fn line(one: &Tested, text: &mut String) {
     );
     let _ = writeln!(
         text,
-        "| {} | {}, {}: {} | {} | {} | {} |",
+        "| {} | {}{}, {}: {} | {} | {} | {} |",
         escape(&test.says),
         test.experiment,
+        test.dataset
+            .as_ref()
+            .map_or_else(String::new, |dataset| format!(" on {dataset}")),
         escape(&test.protocol),
         escape(&title(&test.metric)),
         numbers.join(" | "),

@@ -18,7 +18,7 @@ const PRESETS: [&str; 2] = ["full", "quick"];
 /// Every experiment that has results, in order.
 pub struct Results {
     pub experiments: Vec<Measured>,
-    /// On other data sets than the paper's: shown, and never part of a verdict.
+    /// On other data sets than the paper's: shown apart, with verdicts of their own.
     pub others: Vec<Measured>,
 }
 
@@ -83,8 +83,10 @@ impl Results {
         })
     }
 
-    pub fn get(&self, name: &str) -> Option<&Measured> {
-        self.experiments.iter().find(|measured| measured.name == name)
+    /// The results of an experiment on another data set, on the paper's if none is given.
+    pub fn get(&self, name: &str, dataset: Option<&str>) -> Option<&Measured> {
+        let mut all = self.experiments.iter().chain(&self.others);
+        all.find(|measured| measured.name == name && measured.provenance.dataset.as_deref() == dataset)
     }
 }
 
@@ -139,7 +141,7 @@ impl Measured {
 }
 
 /// What an experiment may be run on: every data set, and every source of several labels, of which each is one.
-fn datasets() -> BTreeSet<&'static str> {
+pub(super) fn datasets() -> BTreeSet<&'static str> {
     let names = mmcollapse_data::SETS.iter().flat_map(|set| {
         let name = set.name();
         let source = Task::ALL

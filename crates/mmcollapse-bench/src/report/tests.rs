@@ -2,7 +2,7 @@ use std::fs;
 
 use super::claims::Claims;
 use super::results::Results;
-use super::verdict::{Verdict, tests, whole};
+use super::verdict::{Verdict, families, in_words, on_own_data, whole};
 use super::*;
 use crate::cell::{CellRecord, Status};
 use crate::experiment::Shows;
@@ -81,12 +81,26 @@ fn results(preset: &str) -> tempfile::TempDir {
     folder
 }
 
+/// Adds results of the made-up experiment on another data set.
+fn on_avmnist_hard(records: &[CellRecord], root: &Path) {
+    let provenance = Provenance {
+        experiment: "table4".into(),
+        preset: "quick".into(),
+        command: "mmcollapse reproduce table4 --dataset avmnist-hard".into(),
+        cells: 40,
+        seeds: 10,
+        dataset: Some("avmnist-hard".into()),
+        ..Provenance::default()
+    };
+    render(&TABLE, records, &provenance, &root.join("table4/avmnist-hard-quick")).unwrap();
+}
+
 #[test]
 fn every_verdict_is_reached() {
     let folder = results("quick");
     let claims = Claims::parse(CLAIMS, &[TABLE]).unwrap();
     let found = Results::read(&[TABLE], &folder.path().join("results")).unwrap();
-    let tested = tests(&claims.claims[0], &found).unwrap();
+    let tested = &families(&claims.claims[0], &found).unwrap()[0].tests;
     let verdicts: Vec<Verdict> = tested.iter().map(|t| t.verdict).collect();
     assert_eq!(
         verdicts,
@@ -105,7 +119,7 @@ fn every_verdict_is_reached() {
     assert!((fall.mean - expected).abs() < 1e-12, "{}", fall.mean);
     assert_eq!(fall.n, 10);
     assert_eq!(
-        whole(&tested),
+        whole(tested),
         "holds in part: 2 of 5 tests hold, 2 do not (1 of 6 tests not measured yet)"
     );
     assert_eq!(whole(&tested[..1]), "holds");
@@ -185,24 +199,16 @@ fn the_larger_preset_counts_and_smoke_never() {
 fn another_data_set_is_shown_and_decides_nothing() {
     let folder = results("quick");
     let root = folder.path().join("results");
-    let provenance = Provenance {
-        experiment: "table4".into(),
-        preset: "quick".into(),
-        command: "mmcollapse reproduce table4 --dataset avmnist-hard".into(),
-        cells: 40,
-        seeds: 10,
-        dataset: Some("avmnist-hard".into()),
-        ..Provenance::default()
-    };
     let claims = Claims::parse(CLAIMS, &[TABLE]).unwrap();
     let read = || Results::read(&[TABLE], &root).unwrap();
     let verdicts = |results: &Results| {
-        let tested = tests(&claims.claims[0], results).unwrap();
-        tested.iter().map(|t| t.verdict).collect::<Vec<_>>()
+        let families = families(&claims.claims[0], results).unwrap();
+        assert_eq!(families.len(), 1);
+        families[0].tests.iter().map(|t| t.verdict).collect::<Vec<_>>()
     };
     let before = verdicts(&read());
     let worse: Vec<_> = records().into_iter().filter(|r| r.row != "shaspec+kd").collect();
-    render(&TABLE, &worse, &provenance, &root.join("table4/avmnist-hard-quick")).unwrap();
+    on_avmnist_hard(&worse, &root);
     let results = read();
     assert_eq!((results.experiments.len(), results.others.len()), (1, 1));
     assert_eq!(verdicts(&results), before);
@@ -212,6 +218,48 @@ fn another_data_set_is_shown_and_decides_nothing() {
     assert!(page.contains("id=\"table4-avmnist-hard\"") && page.contains("id=\"table4\""));
 }
 
+/// A test on a stand-in is one of a family of its own, whatever the tests on the paper's data say.
+#[test]
+fn a_stand_in_has_a_verdict_and_a_correction_of_its_own() {
+    let folder = results("quick");
+    let root = folder.path().join("results");
+    on_avmnist_hard(&records(), &root);
+    let own = "says: kd above none, experiment: table4, ";
+    let moved = CLAIMS.replacen(own, &format!("{own}dataset: avmnist-hard, "), 1).replacen(
+        "tests: []",
+        "tests: [{says: only there, experiment: table4, dataset: avmnist-hard, protocol: test_missing, metric: accuracy, \
+         row: shaspec, against: shaspec+kd, claimed: higher, margin: 0.01}]",
+        1,
+    );
+    let claims = Claims::parse(&moved, &[TABLE]).unwrap();
+    let results = Results::read(&[TABLE], &root).unwrap();
+    let both = families(&claims.claims[0], &results).unwrap();
+    let named: Vec<_> = both.iter().map(|f| (f.dataset, f.tests.len())).collect();
+    assert_eq!(named, [(None, 5), (Some("avmnist-hard"), 1)]);
+    // One test is a family of one: its p stays as it is. Those on the paper's data are four that were measured.
+    let (difference, p) = both[1].tests[0].numbers.as_ref().unwrap();
+    assert!((difference.wilcoxon.p - p).abs() < 1e-12);
+    let (difference, p) = both[0].tests[0].numbers.as_ref().unwrap();
+    assert!((4.0 * difference.wilcoxon.p - p).abs() < 1e-12);
+    let only = families(&claims.claims[1], &results).unwrap();
+    assert_eq!(on_own_data(&only), "not tested on the paper's data");
+    assert_eq!(
+        in_words(&only),
+        "not tested on the paper's data; on avmnist-hard: does not hold"
+    );
+    let text = reproduction::markdown(&claims, &results).unwrap();
+    for part in [
+        "| verdict on the paper's data | open stand-in: avmnist-hard |\n| --- | --- | --- | --- | --- |\n",
+        "| Something else. | not tested on the paper's data | does not hold |\n",
+        "## Claim L1: not tested on the paper's data; on avmnist-hard: does not hold\n",
+        "### Open stand-in: avmnist-hard\n",
+        "| only there | table4 on avmnist-hard, test\\_missing: test accuracy (%) |",
+        "It covers table4 (quick); on other data than the paper's: table4 on avmnist-hard (quick).",
+    ] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+}
+
 #[test]
 fn claims_that_cannot_be_meant_are_refused() {
     for (from, to, message) in [
@@ -219,6 +267,11 @@ fn claims_that_cannot_be_meant_are_refused() {
             "experiment: table4, protocol: test_missing, metric: accuracy, row: muse",
             "experiment: table5, protocol: test_missing, metric: accuracy, row: muse",
             "no experiment `table5`; there are table4",
+        ),
+        (
+            "experiment: table4, protocol: test_missing, metric: accuracy, row: muse",
+            "experiment: table4, dataset: mnist, protocol: test_missing, metric: accuracy, row: muse",
+            "\"absent\": there is no data set `mnist`",
         ),
         (
             "margin: 0.001",

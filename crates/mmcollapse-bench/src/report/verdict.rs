@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use mmcollapse_probes::{PairedDifference, holm, paired_difference};
+use mmcollapse_probes::{MeasureError, PairedDifference, holm, paired_difference};
 
 use super::claims::{Claim, Direction, Test};
 use super::results::Results;
 
-/// Level of significance after Holm's correction over the tests of a claim.
+/// Level of significance after Holm's correction over the tests of a claim on one data set.
 pub const LEVEL: f64 = 0.05;
 
 /// Resamples of the bootstrap that [`paired_difference`] wants; verdicts do not use it.
@@ -49,13 +49,38 @@ pub struct Tested<'a> {
     pub verdict: Verdict,
 }
 
-/// Makes the tests of a claim.
+/// The tests of a claim on one data set, which are corrected together.
+pub struct Family<'a> {
+    /// What stands in for the paper's data; none for those themselves.
+    pub dataset: Option<&'a str>,
+    pub tests: Vec<Tested<'a>>,
+}
+
+/// Makes the tests of a claim: first those on the paper's data, of which there may be none, then those on each other data
+/// set.
 ///
 /// # Errors
 /// Those of the statistics: a value that is not finite.
-pub fn tests<'a>(claim: &'a Claim, results: &Results) -> Result<Vec<Tested<'a>>, mmcollapse_probes::MeasureError> {
-    let mut differences = Vec::new();
+pub fn families<'a>(claim: &'a Claim, results: &Results) -> Result<Vec<Family<'a>>, MeasureError> {
+    let mut datasets = vec![None];
     for test in &claim.tests {
+        if !datasets.contains(&test.dataset.as_deref()) {
+            datasets.push(test.dataset.as_deref());
+        }
+    }
+    let family = |dataset| {
+        let of_it = claim.tests.iter().filter(|test| test.dataset.as_deref() == dataset);
+        Ok(Family {
+            dataset,
+            tests: tests(of_it.collect(), results)?,
+        })
+    };
+    datasets.into_iter().map(family).collect()
+}
+
+fn tests<'a>(family: Vec<&'a Test>, results: &Results) -> Result<Vec<Tested<'a>>, MeasureError> {
+    let mut differences = Vec::new();
+    for test in &family {
         let ours = quantity(test, &test.row, results);
         let against = match &test.against {
             Some(row) => quantity(test, row, results),
@@ -74,7 +99,7 @@ pub fn tests<'a>(claim: &'a Claim, results: &Results) -> Result<Vec<Tested<'a>>,
     }
     let p: Vec<f64> = differences.iter().flatten().map(|d| d.wilcoxon.p).collect();
     let mut corrected = holm(&p)?.into_iter();
-    let tested = claim.tests.iter().zip(differences).map(|(test, difference)| {
+    let tested = family.into_iter().zip(differences).map(|(test, difference)| {
         let numbers = difference.and_then(|d| Some((d, corrected.next()?)));
         Tested {
             test,
@@ -89,7 +114,7 @@ pub fn tests<'a>(claim: &'a Claim, results: &Results) -> Result<Vec<Tested<'a>>,
 
 /// The quantity of a row that is compared, by seed.
 fn quantity(test: &Test, row: &str, results: &Results) -> BTreeMap<u64, f64> {
-    let Some(measured) = results.get(&test.experiment) else {
+    let Some(measured) = results.get(&test.experiment, test.dataset.as_deref()) else {
         return BTreeMap::new();
     };
     let at = |level| measured.by_seed(&test.protocol, row, &test.metric, level);
@@ -123,7 +148,26 @@ fn judge(test: &Test, difference: &PairedDifference, p: f64) -> Verdict {
     }
 }
 
-/// The verdict on a whole claim, for readers.
+/// The verdict on a claim by the paper's own data, for readers.
+pub fn on_own_data(families: &[Family]) -> String {
+    match families {
+        [own, _, ..] if own.tests.is_empty() => "not tested on the paper's data".to_owned(),
+        [own, ..] => whole(&own.tests),
+        [] => whole(&[]),
+    }
+}
+
+/// All verdicts on a claim, for readers: by the paper's own data, and apart from it by each other data set.
+pub fn in_words(families: &[Family]) -> String {
+    let others = families
+        .iter()
+        .filter_map(|family| Some((family.dataset?, &family.tests)));
+    let others = others.map(|(dataset, tests)| format!("on {dataset}: {}", whole(tests)));
+    let all: Vec<String> = [on_own_data(families)].into_iter().chain(others).collect();
+    all.join("; ")
+}
+
+/// The verdict of all tests on one data set, for readers.
 pub fn whole(tested: &[Tested]) -> String {
     let count = |like: &[Verdict]| tested.iter().filter(|t| like.contains(&t.verdict)).count();
     let measured = tested.len() - count(&[Verdict::NotMeasured]);
