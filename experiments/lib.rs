@@ -201,7 +201,10 @@ mod tests {
         assert_eq!(claims.claims.len(), 17);
         for test in claims.claims.iter().flat_map(|claim| &claim.tests) {
             let experiment = EXPERIMENTS.iter().find(|e| e.name == test.experiment).unwrap();
-            let spec = mmcollapse_bench::spec::Spec::of(experiment).unwrap();
+            let mut spec = mmcollapse_bench::spec::Spec::of(experiment).unwrap();
+            if let Some(dataset) = &test.dataset {
+                spec.on(dataset);
+            }
             let quick = &spec.presets[&mmcollapse_bench::spec::Preset::Quick];
             let rows: Vec<String> = spec.rows(quick).into_iter().map(|row| row.name).collect();
             for row in [Some(&test.row), test.against.as_ref()].into_iter().flatten() {
@@ -218,7 +221,7 @@ mod tests {
             };
             let labels = spec.tasks.iter().filter(|task| of_label(task));
             let mut before: Vec<String> = labels.map(|task| format!("{task}_")).collect();
-            if spec.tasks.is_empty() {
+            if before.is_empty() {
                 before.push(String::new());
             }
             let protocols = quick.protocols.as_ref().unwrap_or(&spec.protocols);
