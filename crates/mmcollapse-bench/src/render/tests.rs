@@ -238,3 +238,48 @@ fn curves_are_drawn_and_written() {
     let csv = fs::read_to_string(out.join("curves.csv")).unwrap();
     assert_eq!(csv.lines().count(), 1 + 10 * 40);
 }
+
+/// Levels that are numbers of modalities have columns of their own, a protocol without levels has none, and a metric that
+/// nobody measured no sheet.
+#[test]
+fn numbers_and_patterns_of_modalities_are_named_in_tables() {
+    let mut records = Vec::new();
+    for (seed, count) in (0..5).flat_map(|seed| [(seed, 3.0), (seed, 2.0)]) {
+        let ok = crate::cell::Status::Ok;
+        let right = [(count, 400 + seed as usize)];
+        let mut record = record("concat", ("concat", "none"), "mortality_modalities", seed, &right, ok);
+        record.config["protocol"] = serde_json::json!({"kind": "modalities"});
+        record.config["modalities"] = serde_json::json!(["a", "b", "c"][..count as usize]);
+        let score = crate::cell::Score {
+            metric: "vif_mean".into(),
+            value: count + seed as f64,
+            ..record.outcome.scores[0].clone()
+        };
+        record.outcome.scores.push(score);
+        records.push(record);
+    }
+    for (row, seed) in (0..5).flat_map(|seed| [("concat", seed), ("concat+zeros", seed)]) {
+        let ok = crate::cell::Status::Ok;
+        let right = [(0.0, 390 + seed as usize)];
+        let mut record = record(row, ("concat", "none"), "mortality_patterns", seed, &right, ok);
+        record.config["protocol"] = serde_json::json!({"kind": "patterns"});
+        records.push(record);
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let out =
+        std::env::var_os("MMCOLLAPSE_LOOK").map_or(folder.path().to_owned(), |p| PathBuf::from(p).join("modalities"));
+    let experiment = ExperimentInfo {
+        shows: Shows::Measures(&["vif_mean", "rank_effective", "accuracy"]),
+        ..TABLE
+    };
+    render(&experiment, &records, &provenance(), &out).unwrap();
+    let table = fs::read_to_string(out.join("table.md")).unwrap();
+    assert!(table.contains("|  2 modalities |  3 modalities |"), "{table}");
+    assert!(table.contains("mean variance inflation factor"), "{table}");
+    assert!(!table.contains("effective rank"), "{table}");
+    let patterns = &table[table.find("mortality\\_patterns").unwrap()..];
+    assert!(patterns.contains("| Concat + Zeros | here |"), "{patterns}");
+    assert!(!patterns.contains("| 0 % |"), "{patterns}");
+    // Each on its own reference: the row without a stand-in.
+    assert!(patterns.contains("what reallocation adds"), "{patterns}");
+}

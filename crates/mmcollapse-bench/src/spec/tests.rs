@@ -16,7 +16,7 @@ fusions:
 reallocations:
   none: {config: {method: none}}
   ebr:
-config: {method: ebr}
+    config: {method: ebr}
 rows:
   - {fusion: [concat, shaspec], reallocation: [none]}
   - {fusion: [shaspec], reallocation: [ebr]}
