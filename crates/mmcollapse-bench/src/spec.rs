@@ -251,7 +251,7 @@ impl Spec {
 
     /// The same experiment on another data set.
     pub fn on(&mut self, dataset: &str) {
-        self.dataset = dataset.to_owned();
+        dataset.clone_into(&mut self.dataset);
         let Some(differs) = self.datasets.get(dataset).cloned() else {
             return;
         };

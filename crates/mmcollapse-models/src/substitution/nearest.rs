@@ -4,7 +4,7 @@
 //! encodings in units of that modality's total variance over the training samples.
 
 use mmcollapse_data::Presence;
-use mmcollapse_nn::Result as TensorResult;
+use mmcollapse_nn::{Result as TensorResult, Tensor};
 use serde::{Deserialize, Serialize};
 
 use super::{Builder, Substitution, TrainingEncodings, fill};
@@ -82,7 +82,7 @@ impl Substitution for Nearest {
 
     fn learn(&mut self, training: &TrainingEncodings) -> TensorResult<()> {
         self.present = training.present.clone();
-        self.bank = training.z.iter().map(|z| z.to_vec2()).collect::<TensorResult<_>>()?;
+        self.bank = training.z.iter().map(Tensor::to_vec2).collect::<TensorResult<_>>()?;
         let variance = |(m, rows): (usize, &Vec<Vec<f32>>)| {
             let having = self.present.rows(m);
             let n = having.len().max(1) as f64;
@@ -100,7 +100,7 @@ impl Substitution for Nearest {
 
     fn stand_in(&self, encodings: &mut Encodings, _: &dyn Reallocation) -> TensorResult<()> {
         let had = encodings.present.clone();
-        let seen: Vec<Vec<Vec<f32>>> = encodings.z.iter().map(|z| z.to_vec2()).collect::<TensorResult<_>>()?;
+        let seen: Vec<Vec<Vec<f32>>> = encodings.z.iter().map(Tensor::to_vec2).collect::<TensorResult<_>>()?;
         for modality in 0..self.bank.len() {
             fill(encodings, modality, &had, |i| {
                 let sample: Vec<&[f32]> = seen.iter().map(|rows| rows[i].as_slice()).collect();

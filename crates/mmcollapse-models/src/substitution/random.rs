@@ -3,7 +3,7 @@
 //! The draw is keyed by the cell's seed and by what the sample has, so that a prediction depends neither on the batch nor
 //! on the order of the samples.
 
-use mmcollapse_nn::{Result as TensorResult, random::Stream};
+use mmcollapse_nn::{Result as TensorResult, Tensor, random::Stream};
 use serde::{Deserialize, Serialize};
 
 use super::{Builder, Substitution, TrainingEncodings, fill, rows_of};
@@ -62,7 +62,7 @@ impl Substitution for Random {
 
     fn stand_in(&self, encodings: &mut Encodings, _: &dyn Reallocation) -> TensorResult<()> {
         let had = encodings.present.clone();
-        let seen: Vec<Vec<Vec<f32>>> = encodings.z.iter().map(|z| z.to_vec2()).collect::<TensorResult<_>>()?;
+        let seen: Vec<Vec<Vec<f32>>> = encodings.z.iter().map(Tensor::to_vec2).collect::<TensorResult<_>>()?;
         for (modality, moments) in self.moments.iter().enumerate() {
             fill(encodings, modality, &had, |i| {
                 let mut stream = Stream::at(self.seed, &format!("substitution/random/{modality}"), key(&seen, i));
