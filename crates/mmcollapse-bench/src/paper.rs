@@ -77,6 +77,8 @@ pub enum Unit {
     Percent,
     /// 0 to 1.
     Share,
+    /// p values.
+    Probability,
 }
 
 /// One row of the paper's table.
@@ -133,7 +135,7 @@ impl Paper {
         })?;
         let scale = match paper.unit {
             Unit::Percent => 100.0,
-            Unit::Share => 1.0,
+            Unit::Share | Unit::Probability => 1.0,
         };
         let means = paper.means.iter_mut().flat_map(|mean| mean.values.values_mut());
         for value in paper.rows.iter_mut().flat_map(|row| &mut row.values).chain(means) {

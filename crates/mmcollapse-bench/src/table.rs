@@ -8,6 +8,7 @@ mod latex;
 mod markdown;
 mod number;
 mod sheets;
+mod versus;
 
 pub use latex::latex;
 pub(crate) use markdown::escape;
@@ -15,8 +16,9 @@ pub use markdown::markdown;
 pub use number::{DASH, percent, probability, signed_percent};
 pub(crate) use number::{bare_percent as percent_bare, range};
 use sheets::Setting;
+pub use versus::Tests;
 
-use crate::paper::{Paper, PaperMean};
+use crate::paper::{Paper, PaperMean, Unit};
 use crate::summary::{ProtocolRun, Summary, label, words};
 
 /// A whole table with all that must be said about it.
@@ -106,7 +108,10 @@ fn printed_means(paper: &Paper) -> Option<Sheet> {
     header.extend(columns.map(|column| words(column)));
     let line = |mean: &PaperMean| {
         let mut cells = vec![method_in_words(&mean.fusion, &mean.reallocation), "paper".to_owned()];
-        cells.extend(mean.values.values().map(|value| percent_bare(*value)));
+        cells.extend(mean.values.values().map(|value| match paper.unit {
+            Unit::Percent | Unit::Share => percent_bare(*value),
+            Unit::Probability => probability(*value),
+        }));
         Line {
             cells,
             rule_above: false,
@@ -115,7 +120,12 @@ fn printed_means(paper: &Paper) -> Option<Sheet> {
     Some(Sheet {
         name: "paper".to_owned(),
         heading: "What the paper prints".to_owned(),
-        caption: format!("{}, in %, as printed: {}.", paper.source.table, paper.source.caption),
+        caption: format!(
+            "{}, {}as printed: {}.",
+            paper.source.table,
+            if paper.unit == Unit::Probability { "" } else { "in %, " },
+            paper.source.caption
+        ),
         header,
         rows: paper.means.iter().map(line).collect(),
     })
