@@ -89,6 +89,18 @@ pub static EXPERIMENTS: &[ExperimentInfo] = &[
         shows: Shows::Measures(&["vif_mean", "vif_collinear", "rank_effective", "auroc", "accuracy"]),
     },
     ExperimentInfo {
+        name: "table8",
+        title: "Health records with missing modalities, MUSE with EBR tested against every other method",
+        // The cells of Table 1, so that nothing is trained twice.
+        spec: include_str!("table1/spec.yaml"),
+        common: EHR,
+        paper: include_str!("table8/paper.yaml"),
+        shows: Shows::Tests {
+            row: "muse+ebr",
+            others: &["auprc"],
+        },
+    },
+    ExperimentInfo {
         name: "ebr-stability",
         title: "In which regime explicit basis reallocation trains",
         spec: include_str!("ebr-stability/spec.yaml"),

@@ -24,6 +24,13 @@ pub enum Shows {
     Scores,
     /// The same, drawn method under method: for many methods at few levels. Further metrics have sheets of their own.
     Rows(&'static [&'static str]),
+    /// One row against every other row on the same seeds: differences with p, for the metric of `paper.yaml` and others.
+    Tests {
+        /// Name of the row.
+        row: &'static str,
+        /// The further metrics.
+        others: &'static [&'static str],
+    },
     /// Several measures at each level, a sheet and a panel each.
     Measures(&'static [&'static str]),
     /// The semantic loss along training, and what is measured on its curve.
@@ -35,7 +42,7 @@ impl Shows {
     pub fn metrics<'a>(&self, of_paper: &'a str) -> Vec<&'a str> {
         match self {
             Self::Scores => vec![of_paper],
-            Self::Rows(others) => [&[of_paper], *others].concat(),
+            Self::Rows(others) | Self::Tests { others, .. } => [&[of_paper], *others].concat(),
             Self::Measures(measures) => measures.to_vec(),
             Self::Curves => vec!["loss_semantic", "plateaus", "epochs_to_90"],
         }

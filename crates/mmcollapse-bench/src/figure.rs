@@ -9,6 +9,7 @@ mod axis;
 mod canvas;
 mod compact;
 mod curves;
+mod differences;
 mod forest;
 mod layout;
 mod measures;

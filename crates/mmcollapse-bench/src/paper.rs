@@ -79,6 +79,8 @@ pub enum Unit {
     Share,
     /// Numbers in a unit of their own, as variance inflation factors.
     Number,
+    /// p values.
+    Probability,
 }
 
 impl Unit {
@@ -86,14 +88,14 @@ impl Unit {
     fn scale(self) -> f64 {
         match self {
             Self::Percent => 100.0,
-            Self::Share | Self::Number => 1.0,
+            Self::Share | Self::Number | Self::Probability => 1.0,
         }
     }
 
     /// The largest number that can be meant, once read.
     fn most(self) -> f64 {
         match self {
-            Self::Percent | Self::Share => 1.0,
+            Self::Percent | Self::Share | Self::Probability => 1.0,
             Self::Number => f64::INFINITY,
         }
     }

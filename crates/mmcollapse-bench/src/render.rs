@@ -5,6 +5,7 @@
 //! | `table.md`, `table.tex` | the table for readers, the paper's numbers beside ours |
 //! | `table.parquet`, `table.csv` | every mean with intervals, difference, p values and the paper's number |
 //! | `runs.parquet`, `runs.csv` | every run |
+//! | `tests.parquet`, `tests.csv` | every test of one row against another, where the experiment shows them |
 //! | `curves.parquet`, `curves.csv` | the semantic loss at every epoch of every run, where the experiment shows it |
 //! | `figure.svg`, `figure.png` | what the experiment shows, against its levels or along training |
 //! | `table.provenance.json`, `runs.provenance.json`, `figure.provenance.json` | command, commit, data, machine, time |
@@ -23,7 +24,7 @@ use crate::paper::Paper;
 use crate::provenance::{Commit, OriginCount, Provenance};
 use crate::spec::Spec;
 use crate::summary::Summary;
-use crate::table::{Table, latex, markdown};
+use crate::table::{Table, Tests, latex, markdown};
 use crate::tuning::TunedBy;
 
 /// Digits of a data digest that are told in text; the JSON has all of them.
@@ -71,15 +72,27 @@ pub fn render(
     let facts = facts(provenance);
     let warnings = warnings(provenance);
     let preset = &provenance.preset;
-    let table = Table::new(
+    let metrics = experiment.shows.metrics(&paper.metric);
+    let mut table = Table::new(
         &summary,
         &paper,
-        &experiment.shows.metrics(&paper.metric),
+        &metrics,
         &title,
         preset,
         warnings.clone(),
         facts.clone(),
     );
+    let mut versus = Vec::new();
+    if let Shows::Tests { row, .. } = experiment.shows {
+        versus = summary.versus(row, &metrics, &paper)?;
+        table = table.of_tests(&Tests {
+            summary: &summary,
+            beside: provenance.dataset.is_none().then_some(&paper),
+            row,
+            versus: &versus,
+            preset,
+        });
+    }
     let origin = facts.join(" · ");
     let json = serde_json::to_string_pretty(provenance).into_diagnostic()?;
     let frame = FigureText {
@@ -93,6 +106,7 @@ pub fn render(
         Shows::Measures(measures) => Figure::of_measures(&summary, measures, frame).draw(&json),
         Shows::Curves => Figure::of_curves(records, &summary, frame).draw(&json),
         Shows::Rows(_) => Forest::new(&summary, &paper, frame).draw(&json),
+        Shows::Tests { row, .. } => Forest::of_tests(&summary, row, &versus, frame).draw(&json),
     }?;
 
     let mut means = summary.groups_frame().into_diagnostic()?;
@@ -113,6 +127,12 @@ pub fn render(
         files.push(("curves.parquet", parquet(&mut curves)?));
         files.push(("curves.csv", csv(&mut curves)?));
         files.push(("curves.provenance.json", json.clone()));
+    }
+    if let Shows::Tests { row, .. } = experiment.shows {
+        let mut tests = summary.versus_frame(row, &versus).into_diagnostic()?;
+        files.push(("tests.parquet", parquet(&mut tests)?));
+        files.push(("tests.csv", csv(&mut tests)?));
+        files.push(("tests.provenance.json", json.clone()));
     }
     files.push(("figure.svg", picture.svg.into_bytes()));
     files.push(("figure.png", picture.png));

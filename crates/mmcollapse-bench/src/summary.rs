@@ -11,6 +11,7 @@ mod metric;
 mod protocol;
 #[cfg(test)]
 pub(crate) mod synthetic;
+mod versus;
 
 use std::collections::BTreeMap;
 
@@ -21,6 +22,7 @@ pub use method::{Method, label};
 pub use metric::{Kind, title, words};
 pub use protocol::ProtocolRun;
 use protocol::{add_rate, protocols, started};
+pub use versus::{Pairing, Versus};
 
 use crate::cell::{CellRecord, Status};
 use crate::paper::{Paper, same_rate};

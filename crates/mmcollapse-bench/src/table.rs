@@ -8,6 +8,7 @@ mod latex;
 mod markdown;
 mod number;
 mod sheets;
+mod versus;
 
 pub use latex::latex;
 pub(crate) use markdown::escape;
@@ -15,6 +16,7 @@ pub use markdown::markdown;
 pub use number::{DASH, percent, probability, signed_percent};
 pub(crate) use number::{bare_percent as percent_bare, range};
 use sheets::Setting;
+pub use versus::Tests;
 
 use crate::paper::{Paper, PaperMean, Unit};
 use crate::spec::ProtocolName;
@@ -110,6 +112,7 @@ fn printed_means(paper: &Paper) -> Option<Sheet> {
         cells.extend(mean.values.values().map(|value| match paper.unit {
             Unit::Percent | Unit::Share => percent_bare(*value),
             Unit::Number => format!("{value:.2}"),
+            Unit::Probability => probability(*value),
         }));
         Line {
             cells,
@@ -122,7 +125,10 @@ fn printed_means(paper: &Paper) -> Option<Sheet> {
         caption: format!(
             "{}{}, as printed: {}.",
             paper.source.table,
-            if paper.unit == Unit::Number { "" } else { ", in %" },
+            match paper.unit {
+                Unit::Percent | Unit::Share => ", in %",
+                Unit::Number | Unit::Probability => "",
+            },
             paper.source.caption
         ),
         header,

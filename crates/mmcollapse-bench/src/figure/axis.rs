@@ -47,16 +47,22 @@ impl Scale {
             (Some(all), _) => all,
             (None, _) => (0.0, top.min(1e2)),
         };
-        Self::around((low, high), top, least)
+        Self::around((low, high), (0.0, top), least)
+    }
+
+    /// A scale of differences in points: it reaches every value, and 0.
+    pub fn of_differences(values: impl Iterator<Item = f64>) -> Self {
+        let all: Vec<f64> = values.chain([0.0]).collect();
+        Self::around(span(&all).unwrap_or_default(), (-100.0, 100.0), 1.0)
     }
 
     /// Edges on marks, with a little air.
-    fn around((low, high): (f64, f64), top: f64, least: f64) -> Self {
+    fn around((low, high): (f64, f64), (bottom, top): (f64, f64), least: f64) -> Self {
         let air = 0.04 * (high - low).max(least);
         let (low, high) = (low - air, high + air);
         let step = step(high - low);
         Self {
-            low: ((low / step).floor() * step).max(0.0),
+            low: ((low / step).floor() * step).max(bottom),
             high: ((high / step).ceil() * step).min(top),
             step,
         }
@@ -90,8 +96,10 @@ fn step(span: f64) -> f64 {
 
 /// A number on an axis: no more digits than it has.
 pub fn number(value: f64) -> String {
-    let text = format!("{value:.2}");
-    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+    let text = format!("{:.2}", value.abs());
+    let text = text.trim_end_matches('0').trim_end_matches('.');
+    let sign = if value < 0.0 && text != "0" { "−" } else { "" };
+    format!("{sign}{text}")
 }
 
 #[cfg(test)]

@@ -32,26 +32,28 @@ const FAINT: f64 = 0.45;
 /// The figure before it is drawn.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Forest {
-    title: String,
-    note: String,
-    warnings: Vec<String>,
-    x_label: String,
+    pub(super) title: String,
+    pub(super) note: String,
+    pub(super) warnings: Vec<String>,
+    pub(super) x_label: String,
+    /// Whether values are differences, which may be below 0.
+    pub(super) differences: bool,
     /// One for each protocol: what it does, and its methods.
-    parts: Vec<(String, Vec<Row>)>,
-    provenance: String,
+    pub(super) parts: Vec<(String, Vec<Row>)>,
+    pub(super) provenance: String,
 }
 
 /// One method.
 #[derive(Clone, Debug, PartialEq)]
-struct Row {
-    name: String,
-    style: usize,
+pub(super) struct Row {
+    pub(super) name: String,
+    pub(super) style: usize,
     /// Every run, in percent.
-    runs: Vec<f64>,
-    mean: Option<Point>,
-    paper: Option<f64>,
+    pub(super) runs: Vec<f64>,
+    pub(super) mean: Option<Point>,
+    pub(super) paper: Option<f64>,
     /// What stands to the right: mean and half-width; how many runs diverged.
-    told: (String, String),
+    pub(super) told: (String, String),
 }
 
 impl Forest {
@@ -72,6 +74,7 @@ impl Forest {
                 + if printed { " Hollow: the paper's value." } else { "" },
             warnings: text.warnings,
             x_label: format!("test {} (%){mean_of}", words(&paper.metric)),
+            differences: false,
             parts,
             provenance: text.provenance,
         }
@@ -139,8 +142,17 @@ impl Forest {
     }
 
     /// One axis that reaches every run: here diverged ones are what is to be seen.
-    fn scale(&self) -> Scale {
+    pub(super) fn scale(&self) -> Scale {
         let rows = self.parts.iter().flat_map(|(_, rows)| rows);
+        if self.differences {
+            let ends = rows.flat_map(|row| {
+                row.runs
+                    .iter()
+                    .copied()
+                    .chain(row.mean.iter().flat_map(|m| [m.low, m.high]))
+            });
+            return Scale::of_differences(ends);
+        }
         let point = |value: f64| Point {
             mean: value,
             low: value,
@@ -177,7 +189,9 @@ impl Plot {
         let bottom = top + rows.len() as f64 * LINE;
         for value in self.scale.ticks() {
             let x = self.x(value);
-            canvas.line(&[(x, top), (x, bottom)], GRID, 1.0)?;
+            // Below 0 there are only differences, which are read from there.
+            let origin = self.scale.low < 0.0 && value.abs() < 0.5 * self.scale.step;
+            canvas.line(&[(x, top), (x, bottom)], if origin { GREY } else { GRID }, 1.0)?;
             canvas.text(&number(value), (x, bottom + 11.0), TICKS, Stand::Middle)?;
         }
         canvas.line(&[(self.left, bottom), (self.right, bottom)], GREY, 1.0)?;

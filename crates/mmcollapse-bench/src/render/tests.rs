@@ -283,3 +283,58 @@ fn numbers_and_patterns_of_modalities_are_named_in_tables() {
     // Each on its own reference: the row without a stand-in.
     assert!(patterns.contains("what reallocation adds"), "{patterns}");
 }
+
+/// p values of the paper stand beside ours on its own data only, and apart from them always.
+#[test]
+fn tests_of_a_row_stand_beside_the_papers_on_its_own_data_only() {
+    let versus = ExperimentInfo {
+        name: "table8",
+        title: "Table 8",
+        paper: "source: {reference: R, table: Table 8, caption: c}
+metric: accuracy
+unit: probability
+rates: [0.95]
+rows: []
+means: [{fusion: shaspec, values: {test_accuracy: 0.0085}}]
+",
+        shows: Shows::Tests {
+            row: "shaspec+kd",
+            others: &[],
+        },
+        ..TABLE
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let written = |provenance: &Provenance| {
+        render(&versus, &experiment(10), provenance, folder.path()).unwrap();
+        fs::read_to_string(folder.path().join("table.md")).unwrap()
+    };
+    let here = written(&provenance());
+    assert!(
+        here.contains("ShaSpec + KD against every other row") && here.contains("least p | paper |"),
+        "{here}"
+    );
+    assert_eq!(
+        here.matches("0.0085").count(),
+        3,
+        "both pairings, and the paper's own sheet: {here}"
+    );
+    let there = written(&Provenance {
+        dataset: Some("avmnist-hard".into()),
+        ..provenance()
+    });
+    assert!(!there.contains("least p | paper |"), "{there}");
+    assert_eq!(there.matches("0.0085").count(), 1, "{there}");
+    let csv = fs::read_to_string(folder.path().join("tests.csv")).unwrap();
+    assert!(
+        csv.starts_with("experiment,protocol,metric,row,against,pairing,pairs,difference,"),
+        "{csv}"
+    );
+    let others = experiment(10)
+        .iter()
+        .map(|r| r.row.clone())
+        .collect::<std::collections::BTreeSet<_>>()
+        .len()
+        - 1;
+    // Two protocols, two pairings.
+    assert_eq!(csv.lines().count(), 4 * others + 1, "{csv}");
+}

@@ -3,7 +3,7 @@
 use mmcollapse_probes::{Estimate, Interval};
 use polars::prelude::{Column as Series, DataFrame, NamedFrom, PolarsResult, Series as Values};
 
-use super::{Column, Difference, Group, Method, Run, Summary};
+use super::{Column, Difference, Group, Method, Run, Summary, Versus};
 
 impl Summary {
     /// Every run, one number a row.
@@ -88,6 +88,37 @@ impl Summary {
             number("paper", |g| g.paper),
         ]);
         DataFrame::new_infer_height(columns)
+    }
+
+    /// Every test of a row against another, one a row; `pairing` says what is paired.
+    ///
+    /// # Errors
+    /// Those of Polars; none is known.
+    pub fn versus_frame(&self, row: &str, versus: &[Versus]) -> PolarsResult<DataFrame> {
+        let all: Vec<(&Versus, &Difference)> = versus
+            .iter()
+            .flat_map(|v| v.differences.iter().map(move |d| (v, d)))
+            .collect();
+        let words = |name: &str, of: fn(&Versus) -> &str| text(name, all.iter().map(|(v, _)| of(v)).collect());
+        let number = |name: &str, of: fn(&Difference) -> Option<f64>| numbers(name, all.iter().map(|(_, d)| of(d)));
+        let count = |name: &str, of: fn(&Difference) -> usize| counts(name, all.iter().map(|(_, d)| of(d) as u64));
+        let against = all.iter().map(|(_, d)| self.methods[d.reference].row.as_str());
+        DataFrame::new_infer_height(vec![
+            text("experiment", vec![self.experiment.as_str(); all.len()]),
+            words("protocol", |v| &v.protocol),
+            words("metric", |v| &v.metric),
+            text("row", vec![row; all.len()]),
+            text("against", against.collect()),
+            words("pairing", |v| v.pairing.text()),
+            count("pairs", |d| pair(d).n),
+            number("difference", |d| Some(pair(d).mean)),
+            number("difference_low", |d| low(pair(d).interval)),
+            number("difference_high", |d| high(pair(d).interval)),
+            number("p", |d| Some(d.paired.wilcoxon.p)),
+            number("p_holm", |d| Some(d.holm_p)),
+            number("p_smallest", |d| Some(d.paired.wilcoxon.smallest_p)),
+            count("family", |d| d.family),
+        ])
     }
 
     /// Row that each difference is to; empty where there is none.

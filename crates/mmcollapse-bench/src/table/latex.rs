@@ -71,6 +71,7 @@ fn escape(text: &str) -> String {
             '~' => escaped.push_str("\\textasciitilde{}"),
             '^' => escaped.push_str("\\textasciicircum{}"),
             '±' => escaped.push_str("$\\pm$"),
+            '×' => escaped.push_str("$\\times$"),
             '−' => escaped.push_str("$-$"),
             '<' => escaped.push_str("$<$"),
             '>' => escaped.push_str("$>$"),
