@@ -29,7 +29,10 @@ impl Scale {
         };
         let points = |panel: &'a Panel| panel.lines.iter().flat_map(|line| line.points.iter().flatten());
         let marks = panels.clone().flat_map(|panel| panel.paper.iter().map(|mark| mark.2));
-        let ends = |point: &Point| [point.low.max(0.0), point.high.min(top)];
+        // Most quantities are at least 0; one whose mean is below is not, and is shown whole.
+        let signed = axes == Axes::Own && panels.clone().flat_map(points).any(|point| point.mean < 0.0);
+        let bottom = if signed { f64::NEG_INFINITY } else { 0.0 };
+        let ends = |point: &Point| [point.low.max(bottom), point.high.min(top)];
         let all: Vec<f64> = panels
             .clone()
             .flat_map(points)
@@ -47,7 +50,7 @@ impl Scale {
             (Some(all), _) => all,
             (None, _) => (0.0, top.min(1e2)),
         };
-        Self::around((low, high), (0.0, top), least)
+        Self::around((low, high), (bottom, top), least)
     }
 
     /// A scale of differences in points: it reaches every value, and 0.
@@ -106,6 +109,15 @@ pub fn number(value: f64) -> String {
 mod tests {
     use super::*;
     use crate::figure::Line;
+
+    #[test]
+    fn what_can_be_negative_is_shown_below_zero() {
+        let below = Scale::of([panel(&[(-3.0, 1.0, 0), (1.0, 4.0, 0)])].iter(), Axes::Own);
+        assert!(below.low <= -3.0 && below.high >= 4.0, "{below:?}");
+        // Only the interval of something positive reaches below 0.
+        let above = Scale::of([panel(&[(-1.0, 3.0, 0)])].iter(), Axes::Own);
+        assert_eq!(above.low, 0.0);
+    }
 
     fn panel(points: &[(f64, f64, usize)]) -> Panel {
         let point = |&(low, high, diverged): &(f64, f64, usize)| {

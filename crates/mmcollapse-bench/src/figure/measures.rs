@@ -48,6 +48,17 @@ fn panel(summary: &Summary, protocol: &ProtocolRun, fusion: &str, measure: &str,
         .iter()
         .enumerate()
         .filter(|(_, m)| m.fusion_name == fusion);
+    // Variance inflation has no upper end: one method's would press all others onto the axis.
+    let logarithmic = measure == "vif_mean";
+    let shown = |point: Point| {
+        let size = |value: f64| if logarithmic { value.max(1.0).log10() } else { value };
+        Point {
+            mean: size(point.mean),
+            low: size(point.low),
+            high: size(point.high),
+            ..point
+        }
+    };
     let line = |place: usize| Line {
         style: styles[place],
         points: protocol
@@ -55,12 +66,17 @@ fn panel(summary: &Summary, protocol: &ProtocolRun, fusion: &str, measure: &str,
             .iter()
             .map(|rate| {
                 let group = summary.get(&protocol.name, place, measure, Column::Rate(*rate))?;
-                Point::of(group.estimate.as_ref()?, Kind::of(measure).scale(), group.diverged)
+                Point::of(group.estimate.as_ref()?, Kind::of(measure).scale(), group.diverged).map(shown)
             })
             .collect(),
     };
+    let written = title(measure);
     Panel {
-        title: title(measure),
+        title: if logarithmic {
+            format!("log10 of {written}")
+        } else {
+            written
+        },
         lines: methods.map(|(place, _)| line(place)).collect(),
         paper: Vec::new(),
     }

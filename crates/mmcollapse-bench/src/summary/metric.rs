@@ -42,11 +42,11 @@ pub fn title(metric: &str) -> String {
     match metric {
         "plateaus" => "plateaus of the semantic loss".to_owned(),
         "epochs_to_90" => "epochs until 90 % of the fall".to_owned(),
-        "vif_mean" => "mean variance inflation factor of the fused features".to_owned(),
-        "vif_collinear" => "fused features that are combinations of others".to_owned(),
+        "vif_mean" => "mean variance inflation factor".to_owned(),
+        "vif_collinear" => "collinear fused features".to_owned(),
         _ => match Kind::of(metric) {
             Kind::Share => match rest("gap_") {
-                Some(modality) => format!("gap of the {modality} modality, baseline − prefix (points)"),
+                Some(modality) => format!("gap of the {modality} modality (points)"),
                 None => format!("test {} (%)", words(metric)),
             },
             Kind::Loss => format!("{} loss (nats)", rest("loss_").unwrap_or_default()),
@@ -88,15 +88,11 @@ mod tests {
             ("rank_effective", Kind::Measure, "effective rank"),
             ("cka_sound", Kind::Measure, "CKA with sound"),
             ("cosine_sound", Kind::Measure, "cosine with sound alone"),
-            (
-                "gap_first",
-                Kind::Share,
-                "gap of the first modality, baseline − prefix (points)",
-            ),
+            ("gap_first", Kind::Share, "gap of the first modality (points)"),
             (
                 "probe_prefix_first",
                 Kind::Measure,
-                "cross-entropy of a probe on the prefix of the first modality (nats)",
+                "prefix's probe, first modality (nats)",
             ),
         ] {
             assert_eq!((Kind::of(metric), title(metric).as_str()), (kind, written));

@@ -78,9 +78,28 @@ impl Setting<'_> {
                     String::new()
                 },
                 self.divergence(),
-            ),
+            ) + self.explanation(),
             header,
             rows,
+        }
+    }
+
+    /// What a measure with a short name is.
+    fn explanation(&self) -> &'static str {
+        match self.metric {
+            metric if metric.starts_with("gap_") => {
+                " Gap: quality of a linear probe on the encoder trained alone (the baseline) less that of one on the encoder \
+                 inside the model (the prefix), in points; eliminated: the modality whose gap is widest on validation."
+            }
+            metric if metric.starts_with("probe_") => {
+                " Cross-entropy of a linear probe on the frozen encoder: inside the model (the prefix) or trained alone (the \
+                 baseline)."
+            }
+            "vif_mean" => {
+                " Of the fused features over the test samples; features that do not vary and combinations of others are left \
+                 out."
+            }
+            _ => "",
         }
     }
 
