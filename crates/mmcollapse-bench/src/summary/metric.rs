@@ -57,9 +57,7 @@ pub fn title(metric: &str) -> String {
                 .or_else(|| {
                     let probe = rest("probe_")?;
                     let (encoder, modality) = probe.split_once(' ')?;
-                    Some(format!(
-                        "cross-entropy of a probe on the {encoder} of the {modality} modality (nats)"
-                    ))
+                    Some(format!("{encoder}'s probe, {modality} modality (nats)"))
                 })
                 .unwrap_or_else(|| metric.replace('_', " ")),
         },
