@@ -125,7 +125,7 @@ pub static EXPERIMENTS: &[ExperimentInfo] = &[
     },
     ExperimentInfo {
         name: "fig5",
-        title: "Health records, rank and similarity of the fused representation as the weak modality weighs more",
+        title: "Health records, rank and similarity of the fused representation as laboratory values weigh more",
         spec: include_str!("fig5/spec.yaml"),
         common: EHR,
         paper: include_str!("fig5/paper.yaml"),
@@ -150,7 +150,7 @@ pub static EXPERIMENTS: &[ExperimentInfo] = &[
     },
     ExperimentInfo {
         name: "fig7",
-        title: "Health records with noise on the weak modality in training",
+        title: "Health records with noise on the laboratory values in training",
         spec: include_str!("fig7/spec.yaml"),
         common: EHR,
         paper: include_str!("fig7/paper.yaml"),
