@@ -53,7 +53,8 @@ pub fn render(
     if let Some(dataset) = &provenance.dataset {
         // The paper's numbers are of its own data.
         paper.rows.clear();
-        title = format!("{title}: data set {dataset} instead");
+        let kind = provenance.synthetic.as_ref().map_or("", |_| "synthetic ");
+        title = format!("{title}: {kind}data set {dataset} instead");
     }
     let records = &match experiment.shows {
         Shows::Curves => curves::measured(records),
@@ -137,6 +138,7 @@ fn csv(frame: &mut DataFrame) -> Result<Vec<u8>> {
 /// What must be read before any number.
 fn warnings(provenance: &Provenance) -> Vec<String> {
     let mut warnings = Vec::new();
+    warnings.extend(provenance.synthetic.clone());
     if provenance.missing > 0 {
         warnings.push(format!(
             "Incomplete: {} of {} cells are missing; the numbers will change.",
