@@ -265,6 +265,24 @@ HF_HOME, HF_ENDPOINT, HF_TOKEN and HF_HUB_OFFLINE are honoured.")]
         #[arg(default_value = "all")]
         name: String,
     },
+    /// Write synthetic health records in the form of MIMIC-IV, of any size.
+    ///
+    /// What predicts the labels, and how strongly, stands in data/ehr-planted.yaml.
+    #[command(after_help = "\
+Examples:
+  mmcollapse data plant /data/planted --patients 100000
+  EHR_PLANTED_DIR=/data/planted mmcollapse reproduce table1 --dataset ehr-planted
+  MIMIC_IV_DIR=/data/planted mmcollapse data verify mimic-iv     a test of the reader at any size")]
+    Plant {
+        /// Folder to write; it must be empty or not there yet.
+        folder: PathBuf,
+        /// Patients instead of the default's, of about 1.7 admissions each.
+        #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+        patients: Option<u64>,
+        /// Seed of all draws instead of the default's.
+        #[arg(long, value_name = "S")]
+        seed: Option<u64>,
+    },
 }
 
 /// What a verb needs besides its own flags.
@@ -377,6 +395,9 @@ impl Program {
                     DataVerb::List => print!("{}", list::sources()?),
                     DataVerb::Fetch { name, offline } => print!("{}", list::fetch(&name, offline)?),
                     DataVerb::Verify { name } => print!("{}", list::verify(&name)?),
+                    DataVerb::Plant { folder, patients, seed } => {
+                        print!("{}", list::plant(&folder, patients, seed)?);
+                    }
                 }
                 Ok(Ending::Well)
             }

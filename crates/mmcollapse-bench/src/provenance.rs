@@ -40,6 +40,9 @@ pub struct Provenance {
     /// The data set, if it is not the one of the experiment's spec.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dataset: Option<String>,
+    /// What is to be said of the data set first, if it is synthetic.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub synthetic: Option<String>,
     /// How settings were chosen, if they are not the spec's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tuned: Option<TunedBy>,

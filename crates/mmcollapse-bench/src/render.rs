@@ -61,7 +61,12 @@ pub fn render(
         if !measured(&paper.metric) && measured("accuracy") {
             "accuracy".clone_into(&mut paper.metric);
         }
-        title = format!("{title}: data set {dataset} instead");
+        let mut kind = "";
+        if provenance.synthetic.is_some() {
+            kind = "synthetic ";
+            paper.means.clear();
+        }
+        title = format!("{title}: {kind}data set {dataset} instead");
     }
     let records = &match experiment.shows {
         Shows::Curves => curves::measured(records),
@@ -164,6 +169,7 @@ fn csv(frame: &mut DataFrame) -> Result<Vec<u8>> {
 /// What must be read before any number.
 fn warnings(provenance: &Provenance) -> Vec<String> {
     let mut warnings = Vec::new();
+    warnings.extend(provenance.synthetic.clone());
     if provenance.missing > 0 {
         warnings.push(format!(
             "Incomplete: {} of {} cells are missing; the numbers will change.",

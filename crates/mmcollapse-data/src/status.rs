@@ -8,13 +8,14 @@ use sha2::{Digest, Sha256};
 
 use crate::content::hex;
 use crate::ehr::manifest::{CohortCounts, RecordsManifest};
+use crate::ehr::plant::{Planted, SYNTHETIC};
 use crate::files::FilesSource;
 use crate::folder::{self, FolderSource};
 use crate::hub::Hub;
 use crate::manifest::Manifest;
 use crate::sets::{Mfeat, Physionet2012};
 use crate::sources::{self, records};
-use crate::{DataError, LoadOptions, SETS, ehr, find};
+use crate::{DataError, LoadOptions, SETS, cache, ehr, find};
 
 /// A source and what of it is in the cache.
 #[derive(Clone, Debug)]
@@ -118,6 +119,8 @@ pub struct RecordsStatus {
     pub manifest: RecordsManifest,
     /// What its variable holds.
     pub folder: Option<PathBuf>,
+    /// Whether no patient is behind it.
+    pub synthetic: bool,
     /// Data sets made of it.
     pub sets: Vec<&'static str>,
 }
@@ -125,10 +128,16 @@ pub struct RecordsStatus {
 impl fmt::Display for RecordsStatus {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let m = &self.manifest;
-        let there = there(&m.variable, self.folder.as_deref());
+        let there = match (&m.planted, &self.folder) {
+            (Some(_), None) => "synthetic, written on first use".to_owned(),
+            _ => there(&m.variable, self.folder.as_deref()),
+        };
         writeln!(f, "{:<8} {} ({there})", m.name, m.title)?;
         writeln!(f, "         from     {}", m.address)?;
         writeln!(f, "         licence  {}", m.licence)?;
+        if self.synthetic {
+            writeln!(f, "         content  {SYNTHETIC}")?;
+        }
         if let Some(counts) = &m.cohort {
             writeln!(f, "         content  {} admissions in the cohort", counts.admissions)?;
         }
@@ -236,12 +245,15 @@ pub fn folders() -> Result<Vec<FolderStatus>, DataError> {
 /// # Errors
 /// When a manifest is wrong.
 pub fn records_folders() -> Result<Vec<RecordsStatus>, DataError> {
-    let status = |manifest: RecordsManifest| RecordsStatus {
-        folder: manifest.folder(),
-        sets: sets_of(&manifest.name),
-        manifest,
+    let status = |manifest: RecordsManifest| -> Result<RecordsStatus, DataError> {
+        Ok(RecordsStatus {
+            folder: manifest.folder(),
+            synthetic: ehr::is_synthetic(ehr::find(&manifest.name)?),
+            sets: sets_of(&manifest.name),
+            manifest,
+        })
     };
-    Ok(RecordsManifest::all()?.into_iter().map(status).collect())
+    RecordsManifest::all()?.into_iter().map(status).collect()
 }
 
 /// The data sets made of the source `name`.
@@ -354,15 +366,18 @@ pub fn verify_in(name: &str, hub: &Hub) -> Result<Vec<Verified>, DataError> {
 fn verify_records(manifest: &RecordsManifest) -> Result<Verified, DataError> {
     let start = Instant::now();
     let source = ehr::find(&manifest.name)?;
-    let cohort = ehr::load(source, None, None)?;
+    let folder = ehr::tables(source, cache::folder().as_deref())?;
+    let cohort = ehr::load(source, Some(&folder), None)?;
     let counts = CohortCounts::of(&cohort);
-    if let Some(expected) = manifest.cohort.filter(|expected| *expected != counts) {
+    // Planted tables say themselves what is in them, of whatever size they are.
+    let planted = Planted::of(&folder)?.map(|planted| planted.cohort);
+    if let Some(expected) = planted.or(manifest.cohort).filter(|expected| *expected != counts) {
         return Err(DataError::Content {
             what: manifest.name.clone(),
             quantity: "cohort",
             got: counts.to_string(),
             expected: expected.to_string(),
-            at: manifest.folder().unwrap_or_default(),
+            at: folder,
         });
     }
     Ok(Verified {
@@ -452,12 +467,13 @@ mod tests {
         assert_eq!(of("mfeat"), ["mfeat"]);
         assert_eq!(of("eicu-demo-mortality"), ["eicu-demo"]);
         assert!(of("all").starts_with(&["mnist".to_owned(), "fsdd".to_owned()]));
+        assert_eq!(of("ehr-planted-readmission"), ["ehr-planted"]);
         assert!(of("planted").is_empty());
         let error = named("mnits").unwrap_err();
         let help = miette::Diagnostic::help(&error).unwrap().to_string();
         assert!(
             help.contains(
-                "mnist, fsdd, esc10, mfeat, physionet-2012, mimic-iv, mimic-iv-demo, eicu, eicu-demo, avmnist,"
+                "mnist, fsdd, esc10, mfeat, physionet-2012, mimic-iv, mimic-iv-demo, eicu, eicu-demo, ehr-planted, avmnist,"
             ) && help.contains("all"),
             "{help}"
         );

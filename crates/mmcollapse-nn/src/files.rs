@@ -128,6 +128,85 @@ impl Drop for AtomicFile {
     }
 }
 
+/// A folder of files that comes into being at [`AtomicFolder::commit`]; dropped before that, it leaves nothing.
+#[derive(Debug)]
+pub struct AtomicFolder {
+    target: PathBuf,
+    temporary: PathBuf,
+    committed: bool,
+}
+
+impl AtomicFolder {
+    /// Makes a temporary folder beside `path`, which may be there only as an empty folder; missing parents are created.
+    ///
+    /// # Errors
+    /// Whatever the file system says, with `path` in the message; of the kind `DirectoryNotEmpty` where something is in it.
+    pub fn create(path: &Path) -> io::Result<Self> {
+        let name = path.file_name().ok_or_else(|| {
+            io::Error::new(
+                io::ErrorKind::InvalidInput,
+                format!("{}: not the name of a folder", path.display()),
+            )
+        })?;
+        match fs::read_dir(path).map(|mut entries| entries.next().is_none()) {
+            Ok(true) => {}
+            Ok(false) => {
+                let error = io::Error::new(io::ErrorKind::DirectoryNotEmpty, "there is something in it already");
+                return Err(named(path, &error));
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(named(path, &error)),
+        }
+        let count = TEMPORARIES.fetch_add(1, Ordering::Relaxed);
+        let temporary = folder_of(path).join(format!(
+            ".{}.{}-{count}{TEMPORARY}",
+            name.to_string_lossy(),
+            process::id()
+        ));
+        // A process id comes round again: what an earlier owner of it left behind must not get into this folder.
+        if temporary.exists() {
+            fs::remove_dir_all(&temporary).map_err(|error| named(&temporary, &error))?;
+        }
+        fs::create_dir_all(&temporary).map_err(|error| named(&temporary, &error))?;
+        Ok(Self {
+            target: path.to_path_buf(),
+            temporary,
+            committed: false,
+        })
+    }
+
+    /// Where its files are to be written, by [`AtomicFile`], until it is committed.
+    pub fn path(&self) -> &Path {
+        &self.temporary
+    }
+
+    /// Puts the folder in the place of the target.
+    ///
+    /// # Errors
+    /// Whatever the file system says, with the target in the message; nothing is left of the folder then.
+    pub fn commit(mut self) -> io::Result<()> {
+        let moved = sync_folder(&self.temporary).and_then(|()| {
+            // Only an empty folder goes; whatever came into it in the meantime stops the commit.
+            match fs::remove_dir(&self.target) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+            fs::rename(&self.temporary, &self.target)
+        });
+        moved.map_err(|error| named(&self.target, &error))?;
+        self.committed = true;
+        sync_folder(folder_of(&self.target))
+    }
+}
+
+impl Drop for AtomicFolder {
+    fn drop(&mut self) {
+        if !self.committed {
+            let _ = fs::remove_dir_all(&self.temporary);
+        }
+    }
+}
+
 /// A log that grows by whole lines, such as `metrics.jsonl`.
 ///
 /// Each line goes to the operating system at once, so that a killed process loses none that it reported. A
@@ -340,6 +419,31 @@ mod tests {
         let error = write_atomic(&path, b"bytes").unwrap_err();
         assert!(error.to_string().contains("taken"), "{error}");
         assert_eq!(names(folder.path()), ["taken"]);
+    }
+
+    #[test]
+    fn a_folder_is_there_whole_or_not_at_all() {
+        let place = tempfile::tempdir().unwrap();
+        let path = place.path().join("a/tables");
+        let folder = AtomicFolder::create(&path).unwrap();
+        write_atomic(&folder.path().join("hosp/one"), b"1").unwrap();
+        drop(folder);
+        assert!(names(&place.path().join("a")).is_empty());
+
+        // An empty folder gives way, a full one does not: neither before nor after the work.
+        fs::create_dir(&path).unwrap();
+        let (first, second) = (
+            AtomicFolder::create(&path).unwrap(),
+            AtomicFolder::create(&path).unwrap(),
+        );
+        write_atomic(&first.path().join("hosp/one"), b"1").unwrap();
+        first.commit().unwrap();
+        assert_eq!(fs::read(path.join("hosp/one")).unwrap(), b"1");
+        assert!(second.commit().unwrap_err().to_string().contains("tables"));
+        let error = AtomicFolder::create(&path).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::DirectoryNotEmpty);
+        assert_eq!(names(&place.path().join("a")), ["tables"]);
+        assert!(AtomicFolder::create(Path::new("..")).is_err());
     }
 
     #[test]

@@ -1,9 +1,12 @@
 //! `list` and `data`: what there is.
 
 use std::fmt::Write as _;
+use std::path::Path;
 
-use miette::Result;
-use mmcollapse_data::{LoadOptions, SETS};
+use miette::{Result, miette};
+use mmcollapse_data::ehr::manifest::RecordsManifest;
+use mmcollapse_data::ehr::plant::{self, Planted, SYNTHETIC};
+use mmcollapse_data::{DataError, LoadOptions, SETS};
 use mmcollapse_models::registry::{Entry, Options};
 use mmcollapse_models::{ENCODERS, FUSIONS, REALLOCATIONS, SUBSTITUTIONS};
 
@@ -96,6 +99,25 @@ pub fn verify(name: &str) -> Result<String> {
         let _ = write!(text, "{verified}");
     }
     Ok(text)
+}
+
+/// Writes synthetic health records into `folder`, as many patients and by the seed that are asked for.
+pub fn plant(folder: &Path, patients: Option<u64>, seed: Option<u64>) -> Result<String> {
+    let manifest = RecordsManifest::find("ehr-planted")?;
+    let mut config = manifest
+        .planted
+        .ok_or_else(|| miette!("data/ehr-planted.yaml does not say what to plant"))?;
+    config.patients = patients.unwrap_or(config.patients);
+    config.seed = seed.unwrap_or(config.seed);
+    let Planted { admissions, cohort, .. } = plant::plant(&config, folder).map_err(DataError::from)?;
+    let folder = folder.display();
+    let patients = config.patients;
+    let variable = manifest.variable;
+    Ok(format!(
+        "{SYNTHETIC}\n{folder}: {patients} patients, {admissions} admissions, of which the cohort has {cohort}\n\
+         {variable}={folder} for the data sets of ehr-planted; MIMIC_IV_DIR={folder} for those of mimic-iv, marked as \
+         synthetic too\n"
+    ))
 }
 
 fn options(offline: bool) -> LoadOptions {

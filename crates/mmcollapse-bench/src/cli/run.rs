@@ -161,10 +161,25 @@ fn planned(
 }
 
 /// The data set that is trained on, if the paper's numbers are of another one.
-fn other_dataset(experiment: &ExperimentInfo, what: &What) -> Result<Option<String>> {
+fn other_dataset(experiment: &ExperimentInfo, what: &What, synthetic: bool) -> Result<Option<String>> {
     let spec = Spec::of(experiment).map_err(|error| *error)?;
     let dataset = what.dataset.clone().unwrap_or_else(|| spec.dataset.clone());
-    Ok((dataset != spec.paper_dataset.unwrap_or(spec.dataset)).then_some(dataset))
+    let own = match spec.paper_dataset {
+        // The paper's data set by name, but planted tables in its place.
+        Some(paper) => dataset == paper && !synthetic,
+        None => dataset == spec.dataset,
+    };
+    Ok((!own).then_some(dataset))
+}
+
+/// What is to be said of the data of a plan, if they are synthetic.
+fn synthetic(plan: &Plan) -> Result<Option<String>> {
+    for name in plan.data.keys() {
+        if let Some(what) = mmcollapse_data::find(name)?.synthetic() {
+            return Ok(Some(what.to_owned()));
+        }
+    }
+    Ok(None)
 }
 
 /// A plan, the store, and which cells have to be trained.
@@ -409,7 +424,8 @@ fn make(
         let _ = write!(command, " --seeds {seeds}");
     }
     let mut folder = preset;
-    let dataset = other_dataset(experiment, what)?;
+    let synthetic = synthetic(plan)?;
+    let dataset = other_dataset(experiment, what, synthetic.is_some())?;
     if let Some(dataset) = &dataset {
         let _ = write!(command, " --dataset {dataset}");
         folder = format!("{dataset}-{folder}");
@@ -422,6 +438,7 @@ fn make(
     let provenance = Provenance {
         tuned: tuned.map(Tuned::by),
         dataset,
+        synthetic,
         ..provenance(plan, command, &gathered.stored, seeds.len())
     };
     let folder = results.join(experiment.name).join(folder);
@@ -442,6 +459,7 @@ pub(super) fn provenance(plan: &Plan, command: String, stored: &[Stored], seeds:
         commit: Commit::of(Path::new(".")),
         version: VERSION.to_owned(),
         data: plan.data.clone(),
+        synthetic: None,
         cells: stored.len(),
         missing: plan.cells.len().saturating_sub(stored.len()),
         seeds,

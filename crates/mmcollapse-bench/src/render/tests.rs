@@ -46,6 +46,7 @@ fn provenance() -> Provenance {
         cell_seconds: 2500.0,
         wall_seconds: 1300.0,
         dataset: None,
+        synthetic: None,
         tuned: None,
     }
 }
@@ -130,6 +131,27 @@ fn another_data_set_stands_without_the_papers_numbers() {
         here.contains("95.89") && !there.contains("95.89"),
         "a number of the paper"
     );
+}
+
+#[test]
+fn synthetic_data_are_called_so_wherever_numbers_stand() {
+    let folder = tempfile::tempdir().unwrap();
+    let synthetic = mmcollapse_data::find("ehr-planted-mortality").unwrap().synthetic();
+    let provenance = Provenance {
+        dataset: Some("ehr-planted".into()),
+        synthetic: synthetic.map(str::to_owned),
+        ..provenance()
+    };
+    render(&TABLE, &experiment(3), &provenance, folder.path()).unwrap();
+    for name in ["table.md", "table.tex", "figure.svg", "table.provenance.json"] {
+        let text = fs::read_to_string(folder.path().join(name)).unwrap();
+        assert!(
+            text.contains("Synthetic data: planted features, no patients"),
+            "{name}: {text}"
+        );
+    }
+    let table = fs::read_to_string(folder.path().join("table.md")).unwrap();
+    assert!(table.contains("synthetic data set ehr-planted instead"), "{table}");
 }
 
 #[test]

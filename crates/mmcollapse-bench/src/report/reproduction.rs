@@ -51,9 +51,10 @@ pub fn markdown(claims: &Claims, results: &Results) -> Result<String> {
             let p = &measured.provenance;
             let dataset = p.dataset.as_deref().unwrap_or_default();
             let folder = format!("results/{}/{dataset}-{}", measured.name, p.preset);
+            let kind = p.synthetic.as_ref().map_or("", |_| " (synthetic data)");
             let _ = writeln!(
                 text,
-                "- [{} on {dataset}]({folder}/table.md), {} seeds",
+                "- [{} on {dataset}]({folder}/table.md){kind}, {} seeds",
                 measured.name, p.seeds
             );
         }

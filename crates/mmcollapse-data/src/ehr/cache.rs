@@ -106,7 +106,7 @@ pub fn cohort(
 }
 
 /// The folder of kept cohorts below `base`: mode 0700, and with a `.gitignore` of everything.
-fn private_folder(base: &Path) -> io::Result<PathBuf> {
+pub(super) fn private_folder(base: &Path) -> io::Result<PathBuf> {
     let folder = base.join("ehr");
     fs::create_dir_all(base)?;
     make_private(&folder)?;

@@ -212,7 +212,7 @@ impl Task {
 }
 
 /// How many admissions have a label, and which.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LabelCounts {
     /// It happened.
@@ -221,6 +221,17 @@ pub struct LabelCounts {
     pub no: usize,
     /// Nobody can know.
     pub unknown: usize,
+}
+
+impl LabelCounts {
+    /// Counts one more label.
+    pub fn count(&mut self, label: Option<bool>) {
+        match label {
+            Some(true) => self.yes += 1,
+            Some(false) => self.no += 1,
+            None => self.unknown += 1,
+        }
+    }
 }
 
 impl Admission {
@@ -270,11 +281,7 @@ impl Cohort {
     pub fn label_counts(&self, task: Task) -> LabelCounts {
         let mut counts = LabelCounts::default();
         for admission in &self.admissions {
-            match admission.label(task) {
-                Some(true) => counts.yes += 1,
-                Some(false) => counts.no += 1,
-                None => counts.unknown += 1,
-            }
+            counts.count(admission.label(task));
         }
         counts
     }

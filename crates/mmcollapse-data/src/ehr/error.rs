@@ -14,7 +14,10 @@ use thiserror::Error;
 pub enum EhrError {
     /// The folder was not named.
     #[error("{title}: {variable} is not set")]
-    #[diagnostic(help("set {variable} to the folder that holds the tables. How to get them:\n{steps}"))]
+    #[diagnostic(help(
+        "set {variable} to the folder that holds the tables. How to get them:\n{steps}\nTo see experiments on health \
+         records run now, on synthetic data, without any: `--dataset ehr-planted`"
+    ))]
     NoFolder {
         /// Full name of the source.
         title: String,
@@ -22,6 +25,48 @@ pub enum EhrError {
         variable: String,
         /// How to get the data, one step a line.
         steps: String,
+    },
+
+    /// Synthetic tables have nowhere to go.
+    #[error("there is no place for synthetic tables: neither a cache nor a home folder is known")]
+    #[diagnostic(help("set MMCOLLAPSE_CACHE to a folder that can be written"))]
+    NoPlace,
+
+    /// What is called synthetic has no mark of it.
+    #[error("{} is no folder of planted tables", folder.display())]
+    #[diagnostic(help(
+        "expected SYNTHETIC.yaml in it, as `mmcollapse data plant FOLDER` writes it, got none: name such a folder in \
+         EHR_PLANTED_DIR or unset it"
+    ))]
+    NotPlanted {
+        /// The folder.
+        folder: PathBuf,
+    },
+
+    /// What is to be planted cannot be.
+    #[error("cannot plant health records: {reason}")]
+    #[diagnostic(help("data/ehr-planted.yaml has values that work, and what they mean"))]
+    Plan {
+        /// The value, and its range.
+        reason: String,
+    },
+
+    /// Planted tables would mix with what is there.
+    #[error("{}: there is something in it already", folder.display())]
+    #[diagnostic(help("name a folder that is empty or not there yet: planted tables never lie beside others"))]
+    NotEmpty {
+        /// The folder.
+        folder: PathBuf,
+    },
+
+    /// Planted tables cannot be written.
+    #[error("cannot write planted tables to {}: {reason}", folder.display())]
+    #[diagnostic(help("name a folder on a disk with room that can be written; nothing was left behind"))]
+    NotWritten {
+        /// The folder.
+        folder: PathBuf,
+        /// What the system says.
+        reason: String,
     },
 
     /// A table is not there.

@@ -3,10 +3,11 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::cohort::{Cohort, LabelCounts, Task};
 use super::error::EhrError;
+use super::plant::PlantConfig;
 use super::table;
 use crate::DataError;
 use crate::manifest::{folder_in, read_yaml, text_of};
@@ -17,6 +18,7 @@ static TEXTS: &[(&str, &str)] = &[
     ("mimic-iv-demo", include_str!("../../../../data/mimic-iv-demo.yaml")),
     ("eicu", include_str!("../../../../data/eicu.yaml")),
     ("eicu-demo", include_str!("../../../../data/eicu-demo.yaml")),
+    ("ehr-planted", include_str!("../../../../data/ehr-planted.yaml")),
 ];
 
 /// A source: a folder of tables that the user names.
@@ -45,10 +47,13 @@ pub struct RecordsManifest {
     /// What the cohort rules leave, where that was counted.
     #[serde(default)]
     pub cohort: Option<CohortCounts>,
+    /// What is planted by default, which makes the source a synthetic one.
+    #[serde(default)]
+    pub planted: Option<PlantConfig>,
 }
 
 /// What is in a cohort.
-#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize, PartialEq, Eq)]
 #[serde(deny_unknown_fields)]
 pub struct CohortCounts {
     /// Admissions.
@@ -117,6 +122,12 @@ impl RecordsManifest {
                 reason: format!("name is `{}`, expected `{name}`", manifest.name),
             });
         }
+        if let Some(Err(reason)) = manifest.planted.as_ref().map(PlantConfig::check) {
+            return Err(DataError::Manifest {
+                name: name.to_owned(),
+                reason: format!("planted: {reason}"),
+            });
+        }
         Ok(manifest)
     }
 
@@ -146,5 +157,19 @@ mod tests {
         assert!(RecordsManifest::parse("other", text).is_err());
         assert!(RecordsManifest::parse(name, &text.replace("licence:", "license:")).is_err());
         assert!(RecordsManifest::find("mimic").is_err());
+
+        let (name, text) = TEXTS[TEXTS.len() - 1];
+        let mistake = |from: &str, to: &str| {
+            assert!(text.contains(from), "{from}");
+            RecordsManifest::parse(name, &text.replace(from, to))
+                .unwrap_err()
+                .to_string()
+        };
+        assert!(
+            mistake("mortality: 0.06", "mortality: 1").contains("history.mortality is 1, expected a share between")
+        );
+        assert!(mistake("presence: 0.7", "presence: 1.2").contains("notes.presence is 1.2"));
+        assert!(mistake("noisy: 60", "noise: 60").contains("unknown field `noise`"));
+        assert!(mistake("patients: 1000", "patients: 0").contains("patients is 0"));
     }
 }

@@ -1,6 +1,6 @@
 //! Health records: one [`Cohort`] for every source, so that models and tables need not know which one they work on.
 //!
-//! A source is a folder of tables that the user names ([`manifest`]). Its reader ([`EhrSource`]) applies the cohort and
+//! A source is a folder of tables that the user names ([`manifest`]), or one of synthetic tables ([`plant`]). Its reader ([`EhrSource`]) applies the cohort and
 //! label rules and keeps raw values; what depends on the training admissions ([`LabStatistics`]) comes after the cut
 //! ([`Split`], [`dataset`], [`TextEmbedding`]). Reading takes minutes where the tables are large, so the finished cohort is kept ([`cache`]).
 
@@ -12,6 +12,7 @@ mod error;
 mod labs;
 pub mod manifest;
 mod mimic_iv;
+pub mod plant;
 mod source;
 mod split;
 mod table;
@@ -27,6 +28,6 @@ pub use eicu::Eicu;
 pub use error::EhrError;
 pub use labs::LabStatistics;
 pub use mimic_iv::{LAB_TERMS, MimicIv};
-pub use source::{EhrSource, SOURCES, find, load};
+pub use source::{EhrSource, SOURCES, find, is_synthetic, load, tables};
 pub use split::{SPLIT_SEED, Split, SplitBy};
 pub use text::TextEmbedding;

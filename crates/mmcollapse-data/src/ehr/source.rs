@@ -8,6 +8,7 @@ use super::eicu::Eicu;
 use super::error::EhrError;
 use super::manifest::RecordsManifest;
 use super::mimic_iv::MimicIv;
+use super::plant::{self, MARKER, Planted};
 use crate::DataError;
 
 /// A source of health records that can be read by name.
@@ -37,7 +38,13 @@ pub trait EhrSource: Sync {
 }
 
 /// Every source there is.
-pub static SOURCES: &[&dyn EhrSource] = &[&MimicIv::FULL, &MimicIv::DEMO, &Eicu::FULL, &Eicu::DEMO];
+pub static SOURCES: &[&dyn EhrSource] = &[
+    &MimicIv::FULL,
+    &MimicIv::DEMO,
+    &Eicu::FULL,
+    &Eicu::DEMO,
+    &MimicIv::PLANTED,
+];
 
 /// The source called `name`.
 ///
@@ -55,22 +62,57 @@ pub fn find(name: &str) -> Result<&'static dyn EhrSource, DataError> {
     })
 }
 
-/// The cohort of `source` from the tables in `folder` (else where its manifest's variable points), kept below `kept`
-/// (usually [`crate::cache::folder`]) for the next time.
+/// The cohort of `source` from the tables in `folder` (else from [`tables`]), kept below `kept` (usually
+/// [`crate::cache::folder`]) for the next time.
 ///
 /// # Errors
-/// When no folder is named, or what [`EhrSource::read`] fails with.
+/// What [`tables`] or [`EhrSource::read`] fails with.
 pub fn load(source: &dyn EhrSource, folder: Option<&Path>, kept: Option<&Path>) -> Result<Cohort, DataError> {
     let manifest = RecordsManifest::find(source.name())?;
-    let named = folder.map(Path::to_owned).or_else(|| manifest.folder());
-    let folder = named.ok_or_else(|| EhrError::NoFolder {
-        title: manifest.title.clone(),
-        variable: manifest.variable.clone(),
-        steps: manifest.numbered_steps(),
-    })?;
+    let folder = match folder {
+        Some(folder) => folder.to_owned(),
+        None => tables(source, kept)?,
+    };
     let files = source.files(&manifest, &folder)?;
     let key = cache::key(source, &files)?;
     Ok(cache::cohort(kept, source.name(), &key, || source.read(&folder))?)
+}
+
+/// The folder of the tables of `source`: where its manifest's variable points; those of a synthetic source are written
+/// below `kept` where it does not.
+///
+/// # Errors
+/// When no folder is named, or the tables cannot be written.
+pub fn tables(source: &dyn EhrSource, kept: Option<&Path>) -> Result<PathBuf, DataError> {
+    let manifest = RecordsManifest::find(source.name())?;
+    if let Some(folder) = manifest.folder() {
+        // Nothing of patients may be taken for synthetic.
+        if manifest.planted.is_some() && Planted::of(&folder)?.is_none() {
+            return Err(EhrError::NotPlanted { folder }.into());
+        }
+        return Ok(folder);
+    }
+    let Some(config) = &manifest.planted else {
+        return Err(EhrError::NoFolder {
+            title: manifest.title.clone(),
+            variable: manifest.variable.clone(),
+            steps: manifest.numbered_steps(),
+        }
+        .into());
+    };
+    let base = kept.ok_or(EhrError::NoPlace)?;
+    let place = cache::private_folder(base).map_err(|error| EhrError::NotWritten {
+        folder: base.to_owned(),
+        reason: error.to_string(),
+    })?;
+    Ok(plant::kept(config, &place)?)
+}
+
+/// Whether no patient is behind `source`: its tables are planted, or its variable points to a folder of such.
+pub fn is_synthetic(source: &dyn EhrSource) -> bool {
+    let marked = |folder: PathBuf| folder.join(MARKER).exists();
+    RecordsManifest::find(source.name())
+        .is_ok_and(|manifest| manifest.planted.is_some() || manifest.folder().is_some_and(marked))
 }
 
 #[cfg(test)]

@@ -36,6 +36,40 @@ pub(super) fn year(text: &str) -> Option<i64> {
     text.get(..4)?.parse().ok()
 }
 
+/// Seconds since 1970 as the tables write a time, `2180-05-06 22:23:00`: what [`parse`] reads, for years of four digits.
+pub(super) fn text(seconds: i64) -> String {
+    let within = seconds.rem_euclid(DAY);
+    let (hour, minute, second) = (within / 3600, within / MINUTE % 60, within % MINUTE);
+    format!("{} {hour:02}:{minute:02}:{second:02}", date_text(seconds))
+}
+
+/// The date of [`text`].
+pub(super) fn date_text(seconds: i64) -> String {
+    let (year, month, day) = date(seconds.div_euclid(DAY));
+    format!("{year:04}-{month:02}-{day:02}")
+}
+
+/// Year, month and day of a number of days since 1970: [`days_since_1970`] undone.
+fn date(days: i64) -> (i64, i64, i64) {
+    // Years that start in March, counted from 0; the estimate is too high by the leap days.
+    let days = days + 719_468;
+    let start = |year: i64| year * 365 + year.div_euclid(4) - year.div_euclid(100) + year.div_euclid(400);
+    let mut year = days.div_euclid(365);
+    while start(year) > days {
+        year -= 1;
+    }
+    let of_year = days - start(year);
+    let month = (5 * of_year + 2) / 153;
+    let day = of_year - (153 * month + 2) / 5 + 1;
+    let shifted = (month + 2) % 12 + 1;
+    (if shifted <= 2 { year + 1 } else { year }, shifted, day)
+}
+
+/// The year of a time.
+pub(super) fn year_of(seconds: i64) -> i64 {
+    date(seconds.div_euclid(DAY)).0
+}
+
 /// Numbers of exactly these many digits, between separators.
 fn numbers(text: &str, separator: char, digits: [usize; 3]) -> Option<[i64; 3]> {
     let mut parts = text.split(separator);
@@ -71,6 +105,8 @@ fn days_since_1970(year: i64, month: i64, day: i64) -> i64 {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -81,6 +117,14 @@ mod tests {
         assert_eq!(parse("2180-05-06 22:23:00"), Some(6_637_933_380));
         assert_eq!(parse("2000-02-29"), Some(951_782_400));
         assert_eq!(year("2180-05-06 22:23:00"), Some(2180));
+    }
+
+    proptest! {
+        #[test]
+        fn texts_are_read_back(seconds in -62_000_000_000_i64..250_000_000_000) {
+            prop_assert_eq!(parse(&text(seconds)), Some(seconds));
+            prop_assert_eq!(parse(&date_text(seconds)), Some(seconds.div_euclid(DAY) * DAY));
+        }
     }
 
     #[test]

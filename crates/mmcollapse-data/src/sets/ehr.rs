@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use crate::ehr::plant::SYNTHETIC;
 use crate::ehr::{self, Cohort, EhrSource, Eicu, MimicIv, SPLIT_SEED, Split, SplitBy, Task};
 use crate::{DataError, Dataset, DatasetSource, LoadOptions, cache};
 
@@ -84,6 +85,23 @@ impl EhrSet {
         task: Task::Readmission,
     };
 
+    /// Death within 90 days of discharge, planted.
+    pub const EHR_PLANTED_MORTALITY: Self = Self {
+        name: "ehr-planted-mortality",
+        summary: "synthetic health records, six modalities with planted features: death within 90 days of discharge",
+        source: &MimicIv::PLANTED,
+        sources: &["ehr-planted"],
+        task: Task::Mortality,
+    };
+    /// Readmission within 15 days, planted.
+    pub const EHR_PLANTED_READMISSION: Self = Self {
+        name: "ehr-planted-readmission",
+        summary: "synthetic health records, six modalities with planted features: readmission within 15 days",
+        source: &MimicIv::PLANTED,
+        sources: &["ehr-planted"],
+        task: Task::Readmission,
+    };
+
     /// The cohort, read once a process: each seed cuts it anew.
     fn cohort(&self) -> Result<Arc<Cohort>, DataError> {
         static COHORTS: Mutex<BTreeMap<&'static str, Arc<Cohort>>> = Mutex::new(BTreeMap::new());
@@ -109,6 +127,10 @@ impl DatasetSource for EhrSet {
 
     fn sources(&self) -> &'static [&'static str] {
         self.sources
+    }
+
+    fn synthetic(&self) -> Option<&'static str> {
+        ehr::is_synthetic(self.source).then_some(SYNTHETIC)
     }
 
     /// Seed 0 is the paper's cut; others cut anew, by patient, so that intervals hold the draw of the data.

@@ -41,6 +41,11 @@ pub trait DatasetSource: Sync {
         &[]
     }
 
+    /// What must be read before any number that comes of it, if it is synthetic.
+    fn synthetic(&self) -> Option<&'static str> {
+        None
+    }
+
     /// Loads and cuts it; the same options give the same bits.
     ///
     /// # Errors
@@ -67,6 +72,8 @@ pub static SETS: &[&dyn DatasetSource] = &[
     &EhrSet::EICU_READMISSION,
     &EhrSet::EICU_DEMO_MORTALITY,
     &EhrSet::EICU_DEMO_READMISSION,
+    &EhrSet::EHR_PLANTED_MORTALITY,
+    &EhrSet::EHR_PLANTED_READMISSION,
     &Planted,
 ];
 

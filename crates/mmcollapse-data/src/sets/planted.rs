@@ -124,6 +124,10 @@ impl DatasetSource for Planted {
         "synthetic, for tests only: class patterns in noise, two modalities of avMNIST's shapes, 4 classes"
     }
 
+    fn synthetic(&self) -> Option<&'static str> {
+        Some("Synthetic data: planted patterns, neither images nor sounds.")
+    }
+
     fn load(&self, options: &LoadOptions) -> Result<Dataset, DataError> {
         Ok(planted(&PlantedConfig {
             seed: options.seed,

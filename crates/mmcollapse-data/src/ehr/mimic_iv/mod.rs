@@ -16,7 +16,7 @@ use super::cohort::Cohort;
 use super::error::EhrError;
 use super::source::EhrSource;
 
-/// MIMIC-IV, or its open demo of 100 patients in the same form.
+/// MIMIC-IV, its open demo of 100 patients, or planted records in the same form.
 #[derive(Clone, Copy, Debug)]
 pub struct MimicIv {
     name: &'static str,
@@ -33,6 +33,11 @@ impl MimicIv {
     pub const DEMO: Self = Self {
         name: "mimic-iv-demo",
         summary: "100 patients of MIMIC-IV without notes, open; proves that the reader works, no evidence",
+    };
+    /// Synthetic: the same tables, written by [`super::plant`].
+    pub const PLANTED: Self = Self {
+        name: "ehr-planted",
+        summary: "synthetic: planted features in the tables of MIMIC-IV, no patients; no evidence about real data",
     };
 }
 
