@@ -151,6 +151,9 @@ pub fn protocol_in_words(protocol: &ProtocolRun) -> String {
         return label(&protocol.name).to_lowercase();
     };
     let what = match kind {
+        ProtocolName::Missing if protocol.rates == [0.0] => {
+            "nothing is missing, in training as at test, but what the source lacks".to_owned()
+        }
         ProtocolName::Missing => "every sample loses each of its modalities with the given probability, in training as at test, \
                                   but never the last"
             .to_owned(),
