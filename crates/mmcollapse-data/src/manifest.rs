@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use crate::DataError;
-use crate::hub::Remote;
+use crate::hub::{Remote, RepoKind};
 
 /// Text of every source's manifest.
 static TEXTS: &[(&str, &str)] = &[
@@ -43,10 +43,38 @@ pub struct Manifest {
 #[derive(Clone, Debug, Deserialize, PartialEq)]
 #[serde(deny_unknown_fields)]
 pub struct Place {
-    /// `owner/name` of a data set repository.
+    /// `owner/name`.
     pub repo: String,
     /// Commit, 40 hex digits; branches move.
     pub revision: String,
+}
+
+impl Place {
+    /// The hub's address of the file at `path`.
+    pub(crate) fn remote(&self, kind: RepoKind, path: &str) -> Remote {
+        Remote {
+            kind,
+            repo: self.repo.clone(),
+            revision: self.revision.clone(),
+            file: path.to_owned(),
+        }
+    }
+
+    /// Whether the revision is a commit and every path stays in the repository.
+    pub(crate) fn check<'a>(&self, paths: impl IntoIterator<Item = &'a str>) -> Result<(), String> {
+        if !is_hex(&self.revision, 40) {
+            return Err(format!("revision `{}` is no commit (40 hex digits)", self.revision));
+        }
+        let leaves = |path: &&str| path.split('/').any(|step| step.is_empty() || step.starts_with('.'));
+        match paths.into_iter().find(leaves) {
+            Some(path) => Err(format!("file path `{path}` leaves the repository")),
+            None => Ok(()),
+        }
+    }
+}
+
+fn is_hex(text: &str, length: usize) -> bool {
+    text.len() == length && text.bytes().all(|b| b.is_ascii_hexdigit())
 }
 
 /// Kind of media in the rows of a source.
@@ -142,11 +170,8 @@ impl Manifest {
         if manifest.name != name {
             return Err(wrong(format!("name is `{}`, expected `{name}`", manifest.name)));
         }
-        let is_hex = |s: &str, n: usize| s.len() == n && s.bytes().all(|b| b.is_ascii_hexdigit());
-        if !is_hex(&manifest.hub.revision, 40) {
-            let revision = &manifest.hub.revision;
-            return Err(wrong(format!("revision `{revision}` is no commit (40 hex digits)")));
-        }
+        let paths = manifest.files.iter().map(|file| file.path.as_str());
+        manifest.hub.check(paths).map_err(wrong)?;
         for (part, content) in &manifest.content {
             if !is_hex(&content.digest, 64) {
                 return Err(wrong(format!("digest of `{part}` is no sha256 (64 hex digits)")));
@@ -157,24 +182,13 @@ impl Manifest {
                 let (path, part) = (&file.path, &file.part);
                 return Err(wrong(format!("{path} belongs to `{part}`, which `content` lacks")));
             }
-            if file
-                .path
-                .split('/')
-                .any(|step| step.is_empty() || step.starts_with('.'))
-            {
-                return Err(wrong(format!("file path `{}` leaves the repository", file.path)));
-            }
         }
         Ok(manifest)
     }
 
     /// The hub's address of `file`.
     pub fn remote(&self, file: &SourceFile) -> Remote {
-        Remote {
-            repo: self.hub.repo.clone(),
-            revision: self.hub.revision.clone(),
-            file: file.path.clone(),
-        }
+        self.hub.remote(RepoKind::Dataset, &file.path)
     }
 }
 

@@ -1,5 +1,7 @@
 //! What `data list`, `data fetch` and `data verify` do: structs to print, and their text.
 
+mod encoder;
+
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -7,15 +9,18 @@ use std::time::Instant;
 use sha2::{Digest, Sha256};
 
 use crate::content::hex;
+use crate::ehr::TextEncoder;
 use crate::ehr::manifest::{CohortCounts, RecordsManifest};
 use crate::ehr::plant::{Planted, SYNTHETIC};
 use crate::files::FilesSource;
 use crate::folder::{self, FolderSource};
-use crate::hub::Hub;
+use crate::hub::{Hub, Remote};
 use crate::manifest::Manifest;
 use crate::sets::{Mfeat, Physionet2012};
 use crate::sources::{self, records};
 use crate::{DataError, LoadOptions, SETS, cache, ehr, find};
+
+pub use encoder::{EncoderStatus, encoders};
 
 /// A source and what of it is in the cache.
 #[derive(Clone, Debug)]
@@ -37,6 +42,27 @@ pub struct FileStatus {
     pub path: Option<PathBuf>,
     /// Its length in bytes, if it is there.
     pub bytes: Option<u64>,
+}
+
+impl FileStatus {
+    fn of(remote: &Remote, hub: &Hub) -> Self {
+        let path = hub.cached(remote);
+        let metadata = path.as_ref().and_then(|path| std::fs::metadata(path).ok());
+        Self {
+            file: remote.file.clone(),
+            bytes: metadata.map(|metadata| metadata.len()),
+            path,
+        }
+    }
+}
+
+impl fmt::Display for FileStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (&self.path, self.bytes) {
+            (Some(path), Some(bytes)) => write!(f, "{} ({:.1} MB)", path.display(), bytes as f64 / 1e6),
+            _ => write!(f, "{} (missing)", self.file),
+        }
+    }
 }
 
 impl SourceStatus {
@@ -61,12 +87,7 @@ impl fmt::Display for SourceStatus {
             writeln!(f, "         content  {part}: {} rows", content.rows)?;
         }
         for file in &self.files {
-            match (&file.path, file.bytes) {
-                (Some(path), Some(bytes)) => {
-                    writeln!(f, "         file     {} ({:.1} MB)", path.display(), bytes as f64 / 1e6)?;
-                }
-                _ => writeln!(f, "         file     {} (missing)", file.file)?,
-            }
+            writeln!(f, "         file     {file}")?;
         }
         writeln!(f, "         used by  {}", self.sets.join(", "))
     }
@@ -148,6 +169,27 @@ impl fmt::Display for RecordsStatus {
     }
 }
 
+/// What the digest of a content that was read was held against.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It is that of the manifest or of the hub.
+    Expected,
+    /// It is not that of the manifest, which only a folder of the user's own making may have.
+    OtherSamples,
+    /// Nothing: neither the manifest nor the cache says one.
+    Unannounced,
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Expected => "as expected",
+            Self::OtherSamples => "complete, but not the samples tested with (another resampler?)",
+            Self::Unannounced => "whole and of the right form (a copied cache, which does not say the hub's digest)",
+        })
+    }
+}
+
 /// A part of a source whose content was decoded and found right.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Verified {
@@ -159,8 +201,8 @@ pub struct Verified {
     pub rows: usize,
     /// Digest of their content.
     pub digest: String,
-    /// Whether that is the manifest's digest; only a folder of the user's own making may have another.
-    pub as_tested: bool,
+    /// What that digest was held against.
+    pub verdict: Verdict,
     /// Time it took, in seconds.
     pub seconds: f64,
 }
@@ -172,17 +214,12 @@ impl fmt::Display for Verified {
             part,
             rows,
             digest,
-            as_tested,
+            verdict,
             seconds,
         } = self;
-        let judged = if *as_tested {
-            "as expected"
-        } else {
-            "complete, but not the samples tested with (another resampler?)"
-        };
         writeln!(
             f,
-            "{source} {part}: {}content {} {judged} ({seconds:.1} s)",
+            "{source} {part}: {}content {} {verdict} ({seconds:.1} s)",
             if *rows > 0 {
                 format!("{rows} rows, ")
             } else {
@@ -263,19 +300,8 @@ fn sets_of(name: &str) -> Vec<&'static str> {
 }
 
 fn status(manifest: Manifest, hub: &Hub) -> SourceStatus {
-    let files = manifest.files.iter().map(|file| {
-        let path = hub.cached(&manifest.remote(file));
-        let bytes = path
-            .as_ref()
-            .and_then(|path| std::fs::metadata(path).ok())
-            .map(|m| m.len());
-        FileStatus {
-            file: file.path.clone(),
-            path,
-            bytes,
-        }
-    });
-    let files = files.collect();
+    let files = manifest.files.iter();
+    let files = files.map(|file| FileStatus::of(&manifest.remote(file), hub)).collect();
     SourceStatus {
         sets: sets_of(&manifest.name),
         files,
@@ -289,7 +315,7 @@ fn status(manifest: Manifest, hub: &Hub) -> SourceStatus {
 /// When a file cannot be had or does not decode to what its manifest says.
 pub fn fetch(name: &str, options: &LoadOptions) -> Result<Vec<Verified>, DataError> {
     let hub = sources::hub(options);
-    for manifest in named(name)?.hub {
+    for manifest in named(name, &hub)?.hub {
         sources::files(&manifest, &hub)?;
     }
     verify_in(name, &hub)
@@ -313,7 +339,7 @@ pub fn verify(name: &str, options: &LoadOptions) -> Result<Vec<Verified>, DataEr
 /// When a file cannot be had or does not decode to what its manifest says.
 pub fn verify_in(name: &str, hub: &Hub) -> Result<Vec<Verified>, DataError> {
     let mut verified = Vec::new();
-    let named = named(name)?;
+    let named = named(name, hub)?;
     for manifest in named.hub {
         for (part, content) in &manifest.content {
             let start = Instant::now();
@@ -323,7 +349,7 @@ pub fn verify_in(name: &str, hub: &Hub) -> Result<Vec<Verified>, DataError> {
                 part: part.clone(),
                 rows: records.len(),
                 digest: content.digest.clone(),
-                as_tested: true,
+                verdict: Verdict::Expected,
                 seconds: start.elapsed().as_secs_f64(),
             });
         }
@@ -335,7 +361,11 @@ pub fn verify_in(name: &str, hub: &Hub) -> Result<Vec<Verified>, DataError> {
         verified.push(Verified {
             part: "all".into(),
             rows: clips.len(),
-            as_tested: digest == source.content.digest,
+            verdict: if digest == source.content.digest {
+                Verdict::Expected
+            } else {
+                Verdict::OtherSamples
+            },
             digest,
             seconds: start.elapsed().as_secs_f64(),
             source: source.name,
@@ -350,7 +380,7 @@ pub fn verify_in(name: &str, hub: &Hub) -> Result<Vec<Verified>, DataError> {
                 part: file.name,
                 // Of an archive the digest says enough.
                 rows: String::from_utf8(bytes).map_or(0, |text| text.lines().count()),
-                as_tested: true,
+                verdict: Verdict::Expected,
                 digest: file.sha256,
                 seconds: start.elapsed().as_secs_f64(),
             });
@@ -358,6 +388,9 @@ pub fn verify_in(name: &str, hub: &Hub) -> Result<Vec<Verified>, DataError> {
     }
     for manifest in named.records {
         verified.push(verify_records(&manifest)?);
+    }
+    for manifest in named.encoders {
+        verified.push(encoder::verify(&manifest, hub)?);
     }
     Ok(verified)
 }
@@ -385,7 +418,7 @@ fn verify_records(manifest: &RecordsManifest) -> Result<Verified, DataError> {
         part: "cohort".into(),
         rows: counts.admissions,
         digest: hex(&Sha256::digest(counts.to_string())),
-        as_tested: true,
+        verdict: Verdict::Expected,
         seconds: start.elapsed().as_secs_f64(),
     })
 }
@@ -397,6 +430,7 @@ struct Sources {
     folders: Vec<FolderSource>,
     files: Vec<FilesSource>,
     records: Vec<RecordsManifest>,
+    encoders: Vec<TextEncoder>,
 }
 
 impl Sources {
@@ -406,6 +440,7 @@ impl Sources {
             folders: FolderSource::all()?,
             files: vec![Mfeat::source()?, Physionet2012::source()?],
             records: RecordsManifest::all()?,
+            encoders: TextEncoder::all()?,
         })
     }
 
@@ -415,17 +450,20 @@ impl Sources {
         hub.chain(folders)
             .chain(self.files.iter().map(|f| f.name.as_str()))
             .chain(self.records.iter().map(|r| r.name.as_str()))
+            .chain(self.encoders.iter().map(|e| e.name.as_str()))
             .collect()
     }
 }
 
-/// The sources that `name` means: itself, those of a data set, or all (of the folders, those that are set).
-fn named(name: &str) -> Result<Sources, DataError> {
+/// The sources that `name` means: itself, those of a data set, or all (of the folders, those that are set; of the pretrained
+/// encoders, which nothing takes unless it is asked to, those that are in the cache).
+fn named(name: &str, hub: &Hub) -> Result<Sources, DataError> {
     let mut sources = Sources::all()?;
     if name == "all" {
         sources.folders.retain(|folder| folder.folder().is_some());
         sources.files.retain(|files| files.folder().is_some());
         sources.records.retain(|records| records.folder().is_some());
+        sources.encoders.retain(|encoder| encoder::is_cached(encoder, hub));
         return Ok(sources);
     }
     let wanted = find(name).map_or_else(|_| vec![name], |set| set.sources().to_vec());
@@ -448,6 +486,7 @@ fn named(name: &str) -> Result<Sources, DataError> {
     sources.folders.retain(|f| wanted.contains(&f.name.as_str()));
     sources.files.retain(|f| wanted.contains(&f.name.as_str()));
     sources.records.retain(|r| wanted.contains(&r.name.as_str()));
+    sources.encoders.retain(|e| wanted.contains(&e.name.as_str()));
     Ok(sources)
 }
 
@@ -457,8 +496,9 @@ mod tests {
 
     #[test]
     fn names_mean_sources() {
+        let hub = Hub::from_variables(|_| None);
         let of = |name| {
-            let sources = named(name).unwrap();
+            let sources = named(name, &hub).unwrap();
             sources.names().into_iter().map(str::to_owned).collect::<Vec<_>>()
         };
         assert_eq!(of("fsdd"), ["fsdd"]);
@@ -466,14 +506,16 @@ mod tests {
         assert_eq!(of("avmnist-hard"), ["mnist", "fsdd", "esc10"]);
         assert_eq!(of("mfeat"), ["mfeat"]);
         assert_eq!(of("eicu-demo-mortality"), ["eicu-demo"]);
+        assert_eq!(of("eicu-demo+bert-tiny-mortality"), ["eicu-demo", "bert-tiny"]);
         assert!(of("all").starts_with(&["mnist".to_owned(), "fsdd".to_owned()]));
         assert_eq!(of("ehr-planted-readmission"), ["ehr-planted"]);
         assert!(of("planted").is_empty());
-        let error = named("mnits").unwrap_err();
+        let error = named("mnits", &hub).unwrap_err();
         let help = miette::Diagnostic::help(&error).unwrap().to_string();
         assert!(
             help.contains(
-                "mnist, fsdd, esc10, mfeat, physionet-2012, mimic-iv, mimic-iv-demo, eicu, eicu-demo, ehr-planted, avmnist,"
+                "mnist, fsdd, esc10, mfeat, physionet-2012, mimic-iv, mimic-iv-demo, eicu, eicu-demo, ehr-planted, \
+                 bert-tiny, bio-clinicalbert, avmnist,"
             ) && help.contains("all"),
             "{help}"
         );

@@ -183,7 +183,7 @@ fn the_demos_counts_and_its_data_sets() {
 
     let split = Split::new(&cohort.admissions, SplitBy::Patient, SPLIT_SEED);
     for (task, labelled) in [(Task::Mortality, 1965), (Task::Readmission, 1991)] {
-        let data = dataset("test", &cohort, task, &split).unwrap();
+        let data = dataset("test", &cohort, task, &split, None).unwrap();
         let test = data.test.for_final_evaluation();
         assert_eq!(data.train.len() + data.validation.len() + test.len(), labelled);
         assert_eq!(data.modalities.len(), 6);

@@ -12,11 +12,12 @@ use std::time::{Duration, Instant};
 
 use hub_server::{FILE, REVISION, Request, Server, content, cut_after, etag, first, hub_headers, reply, serve, status};
 use miette::Diagnostic;
-use mmcollapse_data::hub::{Hub, HubError, Patience, Remote};
+use mmcollapse_data::hub::{Hub, HubError, Patience, Remote, RepoKind, announced_digest};
 use tempfile::TempDir;
 
 fn remote() -> Remote {
     Remote {
+        kind: RepoKind::Dataset,
         repo: "owner/name".into(),
         revision: REVISION.into(),
         file: FILE.into(),
@@ -112,6 +113,22 @@ fn a_file_is_downloaded_once_into_the_layout_of_the_hubs_clients() {
     let offline = Hub { offline: true, ..hub };
     assert_eq!(offline.fetch(&remote()).unwrap(), path);
     assert_eq!(server.requests().len(), asked);
+}
+
+#[test]
+fn a_model_has_an_address_and_a_folder_of_its_own() {
+    let server = Server::well_behaved();
+    let (hub, _folder) = client(&server.endpoint);
+    let model = Remote {
+        kind: RepoKind::Model,
+        ..remote()
+    };
+    let path = hub.fetch(&model).unwrap();
+    assert!(path.starts_with(hub.cache.join("models--owner--name")));
+    assert_eq!(announced_digest(&path), Some(etag(&server.content)));
+    assert_eq!(hub.cached(&remote()), None);
+    let address = format!("/owner/name/resolve/{REVISION}/{FILE}");
+    assert!(server.requests().iter().all(|request| request.path == address));
 }
 
 #[test]

@@ -80,6 +80,9 @@ pub fn sources() -> Result<String> {
     for records in mmcollapse_data::status::records_folders()? {
         let _ = write!(text, "{records}");
     }
+    for encoder in mmcollapse_data::status::encoders(&options(true))? {
+        let _ = write!(text, "{encoder}");
+    }
     Ok(text)
 }
 

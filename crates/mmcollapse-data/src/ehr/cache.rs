@@ -1,7 +1,8 @@
 //! Finished cohorts, kept on disk: the largest table takes minutes to read, and many worker processes load at once.
 //!
-//! A kept cohort holds records of patients. So it lies in a folder of its own that only its owner may enter and that
-//! git ignores wherever it is, and there is one file a source: a newer cohort takes the place of the older one.
+//! A kept cohort holds records of patients, and so does what is made of it and kept beside it ([`kept`]). So it lies in a
+//! folder of its own that only its owner may enter and that git ignores wherever it is, and there is one file a source: a
+//! newer cohort takes the place of the older one.
 
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, BufWriter, Read, Seek, SeekFrom, Write};
@@ -86,23 +87,40 @@ pub fn cohort(
     key: &str,
     build: impl FnOnce() -> Result<Cohort, EhrError>,
 ) -> Result<Cohort, EhrError> {
+    let write = |path: &Path, cohort: &Cohort| write(path, key, cohort);
+    kept(base, name, "jsonl.gz", |path| read(path, key), build, write)
+}
+
+/// What `read` finds in the file `name.ending` kept below `base`, or what `build` makes, then kept by `write`: one process
+/// builds, others wait for it.
+///
+/// # Errors
+/// What `build` fails with.
+pub(super) fn kept<T, E>(
+    base: Option<&Path>,
+    name: &str,
+    ending: &str,
+    read: impl Fn(&Path) -> Option<T>,
+    build: impl FnOnce() -> Result<T, E>,
+    write: impl FnOnce(&Path, &T) -> io::Result<()>,
+) -> Result<T, E> {
     let Some(folder) = base.and_then(|base| private_folder(base).ok()) else {
         return build();
     };
-    let path = folder.join(format!("{name}.jsonl.gz"));
-    if let Some(cohort) = read(&path, key) {
-        return Ok(cohort);
+    let path = folder.join(format!("{name}.{ending}"));
+    if let Some(found) = read(&path) {
+        return Ok(found);
     }
     let Ok(_lock) = FileLock::acquire(&folder.join(format!("{name}.lock"))) else {
         return build();
     };
-    if let Some(cohort) = read(&path, key) {
-        return Ok(cohort);
+    if let Some(found) = read(&path) {
+        return Ok(found);
     }
-    let cohort = build()?;
+    let built = build()?;
     // Not kept means made again the next time, no more.
-    let _ = write(&path, key, &cohort);
-    Ok(cohort)
+    let _ = write(&path, &built);
+    Ok(built)
 }
 
 /// The folder of kept cohorts below `base`: mode 0700, and with a `.gitignore` of everything.

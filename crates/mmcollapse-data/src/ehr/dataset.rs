@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use super::cohort::{Admission, CodeEvent, Cohort, Modality, Task};
 use super::labs::LabStatistics;
+use super::note_embeddings::NoteEmbeddings;
 use super::split::Split;
 use super::text::TextEmbedding;
 use crate::{DataError, Dataset, Kind, ModalitySpec, Presence, Samples};
@@ -29,15 +30,21 @@ const NOTE_WIDTH: usize = 64;
 /// - diagnoses, procedures, medications: up to [`CODES`] different codes each, diagnoses by importance, the others by the
 ///   time of their first use, the last ones; 1 stands for all codes that fewer than five training admissions have;
 /// - labs: up to [`LAB_ROWS`] of MUSE's rows ([`LabStatistics::rows`]);
-/// - notes: a [`TextEmbedding`].
+/// - notes: a [`TextEmbedding`] or, where there are some of the cohort, its `embedded` notes, each number standardised.
 ///
 /// # Errors
 /// When the training part has no admission of one of the two classes.
-pub fn dataset(name: &str, cohort: &Cohort, task: Task, split: &Split) -> Result<Dataset, DataError> {
+pub fn dataset(
+    name: &str,
+    cohort: &Cohort,
+    task: Task,
+    split: &Split,
+    embedded: Option<&NoteEmbeddings>,
+) -> Result<Dataset, DataError> {
     let training: Vec<&Admission> = split.train.iter().map(|&i| &cohort.admissions[i]).collect();
-    let inputs: Vec<Input> = Modality::ALL
+    let inputs: Vec<Input<'_>> = Modality::ALL
         .into_iter()
-        .filter_map(|modality| Input::fit(modality, cohort, &training))
+        .filter_map(|modality| Input::fit(modality, cohort, &training, embedded))
         .collect();
     let [train, validation, test] = [&split.train, &split.validation, &split.test].map(|part| {
         let known = cohort.labelled(part, task);
@@ -63,7 +70,7 @@ pub fn dataset(name: &str, cohort: &Cohort, task: Task, split: &Split) -> Result
     ))
 }
 
-fn samples(inputs: &[Input], cohort: &Cohort, index: &[usize], task: Task) -> Samples {
+fn samples(inputs: &[Input<'_>], cohort: &Cohort, index: &[usize], task: Task) -> Samples {
     let admissions: Vec<&Admission> = index.iter().map(|&i| &cohort.admissions[i]).collect();
     let mut present = Presence::all(index.len(), inputs.len());
     let columns = inputs.iter().enumerate().map(|(m, input)| {
@@ -91,13 +98,13 @@ fn samples(inputs: &[Input], cohort: &Cohort, index: &[usize], task: Task) -> Sa
 }
 
 /// A modality, and what it takes to turn an admission into it.
-struct Input {
+struct Input<'a> {
     modality: Modality,
     spec: ModalitySpec,
-    fitted: Fitted,
+    fitted: Fitted<'a>,
 }
 
-enum Fitted {
+enum Fitted<'a> {
     Demographics {
         age: (f64, f64),
         genders: Vec<String>,
@@ -107,11 +114,18 @@ enum Fitted {
     Codes(BTreeMap<u32, usize>),
     Labs(LabStatistics),
     Notes(TextEmbedding),
+    /// With mean and deviation of each number.
+    Embedded(&'a NoteEmbeddings, Vec<(f32, f32)>),
 }
 
-impl Input {
+impl<'a> Input<'a> {
     /// None if no training admission has the modality.
-    fn fit(modality: Modality, cohort: &Cohort, training: &[&Admission]) -> Option<Self> {
+    fn fit(
+        modality: Modality,
+        cohort: &Cohort,
+        training: &[&Admission],
+        embedded: Option<&'a NoteEmbeddings>,
+    ) -> Option<Self> {
         let having: Vec<&Admission> = training.iter().copied().filter(|a| a.has(modality)).collect();
         if having.is_empty() {
             return None;
@@ -149,11 +163,18 @@ impl Input {
                 (named(&shape).of(Kind::Series), Fitted::Labs(statistics))
             }
             Modality::Notes => {
-                let embedding = TextEmbedding::fit(having.iter().filter_map(|a| a.notes.as_deref()), NOTE_WIDTH);
-                if embedding.width() == 0 {
-                    return None;
+                if let Some(embedded) = embedded {
+                    let rows: Vec<&[f32]> = having.iter().filter_map(|a| embedded.get(a.id)).collect();
+                    let scales = (0..embedded.width()).map(|j| scale(&rows, j)).collect();
+                    (named(&[embedded.width()]), Fitted::Embedded(embedded, scales))
+                } else {
+                    let notes = having.iter().filter_map(|a| a.notes.as_deref());
+                    let embedding = TextEmbedding::fit(notes, NOTE_WIDTH);
+                    if embedding.width() == 0 {
+                        return None;
+                    }
+                    (named(&[embedding.width()]), Fitted::Notes(embedding))
                 }
-                (named(&[embedding.width()]), Fitted::Notes(embedding))
             }
         };
         Some(Self { modality, spec, fitted })
@@ -199,6 +220,10 @@ impl Input {
                 (!table.is_empty()).then_some(table)
             }
             Fitted::Notes(embedding) => admission.notes.as_deref().map(|note| embedding.embed(note)),
+            Fitted::Embedded(embedded, scales) => {
+                let row = embedded.get(admission.id)?.iter().zip(scales);
+                Some(row.map(|(x, (mean, deviation))| (x - mean) / deviation).collect())
+            }
         }
     }
 }
@@ -225,6 +250,14 @@ fn common_codes(modality: Modality, admissions: &[&Admission]) -> BTreeMap<u32, 
     }
     let common = having.into_iter().filter(|(_, n)| *n >= COMMON);
     common.enumerate().map(|(place, (code, _))| (code, place)).collect()
+}
+
+/// Mean and deviation of number `j`, 1 where it is the same in all.
+fn scale(rows: &[&[f32]], j: usize) -> (f32, f32) {
+    let n = rows.len() as f64;
+    let mean = rows.iter().map(|row| f64::from(row[j])).sum::<f64>() / n;
+    let variance = rows.iter().map(|row| (f64::from(row[j]) - mean).powi(2)).sum::<f64>() / n;
+    (mean as f32, if variance > 1e-12 { variance.sqrt() as f32 } else { 1. })
 }
 
 fn distinct<'a>(names: impl Iterator<Item = &'a str>) -> Vec<String> {
@@ -304,7 +337,7 @@ mod tests {
 
     #[test]
     fn modalities_presence_and_labels() {
-        let data = dataset("test", &cohort(), Task::Mortality, &split()).unwrap();
+        let data = dataset("test", &cohort(), Task::Mortality, &split(), None).unwrap();
         let names: Vec<&str> = data.modalities.iter().map(|m| m.name.as_str()).collect();
         // No training admission has a procedure or a note.
         assert_eq!(names, ["demographics", "diagnoses", "medications", "labs"]);
@@ -343,13 +376,13 @@ mod tests {
             train: vec![1, 2],
             ..split()
         };
-        let error = dataset("test", &cohort(), Task::Mortality, &one)
+        let error = dataset("test", &cohort(), Task::Mortality, &one, None)
             .unwrap_err()
             .to_string();
         assert!(
             error.contains("2 labelled training admissions") && error.contains("class 1"),
             "{error}"
         );
-        assert!(dataset("test", &cohort(), Task::Readmission, &split()).is_err());
+        assert!(dataset("test", &cohort(), Task::Readmission, &split(), None).is_err());
     }
 }

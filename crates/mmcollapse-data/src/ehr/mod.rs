@@ -2,8 +2,10 @@
 //!
 //! A source is a folder of tables that the user names ([`manifest`]), or one of synthetic tables ([`plant`]). Its reader ([`EhrSource`]) applies the cohort and
 //! label rules and keeps raw values; what depends on the training admissions ([`LabStatistics`]) comes after the cut
-//! ([`Split`], [`dataset`], [`TextEmbedding`]). Reading takes minutes where the tables are large, so the finished cohort is kept ([`cache`]).
+//! ([`Split`], [`dataset`], [`TextEmbedding`]). Notes may be read by a pretrained encoder instead ([`TextEncoder`],
+//! [`NoteEmbeddings`]), which is fitted to nothing. Reading takes minutes where the tables are large, so the finished cohort is kept ([`cache`]).
 
+mod bert;
 pub mod cache;
 mod cohort;
 mod dataset;
@@ -12,11 +14,14 @@ mod error;
 mod labs;
 pub mod manifest;
 mod mimic_iv;
+mod note_embeddings;
 pub mod plant;
+mod pretrained;
 mod source;
 mod split;
 mod table;
 mod text;
+mod text_encoder;
 mod time;
 mod vocabulary;
 
@@ -28,6 +33,9 @@ pub use eicu::Eicu;
 pub use error::EhrError;
 pub use labs::LabStatistics;
 pub use mimic_iv::{LAB_TERMS, MimicIv};
+pub use note_embeddings::NoteEmbeddings;
+pub use pretrained::{PretrainedText, digests};
 pub use source::{EhrSource, SOURCES, find, is_synthetic, load, tables};
 pub use split::{SPLIT_SEED, Split, SplitBy};
 pub use text::TextEmbedding;
+pub use text_encoder::{EncoderFiles, Pooling, TextEncoder, Tokens};

@@ -1,7 +1,8 @@
 //! Notes as vectors without any download: hashed n-grams, TF-IDF, truncated singular value decomposition (latent
 //! semantic analysis; Deerwester et al. 1990).
 //!
-//! It stands in for the pretrained text encoder that MUSE uses, and knows nothing but the training notes.
+//! It stands in for the pretrained text encoder that MUSE uses where none is asked for ([`super::PretrainedText`]), and
+//! knows nothing but the training notes.
 
 use std::collections::BTreeMap;
 

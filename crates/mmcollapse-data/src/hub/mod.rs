@@ -22,9 +22,20 @@ use hf_hub::{Cache, Repo, RepoType};
 
 pub use error::HubError;
 
-/// A file of a data set repository at one revision.
+/// What a repository holds; the hub has an address of its own for each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RepoKind {
+    /// A data set.
+    Dataset,
+    /// The weights of a network.
+    Model,
+}
+
+/// A file of a repository at one revision.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Remote {
+    /// What the repository holds.
+    pub kind: RepoKind,
     /// Repository, `owner/name`.
     pub repo: String,
     /// Commit, 40 hex digits.
@@ -35,7 +46,11 @@ pub struct Remote {
 
 impl Remote {
     fn repo(&self) -> Repo {
-        Repo::with_revision(self.repo.clone(), RepoType::Dataset, self.revision.clone())
+        let kind = match self.kind {
+            RepoKind::Dataset => RepoType::Dataset,
+            RepoKind::Model => RepoType::Model,
+        };
+        Repo::with_revision(self.repo.clone(), kind, self.revision.clone())
     }
 }
 
@@ -160,6 +175,13 @@ impl Hub {
         let cache = Cache::new(self.cache.clone()).repo(remote.repo());
         cache.pointer_path(&remote.revision).join(&remote.file)
     }
+}
+
+/// The sha256 that the hub announced for the file at `path` of a cache, if it announced one: large files are stored under it.
+pub fn announced_digest(path: &Path) -> Option<String> {
+    let blob = path.canonicalize().ok()?;
+    let name = blob.file_name()?.to_str()?.to_ascii_lowercase();
+    (name.len() == 64 && name.bytes().all(|b| b.is_ascii_hexdigit())).then_some(name)
 }
 
 /// Whether the file has the head and the tail that its name `file` asks for: of a parquet file a fragment lacks one

@@ -4,10 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::ehr::plant::SYNTHETIC;
-use crate::ehr::{self, Cohort, EhrSource, Eicu, MimicIv, SPLIT_SEED, Split, SplitBy, Task};
-use crate::{DataError, Dataset, DatasetSource, LoadOptions, cache};
+use crate::ehr::{
+    self, Cohort, EhrSource, Eicu, MimicIv, NoteEmbeddings, SPLIT_SEED, Split, SplitBy, Task, TextEncoder,
+};
+use crate::{DataError, Dataset, DatasetSource, LoadOptions, cache, sources};
 
-/// One label of one source; its name is `SOURCE-LABEL`.
+/// One label of one source; its name is `SOURCE-LABEL`, or `SOURCE+ENCODER-LABEL` where a pretrained encoder reads the
+/// notes, so that no result can be taken for one of other inputs.
 #[derive(Clone, Copy)]
 pub struct EhrSet {
     name: &'static str,
@@ -16,7 +19,44 @@ pub struct EhrSet {
     /// The source's name, as data sets say it.
     sources: &'static [&'static str],
     task: Task,
+    /// The pretrained encoder of the notes, if not that of the training notes alone.
+    encoder: Option<&'static str>,
 }
+
+/// The set `$base`, of the label `$label` of `$source`, with notes read by `$encoder`.
+macro_rules! read_by {
+    ($encoder:literal, $base:ident, $source:literal, $label:literal) => {
+        EhrSet {
+            name: concat!($source, "+", $encoder, "-", $label),
+            summary: concat!(
+                $source,
+                "-",
+                $label,
+                " with notes embedded by the pretrained ",
+                $encoder
+            ),
+            sources: &[$source, $encoder],
+            encoder: Some($encoder),
+            ..EhrSet::$base
+        }
+    };
+}
+
+/// The sources with notes, read by each pretrained encoder.
+pub(super) const READ_BY: [EhrSet; 12] = [
+    read_by!("bert-tiny", MIMIC_IV_MORTALITY, "mimic-iv", "mortality"),
+    read_by!("bert-tiny", MIMIC_IV_READMISSION, "mimic-iv", "readmission"),
+    read_by!("bert-tiny", EICU_MORTALITY, "eicu", "mortality"),
+    read_by!("bert-tiny", EICU_READMISSION, "eicu", "readmission"),
+    read_by!("bert-tiny", EICU_DEMO_MORTALITY, "eicu-demo", "mortality"),
+    read_by!("bert-tiny", EICU_DEMO_READMISSION, "eicu-demo", "readmission"),
+    read_by!("bio-clinicalbert", MIMIC_IV_MORTALITY, "mimic-iv", "mortality"),
+    read_by!("bio-clinicalbert", MIMIC_IV_READMISSION, "mimic-iv", "readmission"),
+    read_by!("bio-clinicalbert", EICU_MORTALITY, "eicu", "mortality"),
+    read_by!("bio-clinicalbert", EICU_READMISSION, "eicu", "readmission"),
+    read_by!("bio-clinicalbert", EICU_DEMO_MORTALITY, "eicu-demo", "mortality"),
+    read_by!("bio-clinicalbert", EICU_DEMO_READMISSION, "eicu-demo", "readmission"),
+];
 
 impl EhrSet {
     /// Death within 90 days of discharge, MIMIC-IV.
@@ -26,6 +66,7 @@ impl EhrSet {
         source: &MimicIv::FULL,
         sources: &["mimic-iv"],
         task: Task::Mortality,
+        encoder: None,
     };
     /// Readmission within 15 days, MIMIC-IV.
     pub const MIMIC_IV_READMISSION: Self = Self {
@@ -34,6 +75,7 @@ impl EhrSet {
         source: &MimicIv::FULL,
         sources: &["mimic-iv"],
         task: Task::Readmission,
+        encoder: None,
     };
     /// Death within 90 days of discharge, the demo.
     pub const MIMIC_IV_DEMO_MORTALITY: Self = Self {
@@ -42,6 +84,7 @@ impl EhrSet {
         source: &MimicIv::DEMO,
         sources: &["mimic-iv-demo"],
         task: Task::Mortality,
+        encoder: None,
     };
     /// Readmission within 15 days, the demo.
     pub const MIMIC_IV_DEMO_READMISSION: Self = Self {
@@ -50,6 +93,7 @@ impl EhrSet {
         source: &MimicIv::DEMO,
         sources: &["mimic-iv-demo"],
         task: Task::Readmission,
+        encoder: None,
     };
 
     /// Death in hospital, eICU.
@@ -59,6 +103,7 @@ impl EhrSet {
         source: &Eicu::FULL,
         sources: &["eicu"],
         task: Task::Mortality,
+        encoder: None,
     };
     /// Return to intensive care, eICU.
     pub const EICU_READMISSION: Self = Self {
@@ -67,6 +112,7 @@ impl EhrSet {
         source: &Eicu::FULL,
         sources: &["eicu"],
         task: Task::Readmission,
+        encoder: None,
     };
     /// Death in hospital, the demo.
     pub const EICU_DEMO_MORTALITY: Self = Self {
@@ -75,6 +121,7 @@ impl EhrSet {
         source: &Eicu::DEMO,
         sources: &["eicu-demo"],
         task: Task::Mortality,
+        encoder: None,
     };
     /// Return to intensive care, the demo.
     pub const EICU_DEMO_READMISSION: Self = Self {
@@ -83,6 +130,7 @@ impl EhrSet {
         source: &Eicu::DEMO,
         sources: &["eicu-demo"],
         task: Task::Readmission,
+        encoder: None,
     };
 
     /// Death within 90 days of discharge, planted.
@@ -92,6 +140,7 @@ impl EhrSet {
         source: &MimicIv::PLANTED,
         sources: &["ehr-planted"],
         task: Task::Mortality,
+        encoder: None,
     };
     /// Readmission within 15 days, planted.
     pub const EHR_PLANTED_READMISSION: Self = Self {
@@ -100,20 +149,48 @@ impl EhrSet {
         source: &MimicIv::PLANTED,
         sources: &["ehr-planted"],
         task: Task::Readmission,
+        encoder: None,
     };
 
     /// The cohort, read once a process: each seed cuts it anew.
     fn cohort(&self) -> Result<Arc<Cohort>, DataError> {
-        static COHORTS: Mutex<BTreeMap<&'static str, Arc<Cohort>>> = Mutex::new(BTreeMap::new());
-        // Whoever panicked while holding the lock left a whole map: values are put in finished.
-        let mut cohorts = COHORTS.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(cohort) = cohorts.get(self.source.name()) {
-            return Ok(Arc::clone(cohort));
-        }
-        let cohort = Arc::new(ehr::load(self.source, None, cache::folder().as_deref())?);
-        cohorts.insert(self.source.name(), Arc::clone(&cohort));
-        Ok(cohort)
+        static COHORTS: Once<&'static str, Cohort> = Mutex::new(BTreeMap::new());
+        once(&COHORTS, self.source.name(), || {
+            ehr::load(self.source, None, cache::folder().as_deref())
+        })
     }
+
+    /// The notes of `cohort` as `encoder` sees them, embedded once a process.
+    fn notes(
+        &self,
+        cohort: &Cohort,
+        encoder: &'static str,
+        options: &LoadOptions,
+    ) -> Result<Arc<NoteEmbeddings>, DataError> {
+        static NOTES: Once<(&'static str, &'static str), NoteEmbeddings> = Mutex::new(BTreeMap::new());
+        once(&NOTES, (self.source.name(), encoder), || {
+            let encoder = TextEncoder::find(encoder)?;
+            NoteEmbeddings::load(cohort, &encoder, &sources::hub(options), cache::folder().as_deref())
+        })
+    }
+}
+
+/// What was made once a process, by what it was made of.
+type Once<K, T> = Mutex<BTreeMap<K, Arc<T>>>;
+
+fn once<K: Ord, T>(
+    made: &Once<K, T>,
+    key: K,
+    make: impl FnOnce() -> Result<T, DataError>,
+) -> Result<Arc<T>, DataError> {
+    // Whoever panicked while holding the lock left a whole map: values are put in finished.
+    let mut made = made.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(found) = made.get(&key) {
+        return Ok(Arc::clone(found));
+    }
+    let new = Arc::new(make()?);
+    made.insert(key, Arc::clone(&new));
+    Ok(new)
 }
 
 impl DatasetSource for EhrSet {
@@ -136,8 +213,10 @@ impl DatasetSource for EhrSet {
     /// Seed 0 is the paper's cut; others cut anew, by patient, so that intervals hold the draw of the data.
     fn load(&self, options: &LoadOptions) -> Result<Dataset, DataError> {
         let cohort = self.cohort()?;
+        let notes = self.encoder.map(|encoder| self.notes(&cohort, encoder, options));
+        let notes = notes.transpose()?;
         let seed = SPLIT_SEED.wrapping_add(options.seed);
         let split = Split::new(&cohort.admissions, SplitBy::Patient, seed);
-        ehr::dataset(self.name, &cohort, self.task, &split)
+        ehr::dataset(self.name, &cohort, self.task, &split, notes.as_deref())
     }
 }

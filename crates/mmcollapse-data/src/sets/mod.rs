@@ -74,6 +74,18 @@ pub static SETS: &[&dyn DatasetSource] = &[
     &EhrSet::EICU_DEMO_READMISSION,
     &EhrSet::EHR_PLANTED_MORTALITY,
     &EhrSet::EHR_PLANTED_READMISSION,
+    &ehr::READ_BY[0],
+    &ehr::READ_BY[1],
+    &ehr::READ_BY[2],
+    &ehr::READ_BY[3],
+    &ehr::READ_BY[4],
+    &ehr::READ_BY[5],
+    &ehr::READ_BY[6],
+    &ehr::READ_BY[7],
+    &ehr::READ_BY[8],
+    &ehr::READ_BY[9],
+    &ehr::READ_BY[10],
+    &ehr::READ_BY[11],
     &Planted,
 ];
 
@@ -98,6 +110,9 @@ mod tests {
         for set in SETS {
             assert_eq!(find(set.name()).unwrap().summary(), set.summary());
             assert_eq!(SETS.iter().filter(|other| other.name() == set.name()).count(), 1);
+        }
+        for name in ["eicu-demo+bert-tiny-mortality", "mimic-iv+bio-clinicalbert-readmission"] {
+            assert_eq!(find(name).unwrap().sources().len(), 2);
         }
         let error = find("avmnits").err().unwrap();
         let help = miette::Diagnostic::help(&error).unwrap().to_string();

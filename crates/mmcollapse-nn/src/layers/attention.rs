@@ -131,7 +131,10 @@ impl AttentionBlock {
 }
 
 /// Over the last dimension. The maximum is a constant to the gradient, which does not depend on it.
-fn softmax(x: &Tensor) -> Result<Tensor> {
+///
+/// # Errors
+/// If `x` has no dimension or the last one is 0.
+pub fn softmax(x: &Tensor) -> Result<Tensor> {
     let top = x.detach().max_keepdim(D::Minus1)?;
     let odds = x.broadcast_sub(&top)?.exp()?;
     odds.broadcast_div(&odds.sum_keepdim(D::Minus1)?)
@@ -139,7 +142,10 @@ fn softmax(x: &Tensor) -> Result<Tensor> {
 
 /// `x Phi(x)` (Hendrycks and Gimpel 2016), exact as PyTorch's default. Written out, because the gradients of
 /// candle's own are rounded to six digits.
-fn gelu(x: &Tensor) -> Result<Tensor> {
+///
+/// # Errors
+/// Whatever candle reports, such as memory running out on a device.
+pub fn gelu(x: &Tensor) -> Result<Tensor> {
     let distribution = (((x * FRAC_1_SQRT_2)?.erf()? + 1.0)? * 0.5)?;
     x * distribution
 }

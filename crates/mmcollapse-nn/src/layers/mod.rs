@@ -13,11 +13,11 @@ mod gru;
 mod layer_norm;
 mod linear;
 
-pub use attention::AttentionBlock;
+pub use attention::{AttentionBlock, gelu, softmax};
 pub use batch_norm::BatchNorm2d;
 pub use conv::Conv2d;
 pub use dropout::Dropout;
 pub use embedding::Embedding;
 pub use gru::Gru;
-pub use layer_norm::LayerNorm;
+pub use layer_norm::{LayerNorm, layer_norm};
 pub use linear::Linear;
