@@ -326,8 +326,7 @@ fn configuration(
     let modalities = &spec.modalities[..counted.min(spec.modalities.len())];
     let mut encoders = spec.encoders.clone();
     encoders.extend(preset.encoders.clone());
-    encoders
-        .retain(|name, _| modalities.is_empty() || modalities.contains(name) || Kind::NAMES.contains(&name.as_str()));
+    encoders.retain(|name, _| modalities.is_empty() || modalities.contains(name) || Kind::is_name(name));
     let mut config = json!({
         "dataset": dataset,
         "protocol": protocol,

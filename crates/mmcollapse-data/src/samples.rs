@@ -25,6 +25,11 @@ impl Kind {
     /// The kinds by name.
     pub const NAMES: [&str; 3] = ["dense", "codes", "series"];
 
+    /// Whether this is the name of a kind.
+    pub fn is_name(name: &str) -> bool {
+        Self::NAMES.contains(&name)
+    }
+
     /// Its name, under which a spec can choose the encoder of all modalities of the kind.
     pub fn name(self) -> &'static str {
         match self {

@@ -62,7 +62,7 @@ impl ModelSpec {
     /// A modality that no encoder reads, or an encoder for a modality that the data do not have.
     pub fn new(cell: &CellConfig, dataset: &Dataset) -> Result<Self> {
         let modalities: Vec<String> = dataset.modalities.iter().map(|m| m.name.clone()).collect();
-        let known = |name: &&String| modalities.contains(name) || Kind::NAMES.contains(&name.as_str());
+        let known = |name: &&String| modalities.contains(name) || Kind::is_name(name);
         if let Some(unknown) = cell.encoders.keys().find(|name| !known(name)) {
             return Err(crate::ModelError::Unfit {
                 dataset: dataset.name.clone(),

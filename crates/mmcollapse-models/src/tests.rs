@@ -283,7 +283,7 @@ fn noise_on_one_modality_leaves_the_baseline_of_the_other_shared() {
 }
 
 /// Stops after so many epochs.
-struct StopAfter(usize);
+pub(crate) struct StopAfter(pub usize);
 
 impl Observer for StopAfter {
     fn epoch(&mut self, _: &str, _: usize, _: usize, _: &[(&str, f64)]) {

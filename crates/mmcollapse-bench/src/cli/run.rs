@@ -143,7 +143,7 @@ fn planned(
         // Encoders of modalities that only the spec's own data set has.
         let presets = spec.presets.values_mut().map(|preset| &mut preset.encoders);
         for encoders in presets.chain([&mut spec.encoders]) {
-            encoders.retain(|name, _| modalities.contains(name) || Kind::NAMES.contains(&name.as_str()));
+            encoders.retain(|name, _| modalities.contains(name) || Kind::is_name(name));
         }
         if let Some(unknown) = spec.modalities.iter().find(|name| !modalities.contains(name)) {
             return Err(miette!(

@@ -7,7 +7,7 @@ use mmcollapse_nn::{Device, random::Stream};
 use serde_json::json;
 
 use super::{CellOutcome, Status};
-use crate::{CellConfig, FUSIONS, Folders, ModelError, Observer, Silent, run_cell};
+use crate::{CellConfig, FUSIONS, Folders, ModelError, Observer, Silent, run_cell, tests::StopAfter};
 
 /// Class 1 has codes 1 to 4 and class 0 codes 5 to 8; series and numbers lean the same way. Few have `notes`.
 fn samples(n: usize, part: &str) -> Samples {
@@ -205,15 +205,6 @@ fn every_pattern_of_modalities_is_asked() {
 
 #[test]
 fn models_for_each_pattern_are_the_same_when_interrupted() {
-    struct StopAt(usize);
-    impl Observer for StopAt {
-        fn epoch(&mut self, _: &str, _: usize, _: usize, _: &[(&str, f64)]) {
-            self.0 = self.0.saturating_sub(1);
-        }
-        fn should_stop(&self) -> bool {
-            self.0 == 0
-        }
-    }
     let config = of_some(&["labs", "diagnoses"], "patterns", "none", "target");
     let whole = run_cell(&config, &records(), &Device::Cpu, &mut Silent, Folders::default()).unwrap();
     let fits: BTreeSet<&str> = whole.history.iter().map(|record| record.fit.as_str()).collect();
@@ -228,7 +219,7 @@ fn models_for_each_pattern_are_the_same_when_interrupted() {
     };
     let mut stops = 0;
     let pieces = loop {
-        match run_cell(&config, &records(), &Device::Cpu, &mut StopAt(2), folders) {
+        match run_cell(&config, &records(), &Device::Cpu, &mut StopAfter(2), folders) {
             Ok(outcome) => break outcome,
             Err(ModelError::Interrupted) => stops += 1,
             Err(error) => panic!("{error}"),
