@@ -133,6 +133,18 @@ struct CommonPreset {
     encoders: Map<String, Value>,
     #[serde(default)]
     training: Map<String, Value>,
+    /// See [`PresetSpec::datasets`].
+    #[serde(default)]
+    datasets: BTreeMap<String, PresetOnDataset>,
+}
+
+/// What a preset makes of another data set.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PresetOnDataset {
+    /// Training settings that differ from the preset's: a data set of another size takes as many steps in other epochs.
+    #[serde(default)]
+    pub training: Map<String, Value>,
 }
 
 /// A method with what it needs of its own.
@@ -190,6 +202,9 @@ pub struct PresetSpec {
     /// Training settings that differ from the spec's and from the methods' own.
     #[serde(default)]
     pub training: Map<String, Value>,
+    /// What differs on other data sets, by their names.
+    #[serde(default)]
+    pub datasets: BTreeMap<String, PresetOnDataset>,
     /// What differs for a fusion.
     #[serde(default)]
     pub fusions: BTreeMap<String, Method>,
@@ -227,7 +242,7 @@ impl Spec {
             spec.lay_on(read_yaml(
                 path,
                 text,
-                "it may hold `encoders`, `training` and, in `presets`, both again",
+                "it may hold `encoders`, `training` and, in `presets`, both again and `datasets`",
             )?);
         }
         Ok(spec)
@@ -245,6 +260,9 @@ impl Spec {
             if let Some(own) = self.presets.get_mut(&preset) {
                 under(&mut own.encoders, shared.encoders);
                 under(&mut own.training, shared.training);
+                for (dataset, shared) in shared.datasets {
+                    under(&mut own.datasets.entry(dataset).or_default().training, shared.training);
+                }
             }
         }
     }
@@ -252,6 +270,11 @@ impl Spec {
     /// The same experiment on another data set.
     pub fn on(&mut self, dataset: &str) {
         dataset.clone_into(&mut self.dataset);
+        for preset in self.presets.values_mut() {
+            if let Some(differs) = preset.datasets.get(dataset) {
+                lay_over(&mut preset.training, &differs.training);
+            }
+        }
         let Some(differs) = self.datasets.get(dataset).cloned() else {
             return;
         };

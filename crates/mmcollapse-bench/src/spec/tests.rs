@@ -98,7 +98,10 @@ fn settings_of_several_experiments_lie_under_the_spec() {
 encoders: {codes: {method: code_transformer, width: 64}}
 training: {epochs: 30, batch_size: 64}
 presets:
-  smoke: {training: {epochs: 2}, encoders: {codes: {method: code_bag}}}
+  smoke:
+    training: {epochs: 2}
+    encoders: {codes: {method: code_bag}}
+    datasets: {large: {training: {epochs: 1}}}
   quick: {training: {epochs: 12}}
 ";
     let experiment = |common| ExperimentInfo {
@@ -109,7 +112,7 @@ presets:
         paper: "",
         shows: crate::experiment::Shows::Scores,
     };
-    let spec = Spec::of(&experiment(common)).unwrap();
+    let mut spec = Spec::of(&experiment(common)).unwrap();
     // The spec has 60 epochs of its own, and no preset `quick`.
     assert_eq!(
         Value::from(spec.training.clone()),
@@ -122,6 +125,13 @@ presets:
         Value::from(smoke.encoders.clone()),
         json!({"codes": {"method": "code_bag"}})
     );
+    for (dataset, epochs) in [("small", 2), ("large", 1)] {
+        spec.on(dataset);
+        assert_eq!(
+            Value::from(spec.presets[&Preset::Smoke].training.clone()),
+            json!({"epochs": epochs})
+        );
+    }
     let error = Spec::of(&experiment("training: {}\nfusions: {}\n"))
         .unwrap_err()
         .to_string();

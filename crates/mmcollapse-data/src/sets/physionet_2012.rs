@@ -5,7 +5,7 @@
 
 mod record;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io::Read;
 use std::path::Path;
 
@@ -89,10 +89,21 @@ struct Stay {
     died: bool,
 }
 
+/// Variables whose values are kinds: female, male; the four kinds of unit.
+const MARKS: [(&str, &[f64]); 2] = [("Gender", &[0., 1.]), ("ICUType", &[1., 2., 3., 4.])];
+
 impl Recipe {
+    /// All variables that are read, in alphabetical order: an [`record::Event`] names them by their place.
+    fn variables(&self) -> Vec<&str> {
+        let ranged = self.series.values().chain([&self.once]).flat_map(BTreeMap::keys);
+        let all: BTreeSet<&str> = ranged.map(String::as_str).chain(MARKS.map(|(name, _)| name)).collect();
+        all.into_iter().collect()
+    }
+
     /// Every stay of both sets, in the order of their numbers.
     fn stays(&self, folder: Option<&Path>) -> Result<Vec<Stay>, DataError> {
         let contents = self.source.bytes(folder)?;
+        let variables = self.variables();
         let mut records = Vec::new();
         let mut deaths = HashMap::new();
         for (file, bytes) in self.source.files.iter().zip(&contents) {
@@ -108,7 +119,8 @@ impl Recipe {
                     let name = entry.path().map_err(broken)?.display().to_string();
                     let mut text = String::new();
                     entry.read_to_string(&mut text).map_err(broken)?;
-                    records.push(Record::parse(&text).map_err(|reason| wrong(format!("{name}, {reason}")))?);
+                    records
+                        .push(Record::parse(&text, &variables).map_err(|reason| wrong(format!("{name}, {reason}")))?);
                 }
             } else {
                 let text = std::str::from_utf8(bytes).map_err(|error| wrong(error.to_string()))?;
@@ -156,9 +168,10 @@ impl Recipe {
         let mut present = Presence::all(stays.len(), 1 + self.series.len());
         for (m, variables) in self.series.values().enumerate() {
             let width = HOURS * (2 + 2 * variables.len());
+            let columns = scales.columns(variables);
             let mut values: Vec<f32> = Vec::with_capacity(stays.len() * width);
             for (i, stay) in stays.iter().enumerate() {
-                let steps = steps(&stay.record, variables, scales);
+                let steps = steps(&stay.record, &columns, scales);
                 present.set(i, 1 + m, !steps.is_empty());
                 values.extend(steps);
                 values.resize((i + 1) * width, 0.);
@@ -177,44 +190,49 @@ impl Recipe {
     /// kinds of unit.
     fn once(&self, record: &Record, scales: &Scales) -> Vec<f32> {
         let mut row = Vec::new();
+        let first = |name: &str| {
+            scales
+                .place(name)
+                .and_then(|variable| Some((variable, record.once(variable)?)))
+        };
         for (name, range) in &self.once {
-            let value = record.once(name).filter(|value| within(*value, *range));
+            let found = first(name).filter(|(_, value)| within(*value, *range));
             row.extend([
-                value.map_or(0., |value| scales.of(name, value)),
-                f32::from(u8::from(value.is_some())),
+                found.map_or(0., |(variable, value)| scales.of(variable, value)),
+                f32::from(u8::from(found.is_some())),
             ]);
         }
-        let is = |name: &str, value: f64| f32::from(u8::from(record.once(name) == Some(value)));
-        row.extend([0., 1.].map(|gender| is("Gender", gender)));
-        row.extend([1., 2., 3., 4.].map(|unit| is("ICUType", unit)));
+        for (name, values) in MARKS {
+            let found = first(name).map(|(_, value)| value);
+            row.extend(values.iter().map(|value| f32::from(u8::from(found == Some(*value)))));
+        }
         row
     }
 }
 
+/// Of every variable its column among those of a modality and the range within which a value counts.
+type Columns = Vec<Option<(usize, (f64, f64))>>;
+
 /// A step for every hour in which a variable of the modality was measured: that it is there, the hour as a share of
 /// the stay, and of each variable its last standardised value (0 before the first) and whether this hour has one.
-fn steps(record: &Record, variables: &BTreeMap<String, (f64, f64)>, scales: &Scales) -> Vec<f32> {
+fn steps(record: &Record, columns: &Columns, scales: &Scales) -> Vec<f32> {
     let mut hours: BTreeMap<usize, Vec<(usize, f32)>> = BTreeMap::new();
     for event in &record.events {
-        let place = variables.keys().position(|name| *name == event.variable);
-        let Some((place, range)) = place.and_then(|p| Some((p, *variables.values().nth(p)?))) else {
-            continue;
-        };
-        if within(event.value, range) {
+        if let Some((column, range)) = columns[event.variable]
+            && within(event.value, range)
+        {
             let hour = (event.minute / 60).min(HOURS - 1);
-            hours
-                .entry(hour)
-                .or_default()
-                .push((place, scales.of(&event.variable, event.value)));
+            let value = scales.of(event.variable, event.value);
+            hours.entry(hour).or_default().push((column, value));
         }
     }
-    let mut known = vec![0.; 2 * variables.len()];
+    let mut known = vec![0.; 2 * columns.iter().flatten().count()];
     let mut steps = Vec::new();
     for (hour, measured) in hours {
         known.chunks_mut(2).for_each(|pair| pair[1] = 0.);
-        for (place, value) in measured {
-            known[2 * place] = value;
-            known[2 * place + 1] = 1.;
+        for (column, value) in measured {
+            known[2 * column] = value;
+            known[2 * column + 1] = 1.;
         }
         steps.extend([1., hour as f32 / HOURS as f32]);
         steps.extend_from_slice(&known);
@@ -226,54 +244,76 @@ fn within(value: f64, (low, high): (f64, f64)) -> bool {
     (low..=high).contains(&value)
 }
 
-/// Mean and standard deviation of each variable over the training stays.
+/// How each variable is standardised: by mean and standard deviation over the training stays.
 struct Scales<'a> {
-    recipe: &'a Recipe,
-    of: BTreeMap<&'a str, (f64, f64)>,
+    /// [`Recipe::variables`]; what follows is by their places.
+    variables: Vec<&'a str>,
+    logarithmic: Vec<bool>,
+    of: Vec<(f64, f64)>,
 }
 
 impl<'a> Scales<'a> {
     fn fit(recipe: &'a Recipe, training: &[&Stay]) -> Self {
+        let variables = recipe.variables();
+        let is_logarithmic = |name: &&str| recipe.logarithmic.iter().any(|log| log == name);
         let mut scales = Self {
-            recipe,
-            of: BTreeMap::new(),
+            logarithmic: variables.iter().map(is_logarithmic).collect(),
+            of: vec![(0., 1.); variables.len()],
+            variables,
         };
-        let mut values: BTreeMap<&str, Vec<f64>> = BTreeMap::new();
-        let ranges = recipe.series.values().flatten().chain(&recipe.once);
-        let ranges: BTreeMap<&str, (f64, f64)> = ranges.map(|(name, range)| (name.as_str(), *range)).collect();
-        for stay in training {
-            for event in &stay.record.events {
-                if let Some((name, range)) = ranges.get_key_value(event.variable.as_str())
-                    && within(event.value, *range)
-                {
-                    values
-                        .entry(name)
-                        .or_default()
-                        .push(scales.transformed(name, event.value));
-                }
+        let ranges = recipe.series.values().chain([&recipe.once]).flatten();
+        let mut of = vec![None; scales.variables.len()];
+        for (name, range) in ranges {
+            if let Some(variable) = scales.place(name) {
+                of[variable] = Some(*range);
             }
         }
-        for (name, values) in values {
+        let mut values = vec![Vec::new(); scales.variables.len()];
+        for event in training.iter().flat_map(|stay| &stay.record.events) {
+            if of[event.variable].is_some_and(|range| within(event.value, range)) {
+                values[event.variable].push(scales.transformed(event.variable, event.value));
+            }
+        }
+        for (of, values) in scales
+            .of
+            .iter_mut()
+            .zip(values)
+            .filter(|(_, values)| !values.is_empty())
+        {
             let n = values.len() as f64;
             let mean = values.iter().sum::<f64>() / n;
             let sd = (values.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / n).sqrt();
             // What is always the same (a mark of ventilation) says by its flag what it says.
-            scales.of.insert(name, (mean, if sd > 1e-9 { sd } else { 1. }));
+            *of = (mean, if sd > 1e-9 { sd } else { 1. });
         }
         scales
     }
 
-    fn transformed(&self, name: &str, value: f64) -> f64 {
-        if self.recipe.logarithmic.iter().any(|log| log == name) {
+    fn place(&self, variable: &str) -> Option<usize> {
+        self.variables.binary_search(&variable).ok()
+    }
+
+    fn columns(&self, modality: &BTreeMap<String, (f64, f64)>) -> Columns {
+        let mut columns = vec![None; self.variables.len()];
+        for (column, (name, range)) in modality.iter().enumerate() {
+            if let Some(variable) = self.place(name) {
+                columns[variable] = Some((column, *range));
+            }
+        }
+        columns
+    }
+
+    fn transformed(&self, variable: usize, value: f64) -> f64 {
+        if self.logarithmic[variable] {
             value.ln_1p()
         } else {
             value
         }
     }
 
-    fn of(&self, name: &str, value: f64) -> f32 {
-        let (mean, sd) = self.of.get(name).copied().unwrap_or((0., 1.));
-        ((self.transformed(name, value) - mean) / sd) as f32
+    fn of(&self, variable: usize, value: f64) -> f32 {
+        let (mean, sd) = self.of[variable];
+        ((self.transformed(variable, value) - mean) / sd) as f32
     }
 }
 

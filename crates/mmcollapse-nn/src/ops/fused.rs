@@ -17,7 +17,7 @@ pub(super) fn applies(tensors: &[&Tensor]) -> bool {
 }
 
 /// The numbers of a contiguous f32 storage.
-pub(super) fn slice<'a>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [f32]> {
+pub(crate) fn slice<'a>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [f32]> {
     let values = storage.as_slice::<f32>()?;
     match layout.contiguous_offsets() {
         Some((start, end)) => Ok(&values[start..end]),
@@ -26,7 +26,7 @@ pub(super) fn slice<'a>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a 
 }
 
 /// Calls `f` with the numbers of a contiguous f32 tensor on the CPU, without copying them.
-pub(super) fn with<R>(tensor: &Tensor, f: impl FnOnce(&[f32]) -> Result<R>) -> Result<R> {
+pub(crate) fn with<R>(tensor: &Tensor, f: impl FnOnce(&[f32]) -> Result<R>) -> Result<R> {
     let (storage, layout) = tensor.storage_and_layout();
     match &*storage {
         Storage::Cpu(storage) => f(slice(storage, layout)?),
@@ -35,7 +35,7 @@ pub(super) fn with<R>(tensor: &Tensor, f: impl FnOnce(&[f32]) -> Result<R>) -> R
 }
 
 /// A tensor of f32 numbers on the CPU.
-pub(super) fn tensor(values: Vec<f32>, like: &Tensor) -> Result<Tensor> {
+pub(crate) fn tensor(values: Vec<f32>, like: &Tensor) -> Result<Tensor> {
     Tensor::from_vec(values, like.shape(), like.device())
 }
 
@@ -47,7 +47,7 @@ pub(super) fn sum(values: &[f32]) -> f32 {
 
 /// The sum of `f(value)`, in the order of [`sum`].
 #[inline(always)]
-pub(super) fn sum_of(values: &[f32], f: impl Fn(f32) -> f32) -> f32 {
+pub(crate) fn sum_of(values: &[f32], f: impl Fn(f32) -> f32) -> f32 {
     let (blocks, rest) = values.as_chunks::<16>();
     let mut lanes = [0f32; 16];
     for block in blocks {

@@ -92,7 +92,7 @@ fn few_rows(x: Matrix<'_>, w: Matrix<'_>, b: Option<&[f32]>, n: usize, outputs: 
 }
 
 /// A matrix of `columns` columns with rows and columns exchanged.
-fn transposed(values: &[f32], columns: usize) -> Vec<f32> {
+pub(crate) fn transposed(values: &[f32], columns: usize) -> Vec<f32> {
     /// Numbers in a line of the cache: so many are written in a row, of as many lines that are read.
     const LINE: usize = 16;
     let rows = values.len() / columns;

@@ -14,16 +14,18 @@ pub(super) struct Record {
 pub(super) struct Event {
     /// Since admission.
     pub minute: usize,
-    pub variable: String,
+    /// Its place in the list that [`Record::parse`] was given.
+    pub variable: usize,
     pub value: f64,
 }
 
 impl Record {
-    /// Reads `Time,Parameter,Value` lines, the first of which gives the record's number.
+    /// Reads `Time,Parameter,Value` lines, the first of which gives the record's number, and keeps the values of
+    /// `variables`, which are in alphabetical order.
     ///
     /// # Errors
     /// The line and what is expected there, not what is there.
-    pub fn parse(text: &str) -> Result<Self, String> {
+    pub fn parse(text: &str, variables: &[&str]) -> Result<Self, String> {
         let mut lines = text.lines().enumerate();
         let heading = lines.next().map(|(_, line)| line.trim());
         if heading != Some("Time,Parameter,Value") {
@@ -33,8 +35,10 @@ impl Record {
         let mut id = None;
         for (i, line) in lines.filter(|(_, line)| !line.trim().is_empty()) {
             let expected = |what: &str| format!("line {}: expected {what}", i + 1);
-            let cells: Vec<&str> = line.trim().split(',').collect();
-            let &[time, variable, value] = &cells[..] else {
+            let mut cells = line.trim().split(',');
+            let (Some(time), Some(variable), Some(value), None) =
+                (cells.next(), cells.next(), cells.next(), cells.next())
+            else {
                 return Err(expected("three cells"));
             };
             let minute = minutes(time).ok_or_else(|| expected("a time such as 07:30"))?;
@@ -42,15 +46,14 @@ impl Record {
             if !value.is_finite() {
                 return Err(expected("a finite number as value"));
             }
-            match variable {
-                "RecordID" => id = Some(value as u32),
-                // Some lines name no variable.
-                "" => {}
-                _ => events.push(Event {
+            if variable == "RecordID" {
+                id = Some(value as u32);
+            } else if let Ok(variable) = variables.binary_search(&variable) {
+                events.push(Event {
                     minute,
-                    variable: variable.to_owned(),
+                    variable,
                     value,
-                }),
+                });
             }
         }
         let id = id.ok_or("there is no RecordID")?;
@@ -58,7 +61,7 @@ impl Record {
     }
 
     /// The first value of a variable that is known once, at admission.
-    pub fn once(&self, variable: &str) -> Option<f64> {
+    pub fn once(&self, variable: usize) -> Option<f64> {
         let first = self.events.iter().find(|event| event.variable == variable);
         first.map(|event| event.value)
     }

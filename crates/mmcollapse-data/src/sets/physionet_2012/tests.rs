@@ -20,14 +20,14 @@ const RECORD: &str = "Time,Parameter,Value
 #[test]
 fn a_record_becomes_steps() {
     let recipe = Physionet2012::recipe().unwrap();
-    let record = Record::parse(RECORD).unwrap();
+    let record = Record::parse(RECORD, &recipe.variables()).unwrap();
     let stay = Stay { record, died: true };
     let scales = Scales::fit(&recipe, &[&stay]);
     // Temperatures 35.1 and 36.1 (mean 35.6, deviation .5): the last of the hour counts; -17.8 is no temperature.
-    assert_eq!(scales.of("Temp", 36.1), 1.);
+    assert_eq!(scales.of(scales.place("Temp").unwrap(), 36.1), 1.);
     let variables = &recipe.series["vitals"];
     let width = 2 + 2 * variables.len();
-    let steps = steps(&stay.record, variables, &scales);
+    let steps = steps(&stay.record, &scales.columns(variables), &scales);
     assert_eq!(steps.len(), 3 * width);
     let place = |name: &str| 2 + 2 * variables.keys().position(|known| known == name).unwrap();
     let at = |step: usize, column: usize| steps[step * width + column];
@@ -57,7 +57,7 @@ fn what_is_wrong_is_named_with_its_line() {
         ("35.1", "warm", "line 9: expected a number"),
         ("RecordID", "Record", "no RecordID"),
     ] {
-        let error = Record::parse(&RECORD.replace(from, to)).unwrap_err();
+        let error = Record::parse(&RECORD.replace(from, to), &["GCS", "Temp"]).unwrap_err();
         assert!(error.contains(expected), "{error}");
     }
     assert_eq!(

@@ -1,31 +1,36 @@
 //! The recurrence of a GRU as one node of the graph, on the CPU in f32.
 //!
 //! Composed of operations, a sequence of T steps is T slices of one tensor, and the gradient of each slice is a
-//! tensor of the whole: T^2 in time. Here the backward pass makes the gates of all steps again with a single
-//! product (all states are known by then) and then walks back once.
+//! tensor of the whole: T^2 in time. Here the gates of all steps are kept, and the backward pass walks over them once.
 
-use std::sync::Mutex;
+use std::sync::OnceLock;
 
-use candle_core::{CpuStorage, CustomOp3, Layout, Shape, Storage, bail};
+use candle_core::{CpuStorage, CustomOp3, Layout, Shape, bail};
 
-use crate::{Device, Result, Tensor, ops};
+use crate::{
+    Result, Tensor,
+    ops::{
+        Kernel, Matrix, Simd, fused, gemm,
+        math::{sigmoid, tanh},
+        transposed, vectorized,
+    },
+};
 
 /// States after each step, `[batch, time, hidden]`, from what the input gives to the gates,
 /// `from_input [batch, time, 3 hidden]`, `weight [3 hidden, hidden]` and `bias [3 hidden]`; all f32 on the CPU.
 pub(super) fn recurrence(from_input: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<Tensor> {
     let (batch, time, gates) = from_input.dims3()?;
-    let sizes = Sizes {
-        batch,
-        time,
-        hidden: gates / 3,
-    };
-    let from_input = from_input.contiguous()?;
-    let states = sizes.forward(&from_input.detach(), &weight.detach(), &bias.detach())?;
     let op = Recurrence {
-        sizes,
-        states: Mutex::new(states),
+        sizes: Sizes {
+            batch,
+            time,
+            hidden: gates / 3,
+        },
+        gates: OnceLock::new(),
     };
-    from_input.apply_op3(&weight.contiguous()?, &bias.contiguous()?, op)
+    from_input
+        .contiguous()?
+        .apply_op3(&weight.contiguous()?, &bias.contiguous()?, op)
 }
 
 #[derive(Clone, Copy)]
@@ -35,50 +40,125 @@ struct Sizes {
     hidden: usize,
 }
 
-/// The gates of one unit at one step.
-struct Gates {
-    reset: f32,
-    update: f32,
-    new: f32,
+struct Recurrence {
+    sizes: Sizes,
+    /// Those of the forward pass: see [`Forward::gates`].
+    gates: OnceLock<Vec<f32>>,
 }
 
-impl Gates {
-    /// Gates of unit `j` from rows `[reset, update, new]` of the input and of the state.
-    fn new(input: &[f32], state: &[f32], hidden: usize, j: usize) -> Self {
-        let reset = sigmoid(input[j] + state[j]);
-        let update = sigmoid(input[hidden + j] + state[hidden + j]);
-        let new = (input[2 * hidden + j] + reset * state[2 * hidden + j]).tanh();
-        Self { reset, update, new }
+impl CustomOp3 for Recurrence {
+    fn name(&self) -> &'static str {
+        "gru"
     }
-}
 
-fn sigmoid(x: f32) -> f32 {
-    1.0 / (1.0 + (-x).exp())
+    fn cpu_fwd(
+        &self,
+        from_input: &CpuStorage,
+        from_input_layout: &Layout,
+        weight: &CpuStorage,
+        weight_layout: &Layout,
+        bias: &CpuStorage,
+        bias_layout: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
+        let Sizes { batch, time, hidden } = self.sizes;
+        // Laid out as the products of all steps read it.
+        let weight = transposed(fused::slice(weight, weight_layout)?, hidden); // [hidden, 3 hidden]
+        let bias = fused::slice(bias, bias_layout)?;
+        let mut states = vec![0_f32; batch * time * hidden];
+        let mut gates = vec![0_f32; batch * time * 4 * hidden];
+        let mut state = vec![0_f32; batch * hidden];
+        let mut from_state = vec![0_f32; batch * 3 * hidden];
+        for step in 0..time {
+            for row in from_state.chunks_exact_mut(3 * hidden) {
+                row.copy_from_slice(bias);
+            }
+            gemm(
+                &mut from_state,
+                Matrix::new(&state, batch, hidden),
+                Matrix::new(&weight, hidden, 3 * hidden),
+                true,
+            );
+            vectorized(Forward {
+                sizes: self.sizes,
+                step,
+                from_input: fused::slice(from_input, from_input_layout)?,
+                from_state: &from_state,
+                state: &mut state,
+                gates: &mut gates,
+            });
+            for (sample, row) in state.chunks_exact(hidden).enumerate() {
+                states[(sample * time + step) * hidden..][..hidden].copy_from_slice(row);
+            }
+        }
+        if self.gates.set(gates).is_err() {
+            bail!("gru: one node was run twice");
+        }
+        Ok((CpuStorage::F32(states), Shape::from((batch, time, hidden))))
+    }
+
+    fn bwd(
+        &self,
+        from_input: &Tensor,
+        weight: &Tensor,
+        bias: &Tensor,
+        states: &Tensor,
+        grad: &Tensor,
+    ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
+        let Sizes { batch, time, hidden } = self.sizes;
+        let Some(gates) = self.gates.get() else {
+            bail!("gru: a gradient was asked for before the states");
+        };
+        let previous = fused::with(states, |states| Ok(self.sizes.previous(states)))?;
+        let mut d_input = vec![0_f32; batch * time * 3 * hidden];
+        let mut d_gates = vec![0_f32; batch * time * 3 * hidden]; // of what the state gives: [time, batch, 3 hidden]
+        let mut carry = vec![0_f32; batch * hidden];
+        let grad = grad.contiguous()?;
+        fused::with(weight, |weight| {
+            fused::with(&grad, |grad| {
+                for step in (0..time).rev() {
+                    vectorized(Backward {
+                        sizes: self.sizes,
+                        step,
+                        gates,
+                        previous: &previous,
+                        grad,
+                        carry: &mut carry,
+                        d_input: &mut d_input,
+                        d_gates: &mut d_gates,
+                    });
+                    let here = &d_gates[step * batch * 3 * hidden..][..batch * 3 * hidden];
+                    gemm(
+                        &mut carry,
+                        Matrix::new(here, batch, 3 * hidden),
+                        Matrix::new(weight, 3 * hidden, hidden),
+                        true,
+                    );
+                }
+                Ok(())
+            })
+        })?;
+        let mut d_weight = vec![0_f32; 3 * hidden * hidden];
+        gemm(
+            &mut d_weight,
+            Matrix::new(&d_gates, time * batch, 3 * hidden).transposed(),
+            Matrix::new(&previous, time * batch, hidden),
+            false,
+        );
+        let mut d_bias = vec![0_f32; 3 * hidden];
+        for row in d_gates.chunks_exact(3 * hidden) {
+            for (sum, value) in d_bias.iter_mut().zip(row) {
+                *sum += value;
+            }
+        }
+        Ok((
+            Some(fused::tensor(d_input, from_input)?),
+            Some(fused::tensor(d_weight, weight)?),
+            Some(fused::tensor(d_bias, bias)?),
+        ))
+    }
 }
 
 impl Sizes {
-    fn forward(self, from_input: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<Vec<f32>> {
-        let Self { batch, time, hidden } = self;
-        let inputs = values(from_input)?;
-        let mut states = vec![0_f32; batch * time * hidden];
-        let mut state = vec![0_f32; batch * hidden];
-        for step in 0..time {
-            let tensor = Tensor::from_slice(&state, (batch, hidden), &Device::Cpu)?;
-            let from_state = values(&ops::linear(&tensor, weight, Some(bias), false)?)?;
-            for (sample, row) in state.chunks_exact_mut(hidden).enumerate() {
-                let place = sample * time + step;
-                let input = &inputs[place * 3 * hidden..][..3 * hidden];
-                let gates = &from_state[sample * 3 * hidden..][..3 * hidden];
-                for (j, old) in row.iter_mut().enumerate() {
-                    let Gates { update, new, .. } = Gates::new(input, gates, hidden, j);
-                    *old = new + update * (*old - new);
-                }
-                states[place * hidden..][..hidden].copy_from_slice(row);
-            }
-        }
-        Ok(states)
-    }
-
     /// The states before each step, time first: `[time, batch, hidden]`.
     fn previous(self, states: &[f32]) -> Vec<f32> {
         let Self { batch, time, hidden } = self;
@@ -93,97 +173,119 @@ impl Sizes {
     }
 }
 
-struct Recurrence {
-    sizes: Sizes,
-    /// Made before the node, because a node's own forward pass sees storages and not tensors; taken once.
-    states: Mutex<Vec<f32>>,
+/// `N` slices of `length` numbers, one after the other.
+#[inline(always)]
+fn parts<const N: usize>(values: &[f32], length: usize) -> [&[f32]; N] {
+    std::array::from_fn(|i| &values[i * length..][..length])
 }
 
-impl CustomOp3 for Recurrence {
-    fn name(&self) -> &'static str {
-        "gru"
-    }
+/// As [`parts`], to write to.
+#[inline(always)]
+fn parts_mut<const N: usize>(values: &mut [f32], length: usize) -> [&mut [f32]; N] {
+    let mut rest = values;
+    std::array::from_fn(|_| {
+        let (first, others) = std::mem::take(&mut rest).split_at_mut(length);
+        rest = others;
+        first
+    })
+}
 
-    fn cpu_fwd(
-        &self,
-        _from_input: &CpuStorage,
-        _: &Layout,
-        _weight: &CpuStorage,
-        _: &Layout,
-        _bias: &CpuStorage,
-        _: &Layout,
-    ) -> Result<(CpuStorage, Shape)> {
-        let Ok(mut states) = self.states.lock() else {
-            bail!("gru: a thread failed while it held the states");
-        };
+/// One step forward of all samples.
+struct Forward<'a> {
+    sizes: Sizes,
+    step: usize,
+    /// `[batch, time, 3 hidden]`.
+    from_input: &'a [f32],
+    /// `[batch, 3 hidden]`.
+    from_state: &'a [f32],
+    /// `[batch, hidden]`, the state before the step and after it.
+    state: &'a mut [f32],
+    /// `[time, batch, 4 hidden]`: reset, update, new, and what the state gives to new.
+    gates: &'a mut [f32],
+}
+
+impl Kernel for Forward<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, _: S) {
         let Sizes { batch, time, hidden } = self.sizes;
-        let states = std::mem::take(&mut *states);
-        Ok((CpuStorage::F32(states), Shape::from((batch, time, hidden))))
-    }
-
-    fn bwd(
-        &self,
-        from_input: &Tensor,
-        weight: &Tensor,
-        bias: &Tensor,
-        states: &Tensor,
-        grad: &Tensor,
-    ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
-        let Sizes { batch, time, hidden } = self.sizes;
-        let (weight, bias) = (weight.detach(), bias.detach());
-        let (inputs, grads) = (values(from_input)?, values(grad)?);
-        let previous = self.sizes.previous(&values(states)?);
-        let before = Tensor::from_slice(&previous, (time * batch, hidden), &Device::Cpu)?;
-        let from_state = values(&ops::linear(&before, &weight, Some(&bias), false)?)?; // [time, batch, 3 hidden]
-
-        let mut d_input = vec![0_f32; inputs.len()];
-        let mut d_gates = vec![0_f32; inputs.len()]; // of what the state gives: [time, batch, 3 hidden]
-        let mut carry = vec![0_f32; batch * hidden];
-        for step in (0..time).rev() {
-            for (sample, carry) in carry.chunks_exact_mut(hidden).enumerate() {
-                let (by_batch, by_time) = (sample * time + step, step * batch + sample);
-                let input = &inputs[by_batch * 3 * hidden..][..3 * hidden];
-                let state = &from_state[by_time * 3 * hidden..][..3 * hidden];
-                let before = &previous[by_time * hidden..][..hidden];
-                let grad = &grads[by_batch * hidden..][..hidden];
-                let d_input = &mut d_input[by_batch * 3 * hidden..][..3 * hidden];
-                let d_gates = &mut d_gates[by_time * 3 * hidden..][..3 * hidden];
-                for j in 0..hidden {
-                    let Gates { reset, update, new } = Gates::new(input, state, hidden, j);
-                    let d = grad[j] + carry[j];
-                    let d_new = d * (1.0 - update) * (1.0 - new * new);
-                    let d_update = d * (before[j] - new) * update * (1.0 - update);
-                    let d_reset = d_new * state[2 * hidden + j] * reset * (1.0 - reset);
-                    d_input[j] = d_reset;
-                    d_input[hidden + j] = d_update;
-                    d_input[2 * hidden + j] = d_new;
-                    d_gates[j] = d_reset;
-                    d_gates[hidden + j] = d_update;
-                    d_gates[2 * hidden + j] = d_new * reset;
-                    carry[j] = d * update;
-                }
+        let gates = &mut self.gates[self.step * batch * 4 * hidden..];
+        let rows = self
+            .state
+            .chunks_exact_mut(hidden)
+            .zip(gates.chunks_exact_mut(4 * hidden));
+        for (sample, (state, gates)) in rows.enumerate() {
+            let from_input = &self.from_input[(sample * time + self.step) * 3 * hidden..][..3 * hidden];
+            let [reset_x, update_x, new_x] = parts(from_input, hidden);
+            let [reset_h, update_h, new_h] = parts(&self.from_state[sample * 3 * hidden..], hidden);
+            let [reset, update, new, new_state] = parts_mut(gates, hidden);
+            // One loop a gate: few enough slices that they vectorise.
+            for j in 0..hidden {
+                reset[j] = sigmoid(reset_x[j] + reset_h[j]);
             }
-            let here = &d_gates[step * batch * 3 * hidden..][..batch * 3 * hidden];
-            let here = Tensor::from_slice(here, (batch, 3 * hidden), &Device::Cpu)?;
-            for (carry, more) in carry.iter_mut().zip(values(&here.matmul(&weight)?)?) {
-                *carry += more;
+            for j in 0..hidden {
+                update[j] = sigmoid(update_x[j] + update_h[j]);
+            }
+            new_state.copy_from_slice(new_h);
+            for j in 0..hidden {
+                new[j] = tanh(new_x[j] + reset[j] * new_h[j]);
+            }
+            for j in 0..hidden {
+                state[j] = new[j] + update[j] * (state[j] - new[j]);
             }
         }
-        let d_gates = Tensor::from_vec(d_gates, (time * batch, 3 * hidden), &Device::Cpu)?;
-        Ok((
-            Some(Tensor::from_vec(d_input, (batch, time, 3 * hidden), &Device::Cpu)?),
-            Some(d_gates.t()?.matmul(&before)?),
-            Some(d_gates.sum(0)?),
-        ))
     }
 }
 
-/// The numbers of an f32 tensor on the CPU, row-major.
-fn values(tensor: &Tensor) -> Result<Vec<f32>> {
-    let tensor = tensor.contiguous()?;
-    let (storage, layout) = tensor.storage_and_layout();
-    match (&*storage, layout.contiguous_offsets()) {
-        (Storage::Cpu(storage), Some((start, end))) => Ok(storage.as_slice::<f32>()?[start..end].to_vec()),
-        _ => bail!("gru: expected a tensor on the CPU"),
+/// One step backward of all samples.
+struct Backward<'a> {
+    sizes: Sizes,
+    step: usize,
+    /// As in [`Forward`].
+    gates: &'a [f32],
+    /// `[time, batch, hidden]`, the states before each step.
+    previous: &'a [f32],
+    /// `[batch, time, hidden]`, of the states.
+    grad: &'a [f32],
+    /// `[batch, hidden]`: what the steps behind give to the state after this one, then this one's own part of what it
+    /// gives to the state before it.
+    carry: &'a mut [f32],
+    /// `[batch, time, 3 hidden]`.
+    d_input: &'a mut [f32],
+    /// `[time, batch, 3 hidden]`.
+    d_gates: &'a mut [f32],
+}
+
+impl Kernel for Backward<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, _: S) {
+        let Sizes { batch, time, hidden } = self.sizes;
+        for (sample, carry) in self.carry.chunks_exact_mut(hidden).enumerate() {
+            let (by_batch, by_time) = (sample * time + self.step, self.step * batch + sample);
+            let [reset, update, new, new_state] = parts(&self.gates[by_time * 4 * hidden..], hidden);
+            let [before] = parts(&self.previous[by_time * hidden..], hidden);
+            let [grad] = parts(&self.grad[by_batch * hidden..], hidden);
+            let d_input = &mut self.d_input[by_batch * 3 * hidden..][..3 * hidden];
+            let d_gates = &mut self.d_gates[by_time * 3 * hidden..][..3 * hidden];
+            {
+                let [d_reset, d_update, d_new] = parts_mut(d_input, hidden);
+                for j in 0..hidden {
+                    let d = grad[j] + carry[j];
+                    d_new[j] = d * (1.0 - update[j]) * (1.0 - new[j] * new[j]);
+                    d_update[j] = d * (before[j] - new[j]) * update[j] * (1.0 - update[j]);
+                    carry[j] = d * update[j];
+                }
+                for j in 0..hidden {
+                    d_reset[j] = d_new[j] * new_state[j] * reset[j] * (1.0 - reset[j]);
+                }
+            }
+            d_gates.copy_from_slice(d_input);
+            for (d_new, reset) in d_gates[2 * hidden..].iter_mut().zip(reset) {
+                *d_new *= reset;
+            }
+        }
     }
 }

@@ -1,8 +1,15 @@
 //! The sum over all pairs that the loss spends its time in.
 
-use candle_core::{CpuStorage, CustomOp1, Layout, Shape, Storage, bail};
+use candle_core::{CpuStorage, CustomOp1, Layout, Shape};
 
-use crate::{DType, Result, Tensor};
+use crate::{
+    DType, Result, Tensor,
+    ops::{
+        Kernel, Simd, fused,
+        math::{exp, ln},
+        vectorized,
+    },
+};
 
 /// `sum(log(exp(score) / normalizer + noise))` over all `scores`, a scalar. No gradient flows to `normalizer`.
 /// One pass on the CPU in f32, else composed of operations.
@@ -29,33 +36,57 @@ impl CustomOp1 for LogTotal {
     }
 
     fn cpu_fwd(&self, scores: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
-        let mut total = 0_f64;
-        for score in slice(scores, layout)? {
-            total += f64::from((score.exp() * self.factor + self.noise).ln());
-        }
-        Ok((CpuStorage::F32(vec![total as f32]), Shape::from(())))
+        let total = vectorized(Sum {
+            of: self,
+            scores: fused::slice(scores, layout)?,
+        });
+        Ok((CpuStorage::F32(vec![total]), Shape::from(())))
     }
 
     fn bwd(&self, scores: &Tensor, _: &Tensor, grad: &Tensor) -> Result<Option<Tensor>> {
         let grad = grad.to_scalar::<f32>()?;
-        let (storage, layout) = scores.storage_and_layout();
-        let Storage::Cpu(storage) = &*storage else {
-            bail!("crd: expected scores on the CPU");
-        };
-        let slopes: Vec<f32> = slice(storage, layout)?
-            .iter()
-            .map(|score| {
-                let odds = score.exp() * self.factor;
-                grad * odds / (odds + self.noise)
-            })
-            .collect();
-        Tensor::from_vec(slopes, scores.shape(), scores.device()).map(Some)
+        let slopes = fused::with(scores, |scores| Ok(vectorized(Slopes { of: self, scores, grad })))?;
+        fused::tensor(slopes, scores).map(Some)
     }
 }
 
-fn slice<'a>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [f32]> {
-    match layout.contiguous_offsets() {
-        Some((start, end)) => Ok(&storage.as_slice::<f32>()?[start..end]),
-        None => bail!("crd: expected contiguous scores"),
+struct Sum<'a> {
+    of: &'a LogTotal,
+    scores: &'a [f32],
+}
+
+impl Kernel for Sum<'_> {
+    type Output = f32;
+
+    #[inline(always)]
+    fn run<S: Simd>(self, _: S) -> f32 {
+        let LogTotal { factor, noise } = *self.of;
+        let mut total = 0_f64;
+        // Blocks in f32 and their sums in f64: there are some million terms.
+        for block in self.scores.chunks(1 << 10) {
+            total += f64::from(fused::sum_of(block, |score| ln(exp(score) * factor + noise)));
+        }
+        total as f32
+    }
+}
+
+struct Slopes<'a> {
+    of: &'a LogTotal,
+    scores: &'a [f32],
+    grad: f32,
+}
+
+impl Kernel for Slopes<'_> {
+    type Output = Vec<f32>;
+
+    #[inline(always)]
+    fn run<S: Simd>(self, _: S) -> Vec<f32> {
+        let LogTotal { factor, noise } = *self.of;
+        let mut slopes = vec![0.0; self.scores.len()];
+        for (slope, &score) in slopes.iter_mut().zip(self.scores) {
+            let odds = exp(score) * factor;
+            *slope = self.grad * odds / (odds + noise);
+        }
+        slopes
     }
 }
