@@ -65,9 +65,9 @@ interrupted run goes on where it stopped, and several runs may work on one store
         experiments: Vec<String>,
         #[command(flatten)]
         what: What,
-        /// With the best setting of each row from RESULTS/tuned/<experiment>/<preset>.yaml; written to
-        /// RESULTS/<experiment>/<preset>-tuned/.
-        #[arg(long, conflicts_with = "dataset")]
+        /// With the best setting of each row from RESULTS/tuned/<experiment>/[<data set>-]<preset>.yaml; written to
+        /// RESULTS/<experiment>/[<data set>-]<preset>-tuned/.
+        #[arg(long)]
         tuned: bool,
         #[command(flatten)]
         how: How,
@@ -78,8 +78,8 @@ interrupted run goes on where it stopped, and several runs may work on one store
     /// Search settings for every row of an experiment, the same number of trials each, on validation only.
     ///
     /// Trial 0 of a row is what the spec says; the others draw every option that experiments/tune.yaml declares for the
-    /// row's methods. Writes every trial, and the best of each row, to RESULTS/tuned/<experiment>/<preset>.yaml, from
-    /// where `mmcollapse reproduce <experiment> --tuned` takes it.
+    /// row's methods. Writes every trial, and the best of each row, to
+    /// RESULTS/tuned/<experiment>/[<data set>-]<preset>.yaml, from where `mmcollapse reproduce <experiment> --tuned` takes it.
     #[command(after_help = "\
 Examples:
   mmcollapse tune table3                              16 trials of 2 seeds for every row
@@ -87,6 +87,7 @@ Examples:
   mmcollapse tune table3 --only concat,shaspec+ebr
   mmcollapse tune table3 --preset smoke --trials 2 --seeds 1
   mmcollapse tune table3 --protocol train_availability --rate 0.95
+  mmcollapse tune table2 --dataset physionet-2012     for `mmcollapse reproduce table2 --dataset physionet-2012 --tuned`
 
 Trials are cells of the store: an interrupted search goes on where it stopped, and one with more trials trains
 those that are new.")]
@@ -97,7 +98,7 @@ those that are new.")]
         asked: tune::Asked,
         #[command(flatten)]
         how: How,
-        /// Folder for what is found: RESULTS/tuned/<experiment>/<preset>.yaml.
+        /// Folder for what is found: RESULTS/tuned/<experiment>/[<data set>-]<preset>.yaml.
         #[arg(long, default_value = "results")]
         results: PathBuf,
     },

@@ -60,12 +60,22 @@ impl fmt::Display for Preset {
     }
 }
 
+impl Preset {
+    /// The name of a result of the preset, on another data set than that of the paper's numbers if one is given.
+    pub fn on(self, dataset: Option<&str>) -> String {
+        dataset.map_or_else(|| self.to_string(), |dataset| format!("{dataset}-{self}"))
+    }
+}
+
 /// What `spec.yaml` says.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Spec {
     /// Name of the data set; with `tasks`, of the source that it is made of.
     pub dataset: String,
+    /// The data set that the file names, whatever [`Spec::on`] made of it.
+    #[serde(skip)]
+    own_dataset: String,
     /// The data set of the paper's numbers, where that is another one.
     pub paper_dataset: Option<String>,
     /// The labels that are predicted, each by models of its own: `TASK` of the data set `DATASET-TASK`. A data set that
@@ -288,13 +298,20 @@ impl Spec {
         }
     }
 
+    /// The data set, where the paper's numbers are of another one: its results stand apart.
+    pub fn other_dataset(&self) -> Option<&str> {
+        let paper = self.paper_dataset.as_ref().unwrap_or(&self.own_dataset);
+        (self.dataset != *paper).then_some(&self.dataset)
+    }
+
     /// Reads a spec; `path` is for messages only.
     ///
     /// # Errors
     /// See [`Spec::of`].
     pub fn parse(path: &str, text: &str) -> Result<Self, Box<SpecError>> {
-        let spec: Self = read_yaml(path, text, SPEC_HELP)?;
+        let mut spec: Self = read_yaml(path, text, SPEC_HELP)?;
         spec.check(path, text)?;
+        spec.own_dataset.clone_from(&spec.dataset);
         Ok(spec)
     }
 
@@ -406,6 +423,17 @@ impl Spec {
         }
         let of = |task: &String| (format!("{}-{task}", self.dataset), Some(task.clone()));
         self.tasks.iter().map(of).collect()
+    }
+
+    /// Protocols and levels of a preset; what the spec says where there is no such preset.
+    pub fn levels(&self, preset: Preset) -> (&[ProtocolName], &[f64]) {
+        let preset = self.presets.get(&preset);
+        (
+            preset
+                .and_then(|preset| preset.protocols.as_deref())
+                .unwrap_or(&self.protocols),
+            preset.and_then(|preset| preset.rates.as_deref()).unwrap_or(&self.rates),
+        )
     }
 
     /// The rows of a preset, in the order of the spec.

@@ -42,10 +42,13 @@ pub fn reproduce(
     let interrupt = interrupt()?;
     let mut ending = Ending::Well;
     for experiment in experiments {
-        let tuned = tuned.then(|| Tuned::of(results, experiment, what.preset)).transpose()?;
+        let spec = spec_on(experiment, what.dataset.as_deref(), &resolver)?;
+        let tuned = tuned
+            .then(|| Tuned::of(results, experiment, &spec, what.preset))
+            .transpose()?;
         let plan = match &tuned {
-            Some(tuned) => tuned.plan(experiment, &selection, &mut resolver)?,
-            None => planned(experiment, &what, &selection, &mut resolver)?,
+            Some(tuned) => tuned.plan(experiment, &spec, &selection, &mut resolver)?,
+            None => Plan::of(experiment, &spec, what.preset, &selection, &mut resolver)?,
         };
         let work = Work::new(&plan, Store::new(&how.place.store))?;
         if how.dry_run {
@@ -129,8 +132,14 @@ fn planned(
     selection: &Selection,
     resolver: &mut ModelResolver,
 ) -> Result<Plan> {
+    let spec = spec_on(experiment, what.dataset.as_deref(), resolver)?;
+    Plan::of(experiment, &spec, what.preset, selection, resolver)
+}
+
+/// The spec of an experiment on the data set that is asked for, or on its own.
+pub(super) fn spec_on(experiment: &ExperimentInfo, dataset: Option<&str>, resolver: &ModelResolver) -> Result<Spec> {
     let mut spec = Spec::of(experiment).map_err(|error| *error)?;
-    if let Some(dataset) = &what.dataset {
+    if let Some(dataset) = dataset {
         spec.on(dataset);
         // Not every source knows every label.
         let known = |task: &String| mmcollapse_data::find(&format!("{dataset}-{task}")).is_ok();
@@ -157,19 +166,19 @@ fn planned(
             ));
         }
     }
-    Plan::of(experiment, &spec, what.preset, selection, resolver)
+    Ok(spec)
 }
 
 /// The data set that is trained on, if the paper's numbers are of another one.
 fn other_dataset(experiment: &ExperimentInfo, what: &What, synthetic: bool) -> Result<Option<String>> {
-    let spec = Spec::of(experiment).map_err(|error| *error)?;
-    let dataset = what.dataset.clone().unwrap_or_else(|| spec.dataset.clone());
-    let own = match spec.paper_dataset {
-        // The paper's data set by name, but planted tables in its place.
-        Some(paper) => dataset == paper && !synthetic,
-        None => dataset == spec.dataset,
-    };
-    Ok((!own).then_some(dataset))
+    let mut spec = Spec::of(experiment).map_err(|error| *error)?;
+    if let Some(dataset) = &what.dataset {
+        spec.on(dataset);
+    }
+    // The paper's data set by name, but planted tables in its place.
+    let planted = synthetic && spec.paper_dataset.is_some();
+    let other = spec.other_dataset().map(str::to_owned);
+    Ok(other.or_else(|| planted.then_some(spec.dataset)))
 }
 
 /// What is to be said of the data of a plan, if they are synthetic.
@@ -423,13 +432,12 @@ fn make(
     if let Some(seeds) = what.seeds {
         let _ = write!(command, " --seeds {seeds}");
     }
-    let mut folder = preset;
     let synthetic = synthetic(plan)?;
     let dataset = other_dataset(experiment, what, synthetic.is_some())?;
     if let Some(dataset) = &dataset {
         let _ = write!(command, " --dataset {dataset}");
-        folder = format!("{dataset}-{folder}");
     }
+    let mut folder = what.preset.on(dataset.as_deref());
     if tuned.is_some() {
         command.push_str(" --tuned");
         folder.push_str("-tuned");

@@ -7,7 +7,7 @@ use std::path::Path;
 use clap::Args;
 use miette::{Result, miette};
 
-use super::run::{Work, provenance};
+use super::run::{Work, provenance, spec_on};
 use super::{Ending, How, interrupt, workers};
 use crate::experiment::ExperimentInfo;
 use crate::models::ModelResolver;
@@ -24,6 +24,9 @@ pub(super) struct Asked {
     /// The preset whose rows and training are tuned.
     #[arg(long, value_enum, default_value_t = Preset::Quick)]
     pub preset: Preset,
+    /// Another data set than the spec's.
+    #[arg(long, value_name = "NAME")]
+    pub dataset: Option<String>,
     /// Trials of each row; the first is the spec's own setting.
     #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u64).range(1..))]
     pub trials: u64,
@@ -33,7 +36,7 @@ pub(super) struct Asked {
     /// Protocol that settings are chosen for [default: that of experiments/tune.yaml].
     #[arg(long, value_parser = protocol)]
     pub protocol: Option<ProtocolName>,
-    /// Its level [default: that of experiments/tune.yaml].
+    /// Its level [default: the experiment's only one, or that of experiments/tune.yaml].
     #[arg(long)]
     pub rate: Option<f64>,
 }
@@ -51,15 +54,19 @@ pub(super) fn tune(
     results: &Path,
 ) -> Result<Ending> {
     let spaces = Spaces::parse(spaces).map_err(|error| *error)?;
+    let mut resolver = ModelResolver::new(how.place.offline);
+    let spec = spec_on(experiment, asked.dataset.as_deref(), &resolver)?;
+    let judged = spaces
+        .judged(spec.levels(asked.preset), asked.protocol, asked.rate)
+        .map_err(|reason| miette!("{} ({}): {reason}", experiment.name, asked.preset))?;
     let budget = Budget {
         preset: asked.preset,
         trials: asked.trials,
         seeds: asked.seeds,
-        protocol: asked.protocol.unwrap_or(spaces.protocol),
-        rate: asked.rate.unwrap_or(spaces.rate),
+        protocol: judged.protocol,
+        rate: judged.rate,
     };
-    let mut resolver = ModelResolver::new(how.place.offline);
-    let trials = Trials::new(experiment, &spaces, budget, &mut resolver)?;
+    let trials = Trials::new(experiment, &spec, &spaces, budget, &mut resolver)?;
     let plan = trials.of_rows(&asked.only)?;
     let store = Store::new(&how.place.store);
     let work = Work::new(&plan, store.clone())?;
@@ -94,7 +101,7 @@ pub(super) fn tune(
 
 /// Whether every row that the file has, and that is still one of the experiment's, is found again with this budget.
 fn keeps(tuned: &Tuned, trials: &Trials, results: &Path) -> Result<()> {
-    let Some(before) = Tuned::read(results, &tuned.experiment, tuned.preset)? else {
+    let Some(before) = Tuned::read(results, &tuned.experiment, trials.other_dataset(), tuned.preset)? else {
         return Ok(());
     };
     let known = trials.rows();
@@ -109,7 +116,7 @@ fn keeps(tuned: &Tuned, trials: &Trials, results: &Path) -> Result<()> {
     Err(miette!(
         help = "run it without --only, or with --trials, --seeds, --protocol and --rate as in the file",
         "{} would lose {}: the store does not have their trials with this budget",
-        Tuned::path(results, &tuned.experiment, tuned.preset).display(),
+        Tuned::path(results, &tuned.experiment, trials.other_dataset(), tuned.preset).display(),
         lost.join(", ")
     ))
 }
@@ -120,6 +127,9 @@ fn command(trials: &Trials, asked: &Asked, rows: &[String]) -> String {
         "mmcollapse tune {} --preset {} --trials {} --seeds {}",
         trials.plan.experiment, asked.preset, asked.trials, asked.seeds
     );
+    if let Some(dataset) = &asked.dataset {
+        let _ = write!(command, " --dataset {dataset}");
+    }
     if rows.len() < trials.rows().len() {
         let _ = write!(command, " --only {}", rows.join(","));
     }

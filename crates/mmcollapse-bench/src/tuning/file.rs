@@ -1,4 +1,4 @@
-//! What tuning found: `results/tuned/<experiment>/<preset>.yaml`.
+//! What tuning found: `results/tuned/<experiment>/[<data set>-]<preset>.yaml`.
 
 use std::path::{Path, PathBuf};
 use std::{fs, io};
@@ -16,9 +16,10 @@ use crate::spec::{Preset, ProtocolName, Spec};
 
 /// What the reader of the file is told first.
 const HEAD: &str = "\
-# Random search over experiments/tune.yaml, the same number of trials for every row, by validation accuracy alone.
-# Trial 0 is what the spec says; a trial lists the options it changes. `validation` has one accuracy a seed, of a
-# sample that lacks what the protocol takes from a test sample; `diverged` counts seeds.
+# Random search over experiments/tune.yaml, the same number of trials for every row, by validation score alone:
+# AUROC of health records, accuracy of digits. Trial 0 is what the spec says; a trial lists the options it changes.
+# `validation` has one score a label and seed, of samples that lack what the protocol takes from a test sample; `diverged`
+# counts trainings.
 ";
 
 /// The trials of every row and the best of each.
@@ -29,6 +30,11 @@ pub struct Tuned {
     pub experiment: String,
     /// Its preset.
     pub preset: Preset,
+    /// The data set that was tuned on.
+    pub dataset: String,
+    /// The same, where the paper's numbers are of another one.
+    #[serde(skip)]
+    pub(super) other_dataset: Option<String>,
     /// Digest of what its spec says.
     pub spec: String,
     /// Digest of what `tune.yaml` says.
@@ -69,11 +75,11 @@ pub struct Tried {
     pub trial: u64,
     /// What it changes.
     pub setting: Setting,
-    /// Validation accuracy of each seed.
+    /// Validation score of each label and seed: the accuracy or the AUROC.
     pub validation: Vec<f64>,
     /// Their mean: what the best is chosen by.
     pub mean: f64,
-    /// Seeds whose training diverged; their accuracy counts as it stood.
+    /// Trainings that diverged; their score counts as it stood.
     pub diverged: usize,
     /// Seconds of all its cells.
     pub seconds: f64,
@@ -115,7 +121,7 @@ impl TunedBy {
             [] => "no seeds".to_owned(),
         };
         format!(
-            "Settings tuned: each row has the best of {} trials by validation accuracy ({} at {}, {seeds}); every row had \
+            "Settings tuned: each row has the best of {} trials by its score on validation ({} at {}, {seeds}); every row had \
              the same number of trials, and the test had no part in the choice.",
             self.trials,
             self.protocol.as_str(),
@@ -126,21 +132,23 @@ impl TunedBy {
 
 impl Tuned {
     /// Where the file of an experiment lies.
-    pub fn path(results: &Path, experiment: &str, preset: Preset) -> PathBuf {
-        results.join("tuned").join(experiment).join(format!("{preset}.yaml"))
+    pub fn path(results: &Path, experiment: &str, dataset: Option<&str>, preset: Preset) -> PathBuf {
+        let name = format!("{}.yaml", preset.on(dataset));
+        results.join("tuned").join(experiment).join(name)
     }
 
-    /// Reads what was found for a preset of an experiment; nothing if it was never tuned.
+    /// Reads what was found for a preset of an experiment, on another data set than that of the paper's numbers if one is
+    /// given; nothing if it was never tuned.
     ///
     /// # Errors
     /// A file that cannot be read.
-    pub fn read(results: &Path, experiment: &str, preset: Preset) -> Result<Option<Self>> {
-        let path = Self::path(results, experiment, preset);
+    pub fn read(results: &Path, experiment: &str, dataset: Option<&str>, preset: Preset) -> Result<Option<Self>> {
+        let path = Self::path(results, experiment, dataset, preset);
         let broken = || {
             format!(
                 "{} cannot be read; `{}` makes it again",
                 path.display(),
-                command(experiment, preset)
+                command(experiment, dataset, preset)
             )
         };
         let text = match fs::read_to_string(&path) {
@@ -148,23 +156,25 @@ impl Tuned {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error).into_diagnostic().wrap_err_with(broken),
         };
-        serde_yaml::from_str(&text)
-            .map(Some)
-            .into_diagnostic()
-            .wrap_err_with(broken)
+        let read: Self = serde_yaml::from_str(&text).into_diagnostic().wrap_err_with(broken)?;
+        Ok(Some(Self {
+            other_dataset: dataset.map(str::to_owned),
+            ..read
+        }))
     }
 
-    /// What was found for an experiment as its spec is now.
+    /// What was found for an experiment as its spec is now, on the data set that `spec` is on.
     ///
     /// # Errors
     /// It was never tuned, the spec has changed since, or a file that cannot be read.
-    pub fn of(results: &Path, experiment: &ExperimentInfo, preset: Preset) -> Result<Self> {
-        let path = Self::path(results, experiment.name, preset);
+    pub fn of(results: &Path, experiment: &ExperimentInfo, spec: &Spec, preset: Preset) -> Result<Self> {
+        let dataset = spec.other_dataset();
+        let path = Self::path(results, experiment.name, dataset, preset);
         let help = format!(
             "`{}` makes it; trials that the store has are not trained again",
-            command(experiment.name, preset)
+            command(experiment.name, dataset, preset)
         );
-        let Some(tuned) = Self::read(results, experiment.name, preset)? else {
+        let Some(tuned) = Self::read(results, experiment.name, dataset, preset)? else {
             return Err(miette!(
                 help = help,
                 "{} ({preset}) was not tuned: there is no {}",
@@ -172,39 +182,43 @@ impl Tuned {
                 path.display()
             ));
         };
-        let spec = spec_digest(experiment)?;
-        if (tuned.experiment.as_str(), tuned.preset, &tuned.spec) != (experiment.name, preset, &spec) {
+        let digest = spec_digest(experiment)?;
+        let of = |experiment: &str, preset: Preset, dataset: &str, digest: &str| {
+            format!("{experiment} ({preset}) on {dataset} with digest {digest}")
+        };
+        let found = of(&tuned.experiment, tuned.preset, &tuned.dataset, &tuned.spec);
+        let expected = of(experiment.name, preset, &spec.dataset, &digest);
+        if found != expected {
             return Err(miette!(
                 help = help,
-                "{} was made from another spec: {} ({}) with digest {}, expected {} ({preset}) with {spec}",
+                "{} was made from another spec: {found}, expected {expected}",
                 path.display(),
-                tuned.experiment,
-                tuned.preset,
-                tuned.spec,
-                experiment.name,
             ));
         }
         Ok(tuned)
     }
 
-    /// The cells of the experiment, each row with its best setting.
+    /// The cells of the experiment, each row with its best setting; `spec` is on the data set that was tuned on.
     ///
     /// # Errors
     /// A row that was not tuned, and those of [`Plan::new`].
     pub fn plan(
         &self,
         experiment: &ExperimentInfo,
+        spec: &Spec,
         selection: &Selection,
         resolver: &mut dyn Resolver,
     ) -> Result<Plan> {
-        let spec = Spec::of(experiment).map_err(|error| *error)?;
-        let mut plan = Plan::of(experiment, &spec, self.preset, selection, resolver)?;
+        let mut plan = Plan::of(experiment, spec, self.preset, selection, resolver)?;
         plan.cells.clear();
         let rows = spec.presets.get(&self.preset).map(|preset| spec.rows(preset));
         for row in rows.unwrap_or_default() {
             let Some(tuned) = self.rows.iter().find(|tuned| tuned.row == row.name) else {
                 return Err(miette!(
-                    help = format!("`{}` tunes what is missing", command(experiment.name, self.preset)),
+                    help = format!(
+                        "`{}` tunes what is missing",
+                        command(experiment.name, spec.other_dataset(), self.preset)
+                    ),
                     "row `{}` of {} ({}) was not tuned; there are: {}",
                     row.name,
                     experiment.name,
@@ -216,7 +230,7 @@ impl Tuned {
                         .join(", ")
                 ));
             };
-            let spec = tuned.best()?.setting.applied(&spec, self.preset, &row);
+            let spec = tuned.best()?.setting.applied(spec, self.preset, &row);
             plan.cells
                 .extend(Plan::of(experiment, &spec, self.preset, selection, resolver)?.cells);
         }
@@ -227,9 +241,7 @@ impl Tuned {
     pub fn by(&self) -> TunedBy {
         TunedBy {
             // As a reader of the repository finds it, wherever the results were written.
-            file: Self::path(Path::new("results"), &self.experiment, self.preset)
-                .display()
-                .to_string(),
+            file: self.path_below(Path::new("results")).display().to_string(),
             protocol: self.protocol,
             rate: self.rate,
             trials: self.trials,
@@ -237,12 +249,16 @@ impl Tuned {
         }
     }
 
+    fn path_below(&self, results: &Path) -> PathBuf {
+        Self::path(results, &self.experiment, self.other_dataset.as_deref(), self.preset)
+    }
+
     /// Writes it.
     ///
     /// # Errors
     /// If the file cannot be written.
     pub fn write(&self, results: &Path) -> Result<PathBuf> {
-        let path = Self::path(results, &self.experiment, self.preset);
+        let path = self.path_below(results);
         let text = format!("{HEAD}{}", serde_yaml::to_string(self).into_diagnostic()?);
         write_atomic(&path, text.as_bytes())
             .into_diagnostic()
@@ -252,6 +268,7 @@ impl Tuned {
 }
 
 /// The command that tunes a preset of an experiment with the default budget.
-fn command(experiment: &str, preset: Preset) -> String {
-    format!("mmcollapse tune {experiment} --preset {preset}")
+fn command(experiment: &str, dataset: Option<&str>, preset: Preset) -> String {
+    let dataset = dataset.map_or_else(String::new, |dataset| format!(" --dataset {dataset}"));
+    format!("mmcollapse tune {experiment} --preset {preset}{dataset}")
 }

@@ -3,7 +3,7 @@
 //! ```text
 //! tune.yaml --Spaces--> what may be drawn
 //! spec, Spaces, Budget --Trials--> cells of every trial of every row; trained like any others
-//! store --Tuned--> results/tuned/<experiment>/<preset>.yaml: every trial, the best of each row
+//! store --Tuned--> results/tuned/<experiment>/[<data set>-]<preset>.yaml: every trial, the best of each row
 //! Tuned --plan--> the experiment's own cells, each row with its best setting
 //! ```
 //!
@@ -19,5 +19,5 @@ mod trials;
 
 pub use file::{Tried, Tuned, TunedBy, TunedRow};
 pub use setting::Setting;
-pub use space::{Space, Spaces};
+pub use space::{Judged, Space, Spaces};
 pub use trials::{Budget, FIRST_SEED, Trials};

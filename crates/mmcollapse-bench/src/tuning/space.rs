@@ -1,8 +1,8 @@
 //! What may be tuned: `experiments/tune.yaml`.
 //!
 //! ```yaml
-//! protocol: test_missing                     # settings are chosen for this one,
-//! rate: 0.9                                  # at this level
+//! judged:                                    # settings are chosen for the first of these that an experiment has,
+//!   - {protocol: test_missing, rate: 0.9}    # at this level, or at the only one that it has
 //! training:                                  # of every row
 //!   optimizer.lr: {kind: log_uniform, low: 0.0001, high: 0.01}
 //! fusions:                                   # by the name of the method
@@ -38,10 +38,8 @@ const SEED: u64 = 0;
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Spaces {
-    /// The protocol that settings are chosen for, unless the command says another.
-    pub protocol: ProtocolName,
-    /// Its level, unless the command says another.
-    pub rate: f64,
+    /// What settings are chosen for, unless the command says something else.
+    judged: Vec<Judged>,
     /// Training options, tuned in every row.
     training: Space,
     /// Options of each fusion.
@@ -50,6 +48,16 @@ pub struct Spaces {
     reallocations: BTreeMap<String, Space>,
     #[serde(skip)]
     digest: String,
+}
+
+/// A protocol and its level.
+#[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Judged {
+    /// The protocol.
+    pub protocol: ProtocolName,
+    /// Its level.
+    pub rate: f64,
 }
 
 /// Options of one method, and what may be drawn for each.
@@ -113,6 +121,32 @@ impl Spaces {
             }
         }
         Ok(spaces)
+    }
+
+    /// What settings of an experiment are chosen for, given its protocols and levels: `protocol` and `rate` where they are
+    /// given, else the first of its protocols that is declared, at its only level or at the declared one.
+    ///
+    /// # Errors
+    /// Where none of its protocols is declared, or the level of the one given is not.
+    pub fn judged(
+        &self,
+        (protocols, levels): (&[ProtocolName], &[f64]),
+        protocol: Option<ProtocolName>,
+        rate: Option<f64>,
+    ) -> Result<Judged, String> {
+        let declared = |protocol: ProtocolName| self.judged.iter().find(|judged| judged.protocol == protocol);
+        let protocol = protocol
+            .or_else(|| protocols.iter().copied().find(|own| declared(*own).is_some()))
+            .ok_or_else(|| format!("{PATH} declares none of its protocols under `judged`; say one with --protocol"))?;
+        let only = if let [level] = levels { Some(*level) } else { None };
+        let rate = rate
+            .or(only)
+            .or_else(|| declared(protocol).map(|judged| judged.rate))
+            .ok_or_else(|| {
+                let name = protocol.as_str();
+                format!("{PATH} declares no level of {name} under `judged`; say one with --rate")
+            })?;
+        Ok(Judged { protocol, rate })
     }
 
     /// Digest of what it says, comments and layout not counted.

@@ -10,7 +10,7 @@ use crate::experiment::{ExperimentInfo, Shows};
 use crate::models::ModelResolver;
 use crate::plan::{Plan, Planned, Selection};
 use crate::provenance::{Machine, Origin};
-use crate::spec::{Preset, ProtocolName};
+use crate::spec::{Preset, ProtocolName, Spec};
 use crate::store::{Store, Stored};
 use crate::summary::synthetic::TABLE4;
 
@@ -42,8 +42,8 @@ pub(crate) static EXPERIMENT: ExperimentInfo = ExperimentInfo {
 };
 
 pub(crate) const SPACES: &str = "\
-protocol: test_missing
-rate: 0.9
+judged:
+  - {protocol: test_missing, rate: 0.9}
 training:
   optimizer.lr: {kind: log_uniform, low: 0.0001, high: 0.01}
 fusions:
@@ -66,12 +66,16 @@ pub(crate) const BUDGET: Budget = Budget {
     rate: 0.9,
 };
 
+pub(crate) fn spec() -> Spec {
+    Spec::of(&EXPERIMENT).unwrap()
+}
+
 fn spaces() -> Spaces {
     Spaces::parse(SPACES).unwrap()
 }
 
 pub(crate) fn trials() -> Trials {
-    Trials::new(&EXPERIMENT, &spaces(), BUDGET, &mut ModelResolver::new(true)).unwrap()
+    Trials::new(&EXPERIMENT, &spec(), &spaces(), BUDGET, &mut ModelResolver::new(true)).unwrap()
 }
 
 /// The number of a trial, from the name of its row.
@@ -224,12 +228,12 @@ fn what_a_method_does_not_know_is_refused_with_its_place() {
         (
             "rate: 0.9",
             "rat: 0.9",
-            ["experiments/tune.yaml:2:1: unknown field `rat`", "expected one of"],
+            ["experiments/tune.yaml:2:", "unknown field `rat`"],
         ),
         (
             "protocol: test_missing",
             "protocol: none",
-            ["experiments/tune.yaml:1", "unknown variant `none`"],
+            ["experiments/tune.yaml:2", "unknown variant `none`"],
         ),
     ] {
         let text = SPACES.replacen(from, to, 1);
@@ -239,6 +243,101 @@ fn what_a_method_does_not_know_is_refused_with_its_place() {
             assert!(message.contains(expected), "{to}: {message}");
         }
     }
+}
+
+#[test]
+fn settings_are_chosen_for_a_protocol_that_the_experiment_has() {
+    use ProtocolName::{Missing, Patterns, TestMissing, TrainAvailability};
+    let spaces = Spaces::parse(&SPACES.replace("training:", "  - {protocol: missing, rate: 0.3}\ntraining:")).unwrap();
+    let judged = |protocols: &[ProtocolName], levels: &[f64], protocol, rate| {
+        let judged = spaces.judged((protocols, levels), protocol, rate);
+        judged.map(|judged| (judged.protocol, judged.rate))
+    };
+    let both = [0.95, 0.5];
+    assert_eq!(
+        judged(&[TrainAvailability, TestMissing], &both, None, None),
+        Ok((TestMissing, 0.9))
+    );
+    assert_eq!(judged(&[Missing], &both, None, None), Ok((Missing, 0.3)));
+    // The only level that an experiment has, unless the command says another.
+    assert_eq!(judged(&[Missing], &[0.0], None, None), Ok((Missing, 0.0)));
+    assert_eq!(judged(&[Missing], &[0.0], None, Some(0.7)), Ok((Missing, 0.7)));
+    assert_eq!(
+        judged(&[TestMissing], &both, Some(TrainAvailability), Some(0.5)),
+        Ok((TrainAvailability, 0.5))
+    );
+    let error = judged(&[TestMissing], &both, Some(TrainAvailability), None).unwrap_err();
+    assert!(error.contains("no level of train_availability"), "{error}");
+    let error = judged(&[Patterns], &both, None, None).unwrap_err();
+    assert!(error.contains("--protocol"), "{error}");
+}
+
+/// One setting for all labels of a data set, in a file of its own.
+#[test]
+fn another_data_set_is_tuned_apart() {
+    static TWO: ExperimentInfo = ExperimentInfo {
+        spec: "\
+dataset: ehr-planted
+paper_dataset: mimic-iv
+tasks: [mortality, readmission]
+rates: [0]
+protocols: [missing]
+training: {optimizer: {kind: adam, lr: 0.001}}
+fusions: {concat: {}}
+reallocations: {none: {}}
+rows: [{fusion: [concat], reallocation: [none]}]
+presets: {smoke: {seeds: 1, seconds: 1, training: {epochs: 1}}}
+",
+        ..EXPERIMENT
+    };
+    struct NoData(ModelResolver);
+    impl crate::plan::Resolver for NoData {
+        fn resolve(&self, config: Value) -> Result<(Value, String), String> {
+            self.0.resolve(config)
+        }
+
+        fn data_digest(&mut self, dataset: &str, _: u64) -> miette::Result<String> {
+            Ok(dataset.to_owned())
+        }
+    }
+    let budget = Budget {
+        protocol: ProtocolName::Missing,
+        rate: 0.0,
+        ..BUDGET
+    };
+    let spec = Spec::of(&TWO).unwrap();
+    let trials = Trials::new(&TWO, &spec, &spaces(), budget, &mut NoData(ModelResolver::new(true))).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::new(folder.path());
+    for planned in &trials.plan.cells {
+        let of_task = if planned.task.as_deref() == Some("mortality") {
+            0.25
+        } else {
+            0.0
+        };
+        put(
+            &store,
+            planned,
+            Some(0.5 + of_task + number(planned) as f64 / 16.0),
+            0.5,
+        );
+    }
+    let (tuned, _) = trials.gather(&store).unwrap();
+    assert_eq!(
+        (tuned.rows[0].trials[0].validation.as_slice(), tuned.rows[0].best),
+        ([0.75, 0.75, 0.5, 0.5].as_slice(), 3)
+    );
+    let path = tuned.write(folder.path()).unwrap();
+    assert_eq!(path, folder.path().join("tuned/table4/ehr-planted-smoke.yaml"));
+    assert_eq!(Tuned::of(folder.path(), &TWO, &spec, Preset::Smoke).unwrap(), tuned);
+    assert_eq!(tuned.by().file, "results/tuned/table4/ehr-planted-smoke.yaml");
+    // The paper's data set has not been tuned.
+    let mut papers = spec.clone();
+    papers.on("mimic-iv");
+    let error = Tuned::of(folder.path(), &TWO, &papers, Preset::Smoke)
+        .unwrap_err()
+        .to_string();
+    assert!(error.contains("tuned/table4/smoke.yaml"), "{error}");
 }
 
 #[test]
@@ -333,7 +432,7 @@ fn every_row_has_the_same_trials_and_the_first_is_the_specs_own() {
 #[test]
 fn a_method_without_a_space_is_named() {
     let spaces = Spaces::parse(&SPACES.replace("shaspec:", "gated:").replace("shared_weight", "dropout")).unwrap();
-    let error = Trials::new(&EXPERIMENT, &spaces, BUDGET, &mut ModelResolver::new(true)).unwrap_err();
+    let error = Trials::new(&EXPERIMENT, &spec(), &spaces, BUDGET, &mut ModelResolver::new(true)).unwrap_err();
     let error = error.to_string();
     assert!(error.contains("row `shaspec`: `shaspec` has no space"), "{error}");
     assert!(error.contains("experiments/tune.yaml under `fusions`"), "{error}");
@@ -390,11 +489,13 @@ fn the_file_comes_back_as_it_was_and_gives_the_same_cells() {
     let found = tuned(folder.path());
     let path = found.write(&results).unwrap();
     assert_eq!(path, results.join("tuned/table4/smoke.yaml"));
-    let read = Tuned::of(&results, &EXPERIMENT, Preset::Smoke).unwrap();
+    let read = Tuned::of(&results, &EXPERIMENT, &spec(), Preset::Smoke).unwrap();
     assert_eq!(read, found);
 
     let mut resolver = ModelResolver::new(true);
-    let plan = read.plan(&EXPERIMENT, &Selection::default(), &mut resolver).unwrap();
+    let plan = read
+        .plan(&EXPERIMENT, &spec(), &Selection::default(), &mut resolver)
+        .unwrap();
     let plain = Plan::new(&EXPERIMENT, Preset::Smoke, &Selection::default(), &mut resolver).unwrap();
     let place = |plan: &Plan| -> Vec<(String, String, u64)> {
         let cells = plan.cells.iter();
@@ -422,7 +523,8 @@ fn the_file_comes_back_as_it_was_and_gives_the_same_cells() {
 fn a_file_that_does_not_fit_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let results = folder.path().join("results");
-    let of = |experiment: &ExperimentInfo| Tuned::of(&results, experiment, Preset::Smoke);
+    let of =
+        |experiment: &ExperimentInfo| Tuned::of(&results, experiment, &Spec::of(experiment).unwrap(), Preset::Smoke);
     let error = of(&EXPERIMENT).unwrap_err().to_string();
     assert!(error.contains("was not tuned: there is no"), "{error}");
 
@@ -444,7 +546,12 @@ fn a_file_that_does_not_fit_is_refused() {
     found.rows.remove(1);
     found.write(&results).unwrap();
     let read = of(&EXPERIMENT).unwrap();
-    let error = read.plan(&EXPERIMENT, &Selection::default(), &mut ModelResolver::new(true));
+    let error = read.plan(
+        &EXPERIMENT,
+        &spec(),
+        &Selection::default(),
+        &mut ModelResolver::new(true),
+    );
     let error = error.unwrap_err().to_string();
     assert!(
         error.contains("row `concat+ebr` of table4 (smoke) was not tuned"),

@@ -19,7 +19,7 @@ use crate::store::{Found, Store, Stored};
 /// The first seed of tuning, far from those of tables, which count up from 0.
 pub const FIRST_SEED: u64 = 1000;
 
-/// Means that differ by less are a tie: sums of the same accuracies in another order.
+/// Means that differ by less are a tie: sums of the same scores in another order.
 const ROUNDING: f64 = 1e-12;
 
 /// What every row may spend, and what for.
@@ -45,6 +45,9 @@ pub struct Trials {
     /// What every row may spend.
     pub budget: Budget,
     all: Vec<Trial>,
+    dataset: String,
+    /// See [`Spec::other_dataset`].
+    other_dataset: Option<String>,
     spec: String,
     space: String,
 }
@@ -55,22 +58,24 @@ struct Trial {
     row: String,
     number: u64,
     setting: Setting,
-    /// Its cells in the plan, one a seed.
+    /// Its cells in the plan, one a label and seed.
     cells: Range<usize>,
 }
 
 impl Trials {
-    /// Plans the trials of every row of the preset.
+    /// Plans the trials of every row of the preset. `spec` is the experiment's, on the data set that is tuned on; where it
+    /// has several labels, a setting is chosen for all of them.
     ///
     /// # Errors
     /// A spec that cannot be used, a preset that it does not have, a method without a space, data that are not there.
     pub fn new(
         experiment: &ExperimentInfo,
+        spec: &Spec,
         spaces: &Spaces,
         budget: Budget,
         resolver: &mut dyn Resolver,
     ) -> Result<Self> {
-        let mut spec = Spec::of(experiment).map_err(|error| *error)?;
+        let mut spec = spec.clone();
         let selection = Selection {
             seeds: Some(budget.seeds),
             first_seed: FIRST_SEED,
@@ -123,9 +128,16 @@ impl Trials {
             plan,
             budget,
             all: trials,
+            dataset: spec.dataset.clone(),
+            other_dataset: spec.other_dataset().map(str::to_owned),
             spec: spec_digest(experiment)?,
             space: spaces.digest().to_owned(),
         })
+    }
+
+    /// The data set, where the paper's numbers are of another one.
+    pub fn other_dataset(&self) -> Option<&str> {
+        self.other_dataset.as_deref()
     }
 
     /// The rows, in the order of the spec.
@@ -173,7 +185,7 @@ impl Trials {
     /// the caller, who knows the command.
     ///
     /// # Errors
-    /// A store that cannot be read, an outcome without the validation accuracy.
+    /// A store that cannot be read, an outcome without the validation score.
     pub fn gather(&self, store: &Store) -> Result<(Tuned, Vec<Stored>)> {
         let mut rows = Vec::new();
         let mut all = Vec::new();
@@ -200,6 +212,8 @@ impl Trials {
         let tuned = Tuned {
             experiment: self.plan.experiment.clone(),
             preset: budget.preset,
+            dataset: self.dataset.clone(),
+            other_dataset: self.other_dataset.clone(),
             spec: self.spec.clone(),
             space: self.space.clone(),
             protocol: budget.protocol,
@@ -213,7 +227,7 @@ impl Trials {
         Ok((tuned, all))
     }
 
-    /// The outcomes of a trial, one a seed; none if one is missing.
+    /// The outcomes of a trial, one a cell; none if one is missing.
     fn stored(&self, trial: &Trial, store: &Store) -> Result<Option<Vec<Stored>>> {
         let mut all = Vec::new();
         for planned in &self.plan.cells[trial.cells.clone()] {
@@ -228,15 +242,15 @@ impl Trials {
     fn tried(&self, trial: &Trial, stored: &[Stored], store: &Store) -> Result<Tried> {
         let mut validation = Vec::new();
         for (planned, stored) in self.plan.cells[trial.cells.clone()].iter().zip(stored) {
-            let accuracy = validation_accuracy(&stored.outcome, self.budget.rate).ok_or_else(|| {
+            let score = validation_score(&stored.outcome, self.budget.rate).ok_or_else(|| {
                 miette!(
                     help = "it was trained by an older program: remove its folder and run again",
-                    "{}: its outcome in {} has no validation accuracy as tested",
+                    "{}: its outcome in {} has no validation score as tested",
                     planned.label(),
                     store.folder(&planned.key).display()
                 )
             })?;
-            validation.push(accuracy);
+            validation.push(score);
         }
         Ok(Tried {
             trial: trial.number,
@@ -253,7 +267,7 @@ impl Trials {
 }
 
 /// What settings are chosen by: never the test.
-fn validation_accuracy(outcome: &Outcome, rate: f64) -> Option<f64> {
+fn validation_score(outcome: &Outcome, rate: f64) -> Option<f64> {
     let mut scores = outcome.scores.iter();
     let found = scores.find(|s| s.split == "validation" && s.metric == AS_TESTED && same_rate(s.rate, rate));
     found.map(|score| score.value)
@@ -270,9 +284,12 @@ fn best(tried: &[Tried]) -> u64 {
     best.map_or(0, |trial| trial.trial)
 }
 
-/// Digest of what a spec says, comments and layout not counted.
+/// Digest of what a spec says, with what it shares with others; comments and layout not counted.
 pub(super) fn spec_digest(experiment: &ExperimentInfo) -> Result<String> {
     let path = experiment.spec_path();
-    let value = read_yaml(&path, experiment.spec, "").map_err(|error| *error)?;
-    Ok(sha256(canonical(&value).as_bytes()))
+    let mut text = canonical(&read_yaml(&path, experiment.spec, "").map_err(|error| *error)?);
+    if let Some((path, common)) = experiment.common {
+        text += &canonical(&read_yaml(path, common, "").map_err(|error| *error)?);
+    }
+    Ok(sha256(text.as_bytes()))
 }

@@ -6,7 +6,7 @@ use super::super::{Place, What, run};
 use super::*;
 use crate::plan::Selection;
 use crate::provenance::Provenance;
-use crate::tuning::tests::{BUDGET, EXPERIMENT, SPACES, put, put_all, trials};
+use crate::tuning::tests::{BUDGET, EXPERIMENT, SPACES, put, put_all, spec, trials};
 
 fn asked(only: &[&str]) -> Asked {
     Asked {
@@ -16,6 +16,7 @@ fn asked(only: &[&str]) -> Asked {
         seeds: BUDGET.seeds,
         protocol: None,
         rate: None,
+        dataset: None,
     }
 }
 
@@ -42,7 +43,7 @@ fn a_table_is_made_with_tuned_settings() {
         tune(&EXPERIMENT, SPACES, &asked(&[]), &how, &results).unwrap(),
         Ending::Well
     );
-    let tuned = Tuned::of(&results, &EXPERIMENT, Preset::Smoke).unwrap();
+    let tuned = Tuned::of(&results, &EXPERIMENT, &spec(), Preset::Smoke).unwrap();
     assert_eq!(tuned.rows.len(), 4);
     let provenance = &tuned.provenance;
     assert_eq!((provenance.cells, provenance.missing, provenance.seeds), (32, 0, 2));
@@ -52,7 +53,12 @@ fn a_table_is_made_with_tuned_settings() {
     );
 
     let plan = tuned
-        .plan(&EXPERIMENT, &Selection::default(), &mut ModelResolver::new(true))
+        .plan(
+            &EXPERIMENT,
+            &spec(),
+            &Selection::default(),
+            &mut ModelResolver::new(true),
+        )
         .unwrap();
     for planned in &plan.cells {
         put(&store, planned, Some(0.5), 0.5 + planned.seed as f64 / 64.0);
@@ -70,7 +76,7 @@ fn a_table_is_made_with_tuned_settings() {
     for name in ["table.md", "table.tex"] {
         let text = read(name);
         assert!(
-            text.contains("each row has the best of 4 trials by validation accuracy"),
+            text.contains("each row has the best of 4 trials by its score on validation"),
             "{text}"
         );
         assert!(text.contains("tuned/table4/smoke.yaml"), "{text}");
@@ -89,7 +95,7 @@ fn a_file_does_not_lose_rows_unseen() {
     put_all(&Store::new(&runs), &trials().of_rows(&["concat".to_owned()]).unwrap());
     let tune = |store: &Path| tune(&EXPERIMENT, SPACES, &asked(&["concat"]), &how(store), &results);
     tune(&runs).unwrap();
-    let tuned = Tuned::of(&results, &EXPERIMENT, Preset::Smoke).unwrap();
+    let tuned = Tuned::of(&results, &EXPERIMENT, &spec(), Preset::Smoke).unwrap();
     assert!(
         tuned.provenance.command.ends_with("--only concat"),
         "{:?}",
@@ -98,7 +104,13 @@ fn a_file_does_not_lose_rows_unseen() {
     // With the others there too, the file has them all, and another store that lacks them is refused.
     put_all(&Store::new(&runs), &rest());
     tune(&runs).unwrap();
-    assert_eq!(Tuned::of(&results, &EXPERIMENT, Preset::Smoke).unwrap().rows.len(), 4);
+    assert_eq!(
+        Tuned::of(&results, &EXPERIMENT, &spec(), Preset::Smoke)
+            .unwrap()
+            .rows
+            .len(),
+        4
+    );
     let other = folder.path().join("other");
     put_all(&Store::new(&other), &trials().of_rows(&["concat".to_owned()]).unwrap());
     let error = tune(&other).unwrap_err().to_string();
