@@ -136,8 +136,10 @@ pub static EXPERIMENTS: &[ExperimentInfo] = &[
             "auroc",
             "cka_labs",
             "cka_diagnoses",
+            "cka_vitals",
             "cosine_labs",
             "cosine_diagnoses",
+            "cosine_vitals",
         ]),
     },
     ExperimentInfo {

@@ -33,7 +33,7 @@ impl Forest {
             title: text.title.to_owned(),
             note: format!(
                 "Mark and bar: mean difference of {label} to each other row and its 95 % t interval over n = {n} seeds, each \
-                 with its mean over the levels, preset {}. Dots: single seeds. p: exact two-sided Wilcoxon signed-rank test \
+                 with its mean over the levels, preset {}. Squares: single seeds. p: exact two-sided Wilcoxon signed-rank test \
                  with Holm's correction over the rows of a part.",
                 text.preset
             ),

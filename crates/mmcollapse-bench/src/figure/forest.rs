@@ -70,7 +70,7 @@ impl Forest {
         Self {
             title: text.title.to_owned(),
             note: note(summary, &paper.metric, text.preset).replace("Line and band", "Mark and bar")
-                + " Dots: single runs."
+                + " Squares: single runs."
                 + if printed { " Hollow: the paper's value." } else { "" },
             warnings: text.warnings,
             x_label: format!("test {} (%){mean_of}", words(&paper.metric)),

@@ -1,7 +1,20 @@
 //! The paper's claims and their tests, as `experiments/claims.yaml` holds them.
+//!
+//! Tests that differ in a word or two are written once. `each` gives a word its values, `{word}` stands for it in every field,
+//! and a test is made of each combination, the first word's values outermost. In `says`, a value that has a name for
+//! readers goes by it:
+//!
+//! ```yaml
+//! - each: {row: {grape: GRAPE, muse: MUSE}, task: [mortality, readmission]}
+//!   says: "{row} + KD, {task}"
+//!   protocol: "{task}_missing"
+//!   row: "{row}+kd"
+//!   against: "{row}"
+//! ```
 
 use miette::{Result, miette};
 use serde::Deserialize;
+use serde_yaml::{Mapping, Value};
 
 use super::results::datasets;
 use crate::experiment::ExperimentInfo;
@@ -27,6 +40,7 @@ pub struct Claim {
     /// What is claimed, in our words.
     pub states: String,
     /// What must come out if it holds; none for a claim that nothing here bears on yet.
+    #[serde(deserialize_with = "written")]
     pub tests: Vec<Test>,
 }
 
@@ -74,6 +88,80 @@ pub enum Direction {
     Higher,
     /// Less than the other.
     Lower,
+}
+
+/// Tests as written, each expanded to those that it stands for.
+fn written<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<Test>, D::Error> {
+    use serde::de::Error;
+    let mut tests = Vec::new();
+    for written in Vec::<Mapping>::deserialize(deserializer)? {
+        let says = written
+            .get("says")
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+            .to_owned();
+        let refused = |reason: String| D::Error::custom(format!("test \"{says}\": {reason}"));
+        for test in expanded(written).map_err(refused)? {
+            tests.push(serde_yaml::from_value(Value::Mapping(test)).map_err(|e| refused(e.to_string()))?);
+        }
+    }
+    Ok(tests)
+}
+
+/// A test with every combination of the words that it has under `each`.
+fn expanded(mut written: Mapping) -> Result<Vec<Mapping>, String> {
+    let each = match written.remove("each") {
+        None => Mapping::new(),
+        Some(Value::Mapping(each)) => each,
+        Some(_) => return Err("`each` has to be a map from words to their values".to_owned()),
+    };
+    let mut tests = vec![written];
+    for (word, values) in &each {
+        let word = word.as_str().ok_or("a word under `each` has to be a text")?;
+        let text = |value: &Value| value.as_str().map(str::to_owned);
+        let values: Option<Vec<(String, String)>> = match values {
+            Value::Sequence(values) => values.iter().map(|value| text(value).zip(text(value))).collect(),
+            Value::Mapping(values) => values.iter().map(|(value, name)| text(value).zip(text(name))).collect(),
+            _ => None,
+        };
+        let values = values.ok_or_else(|| {
+            format!("the values of `{word}` under `each` have to be a list of texts or a map from texts to their names")
+        })?;
+        let place = format!("{{{word}}}");
+        let used = |test: &Mapping| {
+            test.values()
+                .any(|field| field.as_str().is_some_and(|text| text.contains(&place)))
+        };
+        if !tests.iter().any(used) {
+            return Err(format!("no field has the word {place} that stands under `each`"));
+        }
+        tests = tests
+            .iter()
+            .flat_map(|test| values.iter().map(|value| replaced(test, &place, value)))
+            .collect();
+    }
+    let open = |test: &Mapping| {
+        test.values()
+            .filter_map(Value::as_str)
+            .find(|text| text.contains('{'))
+            .map(str::to_owned)
+    };
+    match tests.iter().find_map(open) {
+        Some(text) => Err(format!("`{text}` has a word that does not stand under `each`")),
+        None => Ok(tests),
+    }
+}
+
+/// The test with a value in `place`, and in `says` with the value's name.
+fn replaced(test: &Mapping, place: &str, (value, name): &(String, String)) -> Mapping {
+    let field = |(key, field): (&Value, &Value)| {
+        let by = if key.as_str() == Some("says") { name } else { value };
+        let field = field
+            .as_str()
+            .map_or_else(|| field.clone(), |text| text.replace(place, by).into());
+        (key.clone(), field)
+    };
+    test.iter().map(field).collect()
 }
 
 impl Claims {

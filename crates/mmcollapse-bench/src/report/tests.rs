@@ -261,6 +261,52 @@ fn a_stand_in_has_a_verdict_and_a_correction_of_its_own() {
 }
 
 #[test]
+fn a_test_stands_for_each_combination_of_its_words() {
+    let text = "\
+claims:
+  - id: C6
+    place: Table 4
+    states: Something.
+    tests:
+      - each: {row: {grape: GRAPE, muse: MUSE}, protocol: [test_missing, train_availability]}
+        says: \"{row}, {protocol}\"
+        experiment: table4
+        protocol: \"{protocol}\"
+        metric: accuracy
+        row: \"{row}+kd\"
+        against: \"{row}\"
+        level: 0.9
+        claimed: higher
+        margin: 0.01
+inconsistent: []
+";
+    let claims = Claims::parse(text, &[TABLE]).unwrap();
+    let tests: Vec<_> = claims.claims[0]
+        .tests
+        .iter()
+        .map(|test| {
+            (
+                test.says.as_str(),
+                test.row.as_str(),
+                test.against.as_deref(),
+                test.level,
+            )
+        })
+        .collect();
+    let (grape, muse) = (("grape+kd", Some("grape")), ("muse+kd", Some("muse")));
+    let expected = [
+        ("GRAPE, test_missing", grape),
+        ("GRAPE, train_availability", grape),
+        ("MUSE, test_missing", muse),
+        ("MUSE, train_availability", muse),
+    ];
+    assert_eq!(
+        tests,
+        expected.map(|(says, (row, against))| (says, row, against, Some(0.9)))
+    );
+}
+
+#[test]
 fn claims_that_cannot_be_meant_are_refused() {
     for (from, to, message) in [
         (
@@ -282,6 +328,21 @@ fn claims_that_cannot_be_meant_are_refused() {
         ("id: L1", "id: C6", "claim C6 is there twice"),
         ("claimed: lower", "claimed: less", "unknown variant `less`"),
         ("says: falls", "say: falls", "unknown field `say`"),
+        (
+            "says: falls",
+            "each: {row: [muse]}, says: falls",
+            "test \"falls\": no field has the word {row}",
+        ),
+        (
+            "says: falls",
+            "says: \"{row} falls\"",
+            "`{row} falls` has a word that does not stand under `each`",
+        ),
+        (
+            "says: falls",
+            "each: {row: 3}, says: \"{row} falls\"",
+            "the values of `row`",
+        ),
     ] {
         assert!(CLAIMS.contains(from), "{from}");
         let error = Claims::parse(&CLAIMS.replacen(from, to, 1), &[TABLE])

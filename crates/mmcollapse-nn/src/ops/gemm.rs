@@ -56,9 +56,31 @@ impl<'a> Matrix<'a> {
 /// If the inner dimensions differ or `out` has another length than the product: errors in this crate, not in
 /// its input.
 pub fn gemm(out: &mut [f32], lhs: Matrix<'_>, rhs: Matrix<'_>, accumulate: bool) {
+    assert_eq!(out.len(), lhs.rows * rhs.columns, "length of a matrix product");
+    // SAFETY: `out` has that many numbers, and it is borrowed mutably.
+    unsafe { multiply(out.as_mut_ptr(), lhs, rhs, accumulate) };
+}
+
+/// `lhs rhs`, row-major, as [`gemm`] computes it, but into memory that nobody set to 0 before.
+///
+/// # Panics
+/// As [`gemm`].
+pub(crate) fn product(lhs: Matrix<'_>, rhs: Matrix<'_>) -> Vec<f32> {
+    let length = lhs.rows * rhs.columns;
+    let mut out = Vec::with_capacity(length);
+    // SAFETY: there is room for that many numbers, and without `accumulate` every one of them is written and none read.
+    unsafe {
+        multiply(out.as_mut_ptr(), lhs, rhs, false);
+        out.set_len(length);
+    }
+    out
+}
+
+/// # Safety
+/// `out` has to point to `lhs.rows * rhs.columns` numbers that no one else uses; without `accumulate` they need no value.
+unsafe fn multiply(out: *mut f32, lhs: Matrix<'_>, rhs: Matrix<'_>, accumulate: bool) {
     let (m, n, k) = (lhs.rows, rhs.columns, lhs.columns);
     assert_eq!(k, rhs.rows, "inner dimensions of a matrix product");
-    assert_eq!(out.len(), m * n, "length of a matrix product");
     let threads = current_num_threads();
     let parallelism = if threads > 1 {
         gemm::Parallelism::Rayon(threads)
@@ -66,14 +88,14 @@ pub fn gemm(out: &mut [f32], lhs: Matrix<'_>, rhs: Matrix<'_>, accumulate: bool)
         gemm::Parallelism::None
     };
     // SAFETY: `Matrix` holds at least rows * columns values, its strides are those of a row-major matrix or of
-    // its transpose, and `out` was checked above, so every address `gemm` computes lies in its slice. `out` is
-    // borrowed mutably, so it does not overlap the operands.
+    // its transpose, and the caller answers for `out`, so every address `gemm` computes lies in its slice. `out` is
+    // the caller's alone, so it does not overlap the operands.
     unsafe {
         gemm::gemm(
             m,
             n,
             k,
-            out.as_mut_ptr(),
+            out,
             1,
             n as isize,
             accumulate,
@@ -298,5 +320,8 @@ mod tests {
         );
         let expected: Vec<f32> = (0..4).flat_map(|j| [plain[j] + 1.0, plain[4 + j] + 1.0]).collect();
         assert_eq!(transposed, expected);
+        assert_eq!(product(Matrix::new(&a, 2, 3), Matrix::new(&b, 3, 4)), plain);
+        // A sum of nothing is 0.
+        assert_eq!(product(Matrix::new(&[], 2, 0), Matrix::new(&[], 0, 2)), [0.0; 4]);
     }
 }

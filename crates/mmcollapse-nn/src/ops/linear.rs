@@ -4,7 +4,7 @@ use std::ops::RangeInclusive;
 
 use super::activation::{pass, rectify};
 use super::fused;
-use super::gemm::{Matrix, gemm};
+use super::gemm::{Matrix, gemm, product};
 use crate::candle::{CpuStorage, CustomOp3, Layout, Shape, bail};
 use crate::{Result, Tensor, gradients};
 
@@ -81,13 +81,14 @@ const WIDE: usize = 1 << 16;
 /// copies the operand whose numbers do not lie in that direction: of `x w^T` the wide weight, which with few rows takes
 /// longer than the product, and here `x`.
 fn few_rows(x: Matrix<'_>, w: Matrix<'_>, b: Option<&[f32]>, n: usize, outputs: usize) -> Vec<f32> {
-    let mut out = vec![0.0; outputs * n]; // [outputs, n]
-    if let Some(b) = b {
-        for (row, &b) in out.chunks_exact_mut(n).zip(b) {
-            row.fill(b);
-        }
+    let Some(b) = b else {
+        return transposed(&product(w, x.transposed()), n);
+    };
+    let mut out = Vec::with_capacity(outputs * n); // [outputs, n]
+    for &b in b {
+        out.resize(out.len() + n, b);
     }
-    gemm(&mut out, w, x.transposed(), b.is_some());
+    gemm(&mut out, w, x.transposed(), true);
     transposed(&out, n)
 }
 
@@ -141,9 +142,14 @@ impl CustomOp3 for Linear {
         let mut y = if FEW_ROWS.contains(&n) && outputs * inputs >= WIDE {
             few_rows(x, w, b, n, outputs)
         } else {
-            let mut y = b.map_or_else(|| vec![0.0; n * outputs], |b| b.repeat(n));
-            gemm(&mut y, x, w.transposed(), self.bias);
-            y
+            match b {
+                None => product(x, w.transposed()),
+                Some(b) => {
+                    let mut y = b.repeat(n);
+                    gemm(&mut y, x, w.transposed(), true);
+                    y
+                }
+            }
         };
         if self.relu {
             for value in &mut y {
@@ -170,8 +176,7 @@ impl CustomOp3 for Linear {
                 fused::with(&gradient, |g| Ok(g.iter().zip(y).map(|(&g, &y)| pass(g, y)).collect()))
             })?;
         }
-        let mut dx = vec![0.0; if self.input_gradient { n * inputs } else { 0 }];
-        let mut dw = vec![0.0; outputs * inputs];
+        let (mut dx, mut dw) = (Vec::new(), Vec::new());
         let mut db = vec![0.0; if self.bias { outputs } else { 0 }];
         fused::with(x, |x| {
             fused::with(w, |w| {
@@ -185,9 +190,9 @@ impl CustomOp3 for Linear {
                         }
                     }
                     let dy = Matrix::new(dy, n, outputs);
-                    gemm(&mut dw, dy.transposed(), Matrix::new(x, n, inputs), false);
+                    dw = product(dy.transposed(), Matrix::new(x, n, inputs));
                     if self.input_gradient {
-                        gemm(&mut dx, dy, Matrix::new(w, outputs, inputs), false);
+                        dx = product(dy, Matrix::new(w, outputs, inputs));
                     }
                     Ok(())
                 })

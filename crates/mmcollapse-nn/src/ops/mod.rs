@@ -33,7 +33,7 @@ pub use conv_norm::{Convolution, conv2d_batch_norm_relu, conv2d_batch_norm_relu_
 pub use cross_entropy::{softmax_cross_entropy, softmax_cross_entropy_composed};
 #[cfg(test)]
 pub(crate) use gemm::on_each_level;
-pub(crate) use gemm::{Kernel, Simd, vectorized};
+pub(crate) use gemm::{Kernel, Simd, product, vectorized};
 pub use gemm::{Matrix, gemm};
 pub(crate) use linear::transposed;
 pub use linear::{linear, linear_composed};

@@ -12,7 +12,7 @@ use crate::{
     ops::{
         Kernel, Matrix, Simd, fused, gemm,
         math::{sigmoid, tanh},
-        transposed, vectorized,
+        product, transposed, vectorized,
     },
 };
 
@@ -137,12 +137,9 @@ impl CustomOp3 for Recurrence {
                 Ok(())
             })
         })?;
-        let mut d_weight = vec![0_f32; 3 * hidden * hidden];
-        gemm(
-            &mut d_weight,
+        let d_weight = product(
             Matrix::new(&d_gates, time * batch, 3 * hidden).transposed(),
             Matrix::new(&previous, time * batch, hidden),
-            false,
         );
         let mut d_bias = vec![0_f32; 3 * hidden];
         for row in d_gates.chunks_exact(3 * hidden) {
