@@ -1,7 +1,9 @@
 //! The command line: verbs, flags, and what each does.
 
+mod data;
 mod gate;
 mod list;
+mod on;
 mod run;
 mod tune;
 
@@ -154,7 +156,7 @@ Examples:
     /// Show, fetch or check the data.
     Data {
         #[command(subcommand)]
-        verb: DataVerb,
+        verb: data::Verb,
     },
     /// Train the smoke preset anew and compare its scores with the golden values.
     #[command(after_help = "\
@@ -239,51 +241,6 @@ enum Listed {
     Experiments,
     /// Data sets and their sources.
     Datasets,
-}
-
-#[derive(Subcommand)]
-enum DataVerb {
-    /// Print every source: where it comes from, its licence, what of it is in the cache.
-    List,
-    /// Download what is missing of a source or data set and check it.
-    #[command(after_help = "\
-Examples:
-  mmcollapse data fetch avmnist
-  HF_HOME=/data/hf-home mmcollapse data fetch all
-
-HF_HOME, HF_ENDPOINT, HF_TOKEN and HF_HUB_OFFLINE are honoured.")]
-    Fetch {
-        /// Source, data set, or `all`.
-        #[arg(default_value = "all")]
-        name: String,
-        /// Never use the network.
-        #[arg(long)]
-        offline: bool,
-    },
-    /// Decode what is in the cache and check its digests; needs no network.
-    Verify {
-        /// Source, data set, or `all`.
-        #[arg(default_value = "all")]
-        name: String,
-    },
-    /// Write synthetic health records in the form of MIMIC-IV, of any size.
-    ///
-    /// What predicts the labels, and how strongly, stands in data/ehr-planted.yaml.
-    #[command(after_help = "\
-Examples:
-  mmcollapse data plant /data/planted --patients 100000
-  EHR_PLANTED_DIR=/data/planted mmcollapse reproduce table1 --dataset ehr-planted
-  MIMIC_IV_DIR=/data/planted mmcollapse data verify mimic-iv     a test of the reader at any size")]
-    Plant {
-        /// Folder to write; it must be empty or not there yet.
-        folder: PathBuf,
-        /// Patients instead of the default's, of about 1.7 admissions each.
-        #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
-        patients: Option<u64>,
-        /// Seed of all draws instead of the default's.
-        #[arg(long, value_name = "S")]
-        seed: Option<u64>,
-    },
 }
 
 /// What a verb needs besides its own flags.
@@ -392,14 +349,7 @@ impl Program {
                 Ok(Ending::Well)
             }
             Verb::Data { verb } => {
-                match verb {
-                    DataVerb::List => print!("{}", list::sources()?),
-                    DataVerb::Fetch { name, offline } => print!("{}", list::fetch(&name, offline)?),
-                    DataVerb::Verify { name } => print!("{}", list::verify(&name)?),
-                    DataVerb::Plant { folder, patients, seed } => {
-                        print!("{}", list::plant(&folder, patients, seed)?);
-                    }
-                }
+                print!("{}", verb.run()?);
                 Ok(Ending::Well)
             }
             Verb::Gate {

@@ -1,12 +1,9 @@
-//! `list` and `data`: what there is.
+//! `list`: what there is.
 
 use std::fmt::Write as _;
-use std::path::Path;
 
-use miette::{Result, miette};
-use mmcollapse_data::ehr::manifest::RecordsManifest;
-use mmcollapse_data::ehr::plant::{self, Planted, SYNTHETIC};
-use mmcollapse_data::{DataError, LoadOptions, SETS};
+use miette::Result;
+use mmcollapse_data::SETS;
 use mmcollapse_models::registry::{Entry, Options};
 use mmcollapse_models::{ENCODERS, FUSIONS, REALLOCATIONS, SUBSTITUTIONS};
 
@@ -66,69 +63,6 @@ pub fn datasets() -> String {
         let _ = writeln!(text, "  {:<12} {} ({sources})", set.name(), set.summary());
     }
     text
-}
-
-/// Every source and what of it is in the cache.
-pub fn sources() -> Result<String> {
-    let mut text = String::new();
-    for source in mmcollapse_data::list(&options(true))? {
-        let _ = write!(text, "{source}");
-    }
-    for folder in mmcollapse_data::status::folders()? {
-        let _ = write!(text, "{folder}");
-    }
-    for records in mmcollapse_data::status::records_folders()? {
-        let _ = write!(text, "{records}");
-    }
-    for encoder in mmcollapse_data::status::encoders(&options(true))? {
-        let _ = write!(text, "{encoder}");
-    }
-    Ok(text)
-}
-
-/// Downloads what is missing and checks it.
-pub fn fetch(name: &str, offline: bool) -> Result<String> {
-    let mut text = String::new();
-    for verified in mmcollapse_data::fetch(name, &options(offline))? {
-        let _ = write!(text, "{verified}");
-    }
-    Ok(text)
-}
-
-/// Checks what is in the cache.
-pub fn verify(name: &str) -> Result<String> {
-    let mut text = String::new();
-    for verified in mmcollapse_data::verify(name, &options(true))? {
-        let _ = write!(text, "{verified}");
-    }
-    Ok(text)
-}
-
-/// Writes synthetic health records into `folder`, as many patients and by the seed that are asked for.
-pub fn plant(folder: &Path, patients: Option<u64>, seed: Option<u64>) -> Result<String> {
-    let manifest = RecordsManifest::find("ehr-planted")?;
-    let mut config = manifest
-        .planted
-        .ok_or_else(|| miette!("data/ehr-planted.yaml does not say what to plant"))?;
-    config.patients = patients.unwrap_or(config.patients);
-    config.seed = seed.unwrap_or(config.seed);
-    let Planted { admissions, cohort, .. } = plant::plant(&config, folder).map_err(DataError::from)?;
-    let folder = folder.display();
-    let patients = config.patients;
-    let variable = manifest.variable;
-    Ok(format!(
-        "{SYNTHETIC}\n{folder}: {patients} patients, {admissions} admissions, of which the cohort has {cohort}\n\
-         {variable}={folder} for the data sets of ehr-planted; MIMIC_IV_DIR={folder} for those of mimic-iv, marked as \
-         synthetic too\n"
-    ))
-}
-
-fn options(offline: bool) -> LoadOptions {
-    LoadOptions {
-        seed: 0,
-        offline,
-        progress: true,
-    }
 }
 
 #[cfg(test)]

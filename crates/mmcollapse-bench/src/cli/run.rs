@@ -8,9 +8,9 @@ use std::time::Instant;
 use std::{env, io};
 
 use miette::{IntoDiagnostic, Result, WrapErr, miette};
-use mmcollapse_data::Kind;
 use mmcollapse_nn::device::DeviceChoice;
 
+use super::on::{other_dataset, spec_on, synthetic};
 use super::{Ending, How, Place, What, interrupt, workers};
 use crate::cell::CellRecord;
 use crate::experiment::ExperimentInfo;
@@ -20,7 +20,6 @@ use crate::progress::{Basis, Estimator, Expectation, Progress, duration_text, ma
 use crate::provenance::{Commit, Provenance, VERSION, count_origins};
 use crate::render::render;
 use crate::runner::{Fate, Interrupt, Job, Runner, Summary, WorkerCommand};
-use crate::spec::Spec;
 use crate::store::{Found, Store, StoreError, Stored, wall_seconds};
 use crate::tuning::Tuned;
 
@@ -134,61 +133,6 @@ fn planned(
 ) -> Result<Plan> {
     let spec = spec_on(experiment, what.dataset.as_deref(), resolver)?;
     Plan::of(experiment, &spec, what.preset, selection, resolver)
-}
-
-/// The spec of an experiment on the data set that is asked for, or on its own.
-pub(super) fn spec_on(experiment: &ExperimentInfo, dataset: Option<&str>, resolver: &ModelResolver) -> Result<Spec> {
-    let mut spec = Spec::of(experiment).map_err(|error| *error)?;
-    if let Some(dataset) = dataset {
-        spec.on(dataset);
-        // Not every source knows every label.
-        let known = |task: &String| mmcollapse_data::find(&format!("{dataset}-{task}")).is_ok();
-        spec.tasks.retain(known);
-        let mut modalities = Vec::new();
-        for (name, _) in spec.datasets() {
-            let found = mmcollapse_data::find(&name)?.load(resolver.options())?;
-            modalities.extend(found.modalities.into_iter().map(|modality| modality.name));
-        }
-        // Encoders of modalities that only the spec's own data set has.
-        let presets = spec.presets.values_mut().map(|preset| &mut preset.encoders);
-        for encoders in presets.chain([&mut spec.encoders]) {
-            encoders.retain(|name, _| modalities.contains(name) || Kind::is_name(name));
-        }
-        if let Some(unknown) = spec.modalities.iter().find(|name| !modalities.contains(name)) {
-            return Err(miette!(
-                help = format!(
-                    "say in {}, under `datasets: {dataset}:`, which of its modalities take their place",
-                    experiment.spec_path()
-                ),
-                "{} is about modality `{unknown}`, which data set {dataset} does not have; it has {}",
-                experiment.name,
-                modalities.join(", ")
-            ));
-        }
-    }
-    Ok(spec)
-}
-
-/// The data set that is trained on, if the paper's numbers are of another one.
-fn other_dataset(experiment: &ExperimentInfo, what: &What, synthetic: bool) -> Result<Option<String>> {
-    let mut spec = Spec::of(experiment).map_err(|error| *error)?;
-    if let Some(dataset) = &what.dataset {
-        spec.on(dataset);
-    }
-    // The paper's data set by name, but planted tables in its place.
-    let planted = synthetic && spec.paper_dataset.is_some();
-    let other = spec.other_dataset().map(str::to_owned);
-    Ok(other.or_else(|| planted.then_some(spec.dataset)))
-}
-
-/// What is to be said of the data of a plan, if they are synthetic.
-fn synthetic(plan: &Plan) -> Result<Option<String>> {
-    for name in plan.data.keys() {
-        if let Some(what) = mmcollapse_data::find(name)?.synthetic() {
-            return Ok(Some(what.to_owned()));
-        }
-    }
-    Ok(None)
 }
 
 /// A plan, the store, and which cells have to be trained.

@@ -7,7 +7,8 @@ use std::path::Path;
 use clap::Args;
 use miette::{Result, miette};
 
-use super::run::{Work, provenance, spec_on};
+use super::on::spec_on;
+use super::run::{Work, provenance};
 use super::{Ending, How, interrupt, workers};
 use crate::experiment::ExperimentInfo;
 use crate::models::ModelResolver;

@@ -264,3 +264,6 @@ fn methods<C>(spaces: &BTreeMap<String, Space>, entries: &[Entry<C>]) -> Result<
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;
