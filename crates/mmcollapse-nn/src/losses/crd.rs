@@ -18,7 +18,7 @@ use log_total::sum_log_total;
 use super::l2_normalize;
 use crate::layers::Linear;
 use crate::random::Stream;
-use crate::{Device, Mode, Result, Scope, Tensor, Var};
+use crate::{DType, Device, Mode, Result, Scope, Tensor, Var, ops};
 
 /// Keeps the ratio of the estimator from 0/0 (RepDistiller's value).
 const EPSILON: f64 = 1e-7;
@@ -264,17 +264,21 @@ impl Crd {
         let anchors = (anchors / self.config.temperature)?;
         // Scores against the whole bank are one product; picking `1 + negatives` rows for each anchor first
         // would move more memory than this multiplies.
-        let scores = anchors.matmul(&bank.t()?)?; // [batch, samples]
+        let scores = ops::linear(&anchors, &bank, None, false)?; // [batch, samples]
         let scores = match contrast {
             Some(contrast) => scores.gather(contrast, 1)?, // [batch, 1 + negatives]
             None => scores,
         };
         let negatives = scores.dim(1)? - 1;
 
-        let estimate = (scores.detach().exp()?.mean_all()? * self.samples as f64)?;
         let kept = side.normalizer.copy()?.detach();
-        // Chosen on the device, so that an accelerator is not waited for.
-        let normalizer = kept.lt(0.0)?.where_cond(&estimate, &kept)?;
+        let normalizer = if kept.device().is_cpu() && kept.to_dtype(DType::F64)?.to_scalar::<f64>()? >= 0.0 {
+            kept
+        } else {
+            let estimate = (scores.detach().exp()?.mean_all()? * self.samples as f64)?;
+            // Chosen on the device, so that an accelerator is not waited for.
+            kept.lt(0.0)?.where_cond(&estimate, &kept)?
+        };
         if is_train {
             side.normalizer.set(&normalizer)?;
         }

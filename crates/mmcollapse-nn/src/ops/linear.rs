@@ -23,6 +23,7 @@ pub fn linear(x: &Tensor, w: &Tensor, b: Option<&Tensor>, relu: bool) -> Result<
             bias: b.is_some(),
             // Asked before `contiguous`, which records an operation of its own.
             input_gradient: rows.track_op(),
+            weight_gradient: w.track_op(),
         };
         let rows = rows.contiguous()?;
         match b {
@@ -114,6 +115,7 @@ struct Linear {
     relu: bool,
     bias: bool,
     input_gradient: bool,
+    weight_gradient: bool,
 }
 
 impl CustomOp3 for Linear {
@@ -190,7 +192,9 @@ impl CustomOp3 for Linear {
                         }
                     }
                     let dy = Matrix::new(dy, n, outputs);
-                    dw = product(dy.transposed(), Matrix::new(x, n, inputs));
+                    if self.weight_gradient {
+                        dw = product(dy.transposed(), Matrix::new(x, n, inputs));
+                    }
                     if self.input_gradient {
                         dx = product(dy, Matrix::new(w, outputs, inputs));
                     }
@@ -200,7 +204,12 @@ impl CustomOp3 for Linear {
         })?;
         let dx = self.input_gradient.then(|| fused::tensor(dx, x)).transpose()?;
         let db = self.bias.then(|| fused::tensor(db, b)).transpose()?;
-        Ok((dx, gradients::deposit(w, fused::tensor(dw, w)?)?, db))
+        let dw = if self.weight_gradient {
+            gradients::deposit(w, fused::tensor(dw, w)?)?
+        } else {
+            None
+        };
+        Ok((dx, dw, db))
     }
 }
 
