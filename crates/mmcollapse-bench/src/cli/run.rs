@@ -21,7 +21,7 @@ use crate::provenance::{Commit, Provenance, VERSION, count_origins};
 use crate::render::render;
 use crate::runner::{Fate, Interrupt, Job, Runner, Summary, WorkerCommand};
 use crate::store::{Found, Store, StoreError, Stored, wall_seconds};
-use crate::tuning::Tuned;
+use crate::tuning::{Tuned, TunedBy};
 
 /// Trains what is missing of each experiment and renders it.
 ///
@@ -59,7 +59,8 @@ pub fn reproduce(
             Ending::Badly => ending = Ending::Badly,
             Ending::Well => {}
         }
-        make(experiment, &plan, &what, tuned.as_ref(), &work.store, results)?;
+        let tuned = tuned.map(|tuned| tuned.by(&spec));
+        make(experiment, &plan, &what, tuned, &work.store, results)?;
     }
     Ok(ending)
 }
@@ -346,7 +347,7 @@ fn make(
     experiment: &ExperimentInfo,
     plan: &Plan,
     what: &What,
-    tuned: Option<&Tuned>,
+    tuned: Option<TunedBy>,
     store: &Store,
     results: &Path,
 ) -> Result<()> {
@@ -388,7 +389,7 @@ fn make(
     }
     let seeds: BTreeSet<u64> = gathered.records.iter().map(|record| record.seed).collect();
     let provenance = Provenance {
-        tuned: tuned.map(Tuned::by),
+        tuned,
         dataset,
         synthetic,
         ..provenance(plan, command, &gathered.stored, seeds.len())

@@ -12,7 +12,7 @@ use super::trials::spec_digest;
 use crate::experiment::ExperimentInfo;
 use crate::plan::{Plan, Resolver, Selection};
 use crate::provenance::Provenance;
-use crate::spec::{Preset, ProtocolName, Spec};
+use crate::spec::{Preset, ProtocolName, Row, Spec};
 
 /// What the reader of the file is told first.
 const HEAD: &str = "\
@@ -99,6 +99,9 @@ pub struct TunedBy {
     pub trials: u64,
     /// Seeds of each trial.
     pub seeds: Vec<u64>,
+    /// Rows of the experiment that were not tuned, and that the result is without.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub left_out: Vec<String>,
 }
 
 impl TunedRow {
@@ -122,10 +125,14 @@ impl TunedBy {
         };
         format!(
             "Settings tuned: each row has the best of {} trials by its score on validation ({} at {}, {seeds}); every row had \
-             the same number of trials, and the test had no part in the choice.",
+             the same number of trials, and the test had no part in the choice.{}",
             self.trials,
             self.protocol.as_str(),
-            self.rate
+            self.rate,
+            match &self.left_out[..] {
+                [] => String::new(),
+                rows => format!(" Not tuned, and left out: {}.", rows.join(", ")),
+            }
         )
     }
 }
@@ -198,10 +205,10 @@ impl Tuned {
         Ok(tuned)
     }
 
-    /// The cells of the experiment, each row with its best setting; `spec` is on the data set that was tuned on.
+    /// The cells of the experiment's tuned rows, each with its best setting; `spec` is on the data set that was tuned on.
     ///
     /// # Errors
-    /// A row that was not tuned, and those of [`Plan::new`].
+    /// None of its rows was tuned, and those of [`Plan::new`].
     pub fn plan(
         &self,
         experiment: &ExperimentInfo,
@@ -211,34 +218,40 @@ impl Tuned {
     ) -> Result<Plan> {
         let mut plan = Plan::of(experiment, spec, self.preset, selection, resolver)?;
         plan.cells.clear();
-        let rows = spec.presets.get(&self.preset).map(|preset| spec.rows(preset));
-        for row in rows.unwrap_or_default() {
+        for row in self.rows_of(spec) {
             let Some(tuned) = self.rows.iter().find(|tuned| tuned.row == row.name) else {
-                return Err(miette!(
-                    help = format!(
-                        "`{}` tunes what is missing",
-                        command(experiment.name, spec.other_dataset(), self.preset)
-                    ),
-                    "row `{}` of {} ({}) was not tuned; there are: {}",
-                    row.name,
-                    experiment.name,
-                    self.preset,
-                    self.rows
-                        .iter()
-                        .map(|tuned| tuned.row.as_str())
-                        .collect::<Vec<_>>()
-                        .join(", ")
-                ));
+                continue;
             };
             let spec = tuned.best()?.setting.applied(spec, self.preset, &row);
             plan.cells
                 .extend(Plan::of(experiment, &spec, self.preset, selection, resolver)?.cells);
         }
+        if plan.cells.is_empty() {
+            let names = |rows: Vec<&str>| rows.join(", ");
+            return Err(miette!(
+                help = format!(
+                    "`{}` tunes what is missing",
+                    command(experiment.name, spec.other_dataset(), self.preset)
+                ),
+                "no row of {} ({}) was tuned: it has {}; tuned are {}",
+                experiment.name,
+                self.preset,
+                names(self.rows_of(spec).iter().map(|row| row.name.as_str()).collect()),
+                names(self.rows.iter().map(|tuned| tuned.row.as_str()).collect())
+            ));
+        }
         Ok(plan)
     }
 
+    /// The rows of the preset.
+    fn rows_of(&self, spec: &Spec) -> Vec<Row> {
+        let rows = spec.presets.get(&self.preset).map(|preset| spec.rows(preset));
+        rows.unwrap_or_default()
+    }
+
     /// What a result with these settings says of them.
-    pub fn by(&self) -> TunedBy {
+    pub fn by(&self, spec: &Spec) -> TunedBy {
+        let is_tuned = |row: &Row| self.rows.iter().any(|tuned| tuned.row == row.name);
         TunedBy {
             // As a reader of the repository finds it, wherever the results were written.
             file: self.path_below(Path::new("results")).display().to_string(),
@@ -246,6 +259,12 @@ impl Tuned {
             rate: self.rate,
             trials: self.trials,
             seeds: self.seeds.clone(),
+            left_out: self
+                .rows_of(spec)
+                .into_iter()
+                .filter(|row| !is_tuned(row))
+                .map(|row| row.name)
+                .collect(),
         }
     }
 

@@ -209,7 +209,7 @@ presets: {smoke: {seeds: 1, seconds: 1, training: {epochs: 1}}}
     let path = tuned.write(folder.path()).unwrap();
     assert_eq!(path, folder.path().join("tuned/table4/ehr-planted-smoke.yaml"));
     assert_eq!(Tuned::of(folder.path(), &TWO, &spec, Preset::Smoke).unwrap(), tuned);
-    assert_eq!(tuned.by().file, "results/tuned/table4/ehr-planted-smoke.yaml");
+    assert_eq!(tuned.by(&spec).file, "results/tuned/table4/ehr-planted-smoke.yaml");
     // The paper's data set has not been tuned.
     let mut papers = spec.clone();
     papers.on("mimic-iv");
@@ -381,16 +381,28 @@ fn a_file_that_does_not_fit_is_refused() {
 
     found.rows.remove(1);
     found.write(&results).unwrap();
-    let read = of(&EXPERIMENT).unwrap();
-    let error = read.plan(
-        &EXPERIMENT,
-        &spec(),
-        &Selection::default(),
-        &mut ModelResolver::new(true),
-    );
-    let error = error.unwrap_err().to_string();
+    let mut read = of(&EXPERIMENT).unwrap();
+    let plan = |read: &Tuned| {
+        read.plan(
+            &EXPERIMENT,
+            &spec(),
+            &Selection::default(),
+            &mut ModelResolver::new(true),
+        )
+    };
+    let rows: BTreeSet<String> = plan(&read).unwrap().cells.into_iter().map(|p| p.row.name).collect();
+    assert_eq!(rows.len(), 3);
+    let by = read.by(&spec());
+    assert_eq!(by.left_out, ["concat+ebr"]);
     assert!(
-        error.contains("row `concat+ebr` of table4 (smoke) was not tuned"),
+        by.text().ends_with("Not tuned, and left out: concat+ebr."),
+        "{}",
+        by.text()
+    );
+    read.rows.clear();
+    let error = plan(&read).unwrap_err().to_string();
+    assert!(
+        error.contains("no row of table4 (smoke) was tuned: it has concat, concat+ebr"),
         "{error}"
     );
 }

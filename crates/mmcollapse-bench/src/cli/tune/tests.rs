@@ -82,7 +82,7 @@ fn a_table_is_made_with_tuned_settings() {
         assert!(text.contains("tuned/table4/smoke.yaml"), "{text}");
     }
     let provenance: Provenance = serde_json::from_str(&read("runs.provenance.json")).unwrap();
-    assert_eq!(provenance.tuned, Some(tuned.by()));
+    assert_eq!(provenance.tuned, Some(tuned.by(&spec())));
     assert_eq!(provenance.command, "mmcollapse reproduce table4 --preset smoke --tuned");
     // The plain result stays as it is.
     assert!(!results.join("table4/smoke").exists());
