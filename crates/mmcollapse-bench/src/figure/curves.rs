@@ -10,7 +10,7 @@ use crate::curves::semantic;
 use crate::summary::Summary;
 use crate::table::range;
 
-/// Epochs between two names on the horizontal axis.
+/// Epochs between two names on the horizontal axis, where there are twice as many or more.
 const NAMED: usize = 5;
 
 impl Figure {
@@ -96,7 +96,8 @@ fn length(records: &[CellRecord], row: &str) -> usize {
 fn ticks(shortest: usize, longest: usize) -> Vec<String> {
     let name = |step: usize| {
         if shortest == longest {
-            return (step == 1 || step.is_multiple_of(NAMED)).then(|| step.to_string());
+            let named = step == 1 || step.is_multiple_of(NAMED) || shortest < 2 * NAMED;
+            return named.then(|| step.to_string());
         }
         let percent = 100 * step / shortest;
         (100 * step == percent * shortest && percent.is_multiple_of(25)).then(|| percent.to_string())
@@ -131,7 +132,8 @@ mod tests {
 
     #[test]
     fn trainings_of_any_length_share_an_axis() {
-        assert_eq!(ticks(6, 6), ["1", "", "", "", "5", ""]);
+        assert_eq!(ticks(10, 10), ["1", "", "", "", "5", "", "", "", "", "10"]);
+        assert_eq!(ticks(3, 3), ["1", "2", "3"]);
         assert_eq!(ticks(4, 120), ["25", "50", "75", "100"]);
         // Each epoch is one point of the shortest, and of one thirty times as long thirty are.
         assert_eq!((span(3, 4, 4), span(3, 4, 120)), (3..4, 90..120));
