@@ -267,6 +267,13 @@ impl CellConfig {
         {
             return unfit(format!("`modalities` names `{}` twice", twice.1));
         }
+        if self.substitution.method == "target" && self.protocol != (Protocol::Patterns {}) {
+            return unfit(
+                "substitution `target` trains a model for every pattern of modalities, and only protocol `patterns` scores \
+                 them"
+                    .to_owned(),
+            );
+        }
         if self.training.epochs == 0 || self.training.batch_size == 0 {
             return unfit(format!(
                 "epochs and batch_size must be at least 1, got {} and {}",

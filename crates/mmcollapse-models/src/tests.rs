@@ -500,6 +500,11 @@ fn a_configuration_that_does_not_fit_says_what_does() {
     config.fusion = MethodConfig::named("conct");
     let error = config.resolve().unwrap_err();
     assert!(error.to_string().contains("conct"), "{error}");
+
+    let mut config = cell("concat", "none", serde_json::Value::Null);
+    config.substitution = MethodConfig::named("target");
+    let error = config.resolve().unwrap_err();
+    assert!(error.to_string().contains("only protocol `patterns`"), "{error}");
 }
 
 #[test]
