@@ -389,9 +389,9 @@ fn make(
     }
     let seeds: BTreeSet<u64> = gathered.records.iter().map(|record| record.seed).collect();
     let provenance = Provenance {
-        tuned,
         dataset,
         synthetic,
+        tuned,
         ..provenance(plan, command, &gathered.stored, seeds.len())
     };
     let folder = results.join(experiment.name).join(folder);

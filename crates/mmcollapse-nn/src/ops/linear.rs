@@ -22,8 +22,10 @@ pub fn linear(x: &Tensor, w: &Tensor, b: Option<&Tensor>, relu: bool) -> Result<
             relu,
             bias: b.is_some(),
             // Asked before `contiguous`, which records an operation of its own.
-            input_gradient: rows.track_op(),
-            weight_gradient: w.track_op(),
+            tracked: Tracked {
+                input: rows.track_op(),
+                weight: w.track_op(),
+            },
         };
         let rows = rows.contiguous()?;
         match b {
@@ -114,8 +116,13 @@ pub(crate) fn transposed(values: &[f32], columns: usize) -> Vec<f32> {
 struct Linear {
     relu: bool,
     bias: bool,
-    input_gradient: bool,
-    weight_gradient: bool,
+    tracked: Tracked,
+}
+
+/// What takes a gradient; a constant takes none, and then none is computed.
+struct Tracked {
+    input: bool,
+    weight: bool,
 }
 
 impl CustomOp3 for Linear {
@@ -192,19 +199,19 @@ impl CustomOp3 for Linear {
                         }
                     }
                     let dy = Matrix::new(dy, n, outputs);
-                    if self.weight_gradient {
+                    if self.tracked.weight {
                         dw = product(dy.transposed(), Matrix::new(x, n, inputs));
                     }
-                    if self.input_gradient {
+                    if self.tracked.input {
                         dx = product(dy, Matrix::new(w, outputs, inputs));
                     }
                     Ok(())
                 })
             })
         })?;
-        let dx = self.input_gradient.then(|| fused::tensor(dx, x)).transpose()?;
+        let dx = self.tracked.input.then(|| fused::tensor(dx, x)).transpose()?;
         let db = self.bias.then(|| fused::tensor(db, b)).transpose()?;
-        let dw = if self.weight_gradient {
+        let dw = if self.tracked.weight {
             gradients::deposit(w, fused::tensor(dw, w)?)?
         } else {
             None
