@@ -238,7 +238,7 @@ mod tests {
             if before.is_empty() {
                 before.push(String::new());
             }
-            let protocols = quick.protocols.as_ref().unwrap_or(&spec.protocols);
+            let (protocols, levels) = spec.levels(Some(quick));
             let named = |p: &str| before.iter().any(|label| format!("{label}{p}") == test.protocol);
             assert!(protocols.iter().any(|p| named(p.as_str())), "{}", test.says);
             let own = spec.paper_dataset.as_ref().unwrap_or(&spec.dataset);
@@ -256,7 +256,6 @@ mod tests {
                 test.says,
                 test.metric
             );
-            let levels = quick.rates.as_ref().unwrap_or(&spec.rates);
             for level in [test.level, test.from, test.to].into_iter().flatten() {
                 assert!(levels.contains(&level), "{}: {level}", test.says);
             }

@@ -50,16 +50,6 @@ impl ModelResolver {
 /// # Errors
 /// What is wrong with the spec, with its line.
 pub fn check_spec(experiment: &ExperimentInfo) -> Result<usize> {
-    struct NoData(ModelResolver);
-    impl Resolver for NoData {
-        fn resolve(&self, config: Value) -> Result<(Value, String), String> {
-            self.0.resolve(config)
-        }
-
-        fn data_digest(&mut self, dataset: &str, _seed: u64) -> Result<String> {
-            Ok(mmcollapse_data::find(dataset)?.name().to_owned())
-        }
-    }
     let spec = Spec::of(experiment).map_err(|error| *error)?;
     let mut cells = 0;
     for preset in spec.presets.keys() {
@@ -69,6 +59,19 @@ pub fn check_spec(experiment: &ExperimentInfo) -> Result<usize> {
             .len();
     }
     Ok(cells)
+}
+
+/// Resolves as a [`ModelResolver`] does, and takes a data set's name for its digest.
+pub(crate) struct NoData(pub ModelResolver);
+
+impl Resolver for NoData {
+    fn resolve(&self, config: Value) -> Result<(Value, String), String> {
+        self.0.resolve(config)
+    }
+
+    fn data_digest(&mut self, dataset: &str, _seed: u64) -> Result<String> {
+        Ok(mmcollapse_data::find(dataset)?.name().to_owned())
+    }
 }
 
 impl Resolver for ModelResolver {

@@ -226,19 +226,19 @@ impl Plan {
 
 /// Each training of a row: protocol and the rates it is scored at.
 fn settings_of_protocols(spec: &Spec, preset: &PresetSpec, row: &Row) -> Vec<(ProtocolName, Vec<f64>)> {
-    let rates = preset.rates.as_ref().unwrap_or(&spec.rates);
+    let (protocols, rates) = spec.levels(Some(preset));
     let admitted = |rate: &&f64| {
         row.rates
             .as_ref()
             .is_none_or(|own| own.iter().any(|r| same_rate(*r, **rate)))
     };
     let mut settings = Vec::new();
-    for &protocol in preset.protocols.as_ref().unwrap_or(&spec.protocols) {
+    for &protocol in protocols {
         if row.protocols.as_ref().is_some_and(|own| !own.contains(&protocol)) {
             continue;
         }
         match protocol {
-            ProtocolName::TestMissing => settings.push((protocol, rates.clone())),
+            ProtocolName::TestMissing => settings.push((protocol, rates.to_vec())),
             ProtocolName::Patterns => settings.push((protocol, vec![0.0])),
             _ => settings.extend(rates.iter().filter(admitted).map(|rate| (protocol, vec![*rate]))),
         }

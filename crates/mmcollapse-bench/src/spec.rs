@@ -349,7 +349,7 @@ impl Spec {
                 if !names.insert(row.name.clone()) {
                     return fail("rows", format!("row `{}` is there twice", row.name));
                 }
-                let levels = preset.rates.as_ref().unwrap_or(&self.rates);
+                let (_, levels) = self.levels(Some(preset));
                 let odd = |rate: &&f64| !levels.iter().any(|level| same_rate(*level, **rate));
                 if let Some(rate) = row.rates.iter().flatten().find(odd) {
                     return fail(
@@ -425,9 +425,8 @@ impl Spec {
         self.tasks.iter().map(of).collect()
     }
 
-    /// Protocols and levels of a preset; what the spec says where there is no such preset.
-    pub fn levels(&self, preset: Preset) -> (&[ProtocolName], &[f64]) {
-        let preset = self.presets.get(&preset);
+    /// Protocols and levels of a preset: its own, else the spec's.
+    pub fn levels<'a>(&'a self, preset: Option<&'a PresetSpec>) -> (&'a [ProtocolName], &'a [f64]) {
         (
             preset
                 .and_then(|preset| preset.protocols.as_deref())

@@ -3,7 +3,6 @@
 use miette::{Result, miette};
 use mmcollapse_data::Kind;
 
-use super::What;
 use crate::experiment::ExperimentInfo;
 use crate::models::ModelResolver;
 use crate::plan::Plan;
@@ -43,15 +42,10 @@ pub(super) fn spec_on(experiment: &ExperimentInfo, dataset: Option<&str>, resolv
 }
 
 /// The data set that is trained on, if the paper's numbers are of another one.
-pub(super) fn other_dataset(experiment: &ExperimentInfo, what: &What, synthetic: bool) -> Result<Option<String>> {
-    let mut spec = Spec::of(experiment).map_err(|error| *error)?;
-    if let Some(dataset) = &what.dataset {
-        spec.on(dataset);
-    }
+pub(super) fn other_dataset(spec: &Spec, synthetic: bool) -> Option<&str> {
     // The paper's data set by name, but planted tables in its place.
     let planted = synthetic && spec.paper_dataset.is_some();
-    let other = spec.other_dataset().map(str::to_owned);
-    Ok(other.or_else(|| planted.then_some(spec.dataset)))
+    spec.other_dataset().or(planted.then_some(&spec.dataset))
 }
 
 /// What is to be said of the data of a plan, if they are synthetic.

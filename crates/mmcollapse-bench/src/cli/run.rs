@@ -20,6 +20,7 @@ use crate::progress::{Basis, Estimator, Expectation, Progress, duration_text, ma
 use crate::provenance::{Commit, Provenance, VERSION, count_origins};
 use crate::render::render;
 use crate::runner::{Fate, Interrupt, Job, Runner, Summary, WorkerCommand};
+use crate::spec::Spec;
 use crate::store::{Found, Store, StoreError, Stored, wall_seconds};
 use crate::tuning::{Tuned, TunedBy};
 
@@ -60,7 +61,7 @@ pub fn reproduce(
             Ending::Well => {}
         }
         let tuned = tuned.map(|tuned| tuned.by(&spec));
-        make(experiment, &plan, &what, tuned, &work.store, results)?;
+        make(experiment, &spec, &plan, &what, tuned, &work.store, results)?;
     }
     Ok(ending)
 }
@@ -73,7 +74,7 @@ pub fn train_some(experiment: &'static ExperimentInfo, only: &[String], what: Wh
         ..Selection::default()
     };
     let mut resolver = ModelResolver::new(how.place.offline);
-    let plan = planned(experiment, &what, &selection, &mut resolver)?;
+    let (_, plan) = planned(experiment, &what, &selection, &mut resolver)?;
     let work = Work::new(&plan, Store::new(&how.place.store))?;
     if how.dry_run {
         print!("{}", work.dry_run(workers(how.workers)));
@@ -103,13 +104,13 @@ pub fn report(
         ..Selection::default()
     };
     for experiment in experiments {
-        let plan = match planned(experiment, &what, &selection, &mut resolver) {
+        let (spec, plan) = match planned(experiment, &what, &selection, &mut resolver) {
             // Who lacks the data of one experiment can still have the report of the others.
             Err(error) if all => {
                 eprintln!("{} ({}): left as it is: {error}", experiment.name, what.preset);
                 continue;
             }
-            plan => plan?,
+            planned => planned?,
         };
         if all && gather(&plan, &store)?.records.is_empty() {
             eprintln!(
@@ -120,20 +121,21 @@ pub fn report(
             );
             continue;
         }
-        make(experiment, &plan, &what, None, &store, results)?;
+        make(experiment, &spec, &plan, &what, None, &store, results)?;
     }
     Ok(Ending::Well)
 }
 
-/// The cells of an experiment on the data set that is asked for, or on its own.
+/// The spec of an experiment on the data set that is asked for, or on its own, and its cells.
 fn planned(
     experiment: &ExperimentInfo,
     what: &What,
     selection: &Selection,
     resolver: &mut ModelResolver,
-) -> Result<Plan> {
+) -> Result<(Spec, Plan)> {
     let spec = spec_on(experiment, what.dataset.as_deref(), resolver)?;
-    Plan::of(experiment, &spec, what.preset, selection, resolver)
+    let plan = Plan::of(experiment, &spec, what.preset, selection, resolver)?;
+    Ok((spec, plan))
 }
 
 /// A plan, the store, and which cells have to be trained.
@@ -345,6 +347,7 @@ pub(super) fn gather(plan: &Plan, store: &Store) -> Result<Gathered, StoreError>
 /// Renders an experiment into its folder.
 fn make(
     experiment: &ExperimentInfo,
+    spec: &Spec,
     plan: &Plan,
     what: &What,
     tuned: Option<TunedBy>,
@@ -378,18 +381,18 @@ fn make(
         let _ = write!(command, " --seeds {seeds}");
     }
     let synthetic = synthetic(plan)?;
-    let dataset = other_dataset(experiment, what, synthetic.is_some())?;
-    if let Some(dataset) = &dataset {
+    let dataset = other_dataset(spec, synthetic.is_some());
+    if let Some(dataset) = dataset {
         let _ = write!(command, " --dataset {dataset}");
     }
-    let mut folder = what.preset.on(dataset.as_deref());
+    let mut folder = what.preset.on(dataset);
     if tuned.is_some() {
         command.push_str(" --tuned");
         folder.push_str("-tuned");
     }
     let seeds: BTreeSet<u64> = gathered.records.iter().map(|record| record.seed).collect();
     let provenance = Provenance {
-        dataset,
+        dataset: dataset.map(str::to_owned),
         synthetic,
         tuned,
         ..provenance(plan, command, &gathered.stored, seeds.len())

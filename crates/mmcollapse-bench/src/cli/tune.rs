@@ -12,7 +12,7 @@ use super::run::{Work, provenance};
 use super::{Ending, How, interrupt, workers};
 use crate::experiment::ExperimentInfo;
 use crate::models::ModelResolver;
-use crate::spec::{Preset, ProtocolName};
+use crate::spec::{Preset, ProtocolName, Spec};
 use crate::store::Store;
 use crate::tuning::{Budget, Spaces, Trials, Tuned};
 
@@ -58,7 +58,7 @@ pub(super) fn tune(
     let mut resolver = ModelResolver::new(how.place.offline);
     let spec = spec_on(experiment, asked.dataset.as_deref(), &resolver)?;
     let judged = spaces
-        .judged(spec.levels(asked.preset), asked.protocol, asked.rate)
+        .judged(spec.levels(spec.presets.get(&asked.preset)), asked.protocol, asked.rate)
         .map_err(|reason| miette!("{} ({}): {reason}", experiment.name, asked.preset))?;
     let budget = Budget {
         preset: asked.preset,
@@ -81,7 +81,7 @@ pub(super) fn tune(
         ending => return Ok(ending),
     }
     let (mut tuned, stored) = trials.gather(&store)?;
-    keeps(&tuned, &trials, results)?;
+    keeps(&tuned, &spec, &trials, results)?;
     let rows: Vec<String> = tuned.rows.iter().map(|row| row.row.clone()).collect();
     let seeds = tuned.seeds.len();
     tuned.provenance = provenance(&trials.of_rows(&rows)?, command(&trials, asked, &rows), &stored, seeds);
@@ -96,13 +96,13 @@ pub(super) fn tune(
             best.setting
         );
     }
-    println!("{}", tuned.write(results)?.display());
+    println!("{}", tuned.write(&spec, results)?.display());
     Ok(Ending::Well)
 }
 
 /// Whether every row that the file has, and that is still one of the experiment's, is found again with this budget.
-fn keeps(tuned: &Tuned, trials: &Trials, results: &Path) -> Result<()> {
-    let Some(before) = Tuned::read(results, &tuned.experiment, trials.other_dataset(), tuned.preset)? else {
+fn keeps(tuned: &Tuned, spec: &Spec, trials: &Trials, results: &Path) -> Result<()> {
+    let Some(before) = Tuned::read(results, &tuned.experiment, spec.other_dataset(), tuned.preset)? else {
         return Ok(());
     };
     let known = trials.rows();
@@ -117,7 +117,7 @@ fn keeps(tuned: &Tuned, trials: &Trials, results: &Path) -> Result<()> {
     Err(miette!(
         help = "run it without --only, or with --trials, --seeds, --protocol and --rate as in the file",
         "{} would lose {}: the store does not have their trials with this budget",
-        Tuned::path(results, &tuned.experiment, trials.other_dataset(), tuned.preset).display(),
+        Tuned::path(results, &tuned.experiment, spec.other_dataset(), tuned.preset).display(),
         lost.join(", ")
     ))
 }

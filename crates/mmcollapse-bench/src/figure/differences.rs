@@ -1,4 +1,4 @@
-//! One row against every other, method under method: every seed's difference as a dot, the mean with its interval.
+//! One row against every other, method under method: every seed's difference as a square, the mean with its interval.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;

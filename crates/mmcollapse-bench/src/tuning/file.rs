@@ -32,9 +32,6 @@ pub struct Tuned {
     pub preset: Preset,
     /// The data set that was tuned on.
     pub dataset: String,
-    /// The same, where the paper's numbers are of another one.
-    #[serde(skip)]
-    pub(super) other_dataset: Option<String>,
     /// Digest of what its spec says.
     pub spec: String,
     /// Digest of what `tune.yaml` says.
@@ -163,11 +160,10 @@ impl Tuned {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error).into_diagnostic().wrap_err_with(broken),
         };
-        let read: Self = serde_yaml::from_str(&text).into_diagnostic().wrap_err_with(broken)?;
-        Ok(Some(Self {
-            other_dataset: dataset.map(str::to_owned),
-            ..read
-        }))
+        serde_yaml::from_str(&text)
+            .map(Some)
+            .into_diagnostic()
+            .wrap_err_with(broken)
     }
 
     /// What was found for an experiment as its spec is now, on the data set that `spec` is on.
@@ -254,7 +250,7 @@ impl Tuned {
         let is_tuned = |row: &Row| self.rows.iter().any(|tuned| tuned.row == row.name);
         TunedBy {
             // As a reader of the repository finds it, wherever the results were written.
-            file: self.path_below(Path::new("results")).display().to_string(),
+            file: self.path_on(spec, Path::new("results")).display().to_string(),
             protocol: self.protocol,
             rate: self.rate,
             trials: self.trials,
@@ -268,16 +264,16 @@ impl Tuned {
         }
     }
 
-    fn path_below(&self, results: &Path) -> PathBuf {
-        Self::path(results, &self.experiment, self.other_dataset.as_deref(), self.preset)
+    fn path_on(&self, spec: &Spec, results: &Path) -> PathBuf {
+        Self::path(results, &self.experiment, spec.other_dataset(), self.preset)
     }
 
-    /// Writes it.
+    /// Writes it; `spec` is on the data set that was tuned on.
     ///
     /// # Errors
     /// If the file cannot be written.
-    pub fn write(&self, results: &Path) -> Result<PathBuf> {
-        let path = self.path_below(results);
+    pub fn write(&self, spec: &Spec, results: &Path) -> Result<PathBuf> {
+        let path = self.path_on(spec, results);
         let text = format!("{HEAD}{}", serde_yaml::to_string(self).into_diagnostic()?);
         write_atomic(&path, text.as_bytes())
             .into_diagnostic()

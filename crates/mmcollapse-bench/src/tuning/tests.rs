@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::*;
 use crate::cell::{Outcome, Score, Status};
 use crate::experiment::{ExperimentInfo, Shows};
-use crate::models::ModelResolver;
+use crate::models::{ModelResolver, NoData};
 use crate::plan::{Plan, Planned, Selection};
 use crate::provenance::{Machine, Origin};
 use crate::spec::{Preset, ProtocolName, Spec};
@@ -169,16 +169,6 @@ presets: {smoke: {seeds: 1, seconds: 1, training: {epochs: 1}}}
 ",
         ..EXPERIMENT
     };
-    struct NoData(ModelResolver);
-    impl crate::plan::Resolver for NoData {
-        fn resolve(&self, config: Value) -> Result<(Value, String), String> {
-            self.0.resolve(config)
-        }
-
-        fn data_digest(&mut self, dataset: &str, _: u64) -> miette::Result<String> {
-            Ok(dataset.to_owned())
-        }
-    }
     let budget = Budget {
         protocol: ProtocolName::Missing,
         rate: 0.0,
@@ -206,7 +196,7 @@ presets: {smoke: {seeds: 1, seconds: 1, training: {epochs: 1}}}
         (tuned.rows[0].trials[0].validation.as_slice(), tuned.rows[0].best),
         ([0.75, 0.75, 0.5, 0.5].as_slice(), 3)
     );
-    let path = tuned.write(folder.path()).unwrap();
+    let path = tuned.write(&spec, folder.path()).unwrap();
     assert_eq!(path, folder.path().join("tuned/table4/ehr-planted-smoke.yaml"));
     assert_eq!(Tuned::of(folder.path(), &TWO, &spec, Preset::Smoke).unwrap(), tuned);
     assert_eq!(tuned.by(&spec).file, "results/tuned/table4/ehr-planted-smoke.yaml");
@@ -323,7 +313,7 @@ fn the_file_comes_back_as_it_was_and_gives_the_same_cells() {
     let folder = tempfile::tempdir().unwrap();
     let results = folder.path().join("results");
     let found = tuned(folder.path());
-    let path = found.write(&results).unwrap();
+    let path = found.write(&spec(), &results).unwrap();
     assert_eq!(path, results.join("tuned/table4/smoke.yaml"));
     let read = Tuned::of(&results, &EXPERIMENT, &spec(), Preset::Smoke).unwrap();
     assert_eq!(read, found);
@@ -365,7 +355,7 @@ fn a_file_that_does_not_fit_is_refused() {
     assert!(error.contains("was not tuned: there is no"), "{error}");
 
     let mut found = tuned(folder.path());
-    found.write(&results).unwrap();
+    found.write(&spec(), &results).unwrap();
     let longer = ExperimentInfo {
         spec: Box::leak(SPEC.replace("epochs: 7", "epochs: 8").into_boxed_str()),
         ..EXPERIMENT
@@ -380,7 +370,7 @@ fn a_file_that_does_not_fit_is_refused() {
     assert!(of(&commented).is_ok());
 
     found.rows.remove(1);
-    found.write(&results).unwrap();
+    found.write(&spec(), &results).unwrap();
     let mut read = of(&EXPERIMENT).unwrap();
     let plan = |read: &Tuned| {
         read.plan(

@@ -46,8 +46,6 @@ pub struct Trials {
     pub budget: Budget,
     all: Vec<Trial>,
     dataset: String,
-    /// See [`Spec::other_dataset`].
-    other_dataset: Option<String>,
     spec: String,
     space: String,
 }
@@ -129,15 +127,9 @@ impl Trials {
             budget,
             all: trials,
             dataset: spec.dataset.clone(),
-            other_dataset: spec.other_dataset().map(str::to_owned),
             spec: spec_digest(experiment)?,
             space: spaces.digest().to_owned(),
         })
-    }
-
-    /// The data set, where the paper's numbers are of another one.
-    pub fn other_dataset(&self) -> Option<&str> {
-        self.other_dataset.as_deref()
     }
 
     /// The rows, in the order of the spec.
@@ -213,7 +205,6 @@ impl Trials {
             experiment: self.plan.experiment.clone(),
             preset: budget.preset,
             dataset: self.dataset.clone(),
-            other_dataset: self.other_dataset.clone(),
             spec: self.spec.clone(),
             space: self.space.clone(),
             protocol: budget.protocol,
