@@ -35,6 +35,22 @@ pub fn write_atomic(path: &Path, bytes: &[u8]) -> io::Result<()> {
     file.commit()
 }
 
+/// A path beside `path` that nothing else in this process writes to; `what` it is to be, for the message.
+fn temporary_beside(path: &Path, what: &str) -> io::Result<PathBuf> {
+    let name = path.file_name().ok_or_else(|| {
+        io::Error::new(
+            io::ErrorKind::InvalidInput,
+            format!("{}: not the name of a {what}", path.display()),
+        )
+    })?;
+    let count = TEMPORARIES.fetch_add(1, Ordering::Relaxed);
+    Ok(folder_of(path).join(format!(
+        ".{}.{}-{count}{TEMPORARY}",
+        name.to_string_lossy(),
+        process::id()
+    )))
+}
+
 /// A file that comes into being at [`AtomicFile::commit`]; dropped before that, it leaves nothing.
 ///
 /// Use it where the content is produced piece by piece (a Parquet table, a safetensors file).
@@ -51,20 +67,9 @@ impl AtomicFile {
     /// # Errors
     /// Whatever the file system says, with `path` in the message.
     pub fn create(path: &Path) -> io::Result<Self> {
-        let name = path.file_name().ok_or_else(|| {
-            io::Error::new(
-                io::ErrorKind::InvalidInput,
-                format!("{}: not the name of a file", path.display()),
-            )
-        })?;
+        let temporary = temporary_beside(path, "file")?;
         let folder = folder_of(path);
         fs::create_dir_all(folder).map_err(|error| named(folder, &error))?;
-        let count = TEMPORARIES.fetch_add(1, Ordering::Relaxed);
-        let temporary = folder.join(format!(
-            ".{}.{}-{count}{TEMPORARY}",
-            name.to_string_lossy(),
-            process::id()
-        ));
         // `create` rather than `create_new`: a process id comes round again, and what an earlier owner of it
         // left behind must not be in the way.
         let file = OpenOptions::new()
@@ -142,12 +147,7 @@ impl AtomicFolder {
     /// # Errors
     /// Whatever the file system says, with `path` in the message; of the kind `DirectoryNotEmpty` where something is in it.
     pub fn create(path: &Path) -> io::Result<Self> {
-        let name = path.file_name().ok_or_else(|| {
-            io::Error::new(
-                io::ErrorKind::InvalidInput,
-                format!("{}: not the name of a folder", path.display()),
-            )
-        })?;
+        let temporary = temporary_beside(path, "folder")?;
         match fs::read_dir(path).map(|mut entries| entries.next().is_none()) {
             Ok(true) => {}
             Ok(false) => {
@@ -157,12 +157,6 @@ impl AtomicFolder {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(named(path, &error)),
         }
-        let count = TEMPORARIES.fetch_add(1, Ordering::Relaxed);
-        let temporary = folder_of(path).join(format!(
-            ".{}.{}-{count}{TEMPORARY}",
-            name.to_string_lossy(),
-            process::id()
-        ));
         // A process id comes round again: what an earlier owner of it left behind must not get into this folder.
         if temporary.exists() {
             fs::remove_dir_all(&temporary).map_err(|error| named(&temporary, &error))?;

@@ -39,6 +39,17 @@ pub(crate) fn tensor(values: Vec<f32>, like: &Tensor) -> Result<Tensor> {
     Tensor::from_vec(values, like.shape(), like.device())
 }
 
+/// The sums of the columns of a row-major matrix of `columns` columns, row after row.
+pub(crate) fn column_sums(values: &[f32], columns: usize) -> Vec<f32> {
+    let mut sums = vec![0.0; columns];
+    for row in values.chunks_exact(columns) {
+        for (sum, value) in sums.iter_mut().zip(row) {
+            *sum += value;
+        }
+    }
+    sums
+}
+
 /// The sum of `values`, over sixteen running sums so that it vectorises; the order is always the same.
 #[inline(always)]
 pub(super) fn sum(values: &[f32]) -> f32 {

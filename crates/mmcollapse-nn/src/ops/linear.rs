@@ -185,36 +185,25 @@ impl CustomOp3 for Linear {
                 fused::with(&gradient, |g| Ok(g.iter().zip(y).map(|(&g, &y)| pass(g, y)).collect()))
             })?;
         }
-        let (mut dx, mut dw) = (Vec::new(), Vec::new());
-        let mut db = vec![0.0; if self.bias { outputs } else { 0 }];
+        let (mut dx, mut dw, mut db) = (None, None, None);
         fused::with(x, |x| {
             fused::with(w, |w| {
                 fused::with(&gradient, |g| {
                     let dy = if self.relu { &dy } else { g };
-                    if self.bias {
-                        for row in dy.chunks_exact(outputs) {
-                            for (sum, value) in db.iter_mut().zip(row) {
-                                *sum += value;
-                            }
-                        }
-                    }
+                    db = self.bias.then(|| fused::column_sums(dy, outputs));
                     let dy = Matrix::new(dy, n, outputs);
-                    if self.tracked.weight {
-                        dw = product(dy.transposed(), Matrix::new(x, n, inputs));
-                    }
-                    if self.tracked.input {
-                        dx = product(dy, Matrix::new(w, outputs, inputs));
-                    }
+                    let weight = || product(dy.transposed(), Matrix::new(x, n, inputs));
+                    dw = self.tracked.weight.then(weight);
+                    dx = self.tracked.input.then(|| product(dy, Matrix::new(w, outputs, inputs)));
                     Ok(())
                 })
             })
         })?;
-        let dx = self.tracked.input.then(|| fused::tensor(dx, x)).transpose()?;
-        let db = self.bias.then(|| fused::tensor(db, b)).transpose()?;
-        let dw = if self.tracked.weight {
-            gradients::deposit(w, fused::tensor(dw, w)?)?
-        } else {
-            None
+        let dx = dx.map(|dx| fused::tensor(dx, x)).transpose()?;
+        let db = db.map(|db| fused::tensor(db, b)).transpose()?;
+        let dw = match dw {
+            Some(dw) => gradients::deposit(w, fused::tensor(dw, w)?)?,
+            None => None,
         };
         Ok((dx, dw, db))
     }

@@ -141,12 +141,7 @@ impl CustomOp3 for Recurrence {
             Matrix::new(&d_gates, time * batch, 3 * hidden).transposed(),
             Matrix::new(&previous, time * batch, hidden),
         );
-        let mut d_bias = vec![0_f32; 3 * hidden];
-        for row in d_gates.chunks_exact(3 * hidden) {
-            for (sum, value) in d_bias.iter_mut().zip(row) {
-                *sum += value;
-            }
-        }
+        let d_bias = fused::column_sums(&d_gates, 3 * hidden);
         Ok((
             Some(fused::tensor(d_input, from_input)?),
             Some(fused::tensor(d_weight, weight)?),
