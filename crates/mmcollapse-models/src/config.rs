@@ -322,6 +322,17 @@ pub(crate) fn vanilla_revision(fusion: &MethodConfig) -> Result<String> {
     ))
 }
 
+/// Revisions of the loop, of the encoders and of a reallocation that distils.
+pub(crate) fn distillation_revision(reallocation: &MethodConfig) -> Result<String> {
+    let reallocation = find("reallocation", REALLOCATIONS, &reallocation.method)?;
+    Ok(format!(
+        "{} reallocation:{}/{}",
+        unimodal_revision(),
+        reallocation.name,
+        reallocation.revision
+    ))
+}
+
 /// Revisions of the loop and of every method in a cell: part of its key, so that a changed method is trained anew.
 ///
 /// # Errors

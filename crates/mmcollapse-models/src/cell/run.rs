@@ -10,7 +10,11 @@ use mmcollapse_data::{Dataset, Presence, Samples, masks};
 use mmcollapse_nn::{Device, Params, Tensor, layers::Linear, random::derive_seed};
 use serde::{Deserialize, Serialize};
 
-use super::{CellOutcome, Observer, noise::corrupted, shared::Recipe};
+use super::{
+    CellOutcome, Observer,
+    noise::corrupted,
+    shared::{self, Recipe},
+};
 use crate::{
     config::{CellConfig, Protocol, Training, vanilla_revision},
     diagnosis::Diagnosis,
@@ -49,8 +53,8 @@ pub(crate) struct Facts {
 pub struct Folders<'a> {
     /// Of its own: an interrupted cell is continued from there, bit for bit as if it had not been interrupted.
     pub checkpoint: Option<&'a Path>,
-    /// Of all cells: what several of them would train alike (unimodal baselines, the vanilla model) is trained by
-    /// the first and read by the others.
+    /// Of all cells: what several of them would train alike (unimodal baselines, the vanilla model, distilled encoders)
+    /// is trained by the first and read by the others.
     pub shared: Option<&'a Path>,
 }
 
@@ -322,6 +326,7 @@ impl Run<'_> {
             data: self.dataset.digest.clone(),
             objective: [&self.spec.encoders[..], std::slice::from_ref(&self.spec.fusion)].concat(),
             upweight: self.spec.upweight.clone(),
+            distillation: None,
             revision: vanilla_revision(&self.spec.fusion)?,
         };
         self.fit_shared(&fit, &presence, &index, &recipe)
@@ -348,7 +353,7 @@ impl Run<'_> {
 
     /// Keeps the weights of a finished fit for later ones.
     pub fn keep(&mut self, prefix: &str, params: &Params) -> Result<()> {
-        for (name, tensor) in params.state()? {
+        for (name, tensor) in shared::outcome(params)? {
             self.artifacts.insert(format!("{prefix}.{name}"), tensor);
         }
         Ok(())

@@ -1,9 +1,10 @@
 //! Fits that several cells would train alike are trained once.
 //!
 //! The vanilla model is a cell of its own and what KD diagnoses; a unimodal baseline serves every fusion and, where its
-//! modality is never scarce, every missing rate. A finished fit leaves its weights and history in a file named by the
-//! hash of all that decides them, initial weights included, so that the file's user gets the bits it would have
-//! trained itself. A file that is broken is trained anew.
+//! modality is never scarce, every missing rate; a distilled encoder serves every fusion that lets its modality
+//! collapse. A finished fit leaves its weights and history in a file named by the hash of all that decides them, initial
+//! weights included, so that the file's user gets the bits it would have trained itself. A file that is broken is
+//! trained anew.
 
 use std::{
     collections::BTreeMap,
@@ -11,14 +12,14 @@ use std::{
 };
 
 use mmcollapse_data::Presence;
-use mmcollapse_nn::{Tensor, safetensors};
-use serde_json::json;
+use mmcollapse_nn::{Params, Tensor, safetensors};
+use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use crate::{
     config::MethodConfig,
     error::{ModelError, Result},
-    training::{EpochRecord, Fit},
+    training::{EpochRecord, Fit, under},
     upweight::UpweightConfig,
 };
 
@@ -30,9 +31,14 @@ pub(super) struct Recipe {
     pub objective: Vec<MethodConfig>,
     /// The modality that weighs more in its loss, if one does.
     pub upweight: Option<UpweightConfig>,
+    /// What else its loss depends on.
+    pub distillation: Option<Value>,
     /// The revisions of their code.
     pub revision: String,
 }
+
+/// Prefix of what only the loss of a distillation uses, the memory bank of all samples above all; it ends with the fit.
+pub(super) const LOSS: &str = "crd";
 
 /// Where a fit is, or will be.
 pub(super) struct SharedFit {
@@ -74,6 +80,9 @@ impl Recipe {
         if let Some(upweight) = &self.upweight {
             recipe["upweight"] = json!(upweight);
         }
+        if let Some(distillation) = &self.distillation {
+            recipe["distillation"] = distillation.clone();
+        }
         let recipe = recipe.to_string();
         Ok(SharedFit {
             path: folder.join(format!("{}.safetensors", &hash(recipe.as_bytes())[..16])),
@@ -96,7 +105,9 @@ impl SharedFit {
             return None;
         }
         let mut history: Vec<EpochRecord> = serde_json::from_str(metadata.get("history")?).ok()?;
-        fit.params.load(&state).ok()?;
+        let mut weights = fit.params.state().ok()?;
+        weights.extend(state);
+        fit.params.load(&weights).ok()?;
         for record in &mut history {
             record.fit.clone_from(&fit.label);
         }
@@ -113,7 +124,7 @@ impl SharedFit {
             std::fs::create_dir_all(folder).map_err(|e| broken(e.to_string()))?;
         }
         let history = serde_json::to_string(history).map_err(|e| broken(e.to_string()))?;
-        let state = fit.params.state()?;
+        let state = outcome(fit.params)?;
         let metadata = BTreeMap::from([
             ("recipe".to_owned(), self.recipe.clone()),
             ("weights".to_owned(), digest(&state)?),
@@ -123,8 +134,15 @@ impl SharedFit {
     }
 }
 
-/// The digest of all weights and buffers.
-fn digest(state: &BTreeMap<String, Tensor>) -> Result<String> {
+/// The weights and buffers of a finished fit that others go on from.
+pub(super) fn outcome(params: &Params) -> Result<BTreeMap<String, Tensor>> {
+    let mut state = params.state()?;
+    state.retain(|name, _| !under(name, LOSS));
+    Ok(state)
+}
+
+/// The digest of weights and buffers.
+pub(super) fn digest(state: &BTreeMap<String, Tensor>) -> Result<String> {
     Ok(hash(&safetensors::to_bytes(state, &BTreeMap::new())?))
 }
 

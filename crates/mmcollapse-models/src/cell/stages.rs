@@ -2,13 +2,14 @@
 
 use mmcollapse_data::{Presence, Samples};
 use mmcollapse_nn::{Mode, Tensor, losses::Crd};
+use serde_json::json;
 
 use super::{
     run::{Branch, Run},
-    shared::Recipe,
+    shared::{self, Recipe},
 };
 use crate::{
-    config::unimodal_revision,
+    config::{distillation_revision, unimodal_revision},
     diagnosis::{Diagnosis, Features, LinearProbe, ModalityDiagnosis},
     encoders::Encoder,
     error::{ModelError, Result},
@@ -30,15 +31,10 @@ impl Run<'_> {
             let fit = self.plain(name, &branch.params, &objective);
             let presence = self.presence.train.only(&[modality]);
             let recipe = Recipe {
-                // A protocol changes the inputs of its own modality only.
-                data: if Some(modality) == self.weak {
-                    &self.dataset.digest
-                } else {
-                    &self.clean
-                }
-                .clone(),
+                data: self.data_of(&[modality]),
                 objective: vec![self.spec.encoders[modality].clone()],
                 upweight: None,
+                distillation: None,
                 revision: unimodal_revision(),
             };
             self.fit_shared(&fit, &presence, &presence.rows(modality), &recipe)?;
@@ -47,6 +43,12 @@ impl Run<'_> {
             self.keep("unimodal", &branch.params)?;
         }
         Ok(())
+    }
+
+    /// Digest of the data of a fit that sees these modalities: a protocol changes the inputs of its own only.
+    fn data_of(&self, modalities: &[usize]) -> String {
+        let changed = self.weak.is_some_and(|weak| modalities.contains(&weak));
+        if changed { &self.dataset.digest } else { &self.clean }.clone()
     }
 
     /// Quality of a branch on the validation samples that have its modality.
@@ -152,9 +154,11 @@ impl Run<'_> {
                 self.install("distilled", &format!("{part}.{student_name}"), &branch.params)?;
             }
         }
+        let mut weights_of_teachers = Vec::new();
         let masters = teachers.iter().zip(&teacher_names).map(|(&teacher, name)| {
             let master = self.branch(teacher)?;
             self.install("unimodal", &format!("encoder.{name}"), &master.params)?;
+            weights_of_teachers.push(shared::digest(&master.params.state()?)?);
             let mut place = vec![0; train.len()];
             let mut n = 0;
             for &i in index.iter().filter(|&&i| train.get(i, teacher)) {
@@ -170,7 +174,7 @@ impl Run<'_> {
                 });
             }
             let crd = Crd::new(
-                &branch.params.root().pp("crd").pp(name),
+                &branch.params.root().pp(shared::LOSS).pp(name),
                 branch.encoder.width(),
                 master.encoder.width(),
                 n,
@@ -194,7 +198,18 @@ impl Run<'_> {
         fit.training = fit.training.stretched(teachers.len());
         let taking_part = [&[student], teachers].concat();
         let presence = self.presence.train.only(&taking_part);
-        self.fit(&fit, &presence, &index)?;
+        let recipe = Recipe {
+            data: self.data_of(&taking_part),
+            objective: taking_part.iter().map(|&m| self.spec.encoders[m].clone()).collect(),
+            upweight: None,
+            distillation: Some(json!({
+                "teachers": weights_of_teachers,
+                "crd": config.crd(),
+                "weights": [config.crd_weight, config.task_weight],
+            })),
+            revision: distillation_revision(&self.spec.reallocation)?,
+        };
+        self.fit_shared(&fit, &presence, &index, &recipe)?;
         self.artifacts.retain(|name, _| !under(name, "distilled"));
         self.keep("distilled", &branch.params)
     }
