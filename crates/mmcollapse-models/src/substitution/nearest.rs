@@ -61,18 +61,36 @@ impl Nearest {
             let mut shared = 0;
             let mut distance = 0.0;
             for m in (0..self.bank.len()).filter(|&m| has(m) && self.present.get(candidate, m)) {
-                let pairs = sample[m].iter().zip(&self.bank[m][candidate]);
-                distance += pairs.map(|(a, b)| f64::from(a - b).powi(2)).sum::<f64>() / self.variance[m];
+                distance += squared_distance(sample[m], &self.bank[m][candidate]) / self.variance[m];
                 shared += 1;
             }
             if shared > 0 {
                 found.push((distance / f64::from(shared), candidate));
             }
         }
-        found.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
-        found.truncate(self.neighbours);
+        let order = |a: &(f64, usize), b: &(f64, usize)| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1));
+        if found.len() > self.neighbours {
+            found.select_nth_unstable_by(self.neighbours - 1, order);
+            found.truncate(self.neighbours);
+        }
+        found.sort_unstable_by(order);
         found.into_iter().map(|(_, candidate)| candidate).collect()
     }
+}
+
+/// The squared Euclidean distance of two rows of one length. Several sums at once, which the processor's vectors take
+/// together: every test sample is compared with every training sample.
+fn squared_distance(a: &[f32], b: &[f32]) -> f64 {
+    const LANES: usize = 16;
+    let ((a, a_rest), (b, b_rest)) = (a.as_chunks::<LANES>(), b.as_chunks::<LANES>());
+    let mut sums = [0.0_f32; LANES];
+    for (a, b) in a.iter().zip(b) {
+        for ((sum, a), b) in sums.iter_mut().zip(a).zip(b) {
+            *sum += (a - b).powi(2);
+        }
+    }
+    let rest = a_rest.iter().zip(b_rest).map(|(a, b)| (a - b).powi(2));
+    sums.into_iter().chain(rest).map(f64::from).sum()
 }
 
 impl Substitution for Nearest {
@@ -117,5 +135,35 @@ impl Substitution for Nearest {
             })?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn distances_are_sums_of_squares_whatever_the_width() {
+        for width in [0, 1, 15, 16, 17, 40] {
+            let a: Vec<f32> = (0..width).map(|i| i as f32).collect();
+            let b: Vec<f32> = a.iter().map(|x| x - (x + 1.0)).collect();
+            let expected: f64 = (1..=width).map(|i| f64::from(i).powi(2)).sum();
+            assert_eq!(squared_distance(&a, &b), expected, "{width}");
+        }
+    }
+
+    #[test]
+    fn the_nearest_come_in_order_and_the_first_of_equal_ones() {
+        let rows: Vec<Vec<f32>> = [3.0, 1.0, 2.0, 1.0, 0.5].map(|x| vec![x]).to_vec();
+        let nearest = |neighbours| Nearest {
+            neighbours,
+            present: Presence::all(5, 1),
+            bank: vec![rows.clone()],
+            variance: vec![2.0],
+        };
+        let found = |neighbours| nearest(neighbours).neighbours(0, &[&[1.0]], |_| true);
+        assert_eq!(found(1), [1]);
+        assert_eq!(found(3), [1, 3, 4]);
+        assert_eq!(found(9), [1, 3, 4, 2, 0]);
     }
 }
