@@ -43,29 +43,75 @@ impl Default for Config {
     }
 }
 
+/// Samples whose distances to all training samples are computed, and held, at a time.
+const ROWS: usize = 64;
+
 #[derive(Default)]
 struct Nearest {
     neighbours: usize,
-    /// Per modality the training samples' encodings.
-    bank: Vec<Vec<Vec<f32>>>,
+    /// Per modality what the training samples are in it.
+    bank: Vec<Bank>,
     present: Presence,
-    /// Per modality the sum of the variances of its numbers.
-    variance: Vec<f64>,
+}
+
+/// One modality's encodings of the training samples.
+struct Bank {
+    rows: Vec<Vec<f32>>,
+    /// `[1, width]`, their mean; distances are computed about it, where they lose least to rounding.
+    centre: Tensor,
+    /// `[width, n]`, the encodings about their mean.
+    centred: Tensor,
+    /// `[1, n]`, the squared length of each.
+    squares: Tensor,
+    /// Their total variance.
+    variance: f64,
+}
+
+impl Bank {
+    /// `z` is `[n, width]`; mean and variance are those of the rows `having`.
+    fn new(z: &Tensor, having: &[u32]) -> TensorResult<Self> {
+        let own = match having {
+            [] => z.clone(),
+            _ => z.index_select(&Tensor::new(having, z.device())?, 0)?,
+        };
+        let centre = own.mean_keepdim(0)?;
+        let variance: f32 = own.broadcast_sub(&centre)?.sqr()?.mean(0)?.sum_all()?.to_scalar()?;
+        let centred = z.broadcast_sub(&centre)?.t()?.contiguous()?;
+        Ok(Self {
+            rows: z.to_vec2()?,
+            centre,
+            squares: centred.sqr()?.sum_keepdim(0)?,
+            centred,
+            variance: f64::from(variance).max(f64::MIN_POSITIVE),
+        })
+    }
+
+    /// Squared distances of `z` `[b, width]` to every training sample, in units of the total variance, `b` rows of `n`.
+    fn distances(&self, z: &Tensor) -> TensorResult<Vec<Vec<f32>>> {
+        let z = z.broadcast_sub(&self.centre)?;
+        let squares = z.sqr()?.sum_keepdim(1)?.broadcast_add(&self.squares)?;
+        let distances = (squares - (z.matmul(&self.centred)? * 2.0)?)?.relu()?;
+        (distances / self.variance)?.to_vec2()
+    }
 }
 
 impl Nearest {
-    /// The training samples with `modality` and the least distance to a sample, nearest first; of equal ones the first.
-    fn neighbours(&self, modality: usize, sample: &[&[f32]], has: impl Fn(usize) -> bool) -> Vec<usize> {
-        let mut found: Vec<(f64, usize)> = Vec::new();
-        for candidate in self.present.rows(modality) {
-            let mut shared = 0;
-            let mut distance = 0.0;
-            for m in (0..self.bank.len()).filter(|&m| has(m) && self.present.get(candidate, m)) {
-                distance += squared_distance(sample[m], &self.bank[m][candidate]) / self.variance[m];
-                shared += 1;
+    /// Of the training samples `candidates` those with the least distance to a sample, nearest first; of equal ones the
+    /// first. `distances` are the sample's, per modality that it has.
+    fn neighbours(&self, candidates: &[usize], distances: &[Option<&[f32]>]) -> Vec<usize> {
+        let mut found: Vec<(f64, usize)> = Vec::with_capacity(candidates.len());
+        for &candidate in candidates {
+            let (mut shared, mut sum) = (0, 0.0);
+            for (m, distances) in distances.iter().enumerate() {
+                if let Some(distances) = distances
+                    && self.present.get(candidate, m)
+                {
+                    sum += f64::from(distances[candidate]);
+                    shared += 1;
+                }
             }
             if shared > 0 {
-                found.push((distance / f64::from(shared), candidate));
+                found.push((sum / f64::from(shared), candidate));
             }
         }
         let order = |a: &(f64, usize), b: &(f64, usize)| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1));
@@ -78,21 +124,6 @@ impl Nearest {
     }
 }
 
-/// The squared Euclidean distance of two rows of one length. Several sums at once, which the processor's vectors take
-/// together: every test sample is compared with every training sample.
-fn squared_distance(a: &[f32], b: &[f32]) -> f64 {
-    const LANES: usize = 16;
-    let ((a, a_rest), (b, b_rest)) = (a.as_chunks::<LANES>(), b.as_chunks::<LANES>());
-    let mut sums = [0.0_f32; LANES];
-    for (a, b) in a.iter().zip(b) {
-        for ((sum, a), b) in sums.iter_mut().zip(a).zip(b) {
-            *sum += (a - b).powi(2);
-        }
-    }
-    let rest = a_rest.iter().zip(b_rest).map(|(a, b)| (a - b).powi(2));
-    sums.into_iter().chain(rest).map(f64::from).sum()
-}
-
 impl Substitution for Nearest {
     fn wants_encodings(&self) -> bool {
         true
@@ -100,33 +131,43 @@ impl Substitution for Nearest {
 
     fn learn(&mut self, training: &TrainingEncodings) -> TensorResult<()> {
         self.present = training.present.clone();
-        self.bank = training.z.iter().map(Tensor::to_vec2).collect::<TensorResult<_>>()?;
-        let variance = |(m, rows): (usize, &Vec<Vec<f32>>)| {
-            let having = self.present.rows(m);
-            let n = having.len().max(1) as f64;
-            let width = rows.first().map_or(0, Vec::len);
-            let of = |j: usize| {
-                let values = || having.iter().map(|&i| f64::from(rows[i][j]));
-                let mean = values().sum::<f64>() / n;
-                values().map(|x| (x - mean).powi(2)).sum::<f64>() / n
-            };
-            (0..width).map(of).sum::<f64>().max(f64::MIN_POSITIVE)
-        };
-        self.variance = self.bank.iter().enumerate().map(variance).collect();
+        let banks = training.z.iter().enumerate().map(|(m, z)| {
+            let having: Vec<u32> = self.present.rows(m).into_iter().map(|i| i as u32).collect();
+            Bank::new(z, &having)
+        });
+        self.bank = banks.collect::<TensorResult<_>>()?;
         Ok(())
     }
 
     fn stand_in(&self, encodings: &mut Encodings, _: &dyn Reallocation) -> TensorResult<()> {
-        let had = encodings.present.clone();
-        let seen: Vec<Vec<Vec<f32>>> = encodings.z.iter().map(Tensor::to_vec2).collect::<TensorResult<_>>()?;
-        for modality in 0..self.bank.len() {
+        let (had, seen) = (encodings.present.clone(), encodings.z.clone());
+        let modalities = 0..self.bank.len();
+        for modality in modalities.clone() {
+            let candidates = self.present.rows(modality);
+            let lacking: Vec<usize> = (0..had.len()).filter(|&i| !had.get(i, modality)).collect();
+            let mut near = vec![Vec::new(); had.len()];
+            for chunk in lacking.chunks(ROWS) {
+                let index: Vec<u32> = chunk.iter().map(|&i| i as u32).collect();
+                let index = Tensor::new(index, seen[modality].device())?;
+                let distances = modalities.clone().map(|m| {
+                    let wanted = chunk.iter().any(|&i| had.get(i, m));
+                    wanted.then(|| self.bank[m].distances(&seen[m].index_select(&index, 0)?))
+                });
+                let distances: Vec<_> = distances.map(Option::transpose).collect::<TensorResult<_>>()?;
+                for (row, &i) in chunk.iter().enumerate() {
+                    let of = distances.iter().enumerate().map(|(m, of)| {
+                        let has = had.get(i, m);
+                        of.as_ref().filter(|_| has).map(|rows| rows[row].as_slice())
+                    });
+                    near[i] = self.neighbours(&candidates, &of.collect::<Vec<_>>());
+                }
+            }
             fill(encodings, modality, &had, |i| {
-                let sample: Vec<&[f32]> = seen.iter().map(|rows| rows[i].as_slice()).collect();
-                let near = self.neighbours(modality, &sample, |m| had.get(i, m));
+                let near = &near[i];
                 Ok((!near.is_empty()).then(|| {
-                    let mut sum = vec![0.0; sample[modality].len()];
-                    for &candidate in &near {
-                        for (sum, x) in sum.iter_mut().zip(&self.bank[modality][candidate]) {
+                    let mut sum = vec![0.0; self.bank[modality].rows[near[0]].len()];
+                    for &candidate in near {
+                        for (sum, x) in sum.iter_mut().zip(&self.bank[modality].rows[candidate]) {
                             *sum += x / near.len() as f32;
                         }
                     }
@@ -140,30 +181,58 @@ impl Substitution for Nearest {
 
 #[cfg(test)]
 mod tests {
+    use mmcollapse_nn::{Device, random::Stream};
+
     use super::*;
 
     #[test]
-    fn distances_are_sums_of_squares_whatever_the_width() {
-        for width in [0, 1, 15, 16, 17, 40] {
-            let a: Vec<f32> = (0..width).map(|i| i as f32).collect();
-            let b: Vec<f32> = a.iter().map(|x| x - (x + 1.0)).collect();
-            let expected: f64 = (1..=width).map(|i| f64::from(i).powi(2)).sum();
-            assert_eq!(squared_distance(&a, &b), expected, "{width}");
+    fn distances_are_those_of_the_formula() {
+        let mut stream = Stream::new(3, "nearest");
+        let (n, b, width) = (70, 9, 33);
+        let mut rows =
+            |rows: usize| -> Vec<Vec<f32>> { (0..rows).map(|_| stream.uniform_vec(width, 4.0, 6.0)).collect() };
+        let (bank, seen) = (rows(n), rows(b));
+        let tensor = |rows: &[Vec<f32>]| Tensor::new(rows.to_vec(), &Device::Cpu).unwrap();
+        let having: Vec<u32> = (0..50).collect();
+        let distances = Bank::new(&tensor(&bank), &having)
+            .unwrap()
+            .distances(&tensor(&seen))
+            .unwrap();
+
+        let variance: f64 = (0..width)
+            .map(|j| {
+                let values: Vec<f64> = bank[..50].iter().map(|row| f64::from(row[j])).collect();
+                let mean = values.iter().sum::<f64>() / 50.0;
+                values.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / 50.0
+            })
+            .sum();
+        for (seen, distances) in seen.iter().zip(&distances) {
+            for (bank, &distance) in bank.iter().zip(distances) {
+                let pairs = seen.iter().zip(bank);
+                let squared: f64 = pairs.map(|(a, b)| (f64::from(*a) - f64::from(*b)).powi(2)).sum();
+                let expected = squared / variance;
+                assert!(
+                    (f64::from(distance) - expected).abs() < 1e-5 * expected.max(1.0),
+                    "{distance} {expected}"
+                );
+            }
         }
     }
 
     #[test]
     fn the_nearest_come_in_order_and_the_first_of_equal_ones() {
-        let rows: Vec<Vec<f32>> = [3.0, 1.0, 2.0, 1.0, 0.5].map(|x| vec![x]).to_vec();
         let nearest = |neighbours| Nearest {
             neighbours,
-            present: Presence::all(5, 1),
-            bank: vec![rows.clone()],
-            variance: vec![2.0],
+            present: Presence::from_fn(5, 2, |i, m| m == 0 || i != 4),
+            ..Nearest::default()
         };
-        let found = |neighbours| nearest(neighbours).neighbours(0, &[&[1.0]], |_| true);
-        assert_eq!(found(1), [1]);
-        assert_eq!(found(3), [1, 3, 4]);
-        assert_eq!(found(9), [1, 3, 4, 2, 0]);
+        let (first, second) = ([3.0, 1.0, 2.0, 1.0, 0.5], [1.0, 1.0, 9.0, 1.0, 0.0]);
+        let found = |n, second| nearest(n).neighbours(&[0, 1, 2, 3, 4], &[Some(&first[..]), second]);
+        assert_eq!(found(1, None), [4]);
+        assert_eq!(found(3, None), [4, 1, 3]);
+        assert_eq!(found(9, None), [4, 1, 3, 2, 0]);
+        // The last lacks the second modality: its mean is over the first.
+        assert_eq!(found(9, Some(&second[..])), [4, 1, 3, 0, 2]);
+        assert!(nearest(2).neighbours(&[0, 1], &[None, None]).is_empty());
     }
 }
