@@ -265,7 +265,7 @@ mod tests {
     /// REPRODUCTION.md is what the committed results give.
     #[test]
     fn the_committed_report_is_that_of_the_committed_results() {
-        let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+        let root = std::path::Path::new("..");
         let made = mmcollapse_bench::report::reproduction(EXPERIMENTS, CLAIMS, &root.join("results")).unwrap();
         let committed = std::fs::read_to_string(root.join("REPRODUCTION.md")).unwrap();
         assert!(
@@ -277,7 +277,7 @@ mod tests {
     /// Blocks of the documents that name a file stand in it, word by word.
     #[test]
     fn documents_quote_the_code_as_it_is() {
-        let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+        let root = std::path::Path::new("..");
         let text = std::fs::read_to_string(root.join("docs/add-a-method.md")).unwrap();
         let mut blocks = 0;
         let mut lines = text.lines();
@@ -297,7 +297,7 @@ mod tests {
     /// No number of a patient or a stay of the open demos stands in any text under `results/`.
     #[test]
     fn results_name_no_record() {
-        let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+        let root = std::path::Path::new("..");
         let mut records = BTreeSet::new();
         for name in ["eicu-demo", "mimic-iv-demo"] {
             let source = mmcollapse_data::ehr::find(name).unwrap();

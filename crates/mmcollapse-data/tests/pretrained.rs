@@ -68,7 +68,7 @@ fn hub() -> (Hub, TempDir) {
 
 /// Copies the small encoder's files into `folder`.
 fn fill(folder: &Path) {
-    let files = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/bert");
+    let files = Path::new("tests/fixtures/bert");
     for file in ["config.json", "vocab.txt", "model.safetensors"] {
         write_atomic(&folder.join(file), &fs::read(files.join(file)).unwrap()).unwrap();
     }

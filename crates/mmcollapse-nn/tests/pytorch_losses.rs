@@ -25,8 +25,7 @@ static DEVICE: LazyLock<Device> = LazyLock::new(|| {
 const TYPES: [(DType, f64); 2] = [(DType::F64, 1e-11), (DType::F32, 1e-5)];
 
 fn fixture(name: &str) -> Value {
-    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures");
-    let text = fs::read_to_string(format!("{folder}/{name}.json")).unwrap();
+    let text = fs::read_to_string(format!("tests/fixtures/{name}.json")).unwrap();
     serde_json::from_str(&text).unwrap()
 }
 

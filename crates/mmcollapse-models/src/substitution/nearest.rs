@@ -90,7 +90,7 @@ impl Bank {
     fn distances(&self, z: &Tensor) -> TensorResult<Vec<Vec<f32>>> {
         let z = z.broadcast_sub(&self.centre)?;
         let squares = z.sqr()?.sum_keepdim(1)?.broadcast_add(&self.squares)?;
-        let distances = (squares - (z.matmul(&self.centred)? * 2.0)?)?.relu()?;
+        let distances = (squares - (z.matmul(&self.centred)? * 2.0)?)?.maximum(0f32)?;
         (distances / self.variance)?.to_vec2()
     }
 }
