@@ -101,7 +101,11 @@ impl WorkerCommand {
         Self {
             program: program.into(),
             arguments: arguments.into_iter().collect(),
-            environment: vec![("RAYON_NUM_THREADS".into(), "1".into())],
+            environment: [("RAYON_NUM_THREADS", "1")]
+                .into_iter()
+                .chain(allocator())
+                .map(|(name, value)| (name.into(), value.into()))
+                .collect(),
         }
     }
 
@@ -114,6 +118,15 @@ impl WorkerCommand {
             .stderr(Stdio::piped())
             .spawn()
     }
+}
+
+/// Settings of mimalloc, the programs' allocator, that are not set already. Each step of a training takes the same megabytes
+/// again: what is given back to the system in between comes back as pages to be cleared anew.
+fn allocator() -> impl Iterator<Item = (&'static str, &'static str)> {
+    let keep_for_seconds = ("MIMALLOC_PURGE_DELAY", "10000"); // milliseconds
+    let large_pages = ("MIMALLOC_ALLOW_LARGE_OS_PAGES", "1");
+    let unset = |(name, _): &(&str, &str)| std::env::var_os(name).is_none();
+    [keep_for_seconds, large_pages].into_iter().filter(unset)
 }
 
 /// How a run is done.

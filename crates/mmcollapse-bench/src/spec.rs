@@ -155,6 +155,8 @@ pub struct PresetOnDataset {
     /// Training settings that differ from the preset's: a data set of another size takes as many steps in other epochs.
     #[serde(default)]
     pub training: Map<String, Value>,
+    /// Rows instead of the preset's, where a training takes too long for all of them.
+    pub rows: Option<Vec<RowGroup>>,
 }
 
 /// A method with what it needs of its own.
@@ -240,6 +242,32 @@ pub struct Row {
     pub rates: Option<Vec<f64>>,
 }
 
+impl Row {
+    /// Each row of the groups, in their order.
+    fn of(groups: &[RowGroup]) -> Vec<Self> {
+        let mut rows = Vec::new();
+        for group in groups {
+            for fusion in &group.fusion {
+                for reallocation in &group.reallocation {
+                    let name = match reallocation.as_str() {
+                        "none" => fusion.clone(),
+                        reallocation => format!("{fusion}+{reallocation}"),
+                    };
+                    rows.push(Self {
+                        name,
+                        fusion: fusion.clone(),
+                        reallocation: reallocation.clone(),
+                        seeds: group.seeds,
+                        protocols: group.protocols.clone(),
+                        rates: group.rates.clone(),
+                    });
+                }
+            }
+        }
+        rows
+    }
+}
+
 impl Spec {
     /// Reads the spec of an experiment.
     ///
@@ -271,7 +299,9 @@ impl Spec {
                 under(&mut own.encoders, shared.encoders);
                 under(&mut own.training, shared.training);
                 for (dataset, shared) in shared.datasets {
-                    under(&mut own.datasets.entry(dataset).or_default().training, shared.training);
+                    let own = own.datasets.entry(dataset).or_default();
+                    under(&mut own.training, shared.training);
+                    own.rows = own.rows.take().or(shared.rows);
                 }
             }
         }
@@ -283,6 +313,7 @@ impl Spec {
         for preset in self.presets.values_mut() {
             if let Some(differs) = preset.datasets.get(dataset) {
                 lay_over(&mut preset.training, &differs.training);
+                preset.rows = differs.rows.clone().or(preset.rows.take());
             }
         }
         let Some(differs) = self.datasets.get(dataset).cloned() else {
@@ -319,8 +350,10 @@ impl Spec {
         let fail = |word: &str, what: String| Err(Box::new(SpecError::near(path, text, word, &what, SPEC_HELP)));
         let known = |methods: &BTreeMap<String, Method>| methods.keys().cloned().collect::<Vec<_>>().join(", ");
         let presets = || self.presets.values();
-        let own_rows = presets().filter_map(|preset| preset.rows.as_ref());
-        for row in own_rows.chain([&self.rows]).flatten() {
+        let of_preset = presets().filter_map(|preset| preset.rows.as_ref());
+        let of_dataset =
+            presets().flat_map(|preset| preset.datasets.values().filter_map(|differs| differs.rows.as_ref()));
+        for row in of_preset.chain(of_dataset).chain([&self.rows]).flatten() {
             if row.seeds == Some(0) {
                 return fail("rows", "a row has no seeds".to_owned());
             }
@@ -344,21 +377,24 @@ impl Spec {
             }
         }
         for preset in presets() {
-            let mut names = BTreeSet::new();
-            for row in self.rows(preset) {
-                if !names.insert(row.name.clone()) {
-                    return fail("rows", format!("row `{}` is there twice", row.name));
-                }
-                let (_, levels) = self.levels(Some(preset));
-                let odd = |rate: &&f64| !levels.iter().any(|level| same_rate(*level, **rate));
-                if let Some(rate) = row.rates.iter().flatten().find(odd) {
-                    return fail(
-                        "rows",
-                        format!(
-                            "row `{}` wants the level {rate}, which is not among {levels:?}",
-                            row.name
-                        ),
-                    );
+            let (_, levels) = self.levels(Some(preset));
+            let of_datasets = preset.datasets.values().filter_map(|differs| differs.rows.as_ref());
+            for groups in of_datasets.chain([preset.rows.as_ref().unwrap_or(&self.rows)]) {
+                let mut names = BTreeSet::new();
+                for row in Row::of(groups) {
+                    if !names.insert(row.name.clone()) {
+                        return fail("rows", format!("row `{}` is there twice", row.name));
+                    }
+                    let odd = |rate: &&f64| !levels.iter().any(|level| same_rate(*level, **rate));
+                    if let Some(rate) = row.rates.iter().flatten().find(odd) {
+                        return fail(
+                            "rows",
+                            format!(
+                                "row `{}` wants the level {rate}, which is not among {levels:?}",
+                                row.name
+                            ),
+                        );
+                    }
                 }
             }
         }
@@ -437,26 +473,7 @@ impl Spec {
 
     /// The rows of a preset, in the order of the spec.
     pub fn rows(&self, preset: &PresetSpec) -> Vec<Row> {
-        let mut rows = Vec::new();
-        for group in preset.rows.as_ref().unwrap_or(&self.rows) {
-            for fusion in &group.fusion {
-                for reallocation in &group.reallocation {
-                    let name = match reallocation.as_str() {
-                        "none" => fusion.clone(),
-                        reallocation => format!("{fusion}+{reallocation}"),
-                    };
-                    rows.push(Row {
-                        name,
-                        fusion: fusion.clone(),
-                        reallocation: reallocation.clone(),
-                        seeds: group.seeds,
-                        protocols: group.protocols.clone(),
-                        rates: group.rates.clone(),
-                    });
-                }
-            }
-        }
-        rows
+        Row::of(preset.rows.as_ref().unwrap_or(&self.rows))
     }
 }
 

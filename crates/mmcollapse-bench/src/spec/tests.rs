@@ -142,6 +142,25 @@ presets:
 }
 
 #[test]
+fn another_data_set_may_have_its_own_rows() {
+    let text = |row| SPEC.replace("seeds: 2", &format!("seeds: 2, datasets: {{large: {{rows: [{row}]}}}}"));
+    let mut spec = Spec::parse("s", &text("{fusion: [concat], reallocation: [ebr], seeds: 1}")).unwrap();
+    let names = |spec: &Spec| -> Vec<String> {
+        let rows = spec.rows(&spec.presets[&Preset::Smoke]);
+        rows.into_iter().map(|row| row.name).collect()
+    };
+    let own = names(&spec);
+    spec.on("small");
+    assert_eq!(names(&spec), own);
+    spec.on("large");
+    assert_eq!(names(&spec), ["concat+ebr"]);
+    let message = error(&text("{fusion: [conct], reallocation: [ebr]}"));
+    assert!(message.contains("names fusion `conct`"), "{message}");
+    let message = error(&text("{fusion: [concat, concat], reallocation: [ebr]}"));
+    assert!(message.contains("row `concat+ebr` is there twice"), "{message}");
+}
+
+#[test]
 fn another_data_set_may_have_its_own_modalities() {
     let text = SPEC.replace(
         "modality: sound\n",

@@ -98,7 +98,13 @@ impl Run<'_> {
         presence: &Presence,
     ) -> Result<Features> {
         let rows = presence.rows(modality);
-        let some = samples.select(&rows);
+        let z = self.encodings(encoder, modality, samples, &rows)?;
+        Ok(Features::new(z, samples, &rows))
+    }
+
+    /// `[rows, width]`, what a frozen encoder makes of samples that have its modality.
+    fn encodings(&self, encoder: &dyn Encoder, modality: usize, samples: &Samples, rows: &[usize]) -> Result<Tensor> {
+        let some = samples.select(rows);
         let presence = some.present.only(&[modality]);
         let mut parts = Vec::new();
         each_batch(&some, &self.dataset.modalities, &presence, self.device, |batch| {
@@ -107,7 +113,7 @@ impl Run<'_> {
             }
             Ok(())
         })?;
-        Ok(Features::new(Tensor::cat(&parts, 0)?, samples, &rows))
+        Ok(Tensor::cat(&parts, 0)?)
     }
 
     pub fn distillation(&mut self, config: &Distillation) -> Result<()> {
@@ -159,12 +165,8 @@ impl Run<'_> {
             let master = self.branch(teacher)?;
             self.install("unimodal", &format!("encoder.{name}"), &master.params)?;
             weights_of_teachers.push(shared::digest(&master.params.state()?)?);
-            let mut place = vec![0; train.len()];
-            let mut n = 0;
-            for &i in index.iter().filter(|&&i| train.get(i, teacher)) {
-                place[i] = n;
-                n += 1;
-            }
+            let having: Vec<usize> = index.iter().copied().filter(|&i| train.get(i, teacher)).collect();
+            let n = having.len();
             if n < 2 {
                 return Err(ModelError::Unfit {
                     dataset: self.dataset.name.clone(),
@@ -180,9 +182,13 @@ impl Run<'_> {
                 n,
                 config.crd(),
             )?;
+            let mut place = vec![0; train.len()];
+            for (n, &i) in having.iter().enumerate() {
+                place[i] = n;
+            }
             Ok(Teacher {
                 modality: teacher,
-                encoder: master.encoder,
+                encodings: self.encodings(master.encoder.as_ref(), teacher, &self.dataset.train, &having)?,
                 crd,
                 place,
             })

@@ -78,7 +78,7 @@ impl Encoder for SNetPluse {
     fn forward(&self, x: &Tensor, mode: Mode) -> TensorResult<Tensor> {
         let mut h = x.clone(); // [b, 1, 20, 20]
         for (conv, bn) in &self.blocks {
-            h = bn.forward_relu(&conv.forward(&h)?, mode)?;
+            h = conv.forward_norm_relu(bn, &h, mode)?;
         }
         let h = max_pool2d(&h, 2, 4)?; // [b, 20, 4, 4] from [b, 20, 17, 17]
         self.dropout.forward(&h.flatten_from(1)?, mode) // [b, 320]

@@ -6,7 +6,12 @@ use mmcollapse_nn::{
 };
 
 use super::{BatchLosses, Objective};
-use crate::{encoders::Encoder, model::Model, reallocation::Progress, rows::select_rows};
+use crate::{
+    encoders::Encoder,
+    model::Model,
+    reallocation::Progress,
+    rows::{gather_rows, select_rows},
+};
 
 /// L_sem of the multimodal prediction, the fusion's own terms, and the reallocation's.
 pub(crate) struct Multimodal<'a>(pub &'a Model);
@@ -78,10 +83,11 @@ pub(crate) struct Student<'a> {
     pub task_weight: f64,
 }
 
-/// A modality that teaches another, by an encoder that stays as it is.
+/// A modality that teaches another. Its encoder stays as it is, so that it need not run again and again.
 pub(crate) struct Teacher {
     pub modality: usize,
-    pub encoder: Box<dyn Encoder>,
+    /// `[n, width]`, the encodings of the samples in the memory bank.
+    pub encodings: Tensor,
     pub crd: Crd,
     /// Place of each sample of the training set in the memory bank.
     pub place: Vec<usize>,
@@ -91,13 +97,13 @@ impl Teacher {
     /// The contrast with a student's encodings `z` of the whole batch, on the samples that have the teacher's modality;
     /// none where no sample has it.
     fn loss(&self, batch: &Batch, z: &Tensor, mode: Mode) -> TensorResult<Option<Tensor>> {
-        let input = &batch.inputs[self.modality];
-        let Some(x) = &input.x else { return Ok(None) };
-        let taught = self.encoder.forward(x, Mode::Eval)?.detach();
-        let index: Vec<usize> = input.rows.iter().map(|&row| self.place[batch.index[row]]).collect();
-        self.crd
-            .loss(&select_rows(z, &input.rows)?, &taught, &index, mode)
-            .map(Some)
+        let rows = &batch.inputs[self.modality].rows;
+        if rows.is_empty() {
+            return Ok(None);
+        }
+        let index: Vec<usize> = rows.iter().map(|&row| self.place[batch.index[row]]).collect();
+        let taught = gather_rows(&self.encodings, &index)?;
+        self.crd.loss(&select_rows(z, rows)?, &taught, &index, mode).map(Some)
     }
 }
 
