@@ -311,11 +311,9 @@ impl Setting<'_> {
 
     /// `n`, and how many of the runs diverged.
     fn counts(&self, position: usize, groups: &[Option<&Group>]) -> [String; 2] {
-        // Cells may be missing at single rates, so n is a range while a run is not complete.
-        let n: Vec<usize> = groups
-            .iter()
-            .map(|g| g.and_then(|g| g.estimate).map_or(0, |e| e.n))
-            .collect();
+        // Of the levels that were run; the others have a dash of their own.
+        let estimates = groups.iter().filter_map(|g| g.and_then(|g| g.estimate));
+        let n: Vec<usize> = estimates.map(|e| e.n).collect();
         let diverged = self
             .here()
             .find(|g| g.method == position && g.column == Column::MeanOfRates)
