@@ -18,7 +18,6 @@ use crate::{
     error::Result,
     model::Encodings,
     registry::{Entry, parse_for, resolve_as},
-    rows::presence_weights,
 };
 
 pub(super) const ENTRY: Entry<Builder> = Entry {
@@ -79,10 +78,11 @@ impl Grape {
 
 impl Fusion for Grape {
     fn forward(&self, encodings: &Encodings, mode: Mode) -> TensorResult<FusionOutput> {
-        let weights = self.drop.forward(&presence_weights(encodings)?, mode)?;
+        let batch = encodings.present.len();
+        let edges = self.drop.forward(batch, &self.graph.edges(encodings)?, mode)?;
         let view = View {
-            edges: self.graph.edges(encodings)?,
-            weights: &weights,
+            batch,
+            edges,
             follow: true,
         };
         let fused = self.graph.forward(view, mode)?; // [b, width]

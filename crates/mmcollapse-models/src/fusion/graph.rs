@@ -17,7 +17,10 @@
 use mmcollapse_nn::{Init, Mode, Result as TensorResult, Scope, Tensor, Var, layers::Linear, random::Stream};
 
 use super::FusionContext;
-use crate::model::Encodings;
+use crate::{
+    model::Encodings,
+    rows::{scatter_rows, select_rows},
+};
 
 /// Weight of the newest batch in what modalities hear in evaluation, as in batch normalisation.
 const MOMENTUM: f64 = 0.1;
@@ -70,14 +73,18 @@ impl Layer {
 
 impl Rest {
     /// The next states of the modalities' nodes, given what comes along their edges.
-    fn nodes(&self, nodes: &Tensor, samples: &Tensor, view: &View<'_>, mode: Mode) -> TensorResult<Tensor> {
+    fn nodes(&self, nodes: &Tensor, samples: &Tensor, view: &View, mode: Mode) -> TensorResult<Tensor> {
         let heard = if mode.is_train() {
-            let mut heard = Vec::with_capacity(view.weights.len());
-            for (edge, weight) in view.edges.iter().zip(view.weights) {
-                let message = self.to_modality.forward_relu(&Tensor::cat(&[samples, edge], 1)?)?;
-                let count = weight.sum_keepdim(0)?; // [1, 1]
-                let count = count.maximum(&count.ones_like()?)?;
-                heard.push(message.broadcast_mul(weight)?.sum_keepdim(0)?.broadcast_div(&count)?);
+            let mut heard = Vec::with_capacity(view.edges.len());
+            for edges in &view.edges {
+                heard.push(match &edges.states {
+                    None => samples.narrow(0, 0, 1)?.zeros_like()?,
+                    Some(states) => {
+                        let ends = select_rows(samples, &edges.rows)?;
+                        let message = self.to_modality.forward_relu(&Tensor::cat(&[&ends, states], 1)?)?;
+                        message.mean_keepdim(0)?
+                    }
+                });
             }
             let heard = Tensor::cat(&heard, 0)?; // [m, width]
             if view.follow {
@@ -92,12 +99,21 @@ impl Rest {
     }
 }
 
+/// The edges of one modality's node.
+#[derive(Clone)]
+pub(super) struct Edges {
+    /// Positions in the batch of the samples that they join, in order.
+    rows: Vec<usize>,
+    /// `[rows.len(), width]`; nothing where there is no edge.
+    states: Option<Tensor>,
+}
+
 /// A batch as the graph sees it.
-pub(super) struct View<'a> {
-    /// Per modality `[batch, width]`; a row of an absent modality means nothing.
-    pub edges: Vec<Tensor>,
-    /// Per modality `[batch, 1]`: 1 where there is an edge, else 0.
-    pub weights: &'a [Tensor],
+pub(super) struct View {
+    /// Number of samples.
+    pub batch: usize,
+    /// Per modality.
+    pub edges: Vec<Edges>,
     /// Whether the running means move: once a step, whatever the number of views.
     pub follow: bool,
 }
@@ -121,35 +137,52 @@ impl Graph {
     }
 
     /// The edges of a batch before the first layer.
-    pub fn edges(&self, encodings: &Encodings) -> TensorResult<Vec<Tensor>> {
-        let mappers = self.mappers.iter().zip(&encodings.z);
-        mappers.map(|(mapper, z)| mapper.forward(z)).collect()
+    pub fn edges(&self, encodings: &Encodings) -> TensorResult<Vec<Edges>> {
+        let mappers = self.mappers.iter().zip(&encodings.z).enumerate();
+        mappers
+            .map(|(m, (mapper, z))| {
+                let rows = encodings.present.rows(m);
+                let states = match rows.is_empty() {
+                    true => None,
+                    false => Some(mapper.forward(&select_rows(z, &rows)?)?),
+                };
+                Ok(Edges { rows, states })
+            })
+            .collect()
     }
 
     /// The final states of the samples, `[batch, width]`.
-    pub fn forward(&self, mut view: View<'_>, mode: Mode) -> TensorResult<Tensor> {
-        let n = view.weights[0].dim(0)?;
+    pub fn forward(&self, mut view: View, mode: Mode) -> TensorResult<Tensor> {
+        let n = view.batch;
         let mut samples = Tensor::ones((n, self.width), self.nodes.dtype(), self.nodes.device())?;
         let mut nodes = self.nodes.clone();
-        let mut degree = view.weights[0].zeros_like()?; // [b, 1]
-        for weight in view.weights {
-            degree = (degree + weight)?;
+        let mut degree = vec![0_f32; n];
+        for &row in view.edges.iter().flat_map(|edges| &edges.rows) {
+            degree[row] += 1.0;
         }
-        let degree = degree.maximum(&degree.ones_like()?)?;
-        let node = |nodes: &Tensor, m: usize| nodes.narrow(0, m, 1)?.broadcast_as((n, self.width));
+        degree.iter_mut().for_each(|degree| *degree = degree.max(1.0));
+        let degree = Tensor::from_vec(degree, (n, 1), self.nodes.device())?.to_dtype(self.nodes.dtype())?;
+        let node = |nodes: &Tensor, m: usize, edges: usize| nodes.narrow(0, m, 1)?.broadcast_as((edges, self.width));
         for layer in &self.layers {
             let mut arrived = samples.zeros_like()?;
-            for (m, (edge, weight)) in view.edges.iter().zip(view.weights).enumerate() {
-                let sent = Tensor::cat(&[&node(&nodes, m)?, edge], 1)?;
-                arrived = (arrived + layer.to_sample.forward_relu(&sent)?.broadcast_mul(weight)?)?;
+            for (m, edges) in view.edges.iter().enumerate() {
+                let Some(states) = &edges.states else { continue };
+                let sent = Tensor::cat(&[&node(&nodes, m, edges.rows.len())?, states], 1)?;
+                let sent = layer.to_sample.forward_relu(&sent)?;
+                arrived = (arrived + scatter_rows(&sent, &edges.rows, n)?)?;
             }
             let arrived = arrived.broadcast_div(&degree)?;
             let next = layer.sample.forward_relu(&Tensor::cat(&[&samples, &arrived], 1)?)?;
             if let Some(rest) = &layer.rest {
                 nodes = rest.nodes(&nodes, &samples, &view, mode)?;
-                for (m, edge) in view.edges.iter_mut().enumerate() {
-                    let ends = Tensor::cat(&[&*edge, &next, &node(&nodes, m)?], 1)?;
-                    *edge = rest.edge.forward_relu(&ends)?;
+                for (m, edges) in view.edges.iter_mut().enumerate() {
+                    let Some(states) = &edges.states else { continue };
+                    let ends = [
+                        states,
+                        &select_rows(&next, &edges.rows)?,
+                        &node(&nodes, m, edges.rows.len())?,
+                    ];
+                    edges.states = Some(rest.edge.forward_relu(&Tensor::cat(&ends, 1)?)?);
                 }
             }
             samples = next;
@@ -158,7 +191,7 @@ impl Graph {
     }
 }
 
-/// Which edges of a batch are there, per modality `[batch, 1]`, and which of them are dropped in training.
+/// Which edges of a batch are dropped in training.
 pub(super) struct EdgeDrop {
     rate: f64,
     purpose: String,
@@ -176,19 +209,154 @@ impl EdgeDrop {
         })
     }
 
-    /// `weights` without the edges that this step drops.
-    pub fn forward(&self, weights: &[Tensor], mode: Mode) -> TensorResult<Vec<Tensor>> {
+    /// The edges of a batch of `batch` samples without those that this step drops.
+    pub fn forward(&self, batch: usize, edges: &[Edges], mode: Mode) -> TensorResult<Vec<Edges>> {
         let Mode::Train { seed, step } = mode else {
-            return Ok(weights.to_vec());
+            return Ok(edges.to_vec());
         };
         let mut stream = Stream::at(seed, &self.purpose, step);
-        weights
+        edges
             .iter()
-            .map(|weight| {
-                let n = weight.dim(0)?;
-                let mask = stream.mask_vec(n, 1.0 - self.rate, 1.0);
-                weight * Tensor::from_vec(mask, (n, 1), weight.device())?
+            .map(|edges| {
+                // Drawn for every sample, so that what is drawn does not depend on which have the modality.
+                let mask = stream.mask_vec(batch, 1.0 - self.rate, 1.0);
+                let kept: Vec<usize> = (0..edges.rows.len()).filter(|&i| mask[edges.rows[i]] > 0.0).collect();
+                let states = match &edges.states {
+                    Some(states) if !kept.is_empty() => Some(select_rows(states, &kept)?),
+                    _ => None,
+                };
+                Ok(Edges {
+                    rows: kept.iter().map(|&i| edges.rows[i]).collect(),
+                    states,
+                })
             })
             .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use mmcollapse_data::Presence;
+    use mmcollapse_nn::{Device, Params};
+
+    use super::*;
+
+    const WIDTH: usize = 4;
+
+    /// The formulas at the head of this file, one node and one edge after the other, in f64.
+    struct ByHand {
+        weights: BTreeMap<String, Vec<Vec<f64>>>,
+    }
+
+    impl ByHand {
+        fn linear(&self, name: &str, parts: &[&[f64]]) -> Vec<f64> {
+            let x = parts.concat();
+            let bias = &self.weights[&format!("{name}.bias")][0];
+            let rows = self.weights[&format!("{name}.weight")].iter().zip(bias);
+            rows.map(|(row, bias)| row.iter().zip(&x).map(|(w, x)| w * x).sum::<f64>() + bias)
+                .collect()
+        }
+
+        fn relu(&self, name: &str, parts: &[&[f64]]) -> Vec<f64> {
+            self.linear(name, parts).into_iter().map(|y| y.max(0.0)).collect()
+        }
+
+        fn mean(messages: &[Vec<f64>]) -> Vec<f64> {
+            let n = messages.len().max(1) as f64;
+            let at = |i: usize| messages.iter().map(|message| message[i]).sum::<f64>() / n;
+            (0..WIDTH).map(at).collect()
+        }
+
+        /// The states of samples whose encodings are `z[m][i]`.
+        fn samples(&self, z: &[Vec<Vec<f64>>; 2], present: &Presence) -> Vec<Vec<f64>> {
+            let mut samples = vec![vec![1.0; WIDTH]; present.len()];
+            let mut nodes = self.weights["graph.nodes"].clone();
+            let names = ["a", "b"];
+            let map = |m: usize, z: &Vec<f64>| self.linear(&format!("graph.mapper.{}", names[m]), &[z]);
+            let mut edges: Vec<Vec<Vec<f64>>> = (0..2).map(|m| z[m].iter().map(|z| map(m, z)).collect()).collect();
+            for layer in 0..2 {
+                let name = |of: &str| format!("graph.layer{layer}.{of}");
+                let next: Vec<Vec<f64>> = (0..present.len())
+                    .map(|i| {
+                        let joined = (0..2).filter(|&m| present.get(i, m));
+                        let messages: Vec<_> = joined
+                            .map(|m| self.relu(&name("to_sample"), &[&nodes[m], &edges[m][i]]))
+                            .collect();
+                        self.relu(&name("sample"), &[&samples[i], &Self::mean(&messages)])
+                    })
+                    .collect();
+                if layer == 0 {
+                    nodes = (0..2)
+                        .map(|m| {
+                            let joined = present.rows(m).into_iter();
+                            let messages: Vec<_> = joined
+                                .map(|i| self.relu(&name("to_modality"), &[&samples[i], &edges[m][i]]))
+                                .collect();
+                            self.relu(&name("modality"), &[&nodes[m], &Self::mean(&messages)])
+                        })
+                        .collect();
+                    for (m, edges) in edges.iter_mut().enumerate() {
+                        for (edge, next) in edges.iter_mut().zip(&next) {
+                            *edge = self.relu(&name("edge"), &[edge, next, &nodes[m]]);
+                        }
+                    }
+                }
+                samples = next;
+            }
+            samples
+        }
+    }
+
+    fn table(x: &Tensor) -> Vec<Vec<f64>> {
+        let rows = if x.rank() == 1 {
+            x.unsqueeze(0).unwrap()
+        } else {
+            x.clone()
+        };
+        rows.to_dtype(mmcollapse_nn::DType::F64).unwrap().to_vec2().unwrap()
+    }
+
+    #[test]
+    fn states_are_those_of_the_formulas() {
+        let params = Params::new(3, &Device::Cpu);
+        let names = ["a", "b"].map(str::to_owned);
+        let context = FusionContext {
+            modalities: &names,
+            widths: &[3, 2],
+            classes: 2,
+            scope: params.root(),
+        };
+        let graph = Graph::new(&context, WIDTH, 2).unwrap();
+        let weights = params.vars().into_iter();
+        let by_hand = ByHand {
+            weights: weights.map(|(name, var)| (name, table(var.as_tensor()))).collect(),
+        };
+        let mut stream = Stream::new(5, "graph");
+        let mut z = |width: usize| Tensor::from_vec(stream.normal_vec(5 * width), (5, width), &Device::Cpu).unwrap();
+        let z = [z(3), z(2)];
+        // One sample has neither modality; then nobody has the second.
+        for present in [
+            Presence::from_fn(5, 2, |i, m| i != 4 && (i + m) % 3 != 0),
+            Presence::from_fn(5, 2, |_, m| m == 0),
+        ] {
+            let encodings = Encodings {
+                z: z.to_vec(),
+                latents: vec![None, None],
+                present: present.clone(),
+            };
+            let view = View {
+                batch: 5,
+                edges: graph.edges(&encodings).unwrap(),
+                follow: true,
+            };
+            let states = graph.forward(view, Mode::Train { seed: 1, step: 0 }).unwrap();
+            let expected = by_hand.samples(&[table(&z[0]), table(&z[1])], &present);
+            for (a, b) in table(&states).iter().flatten().zip(expected.iter().flatten()) {
+                assert!((a - b).abs() < 1e-5, "{a} {b}");
+            }
+            assert!(expected.iter().flatten().any(|state| *state > 0.01));
+        }
     }
 }

@@ -19,7 +19,6 @@ use crate::{
     error::Result,
     model::Encodings,
     registry::{Entry, parse_for, resolve_as},
-    rows::presence_weights,
 };
 
 pub(super) const ENTRY: Entry<Builder> = Entry {
@@ -93,11 +92,11 @@ impl Muse {
 
 impl Fusion for Muse {
     fn forward(&self, encodings: &Encodings, mode: Mode) -> TensorResult<FusionOutput> {
-        let weights = presence_weights(encodings)?;
+        let batch = encodings.present.len();
         let edges = self.graph.edges(encodings)?;
         let whole = View {
+            batch,
             edges: edges.clone(),
-            weights: &weights,
             follow: true,
         };
         let fused = self.graph.forward(whole, mode)?; // [b, width]
@@ -105,8 +104,8 @@ impl Fusion for Muse {
         let mut output = FusionOutput::new(fused, logits);
         if mode.is_train() {
             let thinned = View {
-                edges,
-                weights: &self.drop.forward(&weights, mode)?,
+                batch,
+                edges: self.drop.forward(batch, &edges, mode)?,
                 follow: false,
             };
             let project = |states: &Tensor| self.projection.forward(states)?.tanh();

@@ -73,12 +73,13 @@ fn on_rows(x: &Tensor, w: &Tensor, b: Option<&Tensor>, f: impl FnOnce(&Tensor) -
     f(&x.reshape((rows, inputs))?)?.reshape(shape)
 }
 
-/// Rows for which [`few_rows`] is faster where the weight is [`WIDE`]: 2.5 to 9 times for up to 16 of them, 1.4 to 5
+/// Rows for which [`few_rows`] is faster where those of the weight are [`LONG`]: 1.4 to 5 times for 16 of them, 1.1 to 2.5
 /// times for 32, about as fast as the plain product for 64 and a little slower beyond. A single row needs no packing.
 const FEW_ROWS: RangeInclusive<usize> = 2..=64;
 
-/// Numbers of a weight from which on [`few_rows`] pays; with half as many it does for some shapes only.
-const WIDE: usize = 1 << 16;
+/// Numbers in a row of the weight from which on [`few_rows`] pays: what the library copies it reads across the rows, and
+/// slowest where their length is a power of two.
+const LONG: usize = 192;
 
 /// `x w^T + b`, computed as the transpose of `w x^T`. The library's vectors run along the rows of the result, and it first
 /// copies the operand whose numbers do not lie in that direction: of `x w^T` the wide weight, which with few rows takes
@@ -148,7 +149,7 @@ impl CustomOp3 for Linear {
         } else {
             None
         };
-        let mut y = if FEW_ROWS.contains(&n) && outputs * inputs >= WIDE {
+        let mut y = if FEW_ROWS.contains(&n) && inputs >= LONG {
             few_rows(x, w, b, n, outputs)
         } else {
             match b {
