@@ -241,12 +241,7 @@ mod tests {
             let (protocols, levels) = spec.levels(Some(quick));
             let named = |p: &str| before.iter().any(|label| format!("{label}{p}") == test.protocol);
             assert!(protocols.iter().any(|p| named(p.as_str())), "{}", test.says);
-            let own = spec.paper_dataset.as_ref().unwrap_or(&spec.dataset);
-            assert!(
-                test.dataset.as_ref() != Some(own),
-                "{}: {own} is the paper's own",
-                test.says
-            );
+            assert_eq!(test.dataset.as_deref(), spec.other_dataset(), "{}", test.says);
             let paper = Paper::parse(experiment.paper, &experiment.paper_path()).unwrap();
             let shown = experiment.shows.metrics(&paper.metric);
             let alone = |metric: &&str| test.metric.starts_with(&format!("{metric}_"));

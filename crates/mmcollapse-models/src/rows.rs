@@ -35,6 +35,12 @@ pub(crate) fn presence_weights(encodings: &Encodings) -> TensorResult<Vec<Tensor
         .collect()
 }
 
+/// `sum / count` row by row, `sum [n, width]` and `count [n, 1]`; zero where nothing was counted.
+pub(crate) fn mean_of(sum: &Tensor, count: &Tensor) -> TensorResult<Tensor> {
+    // No quotient of the two: candle would work out the gradient of the count, too, for each number of the sum.
+    sum.broadcast_mul(&count.maximum(&count.ones_like()?)?.recip()?)
+}
+
 /// Positions of the samples that have all of these modalities.
 pub(crate) fn rows_with(present: &Presence, modalities: &[usize]) -> Vec<usize> {
     (0..present.len())

@@ -19,7 +19,7 @@ use mmcollapse_nn::{Init, Mode, Result as TensorResult, Scope, Tensor, Var, laye
 use super::FusionContext;
 use crate::{
     model::Encodings,
-    rows::{scatter_rows, select_rows},
+    rows::{mean_of, scatter_rows, select_rows},
 };
 
 /// Weight of the newest batch in what modalities hear in evaluation, as in batch normalisation.
@@ -142,9 +142,10 @@ impl Graph {
         mappers
             .map(|(m, (mapper, z))| {
                 let rows = encodings.present.rows(m);
-                let states = match rows.is_empty() {
-                    true => None,
-                    false => Some(mapper.forward(&select_rows(z, &rows)?)?),
+                let states = if rows.is_empty() {
+                    None
+                } else {
+                    Some(mapper.forward(&select_rows(z, &rows)?)?)
                 };
                 Ok(Edges { rows, states })
             })
@@ -160,7 +161,6 @@ impl Graph {
         for &row in view.edges.iter().flat_map(|edges| &edges.rows) {
             degree[row] += 1.0;
         }
-        degree.iter_mut().for_each(|degree| *degree = degree.max(1.0));
         let degree = Tensor::from_vec(degree, (n, 1), self.nodes.device())?.to_dtype(self.nodes.dtype())?;
         let node = |nodes: &Tensor, m: usize, edges: usize| nodes.narrow(0, m, 1)?.broadcast_as((edges, self.width));
         for layer in &self.layers {
@@ -171,8 +171,8 @@ impl Graph {
                 let sent = layer.to_sample.forward_relu(&sent)?;
                 arrived = (arrived + scatter_rows(&sent, &edges.rows, n)?)?;
             }
-            let arrived = arrived.broadcast_div(&degree)?;
-            let next = layer.sample.forward_relu(&Tensor::cat(&[&samples, &arrived], 1)?)?;
+            let heard = mean_of(&arrived, &degree)?;
+            let next = layer.sample.forward_relu(&Tensor::cat(&[&samples, &heard], 1)?)?;
             if let Some(rest) = &layer.rest {
                 nodes = rest.nodes(&nodes, &samples, &view, mode)?;
                 for (m, edges) in view.edges.iter_mut().enumerate() {

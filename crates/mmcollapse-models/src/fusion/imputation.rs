@@ -6,7 +6,7 @@ use mmcollapse_nn::{Result as TensorResult, Tensor, layers::Linear};
 use super::FusionContext;
 use crate::{
     model::Encodings,
-    rows::{choose, complete_rows, presence_weights, rows_with, select_rows},
+    rows::{choose, complete_rows, mean_of, presence_weights, rows_with, select_rows},
 };
 
 /// The encodings, each `[batch, width]`; where one is missing, the mean of `given(from, to)`, `[batch, width of to]`, over
@@ -27,7 +27,7 @@ pub(super) fn fill_in(
             sum = (sum + given(from, to)?.broadcast_mul(&present[from])?)?;
             count = (count + &present[from])?;
         }
-        let mean = sum.broadcast_div(&count.maximum(&count.ones_like()?)?)?;
+        let mean = mean_of(&sum, &count)?;
         filled.push(choose(&present[to], z, &mean)?);
     }
     Ok(filled)

@@ -12,7 +12,7 @@ use crate::{
     evaluate::probabilities,
     model::Encodings,
     registry::{Entry, parse_for, resolve_as},
-    rows::{presence_weights, select_rows},
+    rows::{mean_of, presence_weights, select_rows},
 };
 
 pub(super) const ENTRY: Entry<Builder> = Entry {
@@ -98,7 +98,7 @@ impl Fusion for LateFusion {
             bail!("late fusion needs at least one modality")
         };
         // A sample without any modality gets zero logits rather than 0/0.
-        let mean = sum.broadcast_div(&count.maximum(&count.ones_like()?)?)?;
+        let mean = mean_of(&sum, &count)?;
         let logits = match self.average {
             Average::Logits => mean,
             Average::Probabilities => (mean + 1e-12)?.log()?,

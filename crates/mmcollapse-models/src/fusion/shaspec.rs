@@ -14,7 +14,7 @@ use crate::{
     error::Result,
     model::Encodings,
     registry::{Entry, parse_for, resolve_as},
-    rows::{choose, presence_weights, rows_with, select_rows},
+    rows::{choose, mean_of, presence_weights, rows_with, select_rows},
 };
 
 pub(super) const ENTRY: Entry<Builder> = Entry {
@@ -150,7 +150,7 @@ impl Fusion for ShaSpec {
             count = (count + p)?;
         }
         // [b, width]; zero for a sample without any modality
-        let mean = sum.broadcast_div(&count.maximum(&count.ones_like()?)?)?;
+        let mean = mean_of(&sum, &count)?;
         let mut f = Vec::with_capacity(z.len());
         for m in 0..z.len() {
             let own = (&r[m] + self.proj.forward(&Tensor::cat(&[&r[m], &s[m]], 1)?)?)?;

@@ -13,7 +13,8 @@ const SHORTEST: f64 = 1e-12;
 /// Whatever the device says.
 pub fn l2_normalize(x: &Tensor) -> Result<Tensor> {
     let length = (x.sqr()?.sum_keepdim(D::Minus1)? + SHORTEST * SHORTEST)?.sqrt()?;
-    x.broadcast_div(&length)
+    // No quotient: candle would square the length and divide by it for each number of `x`.
+    x.broadcast_mul(&length.recip()?)
 }
 
 /// Mean cross-entropy, in nats, of finding for each row of `a` its partner in `b` among all rows of the batch,
