@@ -239,7 +239,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use mmcollapse_data::Presence;
-    use mmcollapse_nn::{Device, Params};
+    use mmcollapse_nn::{DType, Device, Params};
 
     use super::*;
 
@@ -315,12 +315,12 @@ mod tests {
         } else {
             x.clone()
         };
-        rows.to_dtype(mmcollapse_nn::DType::F64).unwrap().to_vec2().unwrap()
+        rows.to_vec2().unwrap()
     }
 
     #[test]
-    fn states_are_those_of_the_formulas() {
-        let params = Params::new(3, &Device::Cpu);
+    fn states_are_those_of_the_formulas_and_gradients_those_of_differences() {
+        let params = Params::with_dtype(3, &Device::Cpu, DType::F64);
         let names = ["a", "b"].map(str::to_owned);
         let context = FusionContext {
             modalities: &names,
@@ -334,11 +334,15 @@ mod tests {
             weights: weights.map(|(name, var)| (name, table(var.as_tensor()))).collect(),
         };
         let mut stream = Stream::new(5, "graph");
-        let mut z = |width: usize| Tensor::from_vec(stream.normal_vec(5 * width), (5, width), &Device::Cpu).unwrap();
+        let mut z = |width: usize| {
+            let z = Tensor::from_vec(stream.normal_vec(5 * width), (5, width), &Device::Cpu).unwrap();
+            z.to_dtype(DType::F64).unwrap()
+        };
         let z = [z(3), z(2)];
-        // One sample has neither modality; then nobody has the second.
+        // One sample has neither modality; then one sample has the second, then none.
         for present in [
             Presence::from_fn(5, 2, |i, m| i != 4 && (i + m) % 3 != 0),
+            Presence::from_fn(5, 2, |i, m| m == 0 || i == 2),
             Presence::from_fn(5, 2, |_, m| m == 0),
         ] {
             let encodings = Encodings {
@@ -346,15 +350,36 @@ mod tests {
                 latents: vec![None, None],
                 present: present.clone(),
             };
-            let view = View {
-                batch: 5,
-                edges: graph.edges(&encodings).unwrap(),
-                follow: true,
+            let states = || {
+                let view = View {
+                    batch: 5,
+                    edges: graph.edges(&encodings).unwrap(),
+                    follow: true,
+                };
+                graph.forward(view, Mode::Train { seed: 1, step: 0 }).unwrap()
             };
-            let states = graph.forward(view, Mode::Train { seed: 1, step: 0 }).unwrap();
             let expected = by_hand.samples(&[table(&z[0]), table(&z[1])], &present);
-            for (a, b) in table(&states).iter().flatten().zip(expected.iter().flatten()) {
-                assert!((a - b).abs() < 1e-5, "{a} {b}");
+            for (a, b) in table(&states()).iter().flatten().zip(expected.iter().flatten()) {
+                assert!((a - b).abs() < 1e-12, "{a} {b}");
+            }
+            let loss = || states().sqr().unwrap().sum_all().unwrap();
+            let gradients = loss().backward().unwrap();
+            for (name, var) in params.vars() {
+                let value = var.copy().unwrap().detach();
+                let direction = value.ones_like().unwrap();
+                let at = |step: f64| {
+                    var.set(&(&value + (&direction * step).unwrap()).unwrap()).unwrap();
+                    loss().to_scalar::<f64>().unwrap()
+                };
+                let slope = (at(1e-6) - at(-1e-6)) / 2e-6;
+                var.set(&value).unwrap();
+                let gradient = gradients
+                    .get(&var)
+                    .map_or(0.0, |g| g.sum_all().unwrap().to_scalar::<f64>().unwrap());
+                assert!(
+                    (slope - gradient).abs() < 1e-6 * (1.0 + slope.abs()),
+                    "{name}: {slope} {gradient}"
+                );
             }
             assert!(expected.iter().flatten().any(|state| *state > 0.01));
         }
