@@ -225,6 +225,13 @@ pub struct PresetSpec {
     pub reallocations: BTreeMap<String, Method>,
 }
 
+impl PresetSpec {
+    /// The rows that other data sets have instead.
+    fn rows_elsewhere(&self) -> impl Iterator<Item = &Vec<RowGroup>> {
+        self.datasets.values().filter_map(|differs| differs.rows.as_ref())
+    }
+}
+
 /// One row of a table, resolved to its methods.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Row {
@@ -351,8 +358,7 @@ impl Spec {
         let known = |methods: &BTreeMap<String, Method>| methods.keys().cloned().collect::<Vec<_>>().join(", ");
         let presets = || self.presets.values();
         let of_preset = presets().filter_map(|preset| preset.rows.as_ref());
-        let of_dataset =
-            presets().flat_map(|preset| preset.datasets.values().filter_map(|differs| differs.rows.as_ref()));
+        let of_dataset = presets().flat_map(PresetSpec::rows_elsewhere);
         for row in of_preset.chain(of_dataset).chain([&self.rows]).flatten() {
             if row.seeds == Some(0) {
                 return fail("rows", "a row has no seeds".to_owned());
@@ -378,8 +384,8 @@ impl Spec {
         }
         for preset in presets() {
             let (_, levels) = self.levels(Some(preset));
-            let of_datasets = preset.datasets.values().filter_map(|differs| differs.rows.as_ref());
-            for groups in of_datasets.chain([preset.rows.as_ref().unwrap_or(&self.rows)]) {
+            let own = preset.rows.as_ref().unwrap_or(&self.rows);
+            for groups in preset.rows_elsewhere().chain([own]) {
                 let mut names = BTreeSet::new();
                 for row in Row::of(groups) {
                     if !names.insert(row.name.clone()) {
