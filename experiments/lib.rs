@@ -212,7 +212,7 @@ mod tests {
     #[test]
     fn claims_are_about_what_there_is() {
         let claims = mmcollapse_bench::report::claims::Claims::parse(CLAIMS, EXPERIMENTS).unwrap();
-        assert_eq!(claims.claims.len(), 17);
+        assert_eq!(claims.claims.len(), 18);
         for test in claims.claims.iter().flat_map(|claim| &claim.tests) {
             let experiment = EXPERIMENTS.iter().find(|e| e.name == test.experiment).unwrap();
             let mut spec = mmcollapse_bench::spec::Spec::of(experiment).unwrap();

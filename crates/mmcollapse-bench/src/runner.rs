@@ -4,10 +4,9 @@
 //! is training is put aside and asked for again later. An interruption tells the workers to stop where they
 //! can continue later; a second one, or patience at its end, kills them, which the store survives as well.
 
+mod process;
+
 use std::collections::VecDeque;
-use std::ffi::OsString;
-use std::io::{self, BufRead, BufReader, Write};
-use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -15,13 +14,14 @@ use std::time::{Duration, Instant};
 
 use crate::cell::Cell;
 use crate::worker::{Event, Order};
+use process::{Connection, WorkerProcess};
+
+pub use process::WorkerCommand;
 
 /// How often a cell is started before its crashes are taken for its own fault.
 const ATTEMPTS: usize = 2;
 /// Workers in a row that end before they are ready: then it is the program that does not start.
 const FALSE_STARTS: usize = 3;
-/// Lines kept of what a worker writes to its standard error.
-const LAST_WORDS: usize = 20;
 /// Pause between two looks at what changes outside of this process.
 const TICK: Duration = Duration::from_millis(20);
 
@@ -82,51 +82,6 @@ impl Interrupt {
     pub fn requests(&self) -> usize {
         self.0.load(Ordering::SeqCst)
     }
-}
-
-/// How to start a worker.
-#[derive(Clone, Debug)]
-pub struct WorkerCommand {
-    /// The program.
-    pub program: OsString,
-    /// Its arguments.
-    pub arguments: Vec<OsString>,
-    /// What is added to its environment.
-    pub environment: Vec<(OsString, OsString)>,
-}
-
-impl WorkerCommand {
-    /// A worker with one thread: parallelism is over cells, and threads of several workers would fight.
-    pub fn new(program: impl Into<OsString>, arguments: impl IntoIterator<Item = OsString>) -> Self {
-        Self {
-            program: program.into(),
-            arguments: arguments.into_iter().collect(),
-            environment: [("RAYON_NUM_THREADS", "1")]
-                .into_iter()
-                .chain(allocator())
-                .map(|(name, value)| (name.into(), value.into()))
-                .collect(),
-        }
-    }
-
-    fn spawn(&self) -> io::Result<Child> {
-        Command::new(&self.program)
-            .args(&self.arguments)
-            .envs(self.environment.iter().map(|(name, value)| (name, value)))
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-    }
-}
-
-/// Settings of mimalloc, the programs' allocator, that are not set already. Each step of a training takes the same megabytes
-/// again: what is given back to the system in between comes back as pages to be cleared anew.
-fn allocator() -> impl Iterator<Item = (&'static str, &'static str)> {
-    let keep_for_seconds = ("MIMALLOC_PURGE_DELAY", "10000"); // milliseconds
-    let large_pages = ("MIMALLOC_ALLOW_LARGE_OS_PAGES", "1");
-    let unset = |(name, _): &(&str, &str)| std::env::var_os(name).is_none();
-    [keep_for_seconds, large_pages].into_iter().filter(unset)
 }
 
 /// How a run is done.
@@ -322,56 +277,17 @@ impl Run<'_> {
         // Its input ends, so the worker does.
         *self.processes[slot].lock().unwrap_or_else(PoisonError::into_inner) = None;
         if let Some(worker) = connection {
-            worker.process.close();
-            worker.process.wait(self.runner.grace);
+            worker.end(self.runner.grace);
         }
     }
 
     /// Starts a worker and waits until it is ready.
     fn connect(&self, slot: usize) -> Result<Connection, String> {
-        let mut child = self.runner.command.spawn().map_err(|error| {
-            format!(
-                "a worker does not start: {}: {error}",
-                self.runner.command.program.display()
-            )
-        })?;
-        let (Some(input), Some(output), Some(errors)) = (child.stdin.take(), child.stdout.take(), child.stderr.take())
-        else {
-            return Err("a worker does not start: it has no pipes".to_owned());
-        };
-        let last_words = LastWords::default();
-        let listener = {
-            let last_words = last_words.clone();
-            thread::spawn(move || {
-                for line in BufReader::new(errors).lines().map_while(Result::ok) {
-                    last_words.add(line);
-                }
-            })
-        };
-        let process = Arc::new(WorkerProcess {
-            child: Mutex::new(child),
-            input: Mutex::new(Some(input)),
-        });
-        *self.processes[slot].lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&process));
+        let mut connection = Connection::start(&self.runner.command)?;
+        *self.processes[slot].lock().unwrap_or_else(PoisonError::into_inner) = Some(connection.process());
         // An interruption before this line did not find the process; `work` looks again before each order.
-        let mut connection = Connection {
-            process,
-            output: BufReader::new(output),
-            last_words,
-            listener: Some(listener),
-        };
-        loop {
-            match connection.hear() {
-                Some(Event::Ready) => return Ok(connection),
-                Some(_) => {}
-                None => {
-                    return Err(format!(
-                        "a worker ends before it is ready: {}",
-                        connection.obituary(self.runner.grace)
-                    ));
-                }
-            }
-        }
+        connection.wait_until_ready(self.runner.grace)?;
+        Ok(connection)
     }
 
     /// Has the worker do one job.
@@ -379,7 +295,7 @@ impl Run<'_> {
         let order = Order::Train {
             cell: Box::new(self.jobs[job].cell.clone()),
         };
-        if self.interrupted() || !worker.process.send(&order) {
+        if self.interrupted() || !worker.send(&order) {
             return self.died(job, worker);
         }
         loop {
@@ -422,8 +338,7 @@ impl Run<'_> {
     /// The worker is gone: the cell is tried once more, or has failed.
     fn died(&self, job: usize, worker: &mut Connection) -> Left {
         if self.interrupted() {
-            worker.process.close();
-            worker.obituary(self.runner.grace);
+            worker.end(self.runner.grace);
             return Left::Gone;
         }
         let obituary = worker.obituary(self.runner.grace);
@@ -443,128 +358,5 @@ impl Run<'_> {
             self.finish(job, Fate::Failed(format!("{obituary} (twice)")));
         }
         Left::Gone
-    }
-}
-
-/// The side of a worker that may be used from any thread.
-struct WorkerProcess {
-    child: Mutex<Child>,
-    input: Mutex<Option<ChildStdin>>,
-}
-
-impl WorkerProcess {
-    /// Sends an order; false if the worker cannot hear it.
-    fn send(&self, order: &Order) -> bool {
-        let Ok(line) = serde_json::to_string(order) else {
-            return false;
-        };
-        let mut input = self.input.lock().unwrap_or_else(PoisonError::into_inner);
-        input
-            .as_mut()
-            .is_some_and(|input| writeln!(input, "{line}").and_then(|()| input.flush()).is_ok())
-    }
-
-    fn stop(&self) {
-        self.send(&Order::Stop);
-    }
-
-    /// Ends its input.
-    fn close(&self) {
-        *self.input.lock().unwrap_or_else(PoisonError::into_inner) = None;
-    }
-
-    fn kill(&self) {
-        // Fails if it has ended already, which is as good.
-        let _ = self.child.lock().unwrap_or_else(PoisonError::into_inner).kill();
-    }
-
-    /// Waits for its end, at most `grace`, then kills it.
-    fn wait(&self, grace: Duration) -> Option<ExitStatus> {
-        let deadline = Instant::now() + grace;
-        loop {
-            let ended = self.child.lock().unwrap_or_else(PoisonError::into_inner).try_wait();
-            match ended {
-                Ok(Some(status)) => return Some(status),
-                Ok(None) if Instant::now() < deadline => thread::sleep(TICK),
-                Ok(None) => {
-                    self.kill();
-                    let mut child = self.child.lock().unwrap_or_else(PoisonError::into_inner);
-                    return child.wait().ok();
-                }
-                Err(_) => return None,
-            }
-        }
-    }
-}
-
-/// A worker as its slot sees it.
-struct Connection {
-    process: Arc<WorkerProcess>,
-    output: BufReader<ChildStdout>,
-    last_words: LastWords,
-    listener: Option<thread::JoinHandle<()>>,
-}
-
-impl Connection {
-    /// The next event; `None` if there will be no more.
-    fn hear(&mut self) -> Option<Event> {
-        let mut line = String::new();
-        loop {
-            line.clear();
-            match self.output.read_line(&mut line) {
-                Ok(0) | Err(_) => return None,
-                // A library that prints is no event.
-                Ok(_) => match serde_json::from_str(line.trim()) {
-                    Ok(event) => return Some(event),
-                    Err(_) => self.last_words.add(line.trim_end().to_owned()),
-                },
-            }
-        }
-    }
-
-    /// Sees the worker to its end and says how it ended and what it last said.
-    fn obituary(&mut self, grace: Duration) -> String {
-        self.process.close();
-        let status = self
-            .process
-            .wait(grace)
-            .map_or_else(|| "it is not known how".to_owned(), |status| status.to_string());
-        if let Some(listener) = self.listener.take() {
-            let _ = listener.join();
-        }
-        let words = self.last_words.text();
-        if words.is_empty() {
-            format!("the worker died ({status}) without a word")
-        } else {
-            format!("the worker died ({status}); its last words:\n{words}")
-        }
-    }
-}
-
-/// The last lines that a worker wrote beside its events.
-#[derive(Clone, Default)]
-struct LastWords(Arc<Mutex<VecDeque<String>>>);
-
-impl LastWords {
-    fn add(&self, line: String) {
-        if line.trim().is_empty() {
-            return;
-        }
-        let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if lines.len() == LAST_WORDS {
-            lines.pop_front();
-        }
-        lines.push_back(line);
-    }
-
-    fn text(&self) -> String {
-        let lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        lines.iter().fold(String::new(), |text, line| {
-            if text.is_empty() {
-                format!("    {line}")
-            } else {
-                format!("{text}\n    {line}")
-            }
-        })
     }
 }

@@ -20,12 +20,13 @@
 //! Later entries win over earlier ones: the spec, its method, the preset, the preset's method. A key that is
 //! not known is refused with its line.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+mod check;
 mod error;
 mod protocol;
 
@@ -34,7 +35,6 @@ pub(crate) use error::read_yaml;
 pub use protocol::{Levels, ProtocolName};
 
 use crate::experiment::ExperimentInfo;
-use crate::paper::same_rate;
 
 const SPEC_HELP: &str = "the head of crates/mmcollapse-bench/src/spec.rs describes the form of a spec";
 
@@ -348,114 +348,11 @@ impl Spec {
     /// See [`Spec::of`].
     pub fn parse(path: &str, text: &str) -> Result<Self, Box<SpecError>> {
         let mut spec: Self = read_yaml(path, text, SPEC_HELP)?;
-        spec.check(path, text)?;
+        check::check(&spec)
+            .map_err(|fault| SpecError::near(path, text, &fault.word, &fault.what, SPEC_HELP))
+            .map_err(Box::new)?;
         spec.own_dataset.clone_from(&spec.dataset);
         Ok(spec)
-    }
-
-    fn check(&self, path: &str, text: &str) -> Result<(), Box<SpecError>> {
-        let fail = |word: &str, what: String| Err(Box::new(SpecError::near(path, text, word, &what, SPEC_HELP)));
-        let known = |methods: &BTreeMap<String, Method>| methods.keys().cloned().collect::<Vec<_>>().join(", ");
-        let presets = || self.presets.values();
-        let of_preset = presets().filter_map(|preset| preset.rows.as_ref());
-        let of_dataset = presets().flat_map(PresetSpec::rows_elsewhere);
-        for row in of_preset.chain(of_dataset).chain([&self.rows]).flatten() {
-            if row.seeds == Some(0) {
-                return fail("rows", "a row has no seeds".to_owned());
-            }
-            for name in &row.fusion {
-                if !self.fusions.contains_key(name) {
-                    let known = known(&self.fusions);
-                    return fail(
-                        "rows",
-                        format!("a row names fusion `{name}`, but `fusions` has only {known}"),
-                    );
-                }
-            }
-            for name in &row.reallocation {
-                if !self.reallocations.contains_key(name) {
-                    let known = known(&self.reallocations);
-                    return fail(
-                        "rows",
-                        format!("a row names reallocation `{name}`, but `reallocations` has only {known}"),
-                    );
-                }
-            }
-        }
-        for preset in presets() {
-            let (_, levels) = self.levels(Some(preset));
-            let own = preset.rows.as_ref().unwrap_or(&self.rows);
-            for groups in preset.rows_elsewhere().chain([own]) {
-                let mut names = BTreeSet::new();
-                for row in Row::of(groups) {
-                    if !names.insert(row.name.clone()) {
-                        return fail("rows", format!("row `{}` is there twice", row.name));
-                    }
-                    let odd = |rate: &&f64| !levels.iter().any(|level| same_rate(*level, **rate));
-                    if let Some(rate) = row.rates.iter().flatten().find(odd) {
-                        return fail(
-                            "rows",
-                            format!(
-                                "row `{}` wants the level {rate}, which is not among {levels:?}",
-                                row.name
-                            ),
-                        );
-                    }
-                }
-            }
-        }
-        for (name, preset) in &self.presets {
-            let word = name.to_string();
-            if preset.seeds == 0 {
-                return fail(&word, format!("preset `{name}` has no seeds"));
-            }
-            for method in preset.fusions.keys() {
-                if !self.fusions.contains_key(method) {
-                    return fail(
-                        &word,
-                        format!("preset `{name}` changes fusion `{method}`, which is not there"),
-                    );
-                }
-            }
-            for method in preset.reallocations.keys() {
-                if !self.reallocations.contains_key(method) {
-                    return fail(
-                        &word,
-                        format!("preset `{name}` changes reallocation `{method}`, which is not there"),
-                    );
-                }
-            }
-        }
-        let rates = presets().filter_map(|preset| preset.rates.as_ref());
-        let own_protocols = presets().filter_map(|preset| preset.protocols.as_ref());
-        let protocols: Vec<ProtocolName> = own_protocols.chain([&self.protocols]).flatten().copied().collect();
-        if let Some(protocol) = protocols.iter().find(|p| p.of_one())
-            && self.modality.is_none()
-        {
-            let protocol = protocol.as_str();
-            return fail(
-                "protocols",
-                format!("`{protocol}` is about one modality, and `modality` does not say which"),
-            );
-        }
-        for rate in rates.chain([&self.rates]).flatten() {
-            let most = self.modalities.len();
-            for levels in protocols.iter().map(|protocol| protocol.levels()) {
-                let refused = match levels {
-                    Levels::Weights => (!(rate.is_finite() && *rate >= 0.0))
-                        .then(|| "a level of beta is a number of at least 0".to_owned()),
-                    Levels::Counts => (!(rate.fract() == 0.0 && (1.0..=most as f64).contains(rate)))
-                        .then(|| format!("a number of modalities is from 1 to the {most} that `modalities` names")),
-                    Levels::Shares => {
-                        (!(0.0..=1.0).contains(rate)).then(|| "a rate is a share of samples in [0, 1]".to_owned())
-                    }
-                };
-                if let Some(expected) = refused {
-                    return fail("rates", format!("{expected}, got {rate}"));
-                }
-            }
-        }
-        Ok(())
     }
 
     /// The data sets that are trained on, each with its task, if there are several.

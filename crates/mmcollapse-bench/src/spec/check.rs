@@ -1,0 +1,144 @@
+//! What a spec that can be read may still get wrong: names that are not there, rows twice, levels without a meaning.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{Levels, Method, PresetSpec, ProtocolName, Row, RowGroup, Spec};
+use crate::paper::same_rate;
+
+/// What is wrong, and the word of the spec it is found near.
+pub(super) struct Fault {
+    pub word: String,
+    pub what: String,
+}
+
+type Checked = Result<(), Fault>;
+
+fn fault(word: &str, what: String) -> Checked {
+    Err(Fault {
+        word: word.to_owned(),
+        what,
+    })
+}
+
+/// Whether everything that a spec names is there and means something.
+pub(super) fn check(spec: &Spec) -> Checked {
+    let of_preset = spec.presets.values().filter_map(|preset| preset.rows.as_ref());
+    let of_dataset = spec.presets.values().flat_map(PresetSpec::rows_elsewhere);
+    for group in of_preset.chain(of_dataset).chain([&spec.rows]).flatten() {
+        row_group(spec, group)?;
+    }
+    for (name, preset) in &spec.presets {
+        let own = preset.rows.as_ref().unwrap_or(&spec.rows);
+        for groups in preset.rows_elsewhere().chain([own]) {
+            rows(spec, preset, groups)?;
+        }
+        self::preset(spec, &name.to_string(), preset)?;
+    }
+    levels(spec)
+}
+
+/// Names of methods, and seeds.
+fn row_group(spec: &Spec, group: &RowGroup) -> Checked {
+    if group.seeds == Some(0) {
+        return fault("rows", "a row has no seeds".to_owned());
+    }
+    let named = |kind: &str, names: &[String], methods: &BTreeMap<String, Method>| match names
+        .iter()
+        .find(|name| !methods.contains_key(*name))
+    {
+        None => Ok(()),
+        Some(name) => {
+            let known = methods.keys().cloned().collect::<Vec<_>>().join(", ");
+            fault(
+                "rows",
+                format!("a row names {kind} `{name}`, but `{kind}s` has only {known}"),
+            )
+        }
+    };
+    named("fusion", &group.fusion, &spec.fusions)?;
+    named("reallocation", &group.reallocation, &spec.reallocations)
+}
+
+/// Each row once, on levels that the preset has.
+fn rows(spec: &Spec, preset: &PresetSpec, groups: &[RowGroup]) -> Checked {
+    let (_, levels) = spec.levels(Some(preset));
+    let mut names = BTreeSet::new();
+    for row in Row::of(groups) {
+        let odd = |rate: &&f64| !levels.iter().any(|level| same_rate(*level, **rate));
+        if let Some(rate) = row.rates.iter().flatten().find(odd) {
+            return fault(
+                "rows",
+                format!(
+                    "row `{}` wants the level {rate}, which is not among {levels:?}",
+                    row.name
+                ),
+            );
+        }
+        if let Some(twice) = names.replace(row.name) {
+            return fault("rows", format!("row `{twice}` is there twice"));
+        }
+    }
+    Ok(())
+}
+
+/// What a preset changes is there to be changed.
+fn preset(spec: &Spec, name: &str, preset: &PresetSpec) -> Checked {
+    if preset.seeds == 0 {
+        return fault(name, format!("preset `{name}` has no seeds"));
+    }
+    let mut fusions = preset.fusions.keys();
+    if let Some(method) = fusions.find(|method| !spec.fusions.contains_key(*method)) {
+        return fault(
+            name,
+            format!("preset `{name}` changes fusion `{method}`, which is not there"),
+        );
+    }
+    let mut reallocations = preset.reallocations.keys();
+    if let Some(method) = reallocations.find(|method| !spec.reallocations.contains_key(*method)) {
+        return fault(
+            name,
+            format!("preset `{name}` changes reallocation `{method}`, which is not there"),
+        );
+    }
+    Ok(())
+}
+
+/// Each level is what its protocols take for one.
+fn levels(spec: &Spec) -> Checked {
+    let presets = || spec.presets.values();
+    let own_protocols = presets().filter_map(|preset| preset.protocols.as_ref());
+    let protocols: Vec<ProtocolName> = own_protocols.chain([&spec.protocols]).flatten().copied().collect();
+    if let Some(protocol) = protocols.iter().find(|protocol| protocol.of_one())
+        && spec.modality.is_none()
+    {
+        let protocol = protocol.as_str();
+        return fault(
+            "protocols",
+            format!("`{protocol}` is about one modality, and `modality` does not say which"),
+        );
+    }
+    let most = spec.modalities.len();
+    let rates = presets().filter_map(|preset| preset.rates.as_ref());
+    for rate in rates.chain([&spec.rates]).flatten() {
+        for levels in protocols.iter().map(|protocol| protocol.levels()) {
+            let (means_something, expected) = match levels {
+                Levels::Weights => (
+                    rate.is_finite() && *rate >= 0.0,
+                    "a level of beta is a number of at least 0".to_owned(),
+                ),
+                Levels::Counts => (
+                    rate.fract() == 0.0 && (1.0..=most as f64).contains(rate),
+                    format!("a number of modalities is from 1 to the {most} that `modalities` names"),
+                ),
+                Levels::Shares => (
+                    (0.0..=1.0).contains(rate),
+                    "a rate is a share of samples in [0, 1]".to_owned(),
+                ),
+            };
+            if !means_something {
+                return fault("rates", format!("{expected}, got {rate}"));
+            }
+        }
+    }
+    Ok(())
+}
