@@ -11,10 +11,7 @@ use serde::Deserialize;
 use crate::DataError;
 use crate::content::{Identity, collection_digest};
 use crate::decode;
-use crate::manifest::{Content, folder_in, read_yaml, text_of};
-
-/// Text of every folder's manifest.
-static TEXTS: &[(&str, &str)] = &[("esc10", include_str!("../../../data/esc10.yaml"))];
+use crate::manifest::{BuiltIn, Content, folder_in};
 
 /// A source: a folder of recordings that the user names.
 #[derive(Clone, Debug, Deserialize, PartialEq)]
@@ -51,23 +48,19 @@ pub struct FolderClip {
     pub samples: Vec<f64>,
 }
 
+impl BuiltIn for FolderSource {
+    const TEXTS: &'static [(&'static str, &'static str)] = &[("esc10", include_str!("../../../data/esc10.yaml"))];
+
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn check(&self) -> Result<(), String> {
+        Ok(())
+    }
+}
+
 impl FolderSource {
-    /// Every source.
-    ///
-    /// # Errors
-    /// When a manifest is wrong; a test keeps that from happening.
-    pub fn all() -> Result<Vec<Self>, DataError> {
-        TEXTS.iter().map(|(name, text)| read_yaml(name, text)).collect()
-    }
-
-    /// The source called `name`.
-    ///
-    /// # Errors
-    /// When there is none.
-    pub fn find(name: &str) -> Result<Self, DataError> {
-        read_yaml(name, text_of(TEXTS, name)?)
-    }
-
     /// The folder that the environment names, if it does.
     pub fn folder(&self) -> Option<PathBuf> {
         folder_in(&self.variable)

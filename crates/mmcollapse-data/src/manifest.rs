@@ -11,12 +11,6 @@ use serde::de::DeserializeOwned;
 use crate::DataError;
 use crate::hub::{Remote, RepoKind};
 
-/// Text of every source's manifest.
-static TEXTS: &[(&str, &str)] = &[
-    ("mnist", include_str!("../../../data/mnist.yaml")),
-    ("fsdd", include_str!("../../../data/fsdd.yaml")),
-];
-
 /// A source: files of one hub repository and what they decode to.
 #[derive(Clone, Debug, Deserialize, PartialEq)]
 #[serde(deny_unknown_fields)]
@@ -125,13 +119,57 @@ pub(crate) fn read_yaml<T: DeserializeOwned>(name: &str, text: &str) -> Result<T
     })
 }
 
-/// The text called `name`, or an error that lists the names there are.
-pub(crate) fn text_of(texts: &[(&str, &'static str)], name: &str) -> Result<&'static str, DataError> {
-    let found = texts.iter().find(|(known, _)| *known == name);
-    found.map(|(_, text)| *text).ok_or_else(|| DataError::UnknownName {
-        name: name.to_owned(),
-        known: texts.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", "),
-    })
+/// A kind of manifest, of which some are built into the program.
+pub trait BuiltIn: DeserializeOwned {
+    /// Name and text of each.
+    const TEXTS: &'static [(&'static str, &'static str)];
+
+    /// The name that it gives itself.
+    fn name(&self) -> &str;
+
+    /// Whether what it says makes sense; if not, why.
+    ///
+    /// # Errors
+    /// The reason.
+    fn check(&self) -> Result<(), String>;
+
+    /// Each that is built in.
+    ///
+    /// # Errors
+    /// When one is wrong; a test keeps that from happening.
+    fn all() -> Result<Vec<Self>, DataError> {
+        Self::TEXTS.iter().map(|(name, text)| Self::parse(name, text)).collect()
+    }
+
+    /// The one called `name`.
+    ///
+    /// # Errors
+    /// When there is none; the error lists the names there are.
+    fn find(name: &str) -> Result<Self, DataError> {
+        let found = Self::TEXTS.iter().find(|(known, _)| *known == name);
+        let (_, text) = found.ok_or_else(|| DataError::UnknownName {
+            name: name.to_owned(),
+            known: Self::TEXTS.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", "),
+        })?;
+        Self::parse(name, text)
+    }
+
+    /// Reads and checks a manifest.
+    ///
+    /// # Errors
+    /// [`DataError::Manifest`], with the place.
+    fn parse(name: &str, text: &str) -> Result<Self, DataError> {
+        let manifest: Self = read_yaml(name, text)?;
+        let checked = match manifest.name() {
+            own if own != name => Err(format!("name is `{own}`, expected `{name}`")),
+            _ => manifest.check(),
+        };
+        checked.map_err(|reason| DataError::Manifest {
+            name: name.to_owned(),
+            reason,
+        })?;
+        Ok(manifest)
+    }
 }
 
 /// The folder that an environment variable names, if it does.
@@ -140,52 +178,34 @@ pub(crate) fn folder_in(variable: &str) -> Option<PathBuf> {
     (!value.is_empty()).then(|| value.into())
 }
 
-impl Manifest {
-    /// Every source.
-    ///
-    /// # Errors
-    /// When a manifest is wrong; a test keeps that from happening.
-    pub fn all() -> Result<Vec<Self>, DataError> {
-        TEXTS.iter().map(|(name, text)| Self::parse(name, text)).collect()
+impl BuiltIn for Manifest {
+    const TEXTS: &'static [(&'static str, &'static str)] = &[
+        ("mnist", include_str!("../../../data/mnist.yaml")),
+        ("fsdd", include_str!("../../../data/fsdd.yaml")),
+    ];
+
+    fn name(&self) -> &str {
+        &self.name
     }
 
-    /// The source called `name`.
-    ///
-    /// # Errors
-    /// When there is none.
-    pub fn find(name: &str) -> Result<Self, DataError> {
-        Self::parse(name, text_of(TEXTS, name)?)
-    }
-
-    /// Reads and checks a manifest.
-    ///
-    /// # Errors
-    /// [`DataError::Manifest`], with the place.
-    pub fn parse(name: &str, text: &str) -> Result<Self, DataError> {
-        let wrong = |reason: String| DataError::Manifest {
-            name: name.to_owned(),
-            reason,
-        };
-        let manifest: Self = read_yaml(name, text)?;
-        if manifest.name != name {
-            return Err(wrong(format!("name is `{}`, expected `{name}`", manifest.name)));
-        }
-        let paths = manifest.files.iter().map(|file| file.path.as_str());
-        manifest.hub.check(paths).map_err(wrong)?;
-        for (part, content) in &manifest.content {
+    fn check(&self) -> Result<(), String> {
+        self.hub.check(self.files.iter().map(|file| file.path.as_str()))?;
+        for (part, content) in &self.content {
             if !is_hex(&content.digest, 64) {
-                return Err(wrong(format!("digest of `{part}` is no sha256 (64 hex digits)")));
+                return Err(format!("digest of `{part}` is no sha256 (64 hex digits)"));
             }
         }
-        for file in &manifest.files {
-            if !manifest.content.contains_key(&file.part) {
+        for file in &self.files {
+            if !self.content.contains_key(&file.part) {
                 let (path, part) = (&file.path, &file.part);
-                return Err(wrong(format!("{path} belongs to `{part}`, which `content` lacks")));
+                return Err(format!("{path} belongs to `{part}`, which `content` lacks"));
             }
         }
-        Ok(manifest)
+        Ok(())
     }
+}
 
+impl Manifest {
     /// The hub's address of `file`.
     pub fn remote(&self, file: &SourceFile) -> Remote {
         self.hub.remote(RepoKind::Dataset, &file.path)
@@ -213,7 +233,7 @@ mod tests {
 
     #[test]
     fn mistakes_are_named() {
-        let (name, good) = TEXTS[0];
+        let (name, good) = Manifest::TEXTS[0];
         let change = |from: &str, to: &str| {
             assert!(good.contains(from), "{from}");
             Manifest::parse(name, &good.replace(from, to)).unwrap_err().to_string()

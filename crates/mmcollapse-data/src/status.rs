@@ -11,7 +11,7 @@ use crate::ehr::plant::SYNTHETIC;
 use crate::files::FilesSource;
 use crate::folder::FolderSource;
 use crate::hub::{Hub, Remote};
-use crate::manifest::Manifest;
+use crate::manifest::{BuiltIn, Manifest};
 use crate::sets::{Mfeat, Physionet2012};
 use crate::sources;
 use crate::{DataError, LoadOptions, SETS, ehr};

@@ -8,6 +8,7 @@ use std::sync::OnceLock;
 use std::time::Instant;
 
 use mmcollapse_data::hub::Hub;
+use mmcollapse_data::manifest::BuiltIn;
 use mmcollapse_data::manifest::Manifest;
 use mmcollapse_data::sets::{AvMnist, Parts};
 use mmcollapse_data::{DataError, Dataset, DatasetSource, Samples, sources, status};

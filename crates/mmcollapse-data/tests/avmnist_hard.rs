@@ -11,6 +11,7 @@ use std::time::Instant;
 
 use mmcollapse_data::folder::{self, FolderSource};
 use mmcollapse_data::hub::Hub;
+use mmcollapse_data::manifest::BuiltIn;
 use mmcollapse_data::pca::Pca;
 use mmcollapse_data::sets::{AvMnistHard, HardParts};
 use mmcollapse_data::{Dataset, Samples};

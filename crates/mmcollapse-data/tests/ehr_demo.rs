@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use mmcollapse_data::ehr::manifest::{CohortCounts, RecordsManifest};
 use mmcollapse_data::ehr::{EhrSource, LabStatistics, MimicIv, Modality, SPLIT_SEED, Split, SplitBy, load};
+use mmcollapse_data::manifest::BuiltIn;
 
 fn folder() -> Option<PathBuf> {
     let folder = std::env::var_os("MIMIC_IV_DEMO_DIR").filter(|value| !value.is_empty());

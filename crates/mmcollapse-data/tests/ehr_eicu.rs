@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use mmcollapse_data::Kind;
 use mmcollapse_data::ehr::manifest::{CohortCounts, RecordsManifest};
 use mmcollapse_data::ehr::{CodeKind, EhrSource, Eicu, Modality, SPLIT_SEED, Split, SplitBy, Task, dataset};
+use mmcollapse_data::manifest::BuiltIn;
 use mmcollapse_nn::files::write_atomic;
 
 const PATIENT: &str = "\

@@ -9,6 +9,7 @@ use mmcollapse_data::DataError;
 use mmcollapse_data::ehr::manifest::{CohortCounts, RecordsManifest};
 use mmcollapse_data::ehr::plant::{MARKER, PlantConfig, Planted, plant};
 use mmcollapse_data::ehr::{Admission, Cohort, EhrError, EhrSource, MimicIv, Modality, Task, find, load};
+use mmcollapse_data::manifest::BuiltIn;
 use sha2::{Digest, Sha256};
 
 fn config(patients: u64) -> PlantConfig {

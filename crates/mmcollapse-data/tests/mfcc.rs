@@ -2,6 +2,7 @@
 
 mod real_data;
 
+use mmcollapse_data::manifest::BuiltIn;
 use mmcollapse_data::manifest::Manifest;
 use mmcollapse_data::mfcc::{Mfcc, MfccConfig};
 use mmcollapse_data::sources;

@@ -11,6 +11,7 @@ use mmcollapse_data::ehr::{
     Admission, Cohort, Demographics, NoteEmbeddings, Outcome, PretrainedText, Split, Task, TextEncoder, dataset,
 };
 use mmcollapse_data::hub::Hub;
+use mmcollapse_data::manifest::BuiltIn;
 use mmcollapse_nn::files::write_atomic;
 use mmcollapse_nn::{Device, Tensor, safetensors};
 use serde::Deserialize;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use mmcollapse_data::content::{Identity, collection_digest};
 use mmcollapse_data::hub::Hub;
+use mmcollapse_data::manifest::BuiltIn;
 use mmcollapse_data::manifest::Manifest;
 use mmcollapse_data::{DataError, parquet_rows, sources};
 use parquet::column::writer::ColumnWriter;

@@ -7,6 +7,7 @@ use clap::Subcommand;
 use miette::{Result, miette};
 use mmcollapse_data::ehr::manifest::RecordsManifest;
 use mmcollapse_data::ehr::plant::{self, Planted, SYNTHETIC};
+use mmcollapse_data::manifest::BuiltIn;
 use mmcollapse_data::{DataError, LoadOptions};
 
 #[derive(Subcommand)]

@@ -9,17 +9,7 @@ use super::cohort::{Cohort, LabelCounts, Task};
 use super::error::EhrError;
 use super::plant::PlantConfig;
 use super::table;
-use crate::DataError;
-use crate::manifest::{folder_in, read_yaml, text_of};
-
-/// Text of every manifest.
-static TEXTS: &[(&str, &str)] = &[
-    ("mimic-iv", include_str!("../../../../data/mimic-iv.yaml")),
-    ("mimic-iv-demo", include_str!("../../../../data/mimic-iv-demo.yaml")),
-    ("eicu", include_str!("../../../../data/eicu.yaml")),
-    ("eicu-demo", include_str!("../../../../data/eicu-demo.yaml")),
-    ("ehr-planted", include_str!("../../../../data/ehr-planted.yaml")),
-];
+use crate::manifest::{BuiltIn, folder_in};
 
 /// A source: a folder of tables that the user names.
 #[derive(Clone, Debug, Deserialize, PartialEq)]
@@ -87,6 +77,25 @@ impl CohortCounts {
     }
 }
 
+impl BuiltIn for RecordsManifest {
+    const TEXTS: &'static [(&'static str, &'static str)] = &[
+        ("mimic-iv", include_str!("../../../../data/mimic-iv.yaml")),
+        ("mimic-iv-demo", include_str!("../../../../data/mimic-iv-demo.yaml")),
+        ("eicu", include_str!("../../../../data/eicu.yaml")),
+        ("eicu-demo", include_str!("../../../../data/eicu-demo.yaml")),
+        ("ehr-planted", include_str!("../../../../data/ehr-planted.yaml")),
+    ];
+
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn check(&self) -> Result<(), String> {
+        let planted = self.planted.as_ref().map_or(Ok(()), PlantConfig::check);
+        planted.map_err(|reason| format!("planted: {reason}"))
+    }
+}
+
 impl RecordsManifest {
     /// The tables in `folder`, compressed or not.
     ///
@@ -96,39 +105,6 @@ impl RecordsManifest {
         let required = self.tables.iter().map(|name| table::require(folder, name));
         let optional = self.optional.iter().filter_map(|name| table::find(folder, name));
         required.chain(optional.map(Ok)).collect()
-    }
-
-    /// Every manifest.
-    ///
-    /// # Errors
-    /// When one is wrong; a test keeps that from happening.
-    pub fn all() -> Result<Vec<Self>, DataError> {
-        TEXTS.iter().map(|(name, text)| Self::parse(name, text)).collect()
-    }
-
-    /// The manifest called `name`.
-    ///
-    /// # Errors
-    /// When there is none.
-    pub fn find(name: &str) -> Result<Self, DataError> {
-        Self::parse(name, text_of(TEXTS, name)?)
-    }
-
-    fn parse(name: &str, text: &str) -> Result<Self, DataError> {
-        let manifest: Self = read_yaml(name, text)?;
-        if manifest.name != name {
-            return Err(DataError::Manifest {
-                name: name.to_owned(),
-                reason: format!("name is `{}`, expected `{name}`", manifest.name),
-            });
-        }
-        if let Some(Err(reason)) = manifest.planted.as_ref().map(PlantConfig::check) {
-            return Err(DataError::Manifest {
-                name: name.to_owned(),
-                reason: format!("planted: {reason}"),
-            });
-        }
-        Ok(manifest)
     }
 
     /// The folder that the environment names, if it does.
@@ -153,12 +129,12 @@ mod tests {
             assert!(manifest.numbered_steps().starts_with("1. "), "{}", manifest.name);
             assert!(!manifest.tables.is_empty() && !manifest.licence.is_empty());
         }
-        let (name, text) = TEXTS[0];
+        let (name, text) = RecordsManifest::TEXTS[0];
         assert!(RecordsManifest::parse("other", text).is_err());
         assert!(RecordsManifest::parse(name, &text.replace("licence:", "license:")).is_err());
         assert!(RecordsManifest::find("mimic").is_err());
 
-        let (name, text) = TEXTS[TEXTS.len() - 1];
+        let (name, text) = RecordsManifest::TEXTS[RecordsManifest::TEXTS.len() - 1];
         let mistake = |from: &str, to: &str| {
             assert!(text.contains(from), "{from}");
             RecordsManifest::parse(name, &text.replace(from, to))

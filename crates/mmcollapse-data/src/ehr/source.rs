@@ -10,6 +10,7 @@ use super::manifest::RecordsManifest;
 use super::mimic_iv::MimicIv;
 use super::plant::{self, MARKER, Planted};
 use crate::DataError;
+use crate::manifest::BuiltIn;
 
 /// A source of health records that can be read by name.
 pub trait EhrSource: Sync {

@@ -6,16 +6,7 @@ use serde::Deserialize;
 
 use crate::DataError;
 use crate::hub::{Hub, Remote, RepoKind};
-use crate::manifest::{Place, read_yaml, text_of};
-
-/// Text of every manifest.
-static TEXTS: &[(&str, &str)] = &[
-    ("bert-tiny", include_str!("../../../../data/bert-tiny.yaml")),
-    (
-        "bio-clinicalbert",
-        include_str!("../../../../data/bio-clinicalbert.yaml"),
-    ),
-];
+use crate::manifest::{BuiltIn, Place};
 
 /// A pretrained text encoder: a BERT on the hub at one revision.
 #[derive(Clone, Debug, Deserialize, PartialEq)]
@@ -80,40 +71,25 @@ pub struct EncoderFiles {
     pub weights: PathBuf,
 }
 
+impl BuiltIn for TextEncoder {
+    const TEXTS: &'static [(&'static str, &'static str)] = &[
+        ("bert-tiny", include_str!("../../../../data/bert-tiny.yaml")),
+        (
+            "bio-clinicalbert",
+            include_str!("../../../../data/bio-clinicalbert.yaml"),
+        ),
+    ];
+
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn check(&self) -> Result<(), String> {
+        self.hub.check(self.paths())
+    }
+}
+
 impl TextEncoder {
-    /// Every encoder.
-    ///
-    /// # Errors
-    /// When a manifest is wrong; a test keeps that from happening.
-    pub fn all() -> Result<Vec<Self>, DataError> {
-        TEXTS.iter().map(|(name, text)| Self::parse(name, text)).collect()
-    }
-
-    /// The encoder called `name`.
-    ///
-    /// # Errors
-    /// When there is none.
-    pub fn find(name: &str) -> Result<Self, DataError> {
-        Self::parse(name, text_of(TEXTS, name)?)
-    }
-
-    /// Reads and checks a manifest.
-    ///
-    /// # Errors
-    /// [`DataError::Manifest`], with the place.
-    pub fn parse(name: &str, text: &str) -> Result<Self, DataError> {
-        let wrong = |reason: String| DataError::Manifest {
-            name: name.to_owned(),
-            reason,
-        };
-        let encoder: Self = read_yaml(name, text)?;
-        if encoder.name != name {
-            return Err(wrong(format!("name is `{}`, expected `{name}`", encoder.name)));
-        }
-        encoder.hub.check(encoder.paths()).map_err(wrong)?;
-        Ok(encoder)
-    }
-
     fn paths(&self) -> [&str; 3] {
         let tokens = match &self.tokens {
             Tokens::Vocabulary { vocabulary, .. } => vocabulary,
@@ -151,7 +127,7 @@ mod tests {
             assert!(!encoder.licence.is_empty(), "{}", encoder.name);
             assert_eq!(encoder.remotes().map(|remote| remote.kind), [RepoKind::Model; 3]);
         }
-        let (name, good) = TEXTS[0];
+        let (name, good) = TextEncoder::TEXTS[0];
         let change = |from: &str, to: &str| {
             assert!(good.contains(from), "{from}");
             let error = TextEncoder::parse(name, &good.replace(from, to)).unwrap_err();

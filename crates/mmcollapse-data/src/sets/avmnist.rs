@@ -14,7 +14,7 @@ use serde::Deserialize;
 
 use self::inputs::{Features, standardize};
 use crate::hub::Hub;
-use crate::manifest::{Manifest, read_yaml};
+use crate::manifest::{BuiltIn, Manifest, read_yaml};
 use crate::sets::spoken::{Clip, NAMES, named};
 use crate::sources::{Record, hub, records};
 use crate::{DataError, Dataset, DatasetSource, LoadOptions, ModalitySpec, Samples, cache};

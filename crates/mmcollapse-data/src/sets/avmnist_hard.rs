@@ -15,7 +15,7 @@ use super::avmnist::{CLASSES, Parts, SIDE};
 use super::spoken::{Clip, NAMES, named};
 use crate::folder::{self, FolderClip, FolderSource};
 use crate::hub::Hub;
-use crate::manifest::{Manifest, read_yaml};
+use crate::manifest::{BuiltIn, Manifest, read_yaml};
 use crate::sources::{Record, hub, records};
 use crate::stft::Stft;
 use crate::{DataError, Dataset, DatasetSource, LoadOptions, ModalitySpec, Samples, cache};

@@ -7,6 +7,7 @@ use crate::ehr::plant::SYNTHETIC;
 use crate::ehr::{
     self, Cohort, EhrSource, Eicu, MimicIv, NoteEmbeddings, SPLIT_SEED, Split, SplitBy, Task, TextEncoder,
 };
+use crate::manifest::BuiltIn;
 use crate::{DataError, Dataset, DatasetSource, LoadOptions, cache, sources};
 
 /// One label of one source; its name is `SOURCE-LABEL`, or `SOURCE+ENCODER-LABEL` where a pretrained encoder reads the

@@ -6,6 +6,7 @@ use std::time::Instant;
 use super::{FileStatus, Verdict, Verified, sets_of};
 use crate::ehr::{PretrainedText, TextEncoder, digests};
 use crate::hub::{Hub, announced_digest};
+use crate::manifest::BuiltIn;
 use crate::sources;
 use crate::{DataError, LoadOptions};
 

@@ -13,7 +13,7 @@ use crate::ehr::plant::Planted;
 use crate::files::FilesSource;
 use crate::folder::{self, FolderSource};
 use crate::hub::Hub;
-use crate::manifest::Manifest;
+use crate::manifest::{BuiltIn, Manifest};
 use crate::sets::{Mfeat, Physionet2012};
 use crate::sources::{self, records};
 use crate::{DataError, LoadOptions, SETS, cache, ehr, find};

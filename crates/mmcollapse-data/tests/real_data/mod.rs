@@ -4,6 +4,7 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use mmcollapse_data::hub::Hub;
+use mmcollapse_data::manifest::BuiltIn;
 use mmcollapse_data::manifest::Manifest;
 
 /// The cache of `MMCOLLAPSE_TEST_HF_HOME`, else of `HF_HOME`, offline, if it holds every source; else says loudly that
