@@ -7,7 +7,8 @@ mod record;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io::Read;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use flate2::read::GzDecoder;
 use mmcollapse_nn::random::Stream;
@@ -78,8 +79,21 @@ impl DatasetSource for Physionet2012 {
         &["physionet-2012"]
     }
 
+    /// As [`Physionet2012::load_from`], but reads a folder once: a plan asks for one draw of its stays after the other.
     fn load(&self, options: &LoadOptions) -> Result<Dataset, DataError> {
-        Self::load_from(options.seed, Self::source()?.folder().as_deref())
+        static READ: Mutex<Option<(PathBuf, Vec<Stay>)>> = Mutex::new(None);
+        let recipe = Self::recipe()?;
+        let folder = recipe.source.folder();
+        let mut read = READ.lock().unwrap_or_else(PoisonError::into_inner);
+        match (&*read, folder) {
+            (Some((path, stays)), Some(folder)) if *path == folder => Ok(recipe.assemble(options.seed, stays)),
+            (_, folder) => {
+                let stays = recipe.stays(folder.as_deref())?;
+                let dataset = recipe.assemble(options.seed, &stays);
+                *read = folder.map(|folder| (folder, stays));
+                Ok(dataset)
+            }
+        }
     }
 }
 
