@@ -18,7 +18,7 @@ pub fn html(reproduction: &str, results: &Results) -> String {
         "<section id=\"verdicts\">\n{}</section>\n",
         from_markdown(reproduction, 0)
     );
-    for (place, measured) in results.experiments.iter().chain(&results.others).enumerate() {
+    for (place, measured) in results.all().enumerate() {
         let _ = write!(nav, "<li><a href=\"#{0}\">{0}</a></li>", escape(&measured.id));
         section(measured, place, &mut body);
     }

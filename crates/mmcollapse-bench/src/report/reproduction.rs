@@ -8,7 +8,7 @@ use mmcollapse_probes::smallest_attainable_p;
 
 use super::claims::{Claim, Claims};
 use super::results::{Measured, Printed, Results};
-use super::verdict::{Family, LEVEL, Tested, families, in_words, on_own_data, whole};
+use super::verdict::{Family, LEVEL, Tested, families, in_words, on_own_data, whole, with_tuned_settings};
 use crate::summary::{Kind, title};
 use crate::table::{DASH, escape, percent_bare, probability};
 
@@ -47,20 +47,17 @@ pub fn markdown(claims: &Claims, results: &Results) -> Result<String> {
             "\n## On other data sets\n\nThe same experiments on data that are not the paper's. No verdict on the paper's data rests on \
              them.\n\n",
         );
-        for measured in &results.others {
-            let p = &measured.provenance;
-            let dataset = p.dataset.as_deref().unwrap_or_default();
-            let folder = format!("results/{}/{dataset}-{}", measured.name, p.preset);
-            let kind = p.synthetic.as_ref().map_or("", |_| " (synthetic data)");
-            let _ = writeln!(
-                text,
-                "- [{} on {dataset}]({folder}/table.md){kind}, {} seeds",
-                measured.name, p.seeds
-            );
-        }
+        linked(&results.others, &mut text);
+    }
+    if !results.tuned.is_empty() {
+        text.push_str(
+            "\n## With tuned settings\n\nThe same experiments, each row with the setting that was best on validation, of the same number of \
+             trials for every row. No verdict with the specs' settings rests on them.\n\n",
+        );
+        linked(&results.tuned, &mut text);
     }
     text.push_str("\n## Where this comes from\n\n| experiment | preset | cells | seeds | commit | data | command |\n| --- | --- | --: | --: | --- | --- | --- |\n");
-    for measured in results.experiments.iter().chain(&results.others) {
+    for measured in results.all() {
         let p = &measured.provenance;
         let digests: Vec<String> = p
             .data
@@ -69,9 +66,10 @@ pub fn markdown(claims: &Claims, results: &Results) -> Result<String> {
             .collect();
         let _ = writeln!(
             text,
-            "| {} | {}{} | {} | {} | {} | {} | `{}` |",
+            "| {} | {}{}{} | {} | {} | {} | {} | `{}` |",
             measured.name,
             p.preset,
+            p.tuned.as_ref().map_or("", |_| ", tuned"),
             if p.missing > 0 {
                 format!(", {} cells missing", p.missing)
             } else {
@@ -89,18 +87,42 @@ pub fn markdown(claims: &Claims, results: &Results) -> Result<String> {
     Ok(text)
 }
 
-/// One line a claim; data sets that stand in for the paper's have a column each.
+/// A line a table, with its address.
+fn linked(all: &[Measured], text: &mut String) {
+    for measured in all {
+        let p = &measured.provenance;
+        let on = p
+            .dataset
+            .as_ref()
+            .map_or_else(String::new, |name| format!(" on {name}"));
+        let kind = p.synthetic.as_ref().map_or("", |_| " (synthetic data)");
+        let _ = writeln!(
+            text,
+            "- [{name}{on}](results/{name}/{}/table.md){kind}, {} seeds",
+            measured.folder,
+            p.seeds,
+            name = measured.name
+        );
+    }
+}
+
+/// One line a claim; data sets that stand in for the paper's have a column each, and tuned settings have one.
 fn summary(all: &[(&Claim, Vec<Family>)], text: &mut String) {
     let datasets = all
         .iter()
         .flat_map(|(_, families)| families.iter().filter_map(|f| f.dataset));
     let datasets: BTreeSet<&str> = datasets.collect();
-    let header = datasets.iter().map(|name| format!(" open stand-in: {name} |"));
+    let tuned = all.iter().any(|(_, families)| with_tuned_settings(families).is_some());
+    let mut header: Vec<String> = datasets
+        .iter()
+        .map(|name| format!(" open stand-in: {name} |"))
+        .collect();
+    header.extend(tuned.then(|| " with tuned settings |".to_owned()));
     let _ = write!(
         text,
         "\n## Verdicts\n\n| claim | where | what the paper says | verdict on the paper's data |{}\n| --- | --- | --- | --- |{}\n",
-        header.collect::<String>(),
-        " --- |".repeat(datasets.len())
+        header.concat(),
+        " --- |".repeat(header.len())
     );
     for (claim, families) in all {
         let _ = write!(
@@ -112,12 +134,15 @@ fn summary(all: &[(&Claim, Vec<Family>)], text: &mut String) {
             on_own_data(families)
         );
         for dataset in &datasets {
-            let family = families.iter().find(|family| family.dataset == Some(dataset));
+            let family = families.iter().find(|f| f.dataset == Some(dataset) && !f.tuned);
             let _ = write!(
                 text,
                 " {} |",
                 family.map_or_else(|| DASH.to_owned(), |f| whole(&f.tests))
             );
+        }
+        if tuned {
+            let _ = write!(text, " {} |", with_tuned_settings(families).as_deref().unwrap_or(DASH));
         }
         text.push('\n');
     }
@@ -125,9 +150,16 @@ fn summary(all: &[(&Claim, Vec<Family>)], text: &mut String) {
 
 /// The tests on one data set with their numbers.
 fn made(family: &Family, text: &mut String) {
-    let verdict = match family.dataset {
-        None => "\nVerdict".to_owned(),
-        Some(dataset) => format!(
+    let verdict = match (family.dataset, family.tuned) {
+        (None, false) => "\nVerdict".to_owned(),
+        (dataset, true) => {
+            let on = dataset.map_or_else(String::new, |dataset| format!(" on {dataset}"));
+            format!(
+                "\n### With tuned settings{on}\n\nThose of the tests for whose rows a search was made, each row with its best setting on \
+                 validation; corrected apart, no part of the verdict above. Verdict with tuned settings{on}"
+            )
+        }
+        (Some(dataset), false) => format!(
             "\n### Open stand-in: {dataset}\n\nNot the paper's data, corrected apart, no part of the verdict on the paper's data. \
              Verdict on {dataset}"
         ),
@@ -153,23 +185,32 @@ fn head(results: &Results) -> String {
         });
         names.collect::<Vec<_>>().join(", ")
     };
-    let (own, others) = (names(&results.experiments), names(&results.others));
+    let (own, others, tuned) = (
+        names(&results.experiments),
+        names(&results.others),
+        names(&results.tuned),
+    );
     format!(
         "# What held and what did not\n\n\
-         Generated by `mmcollapse report` from the files under `results/`; do not edit. It covers {}{}.\n\n\
+         Generated by `mmcollapse report` from the files under `results/`; do not edit. It covers {}{}{}.\n\n\
          **The rule**, the same for every test: the quantity is compared seed by seed. A test *holds* if p, by the exact \
          two-sided Wilcoxon signed-rank test and Holm's correction over the tests of its claim on those data, is below {LEVEL} and the 95 % t \
          interval of the mean difference lies wholly on the claimed side of 0; *the opposite holds* if the same is true of \
          the other side; it *does not hold* if the interval excludes a difference as large as the margin, which is part of \
          the test; otherwise it *cannot be decided at this n*. Differences of accuracy are in points. A claim holds if all its \
          measured tests hold. Where open data stand in for the paper's, their tests are corrected among themselves and have a \
-         verdict of their own, which is none on the paper's data. The data, the methods' settings and the presets are ours where the paper is silent: a verdict is \
+         verdict of their own, which is none on the paper's data; so have tests with tuned settings. The data, the methods' settings and the presets are ours where the paper is silent: a verdict is \
          about what was run here.\n",
         if own.is_empty() { "nothing yet" } else { &own },
         if others.is_empty() {
             String::new()
         } else {
             format!("; on other data than the paper's: {others}")
+        },
+        if tuned.is_empty() {
+            String::new()
+        } else {
+            format!("; with tuned settings: {tuned}")
         }
     )
 }

@@ -15,19 +15,26 @@ use crate::provenance::Provenance;
 /// The presets that count, the largest first.
 const PRESETS: [&str; 2] = ["full", "quick"];
 
+/// Ends the name of a folder of results with tuned settings.
+const TUNED: &str = "-tuned";
+
 /// Every experiment that has results, in order.
 pub struct Results {
     pub experiments: Vec<Measured>,
     /// On other data sets than the paper's: shown apart, with verdicts of their own.
     pub others: Vec<Measured>,
+    /// With settings that a search chose, on whichever data: shown apart, with verdicts of their own.
+    pub tuned: Vec<Measured>,
 }
 
 /// The results of one experiment.
 pub struct Measured {
     pub name: &'static str,
-    /// Its name, and the data set's where it is not the experiment's own.
+    /// Its name, and the data set's where it is not the experiment's own; `-tuned` where settings are.
     pub id: String,
     pub title: &'static str,
+    /// Its folder in that of the experiment.
+    pub folder: String,
     pub provenance: Provenance,
     /// `table.md`, as it was written.
     pub table: String,
@@ -63,30 +70,41 @@ struct Measurement {
 impl Results {
     /// Reads the largest preset of each experiment.
     pub fn read(experiments: &[ExperimentInfo], root: &Path) -> Result<Self> {
-        let (mut own, mut others) = (Vec::new(), Vec::new());
+        let (mut own, mut others, mut tuned) = (Vec::new(), Vec::new(), Vec::new());
         for experiment in experiments {
-            let found = |before: &str, into: &mut Vec<Measured>| -> Result<()> {
-                let folders = PRESETS.map(|preset| root.join(experiment.name).join(format!("{before}{preset}")));
+            let found = |before: &str, after: &str, into: &mut Vec<Measured>| -> Result<()> {
+                let folders = PRESETS.map(|preset| root.join(experiment.name).join(format!("{before}{preset}{after}")));
                 if let Some(folder) = folders.into_iter().find(|folder| folder.join("runs.parquet").is_file()) {
                     into.push(Measured::read(experiment, folder)?);
                 }
                 Ok(())
             };
-            found("", &mut own)?;
+            found("", "", &mut own)?;
+            found("", TUNED, &mut tuned)?;
             for dataset in datasets() {
-                found(&format!("{dataset}-"), &mut others)?;
+                found(&format!("{dataset}-"), "", &mut others)?;
+                found(&format!("{dataset}-"), TUNED, &mut tuned)?;
             }
         }
         Ok(Self {
             experiments: own,
             others,
+            tuned,
         })
     }
 
-    /// The results of an experiment on another data set, on the paper's if none is given.
-    pub fn get(&self, name: &str, dataset: Option<&str>) -> Option<&Measured> {
-        let mut all = self.experiments.iter().chain(&self.others);
-        all.find(|measured| measured.name == name && measured.provenance.dataset.as_deref() == dataset)
+    /// All results, in the order in which they are shown.
+    pub fn all(&self) -> impl Iterator<Item = &Measured> {
+        self.experiments.iter().chain(&self.others).chain(&self.tuned)
+    }
+
+    /// The results of an experiment on another data set, on the paper's if none is given, with tuned settings or with
+    /// the spec's own.
+    pub fn get(&self, name: &str, dataset: Option<&str>, tuned: bool) -> Option<&Measured> {
+        self.all().find(|measured| {
+            let p = &measured.provenance;
+            measured.name == name && p.dataset.as_deref() == dataset && p.tuned.is_some() == tuned
+        })
     }
 }
 
@@ -108,10 +126,13 @@ impl Measured {
         let means = Frame::read(folder.join("table.parquet"))?;
         Ok(Self {
             name: experiment.name,
-            id: match &provenance.dataset {
-                Some(dataset) => format!("{}-{dataset}", experiment.name),
-                None => experiment.name.to_owned(),
+            id: {
+                let dataset = provenance.dataset.as_ref();
+                let on = dataset.map_or_else(String::new, |dataset| format!("-{dataset}"));
+                let tuned = provenance.tuned.as_ref().map_or("", |_| TUNED);
+                format!("{}{on}{tuned}", experiment.name)
             },
+            folder: folder.file_name().unwrap_or_default().display().to_string(),
             title: experiment.title,
             provenance,
             table: text("table.md")?,

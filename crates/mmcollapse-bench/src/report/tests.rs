@@ -8,7 +8,9 @@ use crate::cell::{CellRecord, Status};
 use crate::experiment::Shows;
 use crate::provenance::Provenance;
 use crate::render::render;
+use crate::spec::ProtocolName;
 use crate::summary::synthetic::{TABLE4, record};
+use crate::tuning::TunedBy;
 
 const TABLE: ExperimentInfo = ExperimentInfo {
     name: "table4",
@@ -129,12 +131,62 @@ fn every_verdict_is_reached() {
     assert_eq!(whole(&[]), "not tested here yet");
 }
 
-/// Tuned settings are another result, not a larger preset.
+/// Tuned settings are another result, not a larger preset: shown apart, with tests and a correction of their own.
 #[test]
-fn tuned_results_are_not_taken_for_a_preset() {
-    let folder = results("quick-tuned");
-    let found = Results::read(&[TABLE], &folder.path().join("results")).unwrap();
-    assert!(found.experiments.is_empty());
+fn tuned_settings_have_verdicts_of_their_own() {
+    let folder = results("quick");
+    let root = folder.path().join("results");
+    let claims = Claims::parse(CLAIMS, &[TABLE]).unwrap();
+    let before = Results::read(&[TABLE], &root).unwrap();
+    let untuned = reproduction::markdown(&claims, &before).unwrap();
+    assert!(!untuned.contains("With tuned settings"), "{untuned}");
+
+    let provenance = Provenance {
+        experiment: "table4".into(),
+        preset: "quick".into(),
+        command: "mmcollapse reproduce table4 --tuned".into(),
+        cells: 20,
+        seeds: 10,
+        tuned: Some(TunedBy {
+            file: "results/tuned/table4/quick.yaml".into(),
+            protocol: ProtocolName::TestMissing,
+            rate: 0.9,
+            trials: 16,
+            seeds: vec![1000, 1001],
+            left_out: vec![],
+        }),
+        ..Provenance::default()
+    };
+    // Two of the rows were tuned.
+    let searched: Vec<_> = records().into_iter().filter(|r| r.row.starts_with("shaspec")).collect();
+    render(&TABLE, &searched, &provenance, &root.join("table4/quick-tuned")).unwrap();
+    let results = Results::read(&[TABLE], &root).unwrap();
+    assert_eq!((results.experiments.len(), results.tuned.len()), (1, 1));
+    let both = families(&claims.claims[0], &results).unwrap();
+    let named: Vec<_> = both.iter().map(|f| (f.dataset, f.tuned, f.tests.len())).collect();
+    let tuned = both[1].tests.len();
+    assert_eq!(named, [(None, false, 6), (None, true, tuned)]);
+    assert!(tuned < 6 && both[1].tests.iter().all(|t| t.test.row.starts_with("shaspec")));
+    let (difference, p) = both[1].tests[0].numbers.as_ref().unwrap();
+    assert!((tuned as f64 * difference.wilcoxon.p - p).abs() < 1e-12);
+    assert_eq!(
+        in_words(&both),
+        in_words(&families(&claims.claims[0], &before).unwrap())
+    );
+
+    let text = reproduction::markdown(&claims, &results).unwrap();
+    for part in [
+        "| verdict on the paper's data | with tuned settings |\n",
+        "| Something else. | not tested here yet | – |\n",
+        "### With tuned settings\n",
+        "- [table4](results/table4/quick-tuned/table.md), 10 seeds\n",
+        "| table4 | quick, tuned | 20 |",
+        "It covers table4 (quick); with tuned settings: table4 (quick).",
+    ] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    let page = page::html(&text, &results);
+    assert!(page.contains("id=\"table4-tuned\"") && page.contains("id=\"table4\""));
 }
 
 #[test]

@@ -49,15 +49,17 @@ pub struct Tested<'a> {
     pub verdict: Verdict,
 }
 
-/// The tests of a claim on one data set, which are corrected together.
+/// The tests of a claim on one data set and with one kind of settings, which are corrected together.
 pub struct Family<'a> {
     /// What stands in for the paper's data; none for those themselves.
     pub dataset: Option<&'a str>,
+    /// Whether a search chose each row's settings; else they are the spec's own.
+    pub tuned: bool,
     pub tests: Vec<Tested<'a>>,
 }
 
 /// Makes the tests of a claim: first those on the paper's data, of which there may be none, then those on each other data
-/// set.
+/// set, then those that tuned results allow.
 ///
 /// # Errors
 /// Those of the statistics: a value that is not finite.
@@ -68,22 +70,31 @@ pub fn families<'a>(claim: &'a Claim, results: &Results) -> Result<Vec<Family<'a
             datasets.push(test.dataset.as_deref());
         }
     }
-    let family = |dataset| {
+    let family = |dataset, tuned| {
         let of_it = claim.tests.iter().filter(|test| test.dataset.as_deref() == dataset);
         Ok(Family {
             dataset,
-            tests: tests(of_it.collect(), results)?,
+            tuned,
+            tests: tests(of_it.collect(), results, tuned)?,
         })
     };
-    datasets.into_iter().map(family).collect()
+    let mut families: Vec<Family> = datasets.iter().map(|d| family(*d, false)).collect::<Result<_, _>>()?;
+    for dataset in datasets {
+        let mut tuned = family(dataset, true)?;
+        tuned.tests.retain(|test| test.numbers.is_some());
+        if !tuned.tests.is_empty() {
+            families.push(tuned);
+        }
+    }
+    Ok(families)
 }
 
-fn tests<'a>(family: Vec<&'a Test>, results: &Results) -> Result<Vec<Tested<'a>>, MeasureError> {
+fn tests<'a>(family: Vec<&'a Test>, results: &Results, tuned: bool) -> Result<Vec<Tested<'a>>, MeasureError> {
     let mut differences = Vec::new();
     for test in &family {
-        let ours = quantity(test, &test.row, results);
+        let ours = quantity(test, &test.row, results, tuned);
         let against = match &test.against {
-            Some(row) => quantity(test, row, results),
+            Some(row) => quantity(test, row, results, tuned),
             None => ours.keys().map(|seed| (*seed, 0.0)).collect(),
         };
         let pairs = || {
@@ -113,8 +124,8 @@ fn tests<'a>(family: Vec<&'a Test>, results: &Results) -> Result<Vec<Tested<'a>>
 }
 
 /// The quantity of a row that is compared, by seed.
-fn quantity(test: &Test, row: &str, results: &Results) -> BTreeMap<u64, f64> {
-    let Some(measured) = results.get(&test.experiment, test.dataset.as_deref()) else {
+fn quantity(test: &Test, row: &str, results: &Results, tuned: bool) -> BTreeMap<u64, f64> {
+    let Some(measured) = results.get(&test.experiment, test.dataset.as_deref(), tuned) else {
         return BTreeMap::new();
     };
     let at = |level| measured.by_seed(&test.protocol, row, &test.metric, level);
@@ -157,14 +168,27 @@ pub fn on_own_data(families: &[Family]) -> String {
     }
 }
 
-/// All verdicts on a claim, for readers: by the paper's own data, and apart from it by each other data set.
+/// The verdicts on a claim with the specs' settings, for readers: by the paper's own data, and apart from it by each other
+/// data set.
 pub fn in_words(families: &[Family]) -> String {
     let others = families
         .iter()
+        .filter(|family| !family.tuned)
         .filter_map(|family| Some((family.dataset?, &family.tests)));
     let others = others.map(|(dataset, tests)| format!("on {dataset}: {}", whole(tests)));
     let all: Vec<String> = [on_own_data(families)].into_iter().chain(others).collect();
     all.join("; ")
+}
+
+/// The verdicts on a claim with tuned settings, for readers; none where nothing was tuned.
+pub fn with_tuned_settings(families: &[Family]) -> Option<String> {
+    let tuned = families.iter().filter(|family| family.tuned);
+    let words = tuned.map(|family| match family.dataset {
+        None => whole(&family.tests),
+        Some(dataset) => format!("on {dataset}: {}", whole(&family.tests)),
+    });
+    let words: Vec<String> = words.collect();
+    (!words.is_empty()).then(|| words.join("; "))
 }
 
 /// The verdict of all tests on one data set, for readers.
