@@ -65,6 +65,11 @@ impl Preset {
     pub fn on(self, dataset: Option<&str>) -> String {
         dataset.map_or_else(|| self.to_string(), |dataset| format!("{dataset}-{self}"))
     }
+
+    /// The folder of a result, in that of its experiment; `tuned`: with settings that a search chose.
+    pub fn folder(self, dataset: Option<&str>, tuned: bool) -> String {
+        format!("{}{}", self.on(dataset), if tuned { "-tuned" } else { "" })
+    }
 }
 
 /// What `spec.yaml` says.
@@ -349,8 +354,7 @@ impl Spec {
     pub fn parse(path: &str, text: &str) -> Result<Self, Box<SpecError>> {
         let mut spec: Self = read_yaml(path, text, SPEC_HELP)?;
         check::check(&spec)
-            .map_err(|fault| SpecError::near(path, text, &fault.word, &fault.what, SPEC_HELP))
-            .map_err(Box::new)?;
+            .map_err(|fault| Box::new(SpecError::near(path, text, &fault.word, &fault.what, SPEC_HELP)))?;
         spec.own_dataset.clone_from(&spec.dataset);
         Ok(spec)
     }

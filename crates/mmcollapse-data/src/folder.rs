@@ -54,10 +54,6 @@ impl BuiltIn for FolderSource {
     fn name(&self) -> &str {
         &self.name
     }
-
-    fn check(&self) -> Result<(), String> {
-        Ok(())
-    }
 }
 
 impl FolderSource {

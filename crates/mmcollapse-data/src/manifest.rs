@@ -131,7 +131,9 @@ pub trait BuiltIn: DeserializeOwned {
     ///
     /// # Errors
     /// The reason.
-    fn check(&self) -> Result<(), String>;
+    fn check(&self) -> Result<(), String> {
+        Ok(())
+    }
 
     /// Each that is built in.
     ///

@@ -209,8 +209,13 @@ pub fn folders() -> Result<Vec<FolderStatus>, DataError> {
         licence: source.licence,
     };
     let clips = FolderSource::all()?.into_iter().map(of_clips);
-    let files = [Mfeat::source()?, Physionet2012::source()?].map(of_files);
+    let files = files_sources()?.into_iter().map(of_files);
     Ok(clips.chain(files).collect())
+}
+
+/// Every source that is files in a folder.
+fn files_sources() -> Result<Vec<FilesSource>, DataError> {
+    Ok(vec![Mfeat::source()?, Physionet2012::source()?])
 }
 
 /// Every folder of health records that the user may name.

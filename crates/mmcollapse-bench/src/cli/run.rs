@@ -385,10 +385,9 @@ fn make(
     if let Some(dataset) = dataset {
         let _ = write!(command, " --dataset {dataset}");
     }
-    let mut folder = what.preset.on(dataset);
+    let folder = what.preset.folder(dataset, tuned.is_some());
     if tuned.is_some() {
         command.push_str(" --tuned");
-        folder.push_str("-tuned");
     }
     let seeds: BTreeSet<u64> = gathered.records.iter().map(|record| record.seed).collect();
     let provenance = Provenance {

@@ -87,18 +87,20 @@ pub fn markdown(claims: &Claims, results: &Results) -> Result<String> {
     Ok(text)
 }
 
+/// On which data set, if it is another than the paper's.
+fn on(dataset: Option<&str>) -> String {
+    dataset.map_or_else(String::new, |dataset| format!(" on {dataset}"))
+}
+
 /// A line a table, with its address.
 fn linked(all: &[Measured], text: &mut String) {
     for measured in all {
         let p = &measured.provenance;
-        let on = p
-            .dataset
-            .as_ref()
-            .map_or_else(String::new, |name| format!(" on {name}"));
         let kind = p.synthetic.as_ref().map_or("", |_| " (synthetic data)");
         let _ = writeln!(
             text,
-            "- [{name}{on}](results/{name}/{}/table.md){kind}, {} seeds",
+            "- [{name}{}](results/{name}/{}/table.md){kind}, {} seeds",
+            on(p.dataset.as_deref()),
             measured.folder,
             p.seeds,
             name = measured.name
@@ -112,7 +114,7 @@ fn summary(all: &[(&Claim, Vec<Family>)], text: &mut String) {
         .iter()
         .flat_map(|(_, families)| families.iter().filter_map(|f| f.dataset));
     let datasets: BTreeSet<&str> = datasets.collect();
-    let tuned = all.iter().any(|(_, families)| with_tuned_settings(families).is_some());
+    let tuned = all.iter().any(|(_, families)| families.iter().any(|f| f.tuned));
     let mut header: Vec<String> = datasets
         .iter()
         .map(|name| format!(" open stand-in: {name} |"))
@@ -153,7 +155,7 @@ fn made(family: &Family, text: &mut String) {
     let verdict = match (family.dataset, family.tuned) {
         (None, false) => "\nVerdict".to_owned(),
         (dataset, true) => {
-            let on = dataset.map_or_else(String::new, |dataset| format!(" on {dataset}"));
+            let on = on(dataset);
             format!(
                 "\n### With tuned settings{on}\n\nThose of the tests for whose rows a search was made, each row with its best setting on \
                  validation; corrected apart, no part of the verdict above. Verdict with tuned settings{on}"
@@ -180,8 +182,8 @@ fn made(family: &Family, text: &mut String) {
 fn head(results: &Results) -> String {
     let names = |measured: &[Measured]| {
         let names = measured.iter().map(|m| {
-            let on = m.provenance.dataset.as_ref().map(|name| format!(" on {name}"));
-            format!("{}{} ({})", m.name, on.unwrap_or_default(), m.provenance.preset)
+            let on = on(m.provenance.dataset.as_deref());
+            format!("{}{on} ({})", m.name, m.provenance.preset)
         });
         names.collect::<Vec<_>>().join(", ")
     };
@@ -255,9 +257,7 @@ fn line(one: &Tested, text: &mut String) {
         "| {} | {}{}, {}: {} | {} | {} | {} |",
         escape(&test.says),
         test.experiment,
-        test.dataset
-            .as_ref()
-            .map_or_else(String::new, |dataset| format!(" on {dataset}")),
+        on(test.dataset.as_deref()),
         escape(&test.protocol),
         escape(&title(&test.metric)),
         numbers.join(" | "),

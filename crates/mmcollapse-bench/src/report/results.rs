@@ -11,12 +11,10 @@ use polars::prelude::{DataFrame, ParquetReader, SerReader};
 use crate::experiment::ExperimentInfo;
 use crate::paper::same_rate;
 use crate::provenance::Provenance;
+use crate::spec::Preset;
 
 /// The presets that count, the largest first.
-const PRESETS: [&str; 2] = ["full", "quick"];
-
-/// Ends the name of a folder of results with tuned settings.
-const TUNED: &str = "-tuned";
+const PRESETS: [Preset; 2] = [Preset::Full, Preset::Quick];
 
 /// Every experiment that has results, in order.
 pub struct Results {
@@ -72,18 +70,18 @@ impl Results {
     pub fn read(experiments: &[ExperimentInfo], root: &Path) -> Result<Self> {
         let (mut own, mut others, mut tuned) = (Vec::new(), Vec::new(), Vec::new());
         for experiment in experiments {
-            let found = |before: &str, after: &str, into: &mut Vec<Measured>| -> Result<()> {
-                let folders = PRESETS.map(|preset| root.join(experiment.name).join(format!("{before}{preset}{after}")));
+            let found = |dataset: Option<&str>, tuned: bool, into: &mut Vec<Measured>| -> Result<()> {
+                let folders = PRESETS.map(|preset| root.join(experiment.name).join(preset.folder(dataset, tuned)));
                 if let Some(folder) = folders.into_iter().find(|folder| folder.join("runs.parquet").is_file()) {
                     into.push(Measured::read(experiment, folder)?);
                 }
                 Ok(())
             };
-            found("", "", &mut own)?;
-            found("", TUNED, &mut tuned)?;
+            found(None, false, &mut own)?;
+            found(None, true, &mut tuned)?;
             for dataset in datasets() {
-                found(&format!("{dataset}-"), "", &mut others)?;
-                found(&format!("{dataset}-"), TUNED, &mut tuned)?;
+                found(Some(dataset), false, &mut others)?;
+                found(Some(dataset), true, &mut tuned)?;
             }
         }
         Ok(Self {
@@ -129,7 +127,7 @@ impl Measured {
             id: {
                 let dataset = provenance.dataset.as_ref();
                 let on = dataset.map_or_else(String::new, |dataset| format!("-{dataset}"));
-                let tuned = provenance.tuned.as_ref().map_or("", |_| TUNED);
+                let tuned = provenance.tuned.as_ref().map_or("", |_| "-tuned");
                 format!("{}{on}{tuned}", experiment.name)
             },
             folder: folder.file_name().unwrap_or_default().display().to_string(),

@@ -67,6 +67,13 @@ fn records() -> Vec<CellRecord> {
     records
 }
 
+/// Every part is somewhere in the text.
+fn has_all(text: &str, parts: &[&str]) {
+    for part in parts {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+}
+
 /// A folder with the results of the made-up experiment.
 fn results(preset: &str) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
@@ -131,7 +138,15 @@ fn every_verdict_is_reached() {
     assert_eq!(whole(&[]), "not tested here yet");
 }
 
-/// Tuned settings are another result, not a larger preset: shown apart, with tests and a correction of their own.
+/// Tuned settings are another result, not a larger preset.
+#[test]
+fn tuned_results_are_not_taken_for_a_preset() {
+    let folder = results("quick-tuned");
+    let found = Results::read(&[TABLE], &folder.path().join("results")).unwrap();
+    assert!(found.experiments.is_empty());
+}
+
+/// They are shown apart, with tests and a correction of their own.
 #[test]
 fn tuned_settings_have_verdicts_of_their_own() {
     let folder = results("quick");
@@ -175,16 +190,17 @@ fn tuned_settings_have_verdicts_of_their_own() {
     );
 
     let text = reproduction::markdown(&claims, &results).unwrap();
-    for part in [
-        "| verdict on the paper's data | with tuned settings |\n",
-        "| Something else. | not tested here yet | – |\n",
-        "### With tuned settings\n",
-        "- [table4](results/table4/quick-tuned/table.md), 10 seeds\n",
-        "| table4 | quick, tuned | 20 |",
-        "It covers table4 (quick); with tuned settings: table4 (quick).",
-    ] {
-        assert!(text.contains(part), "{part}: {text}");
-    }
+    has_all(
+        &text,
+        &[
+            "| verdict on the paper's data | with tuned settings |\n",
+            "| Something else. | not tested here yet | – |\n",
+            "### With tuned settings\n",
+            "- [table4](results/table4/quick-tuned/table.md), 10 seeds\n",
+            "| table4 | quick, tuned | 20 |",
+            "It covers table4 (quick); with tuned settings: table4 (quick).",
+        ],
+    );
     let page = page::html(&text, &results);
     assert!(page.contains("id=\"table4-tuned\"") && page.contains("id=\"table4\""));
 }
@@ -199,25 +215,27 @@ fn the_report_is_written_from_results_alone() {
         [folder.path().join("REPRODUCTION.md"), root.join("report/index.html")]
     );
     let text = fs::read_to_string(&paths[0]).unwrap();
-    for part in [
-        "| C6 | Table 4 | Reallocation \\| helps \\<b>. | holds in part",
-        "| L1 | Lemma 1 | Something else. | not tested here yet |",
-        "- Some \\*things\\*.",
-        "| shaspec+kd | test\\_missing |",
-        "`mmcollapse reproduce table4`",
-    ] {
-        assert!(text.contains(part), "{part}: {text}");
-    }
+    has_all(
+        &text,
+        &[
+            "| C6 | Table 4 | Reallocation \\| helps \\<b>. | holds in part",
+            "| L1 | Lemma 1 | Something else. | not tested here yet |",
+            "- Some \\*things\\*.",
+            "| shaspec+kd | test\\_missing |",
+            "`mmcollapse reproduce table4`",
+        ],
+    );
     let page = fs::read_to_string(&paths[1]).unwrap();
-    for part in [
-        "<svg",
-        "Table 4 &lt;made up&gt;",
-        "helps &lt;b&gt;.",
-        "aria-sort",
-        "id=\"table4\"",
-    ] {
-        assert!(page.contains(part), "{part}");
-    }
+    has_all(
+        &page,
+        &[
+            "<svg",
+            "Table 4 &lt;made up&gt;",
+            "helps &lt;b&gt;.",
+            "aria-sort",
+            "id=\"table4\"",
+        ],
+    );
     assert!(!page.contains("<metadata>"), "the caption says where it comes from");
     // Nothing is asked from outside. Namespaces are names, not addresses to go to.
     for outside in [
@@ -300,16 +318,17 @@ fn a_stand_in_has_a_verdict_and_a_correction_of_its_own() {
         "not tested on the paper's data; on avmnist-hard: does not hold"
     );
     let text = reproduction::markdown(&claims, &results).unwrap();
-    for part in [
-        "| verdict on the paper's data | open stand-in: avmnist-hard |\n| --- | --- | --- | --- | --- |\n",
-        "| Something else. | not tested on the paper's data | does not hold |\n",
-        "## Claim L1: not tested on the paper's data; on avmnist-hard: does not hold\n",
-        "### Open stand-in: avmnist-hard\n",
-        "| only there | table4 on avmnist-hard, test\\_missing: test accuracy (%) |",
-        "It covers table4 (quick); on other data than the paper's: table4 on avmnist-hard (quick).",
-    ] {
-        assert!(text.contains(part), "{part}: {text}");
-    }
+    has_all(
+        &text,
+        &[
+            "| verdict on the paper's data | open stand-in: avmnist-hard |\n| --- | --- | --- | --- | --- |\n",
+            "| Something else. | not tested on the paper's data | does not hold |\n",
+            "## Claim L1: not tested on the paper's data; on avmnist-hard: does not hold\n",
+            "### Open stand-in: avmnist-hard\n",
+            "| only there | table4 on avmnist-hard, test\\_missing: test accuracy (%) |",
+            "It covers table4 (quick); on other data than the paper's: table4 on avmnist-hard (quick).",
+        ],
+    );
 }
 
 #[test]

@@ -58,6 +58,16 @@ pub struct Family<'a> {
     pub tests: Vec<Tested<'a>>,
 }
 
+impl Family<'_> {
+    /// The verdict, for readers, and the data set it is on where that is not the paper's.
+    fn in_words(&self) -> String {
+        match self.dataset {
+            None => whole(&self.tests),
+            Some(dataset) => format!("on {dataset}: {}", whole(&self.tests)),
+        }
+    }
+}
+
 /// Makes the tests of a claim: first those on the paper's data, of which there may be none, then those on each other data
 /// set, then those that tuned results allow.
 ///
@@ -171,23 +181,15 @@ pub fn on_own_data(families: &[Family]) -> String {
 /// The verdicts on a claim with the specs' settings, for readers: by the paper's own data, and apart from it by each other
 /// data set.
 pub fn in_words(families: &[Family]) -> String {
-    let others = families
-        .iter()
-        .filter(|family| !family.tuned)
-        .filter_map(|family| Some((family.dataset?, &family.tests)));
-    let others = others.map(|(dataset, tests)| format!("on {dataset}: {}", whole(tests)));
-    let all: Vec<String> = [on_own_data(families)].into_iter().chain(others).collect();
-    all.join("; ")
+    let others = families.iter().filter(|f| !f.tuned && f.dataset.is_some());
+    let own = [on_own_data(families)].into_iter();
+    own.chain(others.map(Family::in_words)).collect::<Vec<_>>().join("; ")
 }
 
 /// The verdicts on a claim with tuned settings, for readers; none where nothing was tuned.
 pub fn with_tuned_settings(families: &[Family]) -> Option<String> {
     let tuned = families.iter().filter(|family| family.tuned);
-    let words = tuned.map(|family| match family.dataset {
-        None => whole(&family.tests),
-        Some(dataset) => format!("on {dataset}: {}", whole(&family.tests)),
-    });
-    let words: Vec<String> = words.collect();
+    let words: Vec<String> = tuned.map(Family::in_words).collect();
     (!words.is_empty()).then(|| words.join("; "))
 }
 

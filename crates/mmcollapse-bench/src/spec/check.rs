@@ -1,8 +1,8 @@
 //! What a spec that can be read may still get wrong: names that are not there, rows twice, levels without a meaning.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
-use super::{Levels, Method, PresetSpec, ProtocolName, Row, RowGroup, Spec};
+use super::{Levels, PresetSpec, ProtocolName, Row, RowGroup, Spec};
 use crate::paper::same_rate;
 
 /// What is wrong, and the word of the spec it is found near.
@@ -42,21 +42,19 @@ fn row_group(spec: &Spec, group: &RowGroup) -> Checked {
     if group.seeds == Some(0) {
         return fault("rows", "a row has no seeds".to_owned());
     }
-    let named = |kind: &str, names: &[String], methods: &BTreeMap<String, Method>| match names
-        .iter()
-        .find(|name| !methods.contains_key(*name))
-    {
-        None => Ok(()),
-        Some(name) => {
-            let known = methods.keys().cloned().collect::<Vec<_>>().join(", ");
-            fault(
+    for (kind, named, there) in [
+        ("fusion", &group.fusion, &spec.fusions),
+        ("reallocation", &group.reallocation, &spec.reallocations),
+    ] {
+        if let Some(name) = named.iter().find(|name| !there.contains_key(*name)) {
+            let known = there.keys().cloned().collect::<Vec<_>>().join(", ");
+            return fault(
                 "rows",
                 format!("a row names {kind} `{name}`, but `{kind}s` has only {known}"),
-            )
+            );
         }
-    };
-    named("fusion", &group.fusion, &spec.fusions)?;
-    named("reallocation", &group.reallocation, &spec.reallocations)
+    }
+    Ok(())
 }
 
 /// Each row once, on levels that the preset has.
@@ -86,19 +84,16 @@ fn preset(spec: &Spec, name: &str, preset: &PresetSpec) -> Checked {
     if preset.seeds == 0 {
         return fault(name, format!("preset `{name}` has no seeds"));
     }
-    let mut fusions = preset.fusions.keys();
-    if let Some(method) = fusions.find(|method| !spec.fusions.contains_key(*method)) {
-        return fault(
-            name,
-            format!("preset `{name}` changes fusion `{method}`, which is not there"),
-        );
-    }
-    let mut reallocations = preset.reallocations.keys();
-    if let Some(method) = reallocations.find(|method| !spec.reallocations.contains_key(*method)) {
-        return fault(
-            name,
-            format!("preset `{name}` changes reallocation `{method}`, which is not there"),
-        );
+    for (kind, changed, there) in [
+        ("fusion", &preset.fusions, &spec.fusions),
+        ("reallocation", &preset.reallocations, &spec.reallocations),
+    ] {
+        if let Some(method) = changed.keys().find(|method| !there.contains_key(*method)) {
+            return fault(
+                name,
+                format!("preset `{name}` changes {kind} `{method}`, which is not there"),
+            );
+        }
     }
     Ok(())
 }

@@ -81,19 +81,18 @@ impl DatasetSource for Physionet2012 {
 
     /// As [`Physionet2012::load_from`], but reads a folder once: a plan asks for one draw of its stays after the other.
     fn load(&self, options: &LoadOptions) -> Result<Dataset, DataError> {
-        static READ: Mutex<Option<(PathBuf, Vec<Stay>)>> = Mutex::new(None);
+        static READ: Mutex<Option<(Option<PathBuf>, Vec<Stay>)>> = Mutex::new(None);
         let recipe = Self::recipe()?;
         let folder = recipe.source.folder();
         let mut read = READ.lock().unwrap_or_else(PoisonError::into_inner);
-        match (&*read, folder) {
-            (Some((path, stays)), Some(folder)) if *path == folder => Ok(recipe.assemble(options.seed, stays)),
-            (_, folder) => {
+        let (_, stays) = match read.take() {
+            Some(kept) if kept.0 == folder => read.insert(kept),
+            _ => {
                 let stays = recipe.stays(folder.as_deref())?;
-                let dataset = recipe.assemble(options.seed, &stays);
-                *read = folder.map(|folder| (folder, stays));
-                Ok(dataset)
+                read.insert((folder, stays))
             }
-        }
+        };
+        Ok(recipe.assemble(options.seed, stays))
     }
 }
 

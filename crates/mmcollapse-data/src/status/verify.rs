@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use sha2::{Digest, Sha256};
 
-use super::encoder;
+use super::{encoder, files_sources};
 use crate::content::hex;
 use crate::ehr::TextEncoder;
 use crate::ehr::manifest::{CohortCounts, RecordsManifest};
@@ -14,7 +14,6 @@ use crate::files::FilesSource;
 use crate::folder::{self, FolderSource};
 use crate::hub::Hub;
 use crate::manifest::{BuiltIn, Manifest};
-use crate::sets::{Mfeat, Physionet2012};
 use crate::sources::{self, records};
 use crate::{DataError, LoadOptions, SETS, cache, ehr, find};
 
@@ -208,7 +207,7 @@ impl Sources {
         Ok(Self {
             hub: Manifest::all()?,
             folders: FolderSource::all()?,
-            files: vec![Mfeat::source()?, Physionet2012::source()?],
+            files: files_sources()?,
             records: RecordsManifest::all()?,
             encoders: TextEncoder::all()?,
         })
