@@ -334,13 +334,11 @@ fn pooling() {
 #[test]
 fn the_first_of_equal_maxima_gets_the_gradient() {
     let zeros = vec![0.0; 32];
+    let max_pool2d: fn(&Tensor, usize, usize) -> Result<Tensor> = |x, k, stride| ops::max_pool2d(x, k, stride);
     for (dtype, max_pool2d) in [
-        (
-            DType::F32,
-            ops::max_pool2d as fn(&Tensor, usize, usize) -> Result<Tensor>,
-        ),
+        (DType::F32, max_pool2d),
         (DType::F32, ops::max_pool2d_composed),
-        (DType::F64, ops::max_pool2d),
+        (DType::F64, max_pool2d),
     ] {
         let shapes: &[&[usize]] = &[&[1, 2, 4, 4]];
         let x = vars(shapes, std::slice::from_ref(&zeros), dtype);
@@ -394,12 +392,13 @@ fn conv2d_batch_norm_relu() {
             bias: &t[2],
             padding,
         };
-        let f = if fused {
-            ops::conv2d_batch_norm_relu
+        if fused {
+            ops::conv2d_batch_norm_relu(&t[0], conv, &t[3], &t[4], 1e-5)?
+                .0
+                .into_tensor()
         } else {
-            ops::conv2d_batch_norm_relu_composed
-        };
-        Ok(f(&t[0], conv, &t[3], &t[4], 1e-5)?.0)
+            Ok(ops::conv2d_batch_norm_relu_composed(&t[0], conv, &t[3], &t[4], 1e-5)?.0)
+        }
     };
     check(
         "conv2d_batch_norm_relu",
@@ -426,6 +425,36 @@ fn conv2d_batch_norm_relu() {
         [numbers(&mean), numbers(&variance)].concat()
     };
     assert_close("statistics", &statistics(DType::F32), &statistics(DType::F64), 1e-6);
+}
+
+#[test]
+fn linked_operations() {
+    let shapes: &[&[usize]] = &[&[3, 2, 7, 6], &[4, 2, 2, 2], &[4], &[4], &[4], &[4, 4, 2, 2], &[4]];
+    // Two convolutions in a row, the first's maps read by a pool and by the graph as well.
+    let run = |t: &[Tensor], fused: bool| {
+        let conv = |weight, bias| ops::Convolution {
+            weight,
+            bias,
+            padding: 0,
+        };
+        let (first, second) = (conv(&t[1], &t[2]), conv(&t[5], &t[6]));
+        let [y, pooled, last] = if fused {
+            let (y, ..) = ops::conv2d_batch_norm_relu(&t[0], first, &t[3], &t[4], 1e-5)?;
+            let (last, ..) = ops::conv2d_batch_norm_relu(&y, second, &t[3], &t[4], 1e-5)?;
+            [
+                y.clone().into_tensor()?,
+                ops::max_pool2d(&y, 2, 2)?,
+                ops::avg_pool2d(last, 2, 1)?,
+            ]
+        } else {
+            let (y, ..) = ops::conv2d_batch_norm_relu_composed(&t[0], first, &t[3], &t[4], 1e-5)?;
+            let (last, ..) = ops::conv2d_batch_norm_relu_composed(&y, second, &t[3], &t[4], 1e-5)?;
+            let pooled = ops::max_pool2d_composed(&y, 2, 2)?;
+            [y, pooled, ops::avg_pool2d_composed(&last, 2, 1)?]
+        };
+        Tensor::cat(&[y, pooled, last].map(|t| t.flatten_all().unwrap()), 0)
+    };
+    check("links", shapes, |t| run(t, true), |t| run(t, false));
 }
 
 #[test]

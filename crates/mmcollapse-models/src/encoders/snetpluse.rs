@@ -6,7 +6,7 @@
 use mmcollapse_nn::{
     Mode, Result as TensorResult, Scope, Tensor,
     layers::{BatchNorm2d, Conv2d, Dropout},
-    ops::max_pool2d,
+    ops::{Link, max_pool2d},
 };
 use serde::{Deserialize, Serialize};
 
@@ -76,11 +76,11 @@ impl Encoder for SNetPluse {
     }
 
     fn forward(&self, x: &Tensor, mode: Mode) -> TensorResult<Tensor> {
-        let mut h = x.clone(); // [b, 1, 20, 20]
+        let mut h = Link::from(x); // [b, 1, 20, 20]
         for (conv, bn) in &self.blocks {
-            h = conv.forward_norm_relu(bn, &h, mode)?;
+            h = conv.forward_norm_relu(bn, h, mode)?;
         }
-        let h = max_pool2d(&h, 2, 4)?; // [b, 20, 4, 4] from [b, 20, 17, 17]
+        let h = max_pool2d(h, 2, 4)?; // [b, 20, 4, 4] from [b, 20, 17, 17]
         self.dropout.forward(&h.flatten_from(1)?, mode) // [b, 320]
     }
 }

@@ -6,7 +6,7 @@
 use mmcollapse_nn::{
     Mode, Result as TensorResult, Scope, Tensor,
     layers::{BatchNorm2d, Conv2d, Dropout},
-    ops::{avg_pool2d, max_pool2d},
+    ops::{Link, avg_pool2d, max_pool2d},
 };
 use serde::{Deserialize, Serialize};
 
@@ -78,14 +78,14 @@ impl Encoder for SpectrogramCnn {
     }
 
     fn forward(&self, x: &Tensor, mode: Mode) -> TensorResult<Tensor> {
-        let mut h = x.clone(); // [b, 1, 112, 112]
+        let mut h = Link::from(x); // [b, 1, 112, 112]
         for (i, (conv, bn)) in self.blocks.iter().enumerate() {
             if i > 0 {
-                h = max_pool2d(&h, 2, 2)?; // 56, 28, 14 to 28, 14, 7 a side
+                h = Link::from(&max_pool2d(h, 2, 2)?); // 56, 28, 14 to 28, 14, 7 a side
             }
-            h = conv.forward_norm_relu(bn, &h, mode)?;
+            h = conv.forward_norm_relu(bn, h, mode)?;
         }
-        let h = avg_pool2d(&h, 7, 7)?.flatten_from(1)?; // [b, 128]
+        let h = avg_pool2d(h, 7, 7)?.flatten_from(1)?; // [b, 128]
         self.dropout.forward(&h, mode)
     }
 }

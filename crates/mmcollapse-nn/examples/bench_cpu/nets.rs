@@ -101,9 +101,9 @@ impl SmilSound {
 
     fn features(&self, x: &Tensor, mode: Mode) -> Result<Tensor> {
         let x = self.conv1.forward_norm_relu(&self.norm1, x, mode)?; // [batch, 32, 19, 19]
-        let x = self.conv2.forward_norm_relu(&self.norm2, &x, mode)?; // [batch, 48, 18, 18]
-        let x = self.conv3.forward_norm_relu(&self.norm3, &x, mode)?; // [batch, 20, 17, 17]
-        let x = ops::max_pool2d(&x, 2, 4)?; // [batch, 20, 4, 4]
+        let x = self.conv2.forward_norm_relu(&self.norm2, x, mode)?; // [batch, 48, 18, 18]
+        let x = self.conv3.forward_norm_relu(&self.norm3, x, mode)?; // [batch, 20, 17, 17]
+        let x = ops::max_pool2d(x, 2, 4)?; // [batch, 20, 4, 4]
         self.dropout.forward(&x, mode)?.flatten_from(1)
     }
 

@@ -70,10 +70,10 @@ impl BatchNorm2d {
 
     /// Runs `operation` of (weight, bias, eps), which returns (y, mean, unbiased variance), and moves the running
     /// statistics; returns y.
-    pub(super) fn train(
+    pub(super) fn train<Y>(
         &self,
-        operation: impl FnOnce(&Tensor, &Tensor, f64) -> Result<(Tensor, Tensor, Tensor)>,
-    ) -> Result<Tensor> {
+        operation: impl FnOnce(&Tensor, &Tensor, f64) -> Result<(Y, Tensor, Tensor)>,
+    ) -> Result<Y> {
         let (y, mean, variance) = operation(&self.weight, &self.bias, EPSILON)?;
         follow(&self.running_mean, &mean)?;
         follow(&self.running_var, &variance)?;

@@ -54,9 +54,10 @@ impl Conv2d {
     ///
     /// # Errors
     /// If `norm` has another number of channels, or as [`Self::forward`] and [`BatchNorm2d::forward`].
-    pub fn forward_norm_relu(&self, norm: &BatchNorm2d, x: &Tensor, mode: Mode) -> Result<Tensor> {
+    pub fn forward_norm_relu(&self, norm: &BatchNorm2d, x: impl Into<ops::Link>, mode: Mode) -> Result<ops::Link> {
         if self.stride != 1 || !mode.is_train() {
-            return norm.forward_relu(&self.forward(x)?, mode);
+            let y = norm.forward_relu(&self.forward(&x.into().into_tensor()?)?, mode)?;
+            return Ok(ops::Link::from(&y));
         }
         let conv = ops::Convolution {
             weight: &self.weight,

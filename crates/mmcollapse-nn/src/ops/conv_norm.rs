@@ -2,7 +2,8 @@
 //!
 //! Forward takes the statistics of each map while it is in the cache. Backward turns the output's gradient into that
 //! of the convolution's result map by map, just before the convolution's own backward needs it, so that the two
-//! gradients between the layers are never stored, zeroed and added up by the graph.
+//! gradients between the layers are never stored, zeroed and added up by the graph. Between two such operations the
+//! maps travel as a [`Link`], for the same reason.
 
 use std::sync::{Arc, OnceLock};
 
@@ -10,10 +11,11 @@ use super::batch_norm;
 use super::conv::geometry;
 use super::conv_fused::{Gradient, Maps, backward, forward};
 use super::fused;
+use super::link::{Link, Return, mark};
 use super::normalize::{self, Channel, ChannelGradient, Sizes, Statistics};
 use super::planes::Geometry;
 use crate::candle::{CpuStorage, CustomOp3, Layout, Shape, bail};
-use crate::{Result, Tensor};
+use crate::{Device, Result, Tensor};
 
 /// A convolution of stride 1: weight `[o, c, kh, kw]`, bias `[o]`, zeros around the image.
 #[derive(Clone, Copy, Debug)]
@@ -32,16 +34,18 @@ pub struct Convolution<'a> {
 /// # Errors
 /// If the shapes do not fit each other, or a channel has one value only, whose variance is undefined.
 pub fn conv2d_batch_norm_relu(
-    x: &Tensor,
+    x: impl Into<Link>,
     conv: Convolution<'_>,
     weight: &Tensor,
     bias: &Tensor,
     eps: f64,
-) -> Result<(Tensor, Tensor, Tensor)> {
-    if !fused::applies(&[x, conv.weight, conv.bias, weight, bias]) {
-        return conv2d_batch_norm_relu_composed(x, conv, weight, bias, eps);
+) -> Result<(Link, Tensor, Tensor)> {
+    let x = x.into();
+    if !fused::applies(&[x.values(), conv.weight, conv.bias, weight, bias]) {
+        let (y, mean, variance) = conv2d_batch_norm_relu_composed(&x.into_tensor()?, conv, weight, bias, eps)?;
+        return Ok((Link::from(&y), mean, variance));
     }
-    let geometry = geometry(x, conv.weight, Some(conv.bias), conv.padding)?;
+    let geometry = geometry(x.values(), conv.weight, Some(conv.bias), conv.padding)?;
     if weight.dims() != [geometry.o] || bias.dims() != [geometry.o] {
         bail!(
             "conv2d_batch_norm_relu: the convolution has {} outputs, the norm's weight is {:?} and bias {:?}",
@@ -59,21 +63,27 @@ pub fn conv2d_batch_norm_relu(
     // A custom operation takes three tensors at most, so the three vectors travel as one.
     let vectors = Tensor::cat(&[conv.bias, weight, bias], 0)?;
     let memory = Arc::new(OnceLock::new());
+    let back = Return::default();
+    let input_gradient = x.argument().track_op(); // asked before `contiguous`, which records an operation of its own
+    let x = x.contiguous()?;
     let op = ConvNormRelu {
+        x: x.clone(),
         geometry,
         sizes,
         eps,
-        input_gradient: x.track_op(),
+        input_gradient,
         memory: Arc::clone(&memory),
+        back: back.clone(),
     };
-    let y = x.contiguous()?.apply_op3(&conv.weight.contiguous()?, &vectors, op)?;
-    let Some(Memory { statistics, .. }) = memory.get() else {
-        bail!("conv2d_batch_norm_relu: no statistics after forward");
+    let mark = x.argument().apply_op3(&conv.weight.contiguous()?, &vectors, op)?;
+    let Some(Memory { statistics, y, .. }) = memory.get() else {
+        bail!("conv2d_batch_norm_relu: no result after forward");
     };
+    let device = mark.device().clone();
     Ok((
-        y,
-        Tensor::new(&statistics.mean[..], x.device())?,
-        Tensor::new(&statistics.unbiased_variance[..], x.device())?,
+        Link::new(y.clone(), mark, back),
+        Tensor::new(&statistics.mean[..], &device)?,
+        Tensor::new(&statistics.unbiased_variance[..], &device)?,
     ))
 }
 
@@ -93,15 +103,20 @@ pub fn conv2d_batch_norm_relu_composed(
 }
 
 struct ConvNormRelu {
+    x: Link,
     geometry: Geometry,
     sizes: Sizes,
     eps: f64,
     input_gradient: bool,
     memory: Arc<OnceLock<Memory>>,
+    /// Where backward finds the gradient of the result.
+    back: Return,
 }
 
 /// What forward leaves for backward.
 struct Memory {
+    /// The result, which leaves as a [`Link`].
+    y: Tensor,
     /// The convolution's result, `[n, o, oh, ow]`.
     convolved: Vec<f32>,
     statistics: Statistics,
@@ -160,8 +175,8 @@ impl CustomOp3 for ConvNormRelu {
 
     fn cpu_fwd(
         &self,
-        x: &CpuStorage,
-        x_layout: &Layout,
+        _x: &CpuStorage,
+        _x_layout: &Layout,
         w: &CpuStorage,
         w_layout: &Layout,
         vectors: &CpuStorage,
@@ -179,38 +194,43 @@ impl CustomOp3 for ConvNormRelu {
             .map(|(maps, moments)| Measured { maps, moments })
             .collect();
         let w = fused::slice(w, w_layout)?;
-        forward(geometry, fused::slice(x, x_layout)?, w, Some(b), maps);
+        fused::with(self.x.values(), |x| {
+            forward(geometry, x, w, Some(b), maps);
+            Ok(())
+        })?;
         let statistics = Statistics::new(&moments, self.sizes, self.eps);
         let channels = normalize::channels(&statistics.mean, &statistics.inverse_sd, weight, bias);
         let y = normalize::normalize(&convolved, self.sizes, &channels, true);
+        let shape = (geometry.n, geometry.o, geometry.oh, geometry.ow);
         let _ = self.memory.set(Memory {
+            y: Tensor::from_vec(y, shape, &Device::Cpu)?,
             convolved,
             statistics,
             channels,
         });
-        let shape = Shape::from((geometry.n, geometry.o, geometry.oh, geometry.ow));
-        Ok((CpuStorage::F32(y), shape))
+        Ok(mark())
     }
 
     fn bwd(
         &self,
-        x: &Tensor,
+        _x: &Tensor,
         w: &Tensor,
         vectors: &Tensor,
-        _y: &Tensor,
-        gradient: &Tensor,
+        _mark: &Tensor,
+        _of_mark: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
         let Some(Memory {
             convolved,
             statistics,
             channels,
+            ..
         }) = self.memory.get()
         else {
             bail!("conv2d_batch_norm_relu: backward before forward");
         };
-        let gradients = fused::with(x, |x| {
+        let gradients = fused::with(self.x.values(), |x| {
             fused::with(w, |w| {
-                fused::with(&gradient.contiguous()?, |g| {
+                fused::with(&self.back.take()?.contiguous()?, |g| {
                     let norm = (&channels[..], &statistics.inverse_sd[..]);
                     let channels = normalize::channel_gradients(convolved, g, self.sizes, norm, true, true);
                     let through = ThroughNorm {
@@ -225,6 +245,7 @@ impl CustomOp3 for ConvNormRelu {
                 })
             })
         })?;
-        gradients.tensors((x, w, vectors))
+        let (dx, dw, db) = gradients.tensors((self.x.values(), w, vectors))?;
+        Ok((dx.map(|dx| self.x.give(dx)).transpose()?, dw, db))
     }
 }

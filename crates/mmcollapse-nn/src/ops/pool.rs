@@ -8,6 +8,7 @@
 use std::sync::OnceLock;
 
 use super::fused;
+use super::link::Link;
 use crate::candle::{CpuStorage, CustomOp1, Layout, Shape, bail};
 use crate::{Result, Tensor};
 
@@ -16,13 +17,14 @@ use crate::{Result, Tensor};
 ///
 /// # Errors
 /// If `x` is not `[n, c, h, w]`, or is smaller than the window, or `k` or `stride` is zero.
-pub fn max_pool2d(x: &Tensor, k: usize, stride: usize) -> Result<Tensor> {
-    let windows = Windows::new(x, k, stride)?;
-    if fused::applies(&[x]) {
-        let argmax = OnceLock::new();
-        x.contiguous()?.apply_op1(MaxPool { windows, argmax })
+pub fn max_pool2d(x: impl Into<Link>, k: usize, stride: usize) -> Result<Tensor> {
+    let x = x.into();
+    let windows = Windows::new(x.values(), k, stride)?;
+    if fused::applies(&[x.values()]) {
+        let (x, argmax) = (x.contiguous()?, OnceLock::new());
+        x.argument().clone().apply_op1(MaxPool { x, windows, argmax })
     } else {
-        windows.max_composed(x)
+        windows.max_composed(&x.into_tensor()?)
     }
 }
 
@@ -39,12 +41,14 @@ pub fn max_pool2d_composed(x: &Tensor, k: usize, stride: usize) -> Result<Tensor
 ///
 /// # Errors
 /// As [`max_pool2d`].
-pub fn avg_pool2d(x: &Tensor, k: usize, stride: usize) -> Result<Tensor> {
-    let windows = Windows::new(x, k, stride)?;
-    if fused::applies(&[x]) {
-        x.contiguous()?.apply_op1(AvgPool { windows })
+pub fn avg_pool2d(x: impl Into<Link>, k: usize, stride: usize) -> Result<Tensor> {
+    let x = x.into();
+    let windows = Windows::new(x.values(), k, stride)?;
+    if fused::applies(&[x.values()]) {
+        let x = x.contiguous()?;
+        x.argument().clone().apply_op1(AvgPool { x, windows })
     } else {
-        windows.mean_composed(x)
+        windows.mean_composed(&x.into_tensor()?)
     }
 }
 
@@ -138,6 +142,7 @@ impl Windows {
 }
 
 struct MaxPool {
+    x: Link,
     windows: Windows,
     /// For each output, the position in `x` it came from.
     argmax: OnceLock<Vec<u32>>,
@@ -148,31 +153,35 @@ impl CustomOp1 for MaxPool {
         "max-pool2d"
     }
 
-    fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
-        let (x, windows) = (fused::slice(x, layout)?, &self.windows);
+    fn cpu_fwd(&self, _x: &CpuStorage, _layout: &Layout) -> Result<(CpuStorage, Shape)> {
+        let windows = &self.windows;
         let outputs = windows.output_shape();
         let mut y = vec![0.0; outputs.elem_count()];
         let mut argmax = vec![0; y.len()];
-        windows.each(|output, start| {
-            let (mut best, mut from) = (x[start], start);
-            for ky in 0..windows.k {
-                let row = start + ky * windows.w;
-                for (i, &value) in x[row..row + windows.k].iter().enumerate() {
-                    if value > best {
-                        (best, from) = (value, row + i);
+        fused::with(self.x.values(), |x| {
+            windows.each(|output, start| {
+                let (mut best, mut from) = (x[start], start);
+                for ky in 0..windows.k {
+                    let row = start + ky * windows.w;
+                    for (i, &value) in x[row..row + windows.k].iter().enumerate() {
+                        if value > best {
+                            (best, from) = (value, row + i);
+                        }
                     }
                 }
-            }
-            (y[output], argmax[output]) = (best, from as u32);
-        });
+                (y[output], argmax[output]) = (best, from as u32);
+            });
+            Ok(())
+        })?;
         let _ = self.argmax.set(argmax);
         Ok((CpuStorage::F32(y), outputs))
     }
 
-    fn bwd(&self, x: &Tensor, _y: &Tensor, gradient: &Tensor) -> Result<Option<Tensor>> {
+    fn bwd(&self, _x: &Tensor, _y: &Tensor, gradient: &Tensor) -> Result<Option<Tensor>> {
         let Some(argmax) = self.argmax.get() else {
             bail!("max_pool2d: backward before forward");
         };
+        let x = self.x.values();
         let mut dx = vec![0.0; x.elem_count()];
         fused::with(&gradient.contiguous()?, |g| {
             for (&from, g) in argmax.iter().zip(g) {
@@ -180,11 +189,12 @@ impl CustomOp1 for MaxPool {
             }
             Ok(())
         })?;
-        Ok(Some(fused::tensor(dx, x)?))
+        self.x.give(fused::tensor(dx, x)?).map(Some)
     }
 }
 
 struct AvgPool {
+    x: Link,
     windows: Windows,
 }
 
@@ -193,24 +203,28 @@ impl CustomOp1 for AvgPool {
         "avg-pool2d"
     }
 
-    fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
-        let (x, windows) = (fused::slice(x, layout)?, &self.windows);
+    fn cpu_fwd(&self, _x: &CpuStorage, _layout: &Layout) -> Result<(CpuStorage, Shape)> {
+        let windows = &self.windows;
         let outputs = windows.output_shape();
         let mut y = vec![0.0; outputs.elem_count()];
         let area = (windows.k * windows.k) as f32;
-        windows.each(|output, start| {
-            let mut sum = 0.0;
-            for ky in 0..windows.k {
-                let row = start + ky * windows.w;
-                sum += x[row..row + windows.k].iter().sum::<f32>();
-            }
-            y[output] = sum / area;
-        });
+        fused::with(self.x.values(), |x| {
+            windows.each(|output, start| {
+                let mut sum = 0.0;
+                for ky in 0..windows.k {
+                    let row = start + ky * windows.w;
+                    sum += x[row..row + windows.k].iter().sum::<f32>();
+                }
+                y[output] = sum / area;
+            });
+            Ok(())
+        })?;
         Ok((CpuStorage::F32(y), outputs))
     }
 
-    fn bwd(&self, x: &Tensor, _y: &Tensor, gradient: &Tensor) -> Result<Option<Tensor>> {
+    fn bwd(&self, _x: &Tensor, _y: &Tensor, gradient: &Tensor) -> Result<Option<Tensor>> {
         let windows = &self.windows;
+        let x = self.x.values();
         let mut dx = vec![0.0; x.elem_count()];
         let area = (windows.k * windows.k) as f32;
         fused::with(&gradient.contiguous()?, |g| {
@@ -225,6 +239,6 @@ impl CustomOp1 for AvgPool {
             });
             Ok(())
         })?;
-        Ok(Some(fused::tensor(dx, x)?))
+        self.x.give(fused::tensor(dx, x)?).map(Some)
     }
 }
