@@ -108,20 +108,35 @@ pub enum DataError {
         rate: u32,
     },
 
+    /// A file that lies open on the web cannot be downloaded.
+    #[error("{title}: {place}: {reason}")]
+    #[diagnostic(help(
+        "check the network and HTTPS_PROXY and run again, what has come in is kept; or download the files by hand from \
+         {address} and name their folder in {variable}"
+    ))]
+    Download {
+        /// Full name of the source.
+        title: String,
+        /// What was asked for, or the folder that cannot be written.
+        place: String,
+        /// What was expected and got.
+        reason: String,
+        /// Where a person can get the files.
+        address: String,
+        /// Environment variable that names the user's folder.
+        variable: String,
+    },
+
     /// Files that the user has to have are not there or not those that are known.
     #[error("{title}: {reason}")]
-    #[diagnostic(help("set {variable} to a folder that holds {files}, as they can be had from {address}"))]
+    #[diagnostic(help("{todo}"))]
     Files {
         /// Full name of the source.
         title: String,
         /// What is missing or wrong, and where.
         reason: String,
-        /// Environment variable that names the folder.
-        variable: String,
-        /// Their names.
-        files: String,
-        /// Where they can be had.
-        address: String,
+        /// How to have them.
+        todo: String,
     },
 
     /// A recipe asks for more than its sources hold.

@@ -1,17 +1,17 @@
 //! Sources that are files in a folder on the user's disk, each known by its digest.
 //!
-//! Such a folder is named by an environment variable; its manifest in `data/` says which files have to be in it and where
-//! they can be had.
+//! Such a folder is named by an environment variable, or holds downloads; its manifest in `data/` says which files have to
+//! be in it and where they can be had.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
 use crate::DataError;
 use crate::content::hex;
-use crate::manifest::folder_in;
+use crate::open::{Open, OpenFolder};
 
 /// A source: files that the user has in a folder.
 #[derive(Clone, Debug, Deserialize, PartialEq)]
@@ -30,6 +30,9 @@ pub struct FilesSource {
     pub address: String,
     /// The files.
     pub files: Vec<KnownFile>,
+    /// Address that a file's name is appended to, where anyone may download it.
+    #[serde(default)]
+    pub open: Option<String>,
 }
 
 /// A file.
@@ -46,9 +49,21 @@ pub struct KnownFile {
 }
 
 impl FilesSource {
-    /// The folder that the environment names, if it does.
-    pub fn folder(&self) -> Option<PathBuf> {
-        folder_in(&self.variable)
+    /// Where the files are, and how to have them.
+    pub fn open(&self) -> Open<'_> {
+        let files = || self.files.iter().map(|file| (file.name.clone(), file.sha256.clone()));
+        let folder = |base: &String| OpenFolder {
+            base: base.clone(),
+            below: String::new(),
+            files: files().collect(),
+        };
+        Open {
+            name: &self.name,
+            title: &self.title,
+            variable: &self.variable,
+            address: &self.address,
+            folders: self.open.iter().map(folder).collect(),
+        }
     }
 
     /// The numbers of each file, `[lines, columns]` row-major.
@@ -82,12 +97,16 @@ impl FilesSource {
 
     /// An error that says where the files can be had.
     pub fn wrong(&self, reason: String) -> DataError {
+        let files: Vec<&str> = self.files.iter().map(|file| file.name.as_str()).collect();
+        let (variable, files, address) = (&self.variable, files.join(", "), &self.address);
+        let by_hand = format!("set {variable} to a folder that holds {files}, as they can be had from {address}");
         DataError::Files {
             title: self.title.clone(),
             reason,
-            variable: self.variable.clone(),
-            files: self.files.iter().map(|f| f.name.clone()).collect::<Vec<_>>().join(", "),
-            address: self.address.clone(),
+            todo: match self.open {
+                Some(_) => format!("run `data fetch {}` once with a network, or {by_hand}", self.name),
+                None => by_hand,
+            },
         }
     }
 }
@@ -146,6 +165,7 @@ mod tests {
                 columns: 2,
                 sha256: hex(&Sha256::digest(text)),
             }],
+            open: None,
         }
     }
 

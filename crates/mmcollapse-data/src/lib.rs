@@ -1,7 +1,7 @@
 //! What is learnt from: data sets, modalities, masks, batches, downloads.
 //!
-//! Bytes come from the Hugging Face hub at pinned revisions ([`hub`], [`manifest`]), are decoded row by row with
-//! caps on size ([`decode`], [`parquet_rows`]) and identified by the digest of what they decode to ([`content`]).
+//! Bytes come from the Hugging Face hub at pinned revisions ([`hub`], [`manifest`]) or from their authors' pages ([`open`]),
+//! are decoded row by row with caps on size ([`decode`], [`parquet_rows`]) and identified by the digest of what they decode to ([`content`]).
 //! A data set ([`sets`]) turns them into one [`Dataset`]: a row of numbers per modality and sample, cut into train,
 //! validation and test. Which modality a sample has is never written into the data but kept beside it, as a
 //! [`Presence`] drawn by [`masks`], so that all methods of a comparison lose the same modalities.
@@ -19,6 +19,7 @@ pub mod manifest;
 pub mod masks;
 pub mod mfcc;
 pub mod noise;
+pub mod open;
 pub mod parquet_rows;
 pub mod pca;
 mod presence;

@@ -11,7 +11,7 @@ use crate::ehr::plant::SYNTHETIC;
 use crate::files::FilesSource;
 use crate::folder::FolderSource;
 use crate::hub::{Hub, Remote};
-use crate::manifest::{BuiltIn, Manifest};
+use crate::manifest::{BuiltIn, Manifest, folder_in};
 use crate::sets::{Mfeat, Physionet2012};
 use crate::sources;
 use crate::{DataError, LoadOptions, SETS, ehr};
@@ -90,7 +90,7 @@ impl fmt::Display for SourceStatus {
     }
 }
 
-/// A folder that the user names, and whether it is named.
+/// A folder that the user names or that holds downloads, and whether it is there.
 #[derive(Clone, Debug)]
 pub struct FolderStatus {
     /// Name of the source.
@@ -99,8 +99,10 @@ pub struct FolderStatus {
     pub title: String,
     /// Environment variable that names the folder.
     pub variable: String,
-    /// What it holds.
+    /// Where it is, if it is there.
     pub folder: Option<PathBuf>,
+    /// Whether it can be downloaded.
+    pub is_open: bool,
     /// Where the data can be had.
     pub address: String,
     /// Licence of the data.
@@ -113,7 +115,7 @@ pub struct FolderStatus {
 
 impl fmt::Display for FolderStatus {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let there = there(&self.variable, self.folder.as_deref());
+        let there = there(&self.variable, self.folder.as_deref(), self.is_open);
         writeln!(f, "{:<8} {} ({there})", self.name, self.title)?;
         writeln!(f, "         from     {}", self.address)?;
         writeln!(f, "         licence  {}", self.licence)?;
@@ -122,20 +124,22 @@ impl fmt::Display for FolderStatus {
     }
 }
 
-/// What a variable holds, or that it is to be set.
-fn there(variable: &str, folder: Option<&Path>) -> String {
+/// Where a folder is, or how to have it.
+fn there(variable: &str, folder: Option<&Path>, is_open: bool) -> String {
     match folder {
+        Some(folder) if folder_in(variable).is_none() => format!("downloaded: {}", folder.display()),
         Some(folder) => format!("{variable}={}", folder.display()),
+        None if is_open => format!("not fetched; or set {variable} to a folder with it"),
         None => format!("set {variable} to a folder with it"),
     }
 }
 
-/// A folder of health records, and whether the user has named it.
+/// A folder of health records, and whether it is there.
 #[derive(Clone, Debug)]
 pub struct RecordsStatus {
     /// What it is.
     pub manifest: RecordsManifest,
-    /// What its variable holds.
+    /// Where it is, if it is there.
     pub folder: Option<PathBuf>,
     /// Whether no patient is behind it.
     pub synthetic: bool,
@@ -148,7 +152,7 @@ impl fmt::Display for RecordsStatus {
         let m = &self.manifest;
         let there = match (&m.planted, &self.folder) {
             (Some(_), None) => "synthetic, written on first use".to_owned(),
-            _ => there(&m.variable, self.folder.as_deref()),
+            _ => there(&m.variable, self.folder.as_deref(), !m.open.is_empty()),
         };
         writeln!(f, "{:<8} {} ({there})", m.name, m.title)?;
         writeln!(f, "         from     {}", m.address)?;
@@ -190,6 +194,7 @@ pub fn list_in(hub: &Hub) -> Result<Vec<SourceStatus>, DataError> {
 pub fn folders() -> Result<Vec<FolderStatus>, DataError> {
     let of_clips = |source: FolderSource| FolderStatus {
         folder: source.folder(),
+        is_open: false,
         sets: sets_of(&source.name),
         content: format!("all: {} rows", source.content.rows),
         name: source.name,
@@ -199,7 +204,8 @@ pub fn folders() -> Result<Vec<FolderStatus>, DataError> {
         licence: source.licence,
     };
     let of_files = |source: FilesSource| FolderStatus {
-        folder: source.folder(),
+        folder: source.open().folder(),
+        is_open: source.open.is_some(),
         sets: sets_of(&source.name),
         content: format!("{} files", source.files.len()),
         name: source.name,
@@ -225,7 +231,7 @@ fn files_sources() -> Result<Vec<FilesSource>, DataError> {
 pub fn records_folders() -> Result<Vec<RecordsStatus>, DataError> {
     let status = |manifest: RecordsManifest| -> Result<RecordsStatus, DataError> {
         Ok(RecordsStatus {
-            folder: manifest.folder(),
+            folder: manifest.open().folder(),
             synthetic: ehr::is_synthetic(ehr::find(&manifest.name)?),
             sets: sets_of(&manifest.name),
             manifest,

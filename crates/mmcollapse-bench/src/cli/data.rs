@@ -18,9 +18,11 @@ pub(super) enum Verb {
     #[command(after_help = "\
 Examples:
   mmcollapse data fetch avmnist
-  HF_HOME=/data/hf-home mmcollapse data fetch all
+  mmcollapse data fetch eicu-demo
+  HF_HOME=/data/hf-home MMCOLLAPSE_CACHE=/data/cache mmcollapse data fetch all
 
-HF_HOME, HF_ENDPOINT, HF_TOKEN and HF_HUB_OFFLINE are honoured.")]
+HF_HOME, HF_ENDPOINT, HF_TOKEN and HF_HUB_OFFLINE are honoured. What is not on the hub comes from its authors' pages and is kept
+in MMCOLLAPSE_CACHE, unless a variable such as EICU_DEMO_DIR names a folder with it.")]
     Fetch {
         /// Source, data set, or `all`.
         #[arg(default_value = "all")]

@@ -9,7 +9,8 @@ use super::cohort::{Cohort, LabelCounts, Task};
 use super::error::EhrError;
 use super::plant::PlantConfig;
 use super::table;
-use crate::manifest::{BuiltIn, folder_in};
+use crate::manifest::BuiltIn;
+use crate::open::{Open, OpenFolder};
 
 /// A source: a folder of tables that the user names.
 #[derive(Clone, Debug, Deserialize, PartialEq)]
@@ -34,6 +35,9 @@ pub struct RecordsManifest {
     /// Tables without which a modality is missing.
     #[serde(default)]
     pub optional: Vec<String>,
+    /// What anyone may download of it, which is then what was tested with.
+    #[serde(default)]
+    pub open: Vec<OpenFolder>,
     /// What the cohort rules leave, where that was counted.
     #[serde(default)]
     pub cohort: Option<CohortCounts>,
@@ -91,6 +95,9 @@ impl BuiltIn for RecordsManifest {
     }
 
     fn check(&self) -> Result<(), String> {
+        for folder in &self.open {
+            folder.check().map_err(|reason| format!("open: {reason}"))?;
+        }
         let planted = self.planted.as_ref().map_or(Ok(()), PlantConfig::check);
         planted.map_err(|reason| format!("planted: {reason}"))
     }
@@ -107,9 +114,15 @@ impl RecordsManifest {
         required.chain(optional.map(Ok)).collect()
     }
 
-    /// The folder that the environment names, if it does.
-    pub fn folder(&self) -> Option<PathBuf> {
-        folder_in(&self.variable)
+    /// Where the tables are, and how to have them.
+    pub fn open(&self) -> Open<'_> {
+        Open {
+            name: &self.name,
+            title: &self.title,
+            variable: &self.variable,
+            address: &self.address,
+            folders: self.open.clone(),
+        }
     }
 
     /// The steps as a numbered list, one a line.

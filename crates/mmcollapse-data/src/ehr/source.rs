@@ -79,14 +79,14 @@ pub fn load(source: &dyn EhrSource, folder: Option<&Path>, kept: Option<&Path>) 
     Ok(cache::cohort(kept, source.name(), &key, || source.read(&folder))?)
 }
 
-/// The folder of the tables of `source`: where its manifest's variable points; those of a synthetic source are written
-/// below `kept` where it does not.
+/// The folder of the tables of `source`: where its manifest's variable points, else that of its downloads; those of a
+/// synthetic source are written below `kept` where there is none.
 ///
 /// # Errors
 /// When no folder is named, or the tables cannot be written.
 pub fn tables(source: &dyn EhrSource, kept: Option<&Path>) -> Result<PathBuf, DataError> {
     let manifest = RecordsManifest::find(source.name())?;
-    if let Some(folder) = manifest.folder() {
+    if let Some(folder) = manifest.open().folder() {
         // Nothing of patients may be taken for synthetic.
         if manifest.planted.is_some() && Planted::of(&folder)?.is_none() {
             return Err(EhrError::NotPlanted { folder }.into());
@@ -94,10 +94,15 @@ pub fn tables(source: &dyn EhrSource, kept: Option<&Path>) -> Result<PathBuf, Da
         return Ok(folder);
     }
     let Some(config) = &manifest.planted else {
+        let by_hand = manifest.numbered_steps();
         return Err(EhrError::NoFolder {
             title: manifest.title.clone(),
             variable: manifest.variable.clone(),
-            steps: manifest.numbered_steps(),
+            steps: if manifest.open.is_empty() {
+                by_hand
+            } else {
+                format!("run `data fetch {}` once with a network, or\n{by_hand}", manifest.name)
+            },
         }
         .into());
     };
@@ -113,7 +118,7 @@ pub fn tables(source: &dyn EhrSource, kept: Option<&Path>) -> Result<PathBuf, Da
 pub fn is_synthetic(source: &dyn EhrSource) -> bool {
     let marked = |folder: PathBuf| folder.join(MARKER).exists();
     RecordsManifest::find(source.name())
-        .is_ok_and(|manifest| manifest.planted.is_some() || manifest.folder().is_some_and(marked))
+        .is_ok_and(|manifest| manifest.planted.is_some() || manifest.open().folder().is_some_and(marked))
 }
 
 #[cfg(test)]

@@ -21,6 +21,7 @@ use std::time::Duration;
 use hf_hub::{Cache, Repo, RepoType};
 
 pub use error::HubError;
+pub(crate) use transfer::bar;
 
 /// What a repository holds; the hub has an address of its own for each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

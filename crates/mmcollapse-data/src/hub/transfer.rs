@@ -276,7 +276,8 @@ fn link(_: &Path, _: &Path, _: &Remote) -> io::Result<()> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
-fn bar(size: u64) -> ProgressBar {
+/// A bar for a file of `size` bytes.
+pub(crate) fn bar(size: u64) -> ProgressBar {
     let style = ProgressStyle::with_template("{msg} [{wide_bar}] {bytes}/{total_bytes} {bytes_per_sec} ({eta})");
     ProgressBar::new(size).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
 }

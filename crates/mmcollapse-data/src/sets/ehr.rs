@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use crate::ehr::manifest::RecordsManifest;
 use crate::ehr::plant::SYNTHETIC;
 use crate::ehr::{
     self, Cohort, EhrSource, Eicu, MimicIv, NoteEmbeddings, SPLIT_SEED, Split, SplitBy, Task, TextEncoder,
@@ -81,7 +82,7 @@ impl EhrSet {
     /// Death within 90 days of discharge, the demo.
     pub const MIMIC_IV_DEMO_MORTALITY: Self = Self {
         name: "mimic-iv-demo-mortality",
-        summary: "MIMIC-IV demo: death within 90 days of discharge; 101 labels, too few for evidence (MIMIC_IV_DEMO_DIR)",
+        summary: "MIMIC-IV demo: death within 90 days of discharge; 101 labels, too few for evidence (open)",
         source: &MimicIv::DEMO,
         sources: &["mimic-iv-demo"],
         task: Task::Mortality,
@@ -90,7 +91,7 @@ impl EhrSet {
     /// Readmission within 15 days, the demo.
     pub const MIMIC_IV_DEMO_READMISSION: Self = Self {
         name: "mimic-iv-demo-readmission",
-        summary: "MIMIC-IV demo: readmission within 15 days; 135 labels, too few for evidence (MIMIC_IV_DEMO_DIR)",
+        summary: "MIMIC-IV demo: readmission within 15 days; 135 labels, too few for evidence (open)",
         source: &MimicIv::DEMO,
         sources: &["mimic-iv-demo"],
         task: Task::Readmission,
@@ -118,7 +119,7 @@ impl EhrSet {
     /// Death in hospital, the demo.
     pub const EICU_DEMO_MORTALITY: Self = Self {
         name: "eicu-demo-mortality",
-        summary: "eICU demo, six modalities, 1991 stays: death in hospital, 135 (open; EICU_DEMO_DIR)",
+        summary: "eICU demo, six modalities, 1991 stays: death in hospital, 135 (open)",
         source: &Eicu::DEMO,
         sources: &["eicu-demo"],
         task: Task::Mortality,
@@ -127,7 +128,7 @@ impl EhrSet {
     /// Return to intensive care, the demo.
     pub const EICU_DEMO_READMISSION: Self = Self {
         name: "eicu-demo-readmission",
-        summary: "eICU demo, six modalities, 1991 stays: return to intensive care, 241 (open; EICU_DEMO_DIR)",
+        summary: "eICU demo, six modalities, 1991 stays: return to intensive care, 241 (open)",
         source: &Eicu::DEMO,
         sources: &["eicu-demo"],
         task: Task::Readmission,
@@ -154,9 +155,10 @@ impl EhrSet {
     };
 
     /// The cohort, read once a process: each seed cuts it anew.
-    fn cohort(&self) -> Result<Arc<Cohort>, DataError> {
+    fn cohort(&self, options: &LoadOptions) -> Result<Arc<Cohort>, DataError> {
         static COHORTS: Once<&'static str, Cohort> = Mutex::new(BTreeMap::new());
         once(&COHORTS, self.source.name(), || {
+            RecordsManifest::find(self.source.name())?.open().obtain(options)?;
             ehr::load(self.source, None, cache::folder().as_deref())
         })
     }
@@ -213,7 +215,7 @@ impl DatasetSource for EhrSet {
 
     /// Seed 0 is the paper's cut; others cut anew, by patient, so that intervals hold the draw of the data.
     fn load(&self, options: &LoadOptions) -> Result<Dataset, DataError> {
-        let cohort = self.cohort()?;
+        let cohort = self.cohort(options)?;
         let notes = self.encoder.map(|encoder| self.notes(&cohort, encoder, options));
         let notes = notes.transpose()?;
         let seed = SPLIT_SEED.wrapping_add(options.seed);

@@ -164,7 +164,7 @@ impl DatasetSource for Mfeat {
     }
 
     fn load(&self, options: &LoadOptions) -> Result<Dataset, DataError> {
-        Self::load_from(options.seed, Self::source()?.folder().as_deref())
+        Self::load_from(options.seed, Self::source()?.open().obtain(options)?.as_deref())
     }
 }
 
@@ -234,7 +234,7 @@ mod tests {
 
     #[test]
     fn the_real_files_are_known() {
-        let Some(folder) = Mfeat::source().unwrap().folder() else {
+        let Some(folder) = Mfeat::source().unwrap().open().folder() else {
             let _ = writeln!(
                 std::io::stderr(),
                 "\n!!! SKIPPED: Multiple Features: set MMCOLLAPSE_MFEAT_DIR\n"

@@ -72,7 +72,7 @@ impl DatasetSource for Physionet2012 {
     }
 
     fn summary(&self) -> &'static str {
-        "8000 stays of 48 hours in intensive care, four modalities: death in hospital, 1122 (open; PHYSIONET_2012_DIR)"
+        "8000 stays of 48 hours in intensive care, four modalities: death in hospital, 1122 (open)"
     }
 
     fn sources(&self) -> &'static [&'static str] {
@@ -83,7 +83,7 @@ impl DatasetSource for Physionet2012 {
     fn load(&self, options: &LoadOptions) -> Result<Dataset, DataError> {
         static READ: Mutex<Option<(Option<PathBuf>, Vec<Stay>)>> = Mutex::new(None);
         let recipe = Self::recipe()?;
-        let folder = recipe.source.folder();
+        let folder = recipe.source.open().obtain(options)?;
         let mut read = READ.lock().unwrap_or_else(PoisonError::into_inner);
         let (_, stays) = match read.take() {
             Some(kept) if kept.0 == folder => read.insert(kept),

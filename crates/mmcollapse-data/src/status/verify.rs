@@ -84,8 +84,15 @@ impl fmt::Display for Verified {
 /// When a file cannot be had or does not decode to what its manifest says.
 pub fn fetch(name: &str, options: &LoadOptions) -> Result<Vec<Verified>, DataError> {
     let hub = sources::hub(options);
-    for manifest in named(name, &hub)?.hub {
-        sources::files(&manifest, &hub)?;
+    let named = Sources::named(name)?;
+    for manifest in &named.hub {
+        sources::files(manifest, &hub)?;
+    }
+    for source in &named.files {
+        source.open().obtain(options)?;
+    }
+    for manifest in &named.records {
+        manifest.open().obtain(options)?;
     }
     verify_in(name, &hub)
 }
@@ -108,7 +115,10 @@ pub fn verify(name: &str, options: &LoadOptions) -> Result<Vec<Verified>, DataEr
 /// When a file cannot be had or does not decode to what its manifest says.
 pub fn verify_in(name: &str, hub: &Hub) -> Result<Vec<Verified>, DataError> {
     let mut verified = Vec::new();
-    let named = named(name, hub)?;
+    let mut named = Sources::named(name)?;
+    if name == "all" {
+        named.retain_there(hub);
+    }
     for manifest in named.hub {
         for (part, content) in &manifest.content {
             let start = Instant::now();
@@ -142,7 +152,7 @@ pub fn verify_in(name: &str, hub: &Hub) -> Result<Vec<Verified>, DataError> {
     }
     for source in named.files {
         let start = Instant::now();
-        let contents = source.bytes(source.folder().as_deref())?;
+        let contents = source.bytes(source.open().folder().as_deref())?;
         for (file, bytes) in source.files.into_iter().zip(contents) {
             verified.push(Verified {
                 source: source.name.clone(),
@@ -222,41 +232,45 @@ impl Sources {
             .chain(self.encoders.iter().map(|e| e.name.as_str()))
             .collect()
     }
-}
 
-/// The sources that `name` means: itself, those of a data set, or all (of the folders, those that are set; of the pretrained
-/// encoders, which nothing takes unless it is asked to, those that are in the cache).
-fn named(name: &str, hub: &Hub) -> Result<Sources, DataError> {
-    let mut sources = Sources::all()?;
-    if name == "all" {
-        sources.folders.retain(|folder| folder.folder().is_some());
-        sources.files.retain(|files| files.folder().is_some());
-        sources.records.retain(|records| records.folder().is_some());
-        sources.encoders.retain(|encoder| encoder::is_cached(encoder, hub));
-        return Ok(sources);
+    /// The sources that `name` means: itself, those of a data set, or all.
+    fn named(name: &str) -> Result<Self, DataError> {
+        let mut sources = Self::all()?;
+        if name == "all" {
+            return Ok(sources);
+        }
+        let wanted = find(name).map_or_else(|_| vec![name], |set| set.sources().to_vec());
+        let known = sources.names();
+        if wanted.iter().any(|source| !known.contains(source)) {
+            // A data set may be named as its source is.
+            let sets = SETS.iter().map(|set| set.name()).filter(|set| !known.contains(set));
+            return Err(DataError::UnknownName {
+                name: name.to_owned(),
+                known: known
+                    .iter()
+                    .copied()
+                    .chain(sets)
+                    .chain(["all"])
+                    .collect::<Vec<_>>()
+                    .join(", "),
+            });
+        }
+        sources.hub.retain(|m| wanted.contains(&m.name.as_str()));
+        sources.folders.retain(|f| wanted.contains(&f.name.as_str()));
+        sources.files.retain(|f| wanted.contains(&f.name.as_str()));
+        sources.records.retain(|r| wanted.contains(&r.name.as_str()));
+        sources.encoders.retain(|e| wanted.contains(&e.name.as_str()));
+        Ok(sources)
     }
-    let wanted = find(name).map_or_else(|_| vec![name], |set| set.sources().to_vec());
-    let known = sources.names();
-    if wanted.iter().any(|source| !known.contains(source)) {
-        // A data set may be named as its source is.
-        let sets = SETS.iter().map(|set| set.name()).filter(|set| !known.contains(set));
-        return Err(DataError::UnknownName {
-            name: name.to_owned(),
-            known: known
-                .iter()
-                .copied()
-                .chain(sets)
-                .chain(["all"])
-                .collect::<Vec<_>>()
-                .join(", "),
-        });
+
+    /// Drops the folders that are not there, and the pretrained encoders, which nothing takes unless it is asked to, that
+    /// are not in the cache.
+    fn retain_there(&mut self, hub: &Hub) {
+        self.folders.retain(|folder| folder.folder().is_some());
+        self.files.retain(|files| files.open().folder().is_some());
+        self.records.retain(|records| records.open().folder().is_some());
+        self.encoders.retain(|encoder| encoder::is_cached(encoder, hub));
     }
-    sources.hub.retain(|m| wanted.contains(&m.name.as_str()));
-    sources.folders.retain(|f| wanted.contains(&f.name.as_str()));
-    sources.files.retain(|f| wanted.contains(&f.name.as_str()));
-    sources.records.retain(|r| wanted.contains(&r.name.as_str()));
-    sources.encoders.retain(|e| wanted.contains(&e.name.as_str()));
-    Ok(sources)
 }
 
 #[cfg(test)]
@@ -265,9 +279,8 @@ mod tests {
 
     #[test]
     fn names_mean_sources() {
-        let hub = Hub::from_variables(|_| None);
         let of = |name| {
-            let sources = named(name, &hub).unwrap();
+            let sources = Sources::named(name).unwrap();
             sources.names().into_iter().map(str::to_owned).collect::<Vec<_>>()
         };
         assert_eq!(of("fsdd"), ["fsdd"]);
@@ -279,7 +292,7 @@ mod tests {
         assert!(of("all").starts_with(&["mnist".to_owned(), "fsdd".to_owned()]));
         assert_eq!(of("ehr-planted-readmission"), ["ehr-planted"]);
         assert!(of("planted").is_empty());
-        let error = named("mnits", &hub).unwrap_err();
+        let error = Sources::named("mnits").unwrap_err();
         let help = miette::Diagnostic::help(&error).unwrap().to_string();
         assert!(
             help.contains(

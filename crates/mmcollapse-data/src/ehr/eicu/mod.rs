@@ -76,11 +76,11 @@ impl EhrSource for Eicu {
 
     fn files(&self, manifest: &RecordsManifest, folder: &Path) -> Result<Vec<PathBuf>, EhrError> {
         let mut files = manifest.files(folder)?;
-        files.extend(yaib::table());
+        files.extend(yaib::table(folder));
         Ok(files)
     }
 
     fn read(&self, folder: &Path) -> Result<Cohort, EhrError> {
-        self.cohort(folder, yaib::table().as_deref())
+        self.cohort(folder, yaib::table(folder).as_deref())
     }
 }

@@ -1,5 +1,5 @@
-//! Hourly laboratory values and vital signs as YAIB (van de Water et al., ICLR 2024) keeps them of eICU's demo, whose open
-//! release has no table of laboratory values.
+//! Hourly laboratory values and vital signs as YAIB (van de Water et al., ICLR 2024) keeps them of eICU's demo, for folders
+//! without the table of laboratory values.
 
 use std::fs::File;
 use std::panic;
@@ -13,14 +13,16 @@ use super::super::cohort::LabItem;
 use super::super::error::EhrError;
 use super::events::Measured;
 use super::stays::Stays;
+use crate::manifest::folder_in;
 
 /// Names the folder that holds `dyn.parquet`.
-pub(super) const VARIABLE: &str = "YAIB_EICU_DEMO_DIR";
+const VARIABLE: &str = "YAIB_EICU_DEMO_DIR";
 
-/// The table, where the variable names its folder.
-pub(super) fn table() -> Option<PathBuf> {
-    let folder = std::env::var_os(VARIABLE).filter(|value| !value.is_empty())?;
-    Some(Path::new(&folder).join("dyn.parquet")).filter(|path| path.is_file())
+/// The table in the folder that the variable names, else in `yaib` below the folder of the other tables, where downloads
+/// lie.
+pub(super) fn table(folder: &Path) -> Option<PathBuf> {
+    let folder = folder_in(VARIABLE).unwrap_or_else(|| folder.join("yaib"));
+    Some(folder.join("dyn.parquet")).filter(|path| path.is_file())
 }
 
 /// Puts the values of `path` into `stays`; the columns that hold any. A row is a stay and an hour; an hour's values are

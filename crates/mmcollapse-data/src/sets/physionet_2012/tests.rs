@@ -79,7 +79,7 @@ fn what_is_wrong_is_named_with_its_line() {
 #[test]
 fn the_real_files_are_known() {
     let source = Physionet2012::source().unwrap();
-    let Some(folder) = source.folder() else {
+    let Some(folder) = source.open().folder() else {
         // Written past the test harness, which keeps what a passing test prints to itself.
         let _ = writeln!(
             std::io::stderr(),
