@@ -145,16 +145,14 @@ fn what_passes_by_itself_is_tried_again() {
 #[test]
 fn a_failure_names_the_file_and_keeps_what_came_before() {
     let gone = |path: &str| path.contains("b.csv");
-    let answers: [(&str, usize, fn() -> Answer); 3] = [
-        ("HTTP 404", 1, || {
-            ("404 Not Found\r\nContent-Length: 0".into(), Vec::new())
-        }),
-        ("sha256 of the bytes is", 1, || whole(b"another file")),
-        ("HTTP 500", 3, || ("500 Oh\r\nContent-Length: 0".into(), Vec::new())),
-    ];
-    for (says, tries, answer) in answers {
+    let status = |status: &str| (format!("{status}\r\nContent-Length: 0"), Vec::new());
+    for (says, tries, answer) in [
+        ("HTTP 404", 1, status("404 Not Found")),
+        ("sha256 of the bytes is", 1, whole(b"another file")),
+        ("HTTP 500", 3, status("500 Oh")),
+    ] {
         let cache = tempfile::tempdir().unwrap();
-        let server = serve(move |_, path| if gone(path) { answer() } else { whole(CONTENT) });
+        let server = serve(move |_, path| if gone(path) { answer.clone() } else { whole(CONTENT) });
         let open = open(&server.base);
         let failure = open.fetch(&web(cache.path())).unwrap_err();
         assert!(failure.place.ends_with("/deep/b.csv"), "{failure:?}");
