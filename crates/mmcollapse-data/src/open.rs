@@ -160,10 +160,11 @@ impl Open<'_> {
         };
         fs::create_dir_all(&folder).map_err(unwritable)?;
         let _lock = FileLock::acquire(&folder.with_extension("lock")).map_err(unwritable)?;
+        let mut answered = false;
         for (path, address, digest) in self.folders.iter().flat_map(OpenFolder::each) {
             let path = folder.join(path);
             if !path.is_file() {
-                web.fetch(&address, digest, &path)?;
+                web.fetch(&address, digest, &path, &mut answered)?;
             }
         }
         Ok(folder)
@@ -178,10 +179,10 @@ struct Trouble {
 }
 
 impl Web {
-    fn fetch(&self, address: &str, digest: &str, path: &Path) -> Result<(), Failure> {
+    fn fetch(&self, address: &str, digest: &str, path: &Path, answered: &mut bool) -> Result<(), Failure> {
         let mut wait = self.patience.first_wait;
         for attempt in 1.. {
-            let Err(Trouble { reason, passes }) = self.attempt(address, digest, path) else {
+            let Err(Trouble { reason, passes }) = self.attempt(address, digest, path, answered) else {
                 return Ok(());
             };
             if !passes || attempt >= self.patience.attempts {
@@ -202,7 +203,7 @@ impl Web {
         unreachable!("the loop ends by returning")
     }
 
-    fn attempt(&self, address: &str, digest: &str, path: &Path) -> Result<(), Trouble> {
+    fn attempt(&self, address: &str, digest: &str, path: &Path, answered: &mut bool) -> Result<(), Trouble> {
         let passing = |reason: String| Trouble { reason, passes: true };
         let unwritable = |error: io::Error| Trouble {
             reason: format!("cannot write {}: {error}", path.display()),
@@ -216,7 +217,12 @@ impl Web {
             .timeout_per_read(Some(self.patience.silence))
             .build()
             .new_agent();
-        let mut response = agent.get(address).call().map_err(|error| passing(error.to_string()))?;
+        // A network that never answered is not there; one that did before may be back in a moment.
+        let mut response = agent.get(address).call().map_err(|error| Trouble {
+            reason: error.to_string(),
+            passes: *answered,
+        })?;
+        *answered = true;
         match response.status().as_u16() {
             200 => {}
             status => {

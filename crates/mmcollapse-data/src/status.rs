@@ -115,7 +115,7 @@ pub struct FolderStatus {
 
 impl fmt::Display for FolderStatus {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let there = there(&self.variable, self.folder.as_deref(), self.is_open);
+        let there = there(&self.name, &self.variable, self.folder.as_deref(), self.is_open);
         writeln!(f, "{:<8} {} ({there})", self.name, self.title)?;
         writeln!(f, "         from     {}", self.address)?;
         writeln!(f, "         licence  {}", self.licence)?;
@@ -125,11 +125,11 @@ impl fmt::Display for FolderStatus {
 }
 
 /// Where a folder is, or how to have it.
-fn there(variable: &str, folder: Option<&Path>, is_open: bool) -> String {
+fn there(name: &str, variable: &str, folder: Option<&Path>, is_open: bool) -> String {
     match folder {
         Some(folder) if folder_in(variable).is_none() => format!("downloaded: {}", folder.display()),
         Some(folder) => format!("{variable}={}", folder.display()),
-        None if is_open => format!("not fetched; or set {variable} to a folder with it"),
+        None if is_open => format!("not fetched: `data fetch {name}`, or set {variable} to a folder with it"),
         None => format!("set {variable} to a folder with it"),
     }
 }
@@ -152,7 +152,7 @@ impl fmt::Display for RecordsStatus {
         let m = &self.manifest;
         let there = match (&m.planted, &self.folder) {
             (Some(_), None) => "synthetic, written on first use".to_owned(),
-            _ => there(&m.variable, self.folder.as_deref(), !m.open.is_empty()),
+            _ => there(&m.name, &m.variable, self.folder.as_deref(), !m.open.is_empty()),
         };
         writeln!(f, "{:<8} {} ({there})", m.name, m.title)?;
         writeln!(f, "         from     {}", m.address)?;
