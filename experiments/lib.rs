@@ -109,6 +109,14 @@ pub static EXPERIMENTS: &[ExperimentInfo] = &[
         shows: Shows::Rows(&[]),
     },
     ExperimentInfo {
+        name: "ebr-regime",
+        title: "Explicit basis reallocation in the paper's own training",
+        spec: include_str!("ebr-regime/spec.yaml"),
+        common: None,
+        paper: include_str!("ebr-regime/paper.yaml"),
+        shows: Shows::Measures(&["rank_effective", "rank_stable", "accuracy", "cka_image", "cka_sound"]),
+    },
+    ExperimentInfo {
         name: "fig4",
         title: "What an encoder loses inside a multimodal model, against the number of modalities",
         spec: include_str!("fig4/spec.yaml"),
@@ -212,7 +220,7 @@ mod tests {
     #[test]
     fn claims_are_about_what_there_is() {
         let claims = mmcollapse_bench::report::claims::Claims::parse(CLAIMS, EXPERIMENTS).unwrap();
-        assert_eq!(claims.claims.len(), 18);
+        assert_eq!(claims.claims.len(), 19);
         for test in claims.claims.iter().flat_map(|claim| &claim.tests) {
             let experiment = EXPERIMENTS.iter().find(|e| e.name == test.experiment).unwrap();
             let mut spec = mmcollapse_bench::spec::Spec::of(experiment).unwrap();

@@ -1,0 +1,3 @@
+//! `ebr-stability`: `mmcollapse reproduce ebr-stability` as a program of its own.
+
+mmcollapse_experiments::program!();
