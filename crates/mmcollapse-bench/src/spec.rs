@@ -179,6 +179,9 @@ pub struct Method {
     /// What stands in for a missing modality; left to the reallocation if not said.
     #[serde(default)]
     pub substitution: Map<String, Value>,
+    /// Whether it is a control that the paper does not have, though it has the method: no number of its stands beside it.
+    #[serde(default)]
+    pub control: bool,
     /// How many times as long as the plainest method it takes, roughly: for estimates before anything ran.
     pub cost: Option<f64>,
 }

@@ -126,14 +126,20 @@ type Seeds = BTreeMap<u64, (f64, bool)>;
 type Series = (usize, usize, String);
 
 impl Summary {
-    /// Takes over the titles that the spec gives to methods.
+    /// Takes over what the spec says of methods: their titles, and which are controls that the paper does not have.
     pub fn entitle(&mut self, spec: &Spec) {
-        for method in &mut self.methods {
-            let title = |methods: &BTreeMap<String, crate::spec::Method>, name: &str| methods.get(name)?.title.clone();
-            method.titles = (
-                title(&spec.fusions, &method.fusion_name),
-                title(&spec.reallocations, &method.reallocation_name),
-            );
+        for (position, method) in self.methods.iter_mut().enumerate() {
+            let parts = [
+                spec.fusions.get(&method.fusion_name),
+                spec.reallocations.get(&method.reallocation_name),
+            ];
+            let [fusion, reallocation] = parts.map(|part| part.and_then(|part| part.title.clone()));
+            method.titles = (fusion, reallocation);
+            if parts.into_iter().flatten().any(|part| part.control) {
+                for group in self.groups.iter_mut().filter(|group| group.method == position) {
+                    group.paper = None;
+                }
+            }
         }
     }
 

@@ -86,6 +86,34 @@ fn everything_is_written_with_its_origin() {
 }
 
 #[test]
+fn no_number_of_the_paper_stands_beside_a_control() {
+    let mut records = experiment(2);
+    let of_kd = records.iter().filter(|record| record.row == "shaspec+kd").cloned();
+    let control = of_kd.map(|mut record| {
+        record.row = "shaspec+pretrained".into();
+        record
+    });
+    records.extend(control.collect::<Vec<_>>());
+    let mut summary = Summary::new(
+        "table4",
+        &records,
+        &Paper::parse(TABLE.paper, &TABLE.paper_path()).unwrap(),
+    )
+    .unwrap();
+    summary.entitle(&Spec::of(&TABLE).unwrap());
+    let printed = |row: &str| {
+        let method = summary.methods.iter().position(|method| method.row == row).unwrap();
+        summary
+            .groups
+            .iter()
+            .filter(|group| group.method == method && group.paper.is_some())
+            .count()
+    };
+    assert!(printed("shaspec+kd") > 0);
+    assert_eq!(printed("shaspec+pretrained"), 0);
+}
+
+#[test]
 fn equal_records_give_equal_files() {
     let folder = tempfile::tempdir().unwrap();
     let (one, two) = (folder.path().join("1"), folder.path().join("2"));

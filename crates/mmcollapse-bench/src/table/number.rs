@@ -12,7 +12,8 @@ const MINUS: char = '−';
 
 /// `94.21 ± 0.36` from shares: mean and half-width of the t interval. None without an interval.
 pub fn percent(estimate: &Estimate) -> Option<String> {
-    Some(format!("{:.2} ± {}", 100.0 * estimate.mean, half_width(estimate)?))
+    let mean = with_minus(format!("{:.2}", 100.0 * estimate.mean));
+    Some(format!("{mean} ± {}", half_width(estimate)?))
 }
 
 /// `+0.31 ± 0.22` from a difference of shares, in points. None without an interval.
@@ -38,7 +39,7 @@ pub(super) fn signed(kind: Kind, estimate: &Estimate) -> Option<String> {
         Kind::Share => signed_percent(estimate),
         Kind::Loss | Kind::Measure => {
             let sign = if estimate.mean < 0.0 { "" } else { "+" };
-            Some(format!("{sign}{}", plain(estimate)?).replace('-', &MINUS.to_string()))
+            Some(format!("{sign}{}", plain(estimate)?))
         }
     }
 }
@@ -58,11 +59,16 @@ pub(super) fn count(modalities: f64) -> String {
 pub(super) fn plain(estimate: &Estimate) -> Option<String> {
     let interval = estimate.interval?;
     let half = 0.5 * (interval.high - interval.low);
-    Some(if estimate.mean.abs() < 1000.0 {
-        format!("{:.3} ± {half:.3}", estimate.mean)
+    let mean = estimate.mean;
+    Some(with_minus(if mean.abs() < 1000.0 {
+        format!("{mean:.3} ± {half:.3}")
     } else {
-        format!("{:.1e} ± {half:.1e}", estimate.mean)
-    })
+        format!("{mean:.1e} ± {half:.1e}")
+    }))
+}
+
+fn with_minus(number: String) -> String {
+    number.replace('-', &MINUS.to_string())
 }
 
 fn half_width(estimate: &Estimate) -> Option<String> {
@@ -81,7 +87,7 @@ pub(super) fn bare_signed_percent(difference: f64) -> String {
     if written == "-0.00" {
         return "+0.00".to_owned();
     }
-    written.replace('-', &MINUS.to_string())
+    with_minus(written)
 }
 
 /// A p value: `0.0137`, `0.24`, `< 0.0001`.
@@ -125,6 +131,11 @@ mod tests {
         assert_eq!(signed_percent(&estimate(&[0.9]).unwrap()), None);
         let two = estimate(&[0.90, 0.92]).unwrap();
         assert_eq!(percent(&two).unwrap(), "91.00 ± 12.71");
+        let gap = estimate(&[-0.01, -0.01]).unwrap();
+        assert_eq!(
+            (percent(&gap), plain(&gap)),
+            (Some("−1.00 ± 0.00".into()), Some("−0.010 ± 0.000".into()))
+        );
         assert_eq!(
             signed_percent(&estimate(&[-0.01, -0.01]).unwrap()).unwrap(),
             "−1.00 ± 0.00"
