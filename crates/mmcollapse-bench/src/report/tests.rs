@@ -129,12 +129,12 @@ fn every_verdict_is_reached() {
     assert_eq!(fall.n, 10);
     assert_eq!(
         whole(tested),
-        "holds in part: 2 of 5 tests hold, 2 do not (1 of 6 tests not measured yet)"
+        "holds in part: 2 of 5 tests hold, 2 do not (1 of 6 tests not measured)"
     );
     assert_eq!(whole(&tested[..1]), "holds");
     assert_eq!(whole(&tested[1..3]), "does not hold");
     assert_eq!(whole(&tested[3..4]), "cannot be decided at this n");
-    assert_eq!(whole(&tested[5..]), "not measured yet");
+    assert_eq!(whole(&tested[5..]), "not measured");
     assert_eq!(whole(&[]), "not tested here yet");
 }
 

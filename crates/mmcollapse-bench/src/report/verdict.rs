@@ -24,7 +24,7 @@ pub enum Verdict {
     DoesNotHold,
     /// None of these.
     Undecided,
-    /// Fewer than two seeds have both.
+    /// Fewer than two seeds have both: it has not been run, or the runs diverged and have no such number.
     NotMeasured,
 }
 
@@ -36,7 +36,7 @@ impl Verdict {
             Self::Opposite => "the opposite holds",
             Self::DoesNotHold => "does not hold",
             Self::Undecided => "cannot be decided at this n",
-            Self::NotMeasured => "not measured yet",
+            Self::NotMeasured => "not measured",
         }
     }
 }
@@ -218,7 +218,7 @@ pub fn whole(tested: &[Tested]) -> String {
     };
     if measured < tested.len() {
         format!(
-            "{verdict} ({} of {} tests not measured yet)",
+            "{verdict} ({} of {} tests not measured)",
             tested.len() - measured,
             tested.len()
         )
