@@ -45,6 +45,11 @@ pub fn collection_digest(records: &[Identity]) -> String {
     hex(&hash.finalize())
 }
 
+/// The beginning of a digest in hex, for messages.
+pub(crate) fn short(digest: &str) -> &str {
+    digest.get(..12).unwrap_or(digest)
+}
+
 /// Bytes in lower-case hex.
 pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().fold(String::new(), |mut text, byte| {

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
 use crate::DataError;
-use crate::content::hex;
+use crate::content::{hex, short};
 use crate::open::{Open, OpenFolder};
 
 /// A source: files that the user has in a folder.
@@ -103,10 +103,7 @@ impl FilesSource {
         DataError::Files {
             title: self.title.clone(),
             reason,
-            todo: match self.open {
-                Some(_) => format!("run `data fetch {}` once with a network, or {by_hand}", self.name),
-                None => by_hand,
-            },
+            todo: self.open().or_by_hand(" ", &by_hand),
         }
     }
 }
@@ -119,8 +116,8 @@ impl KnownFile {
         }
         Err(format!(
             "it is not the file this program knows: sha256 {}..., expected {}...",
-            &digest[..12],
-            &self.sha256[..12.min(self.sha256.len())]
+            short(&digest),
+            short(&self.sha256)
         ))
     }
 

@@ -59,15 +59,19 @@ impl Place {
         if !is_hex(&self.revision, 40) {
             return Err(format!("revision `{}` is no commit (40 hex digits)", self.revision));
         }
-        let leaves = |path: &&str| path.split('/').any(|step| step.is_empty() || step.starts_with('.'));
-        match paths.into_iter().find(leaves) {
+        match paths.into_iter().find(|path| leaves(path)) {
             Some(path) => Err(format!("file path `{path}` leaves the repository")),
             None => Ok(()),
         }
     }
 }
 
-fn is_hex(text: &str, length: usize) -> bool {
+/// Whether a relative path leads out of its folder, or to something hidden.
+pub(crate) fn leaves(path: &str) -> bool {
+    path.split('/').any(|step| step.is_empty() || step.starts_with('.'))
+}
+
+pub(crate) fn is_hex(text: &str, length: usize) -> bool {
     text.len() == length && text.bytes().all(|b| b.is_ascii_hexdigit())
 }
 

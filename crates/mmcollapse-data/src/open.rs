@@ -4,18 +4,18 @@
 //! their authors keep them. A file enters its folder once its digest is that of the manifest, so what lies there is right.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::fs;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
-use std::thread;
 
 use mmcollapse_nn::files::{AtomicFile, FileLock};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
-use crate::content::hex;
-use crate::hub::{Patience, bar};
-use crate::manifest::folder_in;
+use crate::content::{hex, short};
+use crate::hub::{Again, Patience, bar};
+use crate::manifest::{folder_in, is_hex, leaves};
 use crate::{DataError, LoadOptions, cache, sources};
 
 /// Files below one address.
@@ -34,7 +34,6 @@ pub struct OpenFolder {
 impl OpenFolder {
     /// Says what is wrong with it, if anything: no path may lead out of the folder.
     pub(crate) fn check(&self) -> Result<(), String> {
-        let leaves = |path: &str| path.split('/').any(|step| step.is_empty() || step.starts_with('.'));
         let below = Some(self.below.as_str()).filter(|below| !below.is_empty());
         let paths = self.files.keys().map(String::as_str);
         if let Some(path) = below.into_iter().chain(paths).find(|path| leaves(path)) {
@@ -43,7 +42,7 @@ impl OpenFolder {
         if !self.base.starts_with("http") || !self.base.ends_with('/') {
             return Err(format!("`{}` is no address of a folder", self.base));
         }
-        match self.files.iter().find(|(_, digest)| digest.len() != 64) {
+        match self.files.iter().find(|(_, digest)| !is_hex(digest, 64)) {
             Some((path, _)) => Err(format!("digest of `{path}` is no sha256 (64 hex digits)")),
             None => Ok(()),
         }
@@ -106,6 +105,12 @@ pub struct Failure {
     pub reason: String,
 }
 
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.place, self.reason)
+    }
+}
+
 impl Open<'_> {
     /// The user's folder, if the environment names one, else that of the downloads, if it holds everything.
     pub fn folder(&self) -> Option<PathBuf> {
@@ -135,6 +140,17 @@ impl Open<'_> {
         fetched.map(Some)
     }
 
+    /// What to do for want of the files: `by_hand`, after a download, and what stands `between`, where that is possible.
+    pub(crate) fn or_by_hand(&self, between: &str, by_hand: &str) -> String {
+        if self.folders.is_empty() {
+            return by_hand.to_owned();
+        }
+        format!(
+            "run `data fetch {}` once with a network, or{between}{by_hand}",
+            self.name
+        )
+    }
+
     fn place(&self, cache: &Path) -> PathBuf {
         cache.join("downloads").join(self.name)
     }
@@ -160,77 +176,56 @@ impl Open<'_> {
         };
         fs::create_dir_all(&folder).map_err(unwritable)?;
         let _lock = FileLock::acquire(&folder.with_extension("lock")).map_err(unwritable)?;
+        let agent = web.agent();
         let mut answered = false;
         for (path, address, digest) in self.folders.iter().flat_map(OpenFolder::each) {
             let path = folder.join(path);
             if !path.is_file() {
-                web.fetch(&address, digest, &path, &mut answered)?;
+                web.patience.retry(web.progress, || {
+                    let tried = web.attempt(&agent, &address, digest, &path, &mut answered);
+                    tried.map_err(|(reason, again)| {
+                        let place = address.clone();
+                        (Failure { place, reason }, again)
+                    })
+                })?;
             }
         }
         Ok(folder)
     }
 }
 
-/// What a try ended with.
-struct Trouble {
-    reason: String,
-    /// Whether another try may succeed by itself.
-    passes: bool,
-}
-
 impl Web {
-    fn fetch(&self, address: &str, digest: &str, path: &Path, answered: &mut bool) -> Result<(), Failure> {
-        let mut wait = self.patience.first_wait;
-        for attempt in 1.. {
-            let Err(Trouble { reason, passes }) = self.attempt(address, digest, path, answered) else {
-                return Ok(());
-            };
-            if !passes || attempt >= self.patience.attempts {
-                return Err(Failure {
-                    place: address.to_owned(),
-                    reason,
-                });
-            }
-            if self.progress {
-                eprintln!(
-                    "{address}: {reason}; trying again in {:.0} s",
-                    wait.as_secs_f64().ceil()
-                );
-            }
-            thread::sleep(wait);
-            wait = (wait * 2).min(self.patience.longest_wait);
-        }
-        unreachable!("the loop ends by returning")
-    }
-
-    fn attempt(&self, address: &str, digest: &str, path: &Path, answered: &mut bool) -> Result<(), Trouble> {
-        let passing = |reason: String| Trouble { reason, passes: true };
-        let unwritable = |error: io::Error| Trouble {
-            reason: format!("cannot write {}: {error}", path.display()),
-            passes: false,
-        };
-        let agent = ureq::Agent::config_builder()
+    fn agent(&self) -> ureq::Agent {
+        ureq::Agent::config_builder()
             .http_status_as_error(false)
             .user_agent(concat!("mmcollapse/", env!("CARGO_PKG_VERSION")))
             .timeout_connect(Some(self.patience.answer))
             .timeout_recv_response(Some(self.patience.answer))
             .timeout_per_read(Some(self.patience.silence))
             .build()
-            .new_agent();
+            .new_agent()
+    }
+
+    /// Downloads the file at `address` to `path`, whole or not at all.
+    fn attempt(
+        &self,
+        agent: &ureq::Agent,
+        address: &str,
+        digest: &str,
+        path: &Path,
+        answered: &mut bool,
+    ) -> Result<(), (String, Again)> {
+        let passing = |reason: String| (reason, Again::Yes);
+        let unwritable = |error: io::Error| (format!("cannot write {}: {error}", path.display()), Again::No);
         // A network that never answered is not there; one that did before may be back in a moment.
-        let mut response = agent.get(address).call().map_err(|error| Trouble {
-            reason: error.to_string(),
-            passes: *answered,
-        })?;
+        let mut response = agent
+            .get(address)
+            .call()
+            .map_err(|error| (error.to_string(), Again::when(*answered)))?;
         *answered = true;
-        match response.status().as_u16() {
-            200 => {}
-            status => {
-                return Err(Trouble {
-                    reason: format!("HTTP {status}"),
-                    passes: status == 429 || status >= 500,
-                });
-            }
+        let status = response.status().as_u16();
+        if status != 200 {
+            return Err((format!("HTTP {status}"), Again::when(status == 429 || status >= 500)));
         }
         let announced = response.body().content_length();
         let bar = self.progress.then(|| bar(announced.unwrap_or(0)));
@@ -263,14 +258,11 @@ impl Web {
         }
         let got = hex(&hash.finalize());
         if got != digest {
-            return Err(Trouble {
-                reason: format!(
-                    "sha256 of the bytes is {}..., expected {}...",
-                    &got[..12],
-                    &digest[..12]
-                ),
-                passes: false,
-            });
+            let (got, expected) = (short(&got), short(digest));
+            return Err((
+                format!("sha256 of the bytes is {got}..., expected {expected}..."),
+                Again::No,
+            ));
         }
         file.commit().map_err(unwritable)
     }

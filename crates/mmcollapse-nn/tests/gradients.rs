@@ -440,10 +440,10 @@ fn linked_operations() {
         let (first, second) = (conv(&t[1], &t[2]), conv(&t[5], &t[6]));
         let [y, pooled, last] = if fused {
             let (y, ..) = ops::conv2d_batch_norm_relu(&t[0], first, &t[3], &t[4], 1e-5)?;
-            let (last, ..) = ops::conv2d_batch_norm_relu(&y, second, &t[3], &t[4], 1e-5)?;
+            let (last, ..) = ops::conv2d_batch_norm_relu(y.clone(), second, &t[3], &t[4], 1e-5)?;
             [
                 y.clone().into_tensor()?,
-                ops::max_pool2d(&y, 2, 2)?,
+                ops::max_pool2d(y, 2, 2)?,
                 ops::avg_pool2d(last, 2, 1)?,
             ]
         } else {

@@ -94,15 +94,10 @@ pub fn tables(source: &dyn EhrSource, kept: Option<&Path>) -> Result<PathBuf, Da
         return Ok(folder);
     }
     let Some(config) = &manifest.planted else {
-        let by_hand = manifest.numbered_steps();
         return Err(EhrError::NoFolder {
             title: manifest.title.clone(),
             variable: manifest.variable.clone(),
-            steps: if manifest.open.is_empty() {
-                by_hand
-            } else {
-                format!("run `data fetch {}` once with a network, or\n{by_hand}", manifest.name)
-            },
+            steps: manifest.open().or_by_hand("\n", &manifest.numbered_steps()),
         }
         .into());
     };

@@ -11,16 +11,18 @@
 
 mod announce;
 mod error;
+mod patience;
 mod transfer;
 
 use std::fmt;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use hf_hub::{Cache, Repo, RepoType};
 
 pub use error::HubError;
+pub(crate) use patience::Again;
+pub use patience::Patience;
 pub(crate) use transfer::bar;
 
 /// What a repository holds; the hub has an address of its own for each.
@@ -52,33 +54,6 @@ impl Remote {
             RepoKind::Model => RepoType::Model,
         };
         Repo::with_revision(self.repo.clone(), kind, self.revision.clone())
-    }
-}
-
-/// How long to wait for what.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Patience {
-    /// Tries a file, the first included.
-    pub attempts: u32,
-    /// Wait before the second try; doubled before each further one.
-    pub first_wait: Duration,
-    /// Longest wait between two tries; a `Retry-After` beyond it is an error at once.
-    pub longest_wait: Duration,
-    /// Longest wait for an answer to begin.
-    pub answer: Duration,
-    /// Longest time without a byte while a file comes in.
-    pub silence: Duration,
-}
-
-impl Default for Patience {
-    fn default() -> Self {
-        Self {
-            attempts: 5,
-            first_wait: Duration::from_secs(1),
-            longest_wait: Duration::from_mins(2),
-            answer: Duration::from_secs(30),
-            silence: Duration::from_mins(1),
-        }
     }
 }
 

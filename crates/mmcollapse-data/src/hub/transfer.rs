@@ -17,7 +17,7 @@ use mmcollapse_nn::files::{AtomicFile, FileLock, write_atomic};
 use sha2::{Digest, Sha256};
 
 use super::announce::{Announced, announce, refusal};
-use super::{Hub, HubError, Remote, is_whole};
+use super::{Again, Hub, HubError, Remote, is_whole};
 use crate::content::hex;
 
 /// Downloads `remote` into the cache and returns its path there.
@@ -32,35 +32,27 @@ pub(super) fn download(hub: &Hub, remote: &Remote) -> Result<PathBuf, HubError> 
     if let Some(path) = hub.cached(remote) {
         return Ok(path);
     }
-    let mut wait = hub.patience.first_wait;
     let mut answered = false;
-    for attempt in 1.. {
-        let error = match attempt_download(hub, remote, &staging, &mut answered) {
-            Ok(staged) => return install(hub, remote, &staged, &staging).map_err(unwritable),
-            Err(error) => error,
-        };
-        // A hub that never answered is not there; one that did before may be back in a moment.
-        let hopeless = matches!(error, HubError::NoNetwork { .. }) && !answered;
-        if hopeless || !error.passes() || attempt >= hub.patience.attempts {
-            return Err(error);
-        }
-        let pause = match error {
-            HubError::Busy {
-                retry_after: Some(asked),
-                ..
-            } => asked,
-            _ => wait,
-        };
-        if pause > hub.patience.longest_wait {
-            return Err(error);
-        }
-        if hub.progress {
-            eprintln!("{error}; trying again in {:.0} s", pause.as_secs_f64().ceil());
-        }
-        thread::sleep(pause);
-        wait = (wait * 2).min(hub.patience.longest_wait);
+    let staged = hub.patience.retry(hub.progress, || {
+        let tried = attempt_download(hub, remote, &staging, &mut answered);
+        tried.map_err(|error| {
+            let again = again(&error, answered);
+            (error, again)
+        })
+    })?;
+    install(hub, remote, &staged, &staging).map_err(unwritable)
+}
+
+/// A hub that never answered is not there; one that did before may be back in a moment.
+fn again(error: &HubError, answered: bool) -> Again {
+    match error {
+        HubError::NoNetwork { .. } if !answered => Again::No,
+        HubError::Busy {
+            retry_after: Some(asked),
+            ..
+        } => Again::After(*asked),
+        error => Again::when(error.passes()),
     }
-    unreachable!("the loop ends by returning")
 }
 
 /// A checked file in the staging folder.

@@ -109,12 +109,6 @@ impl From<&Tensor> for Link {
     }
 }
 
-impl From<&Self> for Link {
-    fn from(link: &Self) -> Self {
-        link.clone()
-    }
-}
-
 /// The numbers of a link as a node of the graph.
 struct Landing(Link);
 
