@@ -122,7 +122,7 @@ pub static EXPERIMENTS: &[ExperimentInfo] = &[
         spec: include_str!("fig4/spec.yaml"),
         common: EHR,
         paper: include_str!("fig4/paper.yaml"),
-        shows: Shows::Measures(&[
+        shows: Shows::Probes(&[
             "gap_first",
             "gap_eliminated",
             "probe_prefix_first",

@@ -87,7 +87,8 @@ pub struct Outcome {
     /// What the models tell of the run beside its scores (which modality collapsed, ranks); free in form.
     #[serde(default)]
     pub diagnosis: Value,
-    /// Of each loss term of the model that is scored, its mean over each epoch, up to the first that is not finite.
+    /// Of each loss term of the model that is scored, its mean over each epoch, up to the first that is not finite; and
+    /// of encoders that are probed along training, `probe_prefix_M` and `probe_baseline_M` (see [`crate::curves::probed`]).
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub curves: BTreeMap<String, Vec<f64>>,
 }

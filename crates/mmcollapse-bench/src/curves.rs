@@ -1,4 +1,5 @@
-//! The semantic loss along training: what is measured on its curve, and the curve as a frame.
+//! What is recorded along training, the semantic loss and the probes of encoders: what is measured on a curve, and curves as
+//! frames.
 
 use mmcollapse_probes::{PlateauRule, plateaus, steps_to_fall};
 use polars::prelude::{Column, DataFrame, NamedFrom, PolarsResult, Series};
@@ -11,6 +12,52 @@ const SEMANTIC: &str = "semantic";
 /// The semantic loss of a run at each epoch, up to where it is no longer finite.
 pub fn semantic(record: &CellRecord) -> &[f64] {
     record.outcome.curves.get(SEMANTIC).map_or(&[], Vec::as_slice)
+}
+
+/// Which of an encoder's two trainings is probed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Encoder {
+    /// Inside the model.
+    Prefix,
+    /// Alone, on its own loss.
+    Baseline,
+}
+
+impl Encoder {
+    /// Name in frames and before a modality's in the store: `prefix`, `baseline`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Prefix => "prefix",
+            Self::Baseline => "baseline",
+        }
+    }
+
+    /// Name of its curve in the store.
+    pub fn curve(self, modality: &str) -> String {
+        format!("probe_{}_{modality}", self.name())
+    }
+}
+
+/// Which modality is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Watched {
+    /// The first that the model has.
+    First,
+    /// The one whose encoder has lost most at the end.
+    Eliminated,
+}
+
+/// Cross-entropies (nats, on validation) of the probes of an encoder, at points evenly spaced over its training; empty if
+/// it was not probed.
+pub fn probed(record: &CellRecord, encoder: Encoder, watched: Watched) -> &[f64] {
+    let modality = match watched {
+        Watched::First => &record.config["modalities"][0],
+        Watched::Eliminated => &record.outcome.diagnosis["eliminated"],
+    };
+    let curve = modality
+        .as_str()
+        .and_then(|m| record.outcome.curves.get(&encoder.curve(m)));
+    curve.map_or(&[], Vec::as_slice)
 }
 
 /// The records with what is measured on their curves among the scores: `plateaus` (see
@@ -73,6 +120,66 @@ pub fn frame(records: &[CellRecord]) -> PolarsResult<DataFrame> {
     ])
 }
 
+/// Every probe of every run: columns row, protocol, seed, modalities (their number), modality, encoder (`prefix` or
+/// `baseline`), point (from 1), points, cross_entropy in nats.
+///
+/// # Errors
+/// Those of Polars; none is known.
+pub fn probes_frame(records: &[CellRecord]) -> PolarsResult<DataFrame> {
+    struct Probe<'a> {
+        record: &'a CellRecord,
+        modalities: u64,
+        modality: &'a str,
+        encoder: Encoder,
+        point: u64,
+        points: u64,
+        cross_entropy: f64,
+    }
+    let mut probes = Vec::new();
+    for record in records {
+        let modalities: Vec<&str> = record.config["modalities"].as_array().map_or_else(Vec::new, |names| {
+            names.iter().filter_map(serde_json::Value::as_str).collect()
+        });
+        for (modality, encoder) in modalities
+            .iter()
+            .flat_map(|modality| [(modality, Encoder::Prefix), (modality, Encoder::Baseline)])
+        {
+            let curve = record.outcome.curves.get(&encoder.curve(modality));
+            let curve = curve.map_or(&[][..], Vec::as_slice);
+            probes.extend((1..).zip(curve).map(|(point, cross_entropy)| Probe {
+                record,
+                modalities: modalities.len() as u64,
+                modality,
+                encoder,
+                point,
+                points: curve.len() as u64,
+                cross_entropy: *cross_entropy,
+            }));
+        }
+    }
+    let text = |name: &str, of: fn(&Probe) -> String| -> Column {
+        Series::new(name.into(), probes.iter().map(of).collect::<Vec<_>>()).into()
+    };
+    let count = |name: &str, of: fn(&Probe) -> u64| -> Column {
+        Series::new(name.into(), probes.iter().map(of).collect::<Vec<_>>()).into()
+    };
+    DataFrame::new_infer_height(vec![
+        text("row", |p| p.record.row.clone()),
+        text("protocol", |p| p.record.protocol.clone()),
+        count("seed", |p| p.record.seed),
+        count("modalities", |p| p.modalities),
+        text("modality", |p| p.modality.to_owned()),
+        text("encoder", |p| p.encoder.name().to_owned()),
+        count("point", |p| p.point),
+        count("points", |p| p.points),
+        Series::new(
+            "cross_entropy".into(),
+            probes.iter().map(|p| p.cross_entropy).collect::<Vec<_>>(),
+        )
+        .into(),
+    ])
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -105,6 +212,16 @@ mod tests {
         assert_eq!((value("plateaus"), value("epochs_to_90")), (Some(1.0), Some(8.0)));
         let frame = frame(&[run.clone()]).unwrap();
         assert_eq!(frame.shape(), (8, 5));
+        // Probes are those of the modalities that the model has; which one is eliminated the diagnosis says.
+        run.config["modalities"] = serde_json::json!(["labs", "notes"]);
+        run.outcome.diagnosis = serde_json::json!({"eliminated": "notes"});
+        for (name, curve) in [("probe_prefix_labs", [0.5, 0.4]), ("probe_baseline_notes", [0.3, 0.2])] {
+            run.outcome.curves.insert(name.into(), curve.into());
+        }
+        assert_eq!(probed(&run, Encoder::Prefix, Watched::First), [0.5, 0.4]);
+        assert_eq!(probed(&run, Encoder::Baseline, Watched::Eliminated), [0.3, 0.2]);
+        assert!(probed(&run, Encoder::Baseline, Watched::First).is_empty());
+        assert_eq!(probes_frame(&[run.clone()]).unwrap().shape(), (4, 9));
         // A run without a curve has no measure of one.
         run.outcome.curves.clear();
         let bare = super::measured(&[run.clone()]);

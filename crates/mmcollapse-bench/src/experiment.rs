@@ -33,6 +33,8 @@ pub enum Shows {
     },
     /// Several measures at each level, a sheet and a panel each.
     Measures(&'static [&'static str]),
+    /// What encoders lose inside a model: such measures, a sheet each, and the probes along training.
+    Probes(&'static [&'static str]),
     /// The semantic loss along training, and what is measured on its curve.
     Curves,
 }
@@ -43,7 +45,7 @@ impl Shows {
         match self {
             Self::Scores => vec![of_paper],
             Self::Rows(others) | Self::Tests { others, .. } => [&[of_paper], *others].concat(),
-            Self::Measures(measures) => measures.to_vec(),
+            Self::Measures(measures) | Self::Probes(measures) => measures.to_vec(),
             Self::Curves => vec!["loss_semantic", "plateaus", "epochs_to_90"],
         }
     }

@@ -1,7 +1,7 @@
 //! A figure: rows of panels, one line a reallocation.
 //!
 //! Of scores: accuracy against the level, one panel a protocol and fusion. Of measures: one panel a measure, each with
-//! its own axis. Of curves: the semantic loss along training. Shaded: the 95 % t interval over seeds, for curves the
+//! its own axis. Of curves: the semantic loss along training. Of probes: what encoders lose, along training too. Shaded: the 95 % t interval over seeds, for curves the
 //! 10 to 90 % quantiles. Hollow marks: the paper's values. Everything is drawn by
 //! [`canvas`] with a bundled font; letters become outlines, so that SVG and PNG look the same everywhere.
 
@@ -14,6 +14,7 @@ mod forest;
 mod layout;
 mod measures;
 mod panel;
+mod probes;
 mod style;
 
 use mmcollapse_probes::Estimate;

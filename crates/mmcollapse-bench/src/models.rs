@@ -4,11 +4,14 @@ use std::collections::BTreeMap;
 
 use miette::Result;
 use mmcollapse_data::{Dataset, LoadOptions};
-use mmcollapse_models::{CellConfig, CellOutcome, Folders, MULTIMODAL, ModelError, Observer, revision, run_cell};
+use mmcollapse_models::{
+    CellConfig, CellOutcome, Folders, MULTIMODAL, ModelError, Observer, UNIMODAL, revision, run_cell,
+};
 use mmcollapse_nn::Device;
 use serde_json::Value;
 
 use crate::cell::{Cell, Outcome, Score, Status};
+use crate::curves::Encoder;
 use crate::experiment::ExperimentInfo;
 use crate::plan::{Plan, Resolver, Selection};
 use crate::spec::Spec;
@@ -191,6 +194,18 @@ fn converted(outcome: CellOutcome) -> Result<Outcome, WorkError> {
             if curve.len() == epoch && value.is_finite() {
                 curve.push(*value);
             }
+        }
+    }
+    for record in &outcome.history {
+        let encoder = if record.fit == MULTIMODAL {
+            Encoder::Prefix
+        } else if record.fit.starts_with(UNIMODAL) {
+            Encoder::Baseline
+        } else {
+            continue;
+        };
+        for (modality, value) in record.probes.iter().filter(|(_, value)| value.is_finite()) {
+            curves.entry(encoder.curve(modality)).or_default().push(*value);
         }
     }
     let diverged = !matches!(outcome.status, mmcollapse_models::Status::Ok);

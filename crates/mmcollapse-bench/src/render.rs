@@ -7,6 +7,7 @@
 //! | `runs.parquet`, `runs.csv` | every run |
 //! | `tests.parquet`, `tests.csv` | every test of one row against another, where the experiment shows them |
 //! | `curves.parquet`, `curves.csv` | the semantic loss at every epoch of every run, where the experiment shows it |
+//! | `probes.parquet`, `probes.csv` | every probe of every encoder along training, where the experiment shows them |
 //! | `figure.svg`, `figure.png` | what the experiment shows, against its levels or along training |
 //! | `table.provenance.json`, `runs.provenance.json`, `figure.provenance.json` | command, commit, data, machine, time |
 
@@ -109,6 +110,7 @@ pub fn render(
     let picture = match experiment.shows {
         Shows::Scores => Figure::of_scores(&summary, &paper, frame).draw(&json),
         Shows::Measures(measures) => Figure::of_measures(&summary, measures, frame).draw(&json),
+        Shows::Probes(_) => Figure::of_probes(records, &summary, frame).draw(&json),
         Shows::Curves => Figure::of_curves(records, &summary, frame).draw(&json),
         Shows::Rows(_) => Forest::new(&summary, &paper, frame).draw(&json),
         Shows::Tests { row, .. } => Forest::of_tests(&summary, row, &versus, frame).draw(&json),
@@ -132,6 +134,12 @@ pub fn render(
         files.push(("curves.parquet", parquet(&mut curves)?));
         files.push(("curves.csv", csv(&mut curves)?));
         files.push(("curves.provenance.json", json.clone()));
+    }
+    if let Shows::Probes(_) = experiment.shows {
+        let mut probes = curves::probes_frame(records).into_diagnostic()?;
+        files.push(("probes.parquet", parquet(&mut probes)?));
+        files.push(("probes.csv", csv(&mut probes)?));
+        files.push(("probes.provenance.json", json.clone()));
     }
     if let Shows::Tests { row, .. } = experiment.shows {
         let mut tests = summary.versus_frame(row, &versus).into_diagnostic()?;

@@ -3,6 +3,7 @@
 mod measures;
 mod noise;
 mod patterns;
+mod probing;
 #[cfg(test)]
 mod records;
 mod run;
@@ -17,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use crate::{diagnosis::Diagnosis, training::EpochRecord};
 
 pub(crate) use run::Facts;
-pub use run::{Folders, MULTIMODAL, run_cell};
+pub use run::{Folders, MULTIMODAL, UNIMODAL, run_cell};
 
 /// Metric of the validation quality with what the protocol leaves of a test sample: what settings are chosen by.
 pub const AS_TESTED: &str = "as_tested";
@@ -103,4 +104,7 @@ pub struct Findings {
     pub student: Option<String>,
     /// Validation accuracy (AUROC for two classes) of each modality alone, in the final model without stand-ins.
     pub alone: BTreeMap<String, f64>,
+    /// Modality whose encoder has lost most against the same encoder trained alone, where that is measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub eliminated: Option<String>,
 }

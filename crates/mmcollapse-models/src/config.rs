@@ -346,5 +346,9 @@ pub fn revision(cell: &CellConfig) -> Result<String> {
         let substitution = find("substitution", SUBSTITUTIONS, &cell.substitution.method)?;
         add("substitution", substitution.name, substitution.revision);
     }
+    if cell.protocol == (Protocol::Modalities {}) {
+        // Since the second, encoders are probed along the training.
+        add("protocol", "modalities", 2);
+    }
     Ok(parts.join(" "))
 }

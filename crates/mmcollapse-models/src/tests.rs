@@ -76,6 +76,7 @@ fn moved(config: &CellConfig, phase: Option<Phase>, frozen: Option<&str>) -> BTr
         training,
         phases: phase.map_or_else(|| model.reallocation.phases(), |p| vec![p]),
         params: &model.params,
+        probed: false,
         frozen: frozen.map(str::to_owned),
         rate_factor: model.reallocation.rate_factor(),
         objective: &objective,
@@ -90,7 +91,9 @@ fn moved(config: &CellConfig, phase: Option<Phase>, frozen: Option<&str>) -> BTr
         device: &device,
     };
     let mut state = fit.start().unwrap();
-    fit.run(&data, &mut state, &mut Silent, &mut |_, _| Ok(())).unwrap();
+    let unprobed = |_: usize| Ok(BTreeMap::new());
+    fit.run(&data, &mut state, &mut Silent, &unprobed, &mut |_, _| Ok(()))
+        .unwrap();
     assert_eq!(state.step, 3);
     let vars: BTreeSet<String> = model.params.vars().into_iter().map(|(n, _)| n).collect();
     changed(&before, &model.params.state().unwrap())

@@ -289,6 +289,61 @@ fn curves_are_drawn_and_written() {
     assert_eq!(csv.lines().count(), 1 + 10 * 40);
 }
 
+#[test]
+fn probes_are_drawn_against_the_level_and_along_training() {
+    let mut records = Vec::new();
+    for (row, reallocation, loss) in [
+        ("concat", "none", 0.3),
+        ("concat+kd", "kd", 0.1),
+        ("concat+ebr", "ebr", 0.4),
+    ] {
+        for (seed, count) in (0..6).flat_map(|seed| [2_u32, 3, 4, 5].map(|count| (seed, count))) {
+            let ok = crate::cell::Status::Ok;
+            let levels = [(f64::from(count), 400 + seed as usize)];
+            let mut record = record(row, ("concat", reallocation), "modalities", seed, &levels, ok);
+            record.config["protocol"] = serde_json::json!({"kind": "modalities"});
+            record.config["modalities"] = serde_json::json!(["labs", "notes", "age", "sex", "codes"][..count as usize]);
+            record.outcome.diagnosis = serde_json::json!({"eliminated": "notes"});
+            let like = record.outcome.scores[0].clone();
+            for (metric, value) in [("gap_first", loss - 0.2), ("gap_eliminated", loss)] {
+                record.outcome.scores.push(crate::cell::Score {
+                    metric: metric.into(),
+                    value: 0.1 * (value + 0.05 * f64::from(count) + 0.02 * seed as f64),
+                    ..like.clone()
+                });
+            }
+            for (place, modality) in ["labs", "notes"].iter().enumerate() {
+                for (encoder, lost) in [("prefix", loss), ("baseline", 0.0)] {
+                    let at = |point: u32| {
+                        let fall = (-f64::from(point)).exp();
+                        0.4 + 0.1 * place as f64 + lost * 0.1 * f64::from(count) + 0.01 * seed as f64 + 0.3 * fall
+                    };
+                    let curve = (0..6).map(at).collect();
+                    record
+                        .outcome
+                        .curves
+                        .insert(format!("probe_{encoder}_{modality}"), curve);
+                }
+            }
+            records.push(record);
+        }
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let out = std::env::var_os("MMCOLLAPSE_LOOK").map_or(folder.path().to_owned(), |p| PathBuf::from(p).join("probes"));
+    let probes = ExperimentInfo {
+        shows: Shows::Probes(&["gap_first", "gap_eliminated"]),
+        ..TABLE
+    };
+    render(&probes, &records, &provenance(), &out).unwrap();
+    let figure = fs::read_to_string(out.join("figure.svg")).unwrap();
+    assert!(figure.contains("same encoder trained on its own loss"), "{figure}");
+    let csv = fs::read_to_string(out.join("probes.csv")).unwrap();
+    let header = "row,protocol,seed,modalities,modality,encoder,point,points,cross_entropy\n";
+    assert!(csv.starts_with(header), "{csv}");
+    // Three rows, six seeds, four levels, of each two modalities inside and alone at six points.
+    assert_eq!(csv.lines().count(), 1 + 3 * 6 * 4 * 2 * 2 * 6);
+}
+
 /// Levels that are numbers of modalities have columns of their own, a protocol without levels has none, and a metric that
 /// nobody measured no sheet.
 #[test]

@@ -7,7 +7,7 @@ use mmcollapse_probes::{Matrix, linear_cka, mean_cosine_similarity, ranks, varia
 
 use super::run::Run;
 use crate::{
-    diagnosis::{Diagnosis, LinearProbe, ModalityDiagnosis},
+    diagnosis::{Diagnosis, ModalityDiagnosis},
     encoders::Encoder,
     error::Result,
     evaluate::{Predictions, each_batch},
@@ -71,7 +71,9 @@ impl Run<'_> {
     /// - `gap_M`: quality of the baseline's probe less that of the prefix's, for modality M;
     /// - `gap_first`: of the first modality; `gap_eliminated`: of the one whose gap is widest on validation;
     /// - `probe_prefix_first`, `probe_baseline_first`, and of `eliminated` likewise: the probes' cross-entropies in nats.
-    pub fn gaps(&self, model: &Model, samples: &Samples) -> Result<Vec<(String, f64)>> {
+    ///
+    /// With them the name of the eliminated modality.
+    pub fn gaps(&self, model: &Model, samples: &Samples) -> Result<(Vec<(String, f64)>, String)> {
         let mut gaps = Vec::new();
         let mut modalities = Vec::new();
         for (modality, name) in self.spec.modalities.iter().enumerate() {
@@ -89,7 +91,7 @@ impl Run<'_> {
             gaps.push((at_test, prefix_at_test));
         }
         let eliminated = Diagnosis::new(modalities).collapsed;
-        let eliminated = self.spec.modalities.iter().position(|name| *name == eliminated);
+        let place = self.spec.modalities.iter().position(|name| *name == eliminated);
         let gap = |(alone, prefix): &(Predictions, Predictions)| alone.quality() - prefix.quality();
         let mut measures: Vec<(String, f64)> = self
             .spec
@@ -98,7 +100,7 @@ impl Run<'_> {
             .zip(&gaps)
             .map(|(name, of)| (format!("gap_{name}"), gap(of)))
             .collect();
-        for (name, place) in [("first", Some(0)), ("eliminated", eliminated)] {
+        for (name, place) in [("first", Some(0)), ("eliminated", place)] {
             if let Some(of) = place.and_then(|place| gaps.get(place)) {
                 measures.extend([
                     (format!("gap_{name}"), gap(of)),
@@ -108,17 +110,18 @@ impl Run<'_> {
             }
         }
         measures.retain(|(_, value)| value.is_finite());
-        Ok(measures)
+        Ok((measures, eliminated))
     }
 
     /// What a linear probe of an encoder says of the validation samples and of `samples` that have the modality.
     fn probed(&self, encoder: &dyn Encoder, modality: usize, samples: &Samples) -> Result<[Predictions; 2]> {
-        let dataset = self.dataset;
-        let train = self.features(encoder, modality, &dataset.train, &self.presence.train)?;
-        let probe = LinearProbe::fit(&train, self.spec.classes, self.device)?;
-        let validation = self.features(encoder, modality, &dataset.validation, &self.presence.validation)?;
-        let asked = self.features(encoder, modality, samples, &samples.present)?;
-        Ok([probe.predictions(&validation)?, probe.predictions(&asked)?])
+        let probing = self.probing();
+        let probe = probing.probe(encoder, modality)?;
+        let asked = probing.features(encoder, modality, samples, &samples.present)?;
+        Ok([
+            probing.at_validation(&probe, encoder, modality)?,
+            probe.predictions(&asked)?,
+        ])
     }
 
     /// The fused representation and each modality's encoding; none for what is not finite.

@@ -262,8 +262,30 @@ fn encoders_are_measured_against_their_baselines_whatever_the_number_of_modaliti
     assert!([find("gap_labs").value, find("gap_diagnoses").value].contains(&eliminated));
     let (baseline, prefix) = (find("probe_baseline_first").value, find("probe_prefix_first").value);
     assert!(baseline > 0.0 && prefix > 0.0);
+    let gap = |name: &str| find(&format!("gap_{name}")).value;
+    assert_eq!(gap("eliminated"), gap(two.diagnosis.eliminated.as_deref().unwrap()));
+    // Along the training too, each encoder of the fit.
+    let probed = |outcome: &CellOutcome, fit: &str| -> Vec<Vec<String>> {
+        let records = outcome.history.iter().filter(|record| record.fit == fit);
+        records
+            .map(|record| {
+                assert!(record.probes.values().all(|entropy| *entropy > 0.0), "{record:?}");
+                record.probes.keys().cloned().collect()
+            })
+            .collect()
+    };
+    let epochs = two.history.iter().filter(|record| record.fit == "multimodal").count();
+    assert_eq!(probed(&two, "multimodal"), vec![vec!["diagnoses", "labs"]; epochs]);
+    assert_eq!(probed(&two, "unimodal/labs"), vec![vec!["labs"]; epochs]);
     // With one modality more the baselines of the first two are there already.
-    let (_, trained) = run(&["labs", "diagnoses", "demographics"], "kd");
+    let (three, trained) = run(&["labs", "diagnoses", "demographics"], "kd");
+    assert_eq!(probed(&three, "unimodal/labs"), probed(&two, "unimodal/labs"));
+    assert_eq!(probed(&three, "multimodal")[0].len(), 3);
+    let curve = |outcome: &CellOutcome| -> Vec<f64> {
+        let baseline = outcome.history.iter().filter(|record| record.fit == "unimodal/labs");
+        baseline.map(|record| record.probes["labs"]).collect()
+    };
+    assert_eq!(curve(&three), curve(&two));
     assert!(
         !trained.contains_key("unimodal/labs") && trained.contains_key("unimodal/demographics"),
         "{trained:?}"

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     CellOutcome, Observer,
     noise::corrupted,
+    probing::{Probing, due},
     shared::{self, Recipe},
 };
 use crate::{
@@ -32,6 +33,9 @@ use crate::{
 
 /// Name in the history of the fit of the model that is scored.
 pub const MULTIMODAL: &str = "multimodal";
+
+/// What stands before a modality's name in the history of its encoder's training alone.
+pub const UNIMODAL: &str = "unimodal/";
 
 /// Wall time between two checkpoints; it decides what a crash loses, not numbers.
 const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(20);
@@ -264,10 +268,15 @@ impl Run<'_> {
             index,
             device: self.device,
         };
+        let probing = Probing::new(self.dataset, &self.presence, &self.spec, self.device);
+        let probe = |epoch: usize| match fit.probed && due(epoch, fit.training.epochs) {
+            true => probing.cross_entropies(&fit.objective.encoders()),
+            false => Ok(BTreeMap::new()),
+        };
         let (folder, config_json) = (self.folders.checkpoint, &self.config_json);
         let (facts, artifacts) = (&mut self.facts, &self.artifacts);
         let (started, saved) = (&mut self.started, &mut self.saved);
-        let end = fit.run(&data, &mut state, &mut *self.observer, &mut |state, stop| {
+        let end = fit.run(&data, &mut state, &mut *self.observer, &probe, &mut |state, stop| {
             let Some(folder) = folder else { return Ok(()) };
             if stop || saved.elapsed() >= CHECKPOINT_INTERVAL {
                 facts.seconds += started.elapsed().as_secs_f64();
@@ -286,6 +295,11 @@ impl Run<'_> {
         Ok(())
     }
 
+    /// What reads encoders on the cell's samples.
+    pub fn probing(&self) -> Probing<'_> {
+        Probing::new(self.dataset, &self.presence, &self.spec, self.device)
+    }
+
     /// A fit of this cell, with what is the same for all of them filled in.
     pub fn plain<'f>(&self, name: String, params: &'f Params, objective: &'f dyn Objective) -> Fit<'f> {
         Fit {
@@ -295,6 +309,7 @@ impl Run<'_> {
             training: self.config.training.clone(),
             phases: vec![JOINT],
             params,
+            probed: self.config.protocol == (Protocol::Modalities {}),
             frozen: None,
             rate_factor: None,
             objective,

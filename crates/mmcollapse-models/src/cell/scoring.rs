@@ -44,7 +44,12 @@ impl Run<'_> {
             model.substitution.learn(&encodings)?;
         }
         let at_validation = predictions(&model, dataset, validation, seen, self.device)?;
-        let scores = self.scores(&model, &at_validation)?;
+        let gaps = match &self.config.protocol {
+            Protocol::Modalities {} => Some(self.gaps(&model, dataset.test.for_final_evaluation())?),
+            _ => None,
+        };
+        let (gaps, eliminated) = gaps.unzip();
+        let scores = self.scores(&model, &at_validation, gaps.unwrap_or_default())?;
         self.facts.seconds += self.started.elapsed().as_secs_f64();
         Ok(CellOutcome {
             status: self.status(&at_validation),
@@ -55,6 +60,7 @@ impl Run<'_> {
                 collapse: self.facts.diagnosis.clone(),
                 student: self.facts.student.map(|s| self.spec.modalities[s].clone()),
                 alone,
+                eliminated,
             },
             history: self.facts.history.clone(),
         })
@@ -99,7 +105,7 @@ impl Run<'_> {
         Status::Ok
     }
 
-    fn scores(&self, model: &Model, at_validation: &Predictions) -> Result<Vec<Score>> {
+    fn scores(&self, model: &Model, at_validation: &Predictions, gaps: Vec<(String, f64)>) -> Result<Vec<Score>> {
         let dataset = self.dataset;
         let test = dataset.test.for_final_evaluation();
         let (n, own) = (test.len(), &test.present);
@@ -132,7 +138,7 @@ impl Run<'_> {
             Protocol::TestMissing { .. } | Protocol::Patterns {} => 0.0,
             Protocol::Modalities {} => {
                 let level = own.modalities() as f64;
-                for (measure, value) in [self.measures(model, test)?, self.gaps(model, test)?].concat() {
+                for (measure, value) in self.measures(model, test)?.into_iter().chain(gaps) {
                     push(level, "test", measure, value, n);
                 }
                 level

@@ -77,6 +77,10 @@ impl Recipe {
             // Another device rounds differently; another processor does too, by less than a table shows.
             "device": if fit.params.root().device().is_cpu() { "cpu" } else { "gpu" },
         });
+        if fit.probed {
+            // The weights are the same; the history tells more.
+            recipe["probed"] = json!(true);
+        }
         if let Some(upweight) = &self.upweight {
             recipe["upweight"] = json!(upweight);
         }

@@ -1,17 +1,15 @@
 //! What a cell trains before its multimodal model: unimodal baselines, the diagnosis, a distilled encoder.
 
-use mmcollapse_data::{Presence, Samples};
-use mmcollapse_nn::{Mode, Tensor, losses::Crd};
+use mmcollapse_nn::{Mode, losses::Crd};
 use serde_json::json;
 
 use super::{
-    run::{Branch, Run},
+    run::{Branch, Run, UNIMODAL},
     shared::{self, Recipe},
 };
 use crate::{
     config::{distillation_revision, unimodal_revision},
-    diagnosis::{Diagnosis, Features, LinearProbe, ModalityDiagnosis},
-    encoders::Encoder,
+    diagnosis::{Diagnosis, ModalityDiagnosis},
     error::{ModelError, Result},
     evaluate::{Predictions, each_batch},
     model::Model,
@@ -27,7 +25,7 @@ impl Run<'_> {
         for modality in self.facts.unimodal.len()..self.spec.modalities.len() {
             let branch = self.branch(modality)?;
             let objective = branch.objective();
-            let name = format!("unimodal/{}", self.spec.modalities[modality]);
+            let name = format!("{UNIMODAL}{}", self.spec.modalities[modality]);
             let fit = self.plain(name, &branch.params, &objective);
             let presence = self.presence.train.only(&[modality]);
             let recipe = Recipe {
@@ -73,47 +71,18 @@ impl Run<'_> {
         self.vanilla(&vanilla, "diagnosis")?;
         let modalities = (0..self.spec.modalities.len())
             .map(|m| {
-                let encoder = vanilla.encoders[m].as_ref();
-                let train = self.features(encoder, m, &self.dataset.train, &self.presence.train)?;
-                let validation = self.features(encoder, m, &self.dataset.validation, &self.presence.validation)?;
-                let probe = LinearProbe::fit(&train, self.spec.classes, self.device)?;
+                let (encoder, probing) = (vanilla.encoders[m].as_ref(), self.probing());
+                let probe = probing.probe(encoder, m)?;
                 Ok(ModalityDiagnosis {
                     modality: self.spec.modalities[m].clone(),
                     unimodal: self.facts.unimodal[m],
-                    prefix: probe.predictions(&validation)?.quality(),
-                    n: validation.labels.len(),
+                    prefix: probing.at_validation(&probe, encoder, m)?.quality(),
+                    n: self.presence.validation.rows(m).len(),
                 })
             })
             .collect::<Result<_>>()?;
         self.facts.diagnosis = Some(Diagnosis::new(modalities));
         Ok(())
-    }
-
-    /// Frozen encodings of one modality, of the samples that have it.
-    pub fn features(
-        &self,
-        encoder: &dyn Encoder,
-        modality: usize,
-        samples: &Samples,
-        presence: &Presence,
-    ) -> Result<Features> {
-        let rows = presence.rows(modality);
-        let z = self.encodings(encoder, modality, samples, &rows)?;
-        Ok(Features::new(z, samples, &rows))
-    }
-
-    /// `[rows, width]`, what a frozen encoder makes of samples that have its modality.
-    fn encodings(&self, encoder: &dyn Encoder, modality: usize, samples: &Samples, rows: &[usize]) -> Result<Tensor> {
-        let some = samples.select(rows);
-        let presence = some.present.only(&[modality]);
-        let mut parts = Vec::new();
-        each_batch(&some, &self.dataset.modalities, &presence, self.device, |batch| {
-            if let Some(x) = &batch.inputs[modality].x {
-                parts.push(encoder.forward(x, Mode::Eval)?.detach());
-            }
-            Ok(())
-        })?;
-        Ok(Tensor::cat(&parts, 0)?)
     }
 
     pub fn distillation(&mut self, config: &Distillation) -> Result<()> {
@@ -188,7 +157,7 @@ impl Run<'_> {
             }
             Ok(Teacher {
                 modality: teacher,
-                encodings: self.encodings(master.encoder.as_ref(), teacher, &self.dataset.train, &having)?,
+                encodings: self.probing().encodings(master.encoder.as_ref(), teacher, &self.dataset.train, &having)?,
                 crd,
                 place,
             })

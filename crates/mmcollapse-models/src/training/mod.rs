@@ -20,6 +20,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     cell::Observer,
     config::Training,
+    encoders::Encoder,
     error::{ModelError, Result},
     reallocation::{Phase, Progress},
 };
@@ -39,7 +40,15 @@ pub(crate) struct BatchLosses {
 /// What a fit descends.
 pub(crate) trait Objective {
     fn losses(&self, batch: &Batch, mode: Mode, progress: &Progress) -> TensorResult<BatchLosses>;
+
+    /// The encoders that may be probed along the training, each with the place of its modality.
+    fn encoders(&self) -> Vec<(usize, &dyn Encoder)> {
+        Vec::new()
+    }
 }
+
+/// What is measured of a fit after some of its epochs, by name; it changes nothing.
+pub(crate) type Probe<'a> = dyn Fn(usize) -> Result<BTreeMap<String, f64>> + 'a;
 
 /// Samples to train on.
 pub(crate) struct TrainingData<'a> {
@@ -62,6 +71,8 @@ pub(crate) struct Fit<'a> {
     pub training: Training,
     pub phases: Vec<Phase>,
     pub params: &'a Params,
+    /// Whether its encoders are probed along the training.
+    pub probed: bool,
     /// Prefix of variables that are not trained.
     pub frozen: Option<String>,
     /// Prefix of variables with a learning-rate factor of their own.
@@ -84,6 +95,10 @@ pub struct EpochRecord {
     /// Mean root mean square of the encodings; what is not finite is written as null.
     #[serde(deserialize_with = "null_is_nan")]
     pub size: f64,
+    /// Cross-entropy in nats, on validation, of a linear probe of each encoder as it then was, by modality; in epochs in
+    /// which encoders are probed.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty", with = "null_if_not_finite")]
+    pub probes: BTreeMap<String, f64>,
 }
 
 fn null_is_nan<'de, D: serde::Deserializer<'de>>(d: D) -> std::result::Result<f64, D::Error> {
@@ -157,7 +172,8 @@ impl Fit<'_> {
         }
     }
 
-    /// Trains from `state` to the end. `after_epoch` is called with every finished epoch and may save the state.
+    /// Trains from `state` to the end. `probe` is asked after every epoch, `after_epoch` is called with every finished one
+    /// and may save the state.
     ///
     /// # Errors
     /// [`ModelError::Interrupted`] when the observer asks to stop (after `after_epoch` of that epoch); tensor errors.
@@ -166,12 +182,14 @@ impl Fit<'_> {
         data: &TrainingData,
         state: &mut FitState,
         observer: &mut dyn Observer,
+        probe: &Probe,
         after_epoch: &mut dyn FnMut(&FitState, bool) -> Result<()>,
     ) -> Result<FitEnd> {
         let groups = self.groups();
         let all: Vec<(String, Var)> = groups.iter().flat_map(|(g, _)| g.clone()).collect();
         while state.epoch < self.training.epochs {
-            let record = self.epoch(data, state, &groups, &all)?;
+            let mut record = self.epoch(data, state, &groups, &all)?;
+            record.probes = probe(state.epoch)?;
             let losses: Vec<(&str, f64)> = record.losses.iter().map(|(k, v)| (k.as_str(), *v)).collect();
             observer.epoch(&self.label, state.epoch, self.training.epochs, &losses);
             let trouble = self.divergence(&record);
@@ -243,6 +261,7 @@ impl Fit<'_> {
             phase: phase.name.to_owned(),
             losses,
             size,
+            probes: BTreeMap::new(),
         })
     }
 

@@ -41,6 +41,11 @@ impl Objective for Multimodal<'_> {
             size: Tensor::stack(&sizes, 0)?.max(0)?,
         })
     }
+
+    fn encoders(&self) -> Vec<(usize, &dyn Encoder)> {
+        let encoders = self.0.encoders.iter().map(AsRef::as_ref);
+        encoders.enumerate().collect()
+    }
 }
 
 /// One modality's encoder with a linear head.
@@ -71,6 +76,10 @@ impl Objective for Unimodal<'_> {
             reallocation: Vec::new(),
             size: root_mean_square(&z)?,
         })
+    }
+
+    fn encoders(&self) -> Vec<(usize, &dyn Encoder)> {
+        vec![(self.modality, self.encoder)]
     }
 }
 
