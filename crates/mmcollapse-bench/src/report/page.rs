@@ -2,6 +2,7 @@
 //!
 //! It asks for nothing from outside: style, script and figures are in it, so it can be mailed or opened from disk.
 
+use std::collections::HashMap;
 use std::fmt::Write as _;
 
 use pulldown_cmark::{CowStr, Event, HeadingLevel, Options, Parser, Tag, TagEnd, html::push_html};
@@ -13,14 +14,15 @@ const SCRIPT: &str = include_str!("page.js");
 
 /// The page, from the text of REPRODUCTION.md and the results.
 pub fn html(reproduction: &str, results: &Results) -> String {
+    let mut shapes = Shapes::default();
     let mut nav = String::from("<li><a href=\"#verdicts\">Verdicts</a></li>");
     let mut body = format!(
         "<section id=\"verdicts\">\n{}</section>\n",
         from_markdown(reproduction, 0)
     );
-    for (place, measured) in results.all().enumerate() {
+    for measured in results.all() {
         let _ = write!(nav, "<li><a href=\"#{0}\">{0}</a></li>", escape(&measured.id));
-        section(measured, place, &mut body);
+        section(measured, &mut shapes, &mut body);
     }
     format!(
         "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
@@ -28,33 +30,76 @@ pub fn html(reproduction: &str, results: &Results) -> String {
          <title>mmcollapse: what held and what did not</title>\n<link rel=\"icon\" href=\"data:,\">\n\
          <style>\n{STYLE}</style>\n</head>\n<body>\n\
          <nav aria-label=\"Sections\"><strong>mmcollapse</strong><ul>{nav}</ul></nav>\n<main>\n{body}</main>\n\
-         <script>\n{SCRIPT}</script>\n</body>\n</html>\n"
+         {}<script>\n{SCRIPT}</script>\n</body>\n</html>\n",
+        shapes.defined()
     )
 }
 
-fn section(measured: &Measured, place: usize, body: &mut String) {
+fn section(measured: &Measured, shapes: &mut Shapes, body: &mut String) {
     let _ = writeln!(body, "<section id=\"{}\">", escape(&measured.id));
     if let Some(svg) = &measured.figure {
         let _ = writeln!(
             body,
             "<figure role=\"img\" aria-label=\"{}\">{}</figure>",
             escape(measured.title),
-            inlined(svg, place)
+            shapes.inlined(svg)
         );
     }
     body.push_str(&from_markdown(&measured.table, 1));
     body.push_str("</section>\n");
 }
 
-/// An SVG among others on one page: its shapes are called apart from theirs, and where it comes from stands in the
-/// table's caption.
-fn inlined(svg: &str, place: usize) -> String {
-    let apart = svg
-        .replace("id=\"g", &format!("id=\"f{place}g"))
-        .replace("href=\"#g", &format!("href=\"#f{place}g"));
-    match (apart.find("<metadata>"), apart.find("</metadata>")) {
-        (Some(from), Some(to)) => format!("{}{}", &apart[..from], &apart[to + "</metadata>".len()..]),
-        _ => apart,
+/// The shapes of all figures, each once: letters above all are the same in many.
+#[derive(Default)]
+struct Shapes {
+    /// Number of each outline.
+    numbers: HashMap<String, usize>,
+    definitions: String,
+}
+
+impl Shapes {
+    /// An SVG among others on one page: what it defines is the page's, and where it comes from stands in the table's
+    /// caption.
+    fn inlined(&mut self, svg: &str) -> String {
+        let mut own: HashMap<&str, usize> = HashMap::new();
+        let mut drawn = String::new();
+        let mut rest = svg;
+        while let Some((before, shape)) = rest.split_once("<path id=\"") {
+            drawn.push_str(before);
+            let Some((definition, after)) = shape.split_once("/>") else {
+                break;
+            };
+            let (name, outline) = definition.split_once('"').unwrap_or((definition, ""));
+            own.insert(name, self.number(outline));
+            rest = after.trim_start_matches('\n');
+        }
+        drawn.push_str(rest);
+        let mut pieces = drawn.split("href=\"#");
+        let mut text = pieces.next().unwrap_or_default().to_owned();
+        for piece in pieces {
+            let _ = match piece.split_once('"').map(|(name, after)| (own.get(name), after)) {
+                Some((Some(number), after)) => write!(text, "href=\"#s{number}\"{after}"),
+                _ => write!(text, "href=\"#{piece}"),
+            };
+        }
+        match (text.find("<metadata>"), text.find("</metadata>")) {
+            (Some(from), Some(to)) => format!("{}{}", &text[..from], &text[to + "</metadata>".len()..]),
+            _ => text,
+        }
+    }
+
+    fn number(&mut self, outline: &str) -> usize {
+        let next = self.numbers.len();
+        *self.numbers.entry(outline.to_owned()).or_insert_with(|| {
+            let _ = writeln!(self.definitions, "<path id=\"s{next}\"{outline}/>");
+            next
+        })
+    }
+
+    /// An SVG that shows nothing and defines them.
+    fn defined(&self) -> String {
+        let definitions = &self.definitions;
+        format!("<svg width=\"0\" height=\"0\" aria-hidden=\"true\"><defs>\n{definitions}</defs></svg>\n")
     }
 }
 
@@ -112,12 +157,25 @@ mod tests {
     use super::*;
 
     #[test]
-    fn shapes_of_two_figures_are_called_apart() {
-        let svg = "<svg><title>a</title><metadata>{\n}</metadata><defs><path id=\"g12\" d=\"m0 0\"/></defs>\
-                   <use href=\"#g12\" x=\"1\"/></svg>";
+    fn a_shape_of_several_figures_is_there_once() {
+        let figure = |a: &str, b: &str| {
+            format!(
+                "<svg><title>a</title><metadata>{{\n}}</metadata><defs>\n<path id=\"{a}\" d=\"m0 0\"/>\n<path id=\"{b}\" d=\"m1 1\"/>\n\
+                 </defs><use href=\"#{b}\" x=\"1\"/><use href=\"#{a}\" x=\"2\"/></svg>"
+            )
+        };
+        let mut shapes = Shapes::default();
+        let first = shapes.inlined(&figure("g1", "g12"));
         assert_eq!(
-            inlined(svg, 3),
-            "<svg><title>a</title><defs><path id=\"f3g12\" d=\"m0 0\"/></defs><use href=\"#f3g12\" x=\"1\"/></svg>"
+            first,
+            "<svg><title>a</title><defs>\n</defs><use href=\"#s1\" x=\"1\"/><use href=\"#s0\" x=\"2\"/></svg>"
+        );
+        // Another figure may call them otherwise.
+        assert_eq!(shapes.inlined(&figure("g7", "g1")), first);
+        assert_eq!(
+            shapes.defined(),
+            "<svg width=\"0\" height=\"0\" aria-hidden=\"true\"><defs>\n<path id=\"s0\" d=\"m0 0\"/>\n<path id=\"s1\" d=\"m1 1\"/>\n\
+             </defs></svg>\n"
         );
     }
 }
