@@ -135,7 +135,8 @@ impl Summary {
             ];
             let [fusion, reallocation] = parts.map(|part| part.and_then(|part| part.title.clone()));
             method.titles = (fusion, reallocation);
-            if parts.into_iter().flatten().any(|part| part.control) {
+            method.control = parts.into_iter().flatten().any(|part| part.control);
+            if method.control {
                 for group in self.groups.iter_mut().filter(|group| group.method == position) {
                     group.paper = None;
                 }

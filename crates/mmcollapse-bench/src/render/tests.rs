@@ -111,6 +111,12 @@ fn no_number_of_the_paper_stands_beside_a_control() {
     };
     assert!(printed("shaspec+kd") > 0);
     assert_eq!(printed("shaspec+pretrained"), 0);
+    // Nor has a control been run in its stead.
+    records.retain(|record| record.row != "shaspec+kd");
+    let folder = tempfile::tempdir().unwrap();
+    render(&TABLE, &records, &provenance(), folder.path()).unwrap();
+    let table = fs::read_to_string(folder.path().join("table.md")).unwrap();
+    assert!(table.contains("ShaSpec + KD (not run here)"), "{table}");
 }
 
 #[test]

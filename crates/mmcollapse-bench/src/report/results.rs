@@ -140,6 +140,11 @@ impl Measured {
         })
     }
 
+    /// Whether anything was measured of a row.
+    pub fn ran(&self, protocol: &str, row: &str) -> bool {
+        self.values.iter().any(|v| v.protocol == protocol && v.row == row)
+    }
+
     /// Every seed's value of a metric of a row, at a level or as the mean over all levels it was measured at.
     ///
     /// A seed that lacks one of the levels has no mean.

@@ -24,7 +24,9 @@ pub enum Verdict {
     DoesNotHold,
     /// None of these.
     Undecided,
-    /// Fewer than two seeds have both: it has not been run, or the runs diverged and have no such number.
+    /// Fewer than two seeds have both, though both were run: runs diverged and have no such number.
+    NoNumber,
+    /// It has not been run.
     NotMeasured,
 }
 
@@ -36,6 +38,7 @@ impl Verdict {
             Self::Opposite => "the opposite holds",
             Self::DoesNotHold => "does not hold",
             Self::Undecided => "cannot be decided at this n",
+            Self::NoNumber => "no number: runs diverged",
             Self::NotMeasured => "not measured",
         }
     }
@@ -122,15 +125,24 @@ fn tests<'a>(family: Vec<&'a Test>, results: &Results, tuned: bool) -> Result<Ve
     let mut corrected = holm(&p)?.into_iter();
     let tested = family.into_iter().zip(differences).map(|(test, difference)| {
         let numbers = difference.and_then(|d| Some((d, corrected.next()?)));
+        let without = || match were_run(test, results, tuned) {
+            true => Verdict::NoNumber,
+            false => Verdict::NotMeasured,
+        };
         Tested {
             test,
-            verdict: numbers
-                .as_ref()
-                .map_or(Verdict::NotMeasured, |(d, p)| judge(test, d, *p)),
+            verdict: numbers.as_ref().map_or_else(without, |(d, p)| judge(test, d, *p)),
             numbers,
         }
     });
     Ok(tested.collect())
+}
+
+/// Whether the rows of a test have runs, whatever was measured of them.
+fn were_run(test: &Test, results: &Results, tuned: bool) -> bool {
+    let measured = results.get(&test.experiment, test.dataset.as_deref(), tuned);
+    let rows = || [Some(&test.row), test.against.as_ref()].into_iter().flatten();
+    measured.is_some_and(|measured| rows().all(|row| measured.ran(&test.protocol, row)))
 }
 
 /// The quantity of a row that is compared, by seed.
@@ -196,7 +208,7 @@ pub fn with_tuned_settings(families: &[Family]) -> Option<String> {
 /// The verdict of all tests on one data set, for readers.
 pub fn whole(tested: &[Tested]) -> String {
     let count = |like: &[Verdict]| tested.iter().filter(|t| like.contains(&t.verdict)).count();
-    let measured = tested.len() - count(&[Verdict::NotMeasured]);
+    let measured = tested.iter().filter(|t| t.numbers.is_some()).count();
     let (holds, fails) = (
         count(&[Verdict::Holds]),
         count(&[Verdict::DoesNotHold, Verdict::Opposite]),
@@ -204,7 +216,13 @@ pub fn whole(tested: &[Tested]) -> String {
     let verdict = if tested.is_empty() {
         return "not tested here yet".to_owned();
     } else if measured == 0 {
-        return Verdict::NotMeasured.text().to_owned();
+        let diverged = count(&[Verdict::NoNumber]) == tested.len();
+        let verdict = if diverged {
+            Verdict::NoNumber
+        } else {
+            Verdict::NotMeasured
+        };
+        return verdict.text().to_owned();
     } else if holds == measured {
         "holds".to_owned()
     } else if fails == measured {
@@ -216,13 +234,9 @@ pub fn whole(tested: &[Tested]) -> String {
     } else {
         Verdict::Undecided.text().to_owned()
     };
-    if measured < tested.len() {
-        format!(
-            "{verdict} ({} of {} tests not measured)",
-            tested.len() - measured,
-            tested.len()
-        )
-    } else {
-        verdict
-    }
+    let of = |verdict| Some(count(&[verdict])).filter(|left| *left > 0);
+    let total = tested.len();
+    let diverged = of(Verdict::NoNumber).map(|n| format!(" (no number in {n} of {total} tests: runs diverged)"));
+    let unmeasured = of(Verdict::NotMeasured).map(|n| format!(" ({n} of {total} tests not measured)"));
+    verdict + &diverged.unwrap_or_default() + &unmeasured.unwrap_or_default()
 }

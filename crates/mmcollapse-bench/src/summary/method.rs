@@ -38,6 +38,8 @@ pub struct Method {
     pub variant: String,
     /// The spec's own titles of fusion and reallocation.
     pub titles: (Option<String>, Option<String>),
+    /// Whether it is a control that the paper does not have, though it has the two methods.
+    pub control: bool,
 }
 
 impl Method {
@@ -62,12 +64,18 @@ impl Method {
                 .collect::<Vec<_>>()
                 .join(" "),
             titles: (None, None),
+            control: false,
             row: record.row.clone(),
             fusion_name: fusion_name.to_owned(),
             reallocation_name,
             fusion,
             reallocation,
         }
+    }
+
+    /// Whether a row of the paper with these two methods is this one.
+    pub fn is_of_paper(&self, fusion: &str, reallocation: &str) -> bool {
+        !self.control && self.fusion == fusion && self.reallocation == reallocation
     }
 
     /// For readers: `ShaSpec + EBR (literal)`.

@@ -324,10 +324,8 @@ impl Setting<'_> {
     /// Rows that the paper has and this experiment has not.
     fn not_run(&self) -> Vec<Line> {
         let known = |fusion: &str, reallocation: &str| {
-            self.summary
-                .methods
-                .iter()
-                .any(|m| m.fusion == fusion && m.reallocation == reallocation)
+            let mut methods = self.summary.methods.iter();
+            methods.any(|method| method.is_of_paper(fusion, reallocation))
         };
         let mut lines = Vec::new();
         for row in &self.paper.rows {

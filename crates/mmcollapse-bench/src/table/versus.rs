@@ -114,8 +114,7 @@ fn numbers(difference: &Difference, kind: Kind) -> [String; 5] {
 
 /// The paper's p against a method.
 fn printed(paper: &Paper, method: &Method, column: &str) -> String {
-    let same =
-        |mean: &&crate::paper::PaperMean| mean.fusion == method.fusion && mean.reallocation == method.reallocation;
+    let same = |mean: &&crate::paper::PaperMean| method.is_of_paper(&mean.fusion, &mean.reallocation);
     let value = paper.means.iter().find(same).and_then(|mean| mean.values.get(column));
     value.map_or_else(|| DASH.to_owned(), |p| probability(*p))
 }
