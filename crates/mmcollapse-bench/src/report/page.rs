@@ -15,21 +15,31 @@ const SCRIPT: &str = include_str!("page.js");
 /// The page, from the text of REPRODUCTION.md and the results.
 pub fn html(reproduction: &str, results: &Results) -> String {
     let mut shapes = Shapes::default();
-    let mut nav = String::from("<li><a href=\"#verdicts\">Verdicts</a></li>");
     let mut body = format!(
         "<section id=\"verdicts\">\n{}</section>\n",
         from_markdown(reproduction, 0)
     );
-    for measured in results.all() {
-        let _ = write!(nav, "<li><a href=\"#{0}\">{0}</a></li>", escape(&measured.id));
-        section(measured, &mut shapes, &mut body);
+    let mut nav = String::from("<ul><li><a href=\"#verdicts\">Verdicts</a></li></ul>");
+    for (heading, group) in [
+        ("The paper's data", &results.experiments),
+        ("Other data sets", &results.others),
+        ("Tuned settings", &results.tuned),
+    ] {
+        if !group.is_empty() {
+            let _ = write!(nav, "<p>{heading}</p><ul>");
+            for measured in group {
+                let _ = write!(nav, "<li><a href=\"#{0}\">{0}</a></li>", escape(&measured.id));
+                section(measured, &mut shapes, &mut body);
+            }
+            nav.push_str("</ul>");
+        }
     }
     format!(
         "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
          <title>mmcollapse: what held and what did not</title>\n<link rel=\"icon\" href=\"data:,\">\n\
          <style>\n{STYLE}</style>\n</head>\n<body>\n\
-         <nav aria-label=\"Sections\"><strong>mmcollapse</strong><ul>{nav}</ul></nav>\n<main>\n{body}</main>\n\
+         <nav aria-label=\"Sections\"><strong>mmcollapse</strong>{nav}</nav>\n<main>\n{body}</main>\n\
          {}<script>\n{SCRIPT}</script>\n</body>\n</html>\n",
         shapes.defined()
     )
