@@ -1,9 +1,10 @@
-"""Expected values for the measures of binary outcomes and collinearity of mmcollapse-probes, by scikit-learn and numpy.
+"""Expected values for the measures of binary outcomes, collinearity and linear probes of mmcollapse-probes, by scikit-learn and
+numpy.
 
     python scripts/fixtures_classification.py && cargo fmt -p mmcollapse-probes
 
-writes crates/mmcollapse-probes/tests/expected_classification/mod.rs, which tests/classification.rs and
-tests/collinearity.rs compare with. DeLong's variance is computed here by its definition, over all pairs; variance
+writes crates/mmcollapse-probes/tests/expected_classification/mod.rs, which tests/classification.rs, tests/collinearity.rs
+and tests/linear_probe.rs compare with. DeLong's variance is computed here by its definition, over all pairs; variance
 inflation by one np.linalg.lstsq a column. Needs: pip install scipy numpy scikit-learn. Made with scipy 1.17.1, numpy
 2.4.6, scikit-learn 1.9.1.
 """
@@ -14,12 +15,15 @@ import numpy as np
 from scipy import stats
 from sklearn import metrics
 from sklearn.calibration import calibration_curve
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 rng = np.random.default_rng(17)
 lines = [
     "//! Written by scripts/fixtures_classification.py: expected values by scikit-learn, scipy and numpy.",
     "#![allow(clippy::approx_constant, clippy::excessive_precision, clippy::type_complexity, clippy::unreadable_literal)]",
-    "#![allow(dead_code, reason = \"two test files share it, and neither uses all\")]",
+    "#![allow(dead_code, reason = \"three test files share it, and none uses all\")]",
     "",
 ]
 
@@ -251,6 +255,36 @@ entries = ", ".join(
 lines += [
     "/// (name, samples, features, matrix row by row, variance inflation factors).",
     f"pub const INFLATION: &[(&str, usize, usize, &[f64], &[f64])] = &[{entries}];",
+]
+
+
+
+def probe(name, x, y, asked):
+    """Log-probabilities of `asked` by the probe that scikit-learn fits to x and y."""
+    model = make_pipeline(StandardScaler(), LogisticRegression(C=1, solver="newton-cholesky", tol=1e-12, max_iter=1000))
+    said = model.fit(x, y).predict_log_proba(asked)
+    labels = "&[" + ", ".join(map(str, y)) + "]"
+    return f'("{name}", {x.shape[1]}, {said.shape[1]}, {floats(x)}, {labels}, {floats(asked)}, {floats(said)})'
+
+
+x = rng.normal(size=(40, 4)) @ np.diag([1, 50, 0.02, 1]) + 3
+x[:, 3] = x[:, 0] + 0.1 * rng.normal(size=40)
+asked = np.vstack([x[:3], x.mean(axis=0) + 4 * x.std(axis=0)])
+three = np.digitize(x[:, 0] + 0.02 * x[:, 1] + 0.5 * rng.normal(size=40), [3.5, 4.5])
+dead = x.copy()
+dead[:, 2] = 0.7
+dead_asked = asked.copy()
+dead_asked[3, 2] = 0.7
+entries = ", ".join([
+    probe("three classes", x, three, asked),
+    probe("two classes, few of one", x, (three == 2).astype(int), asked),
+    probe("separable", x, (x[:, 1] > 0).astype(int), asked),
+    probe("a feature that does not vary", dead, three, dead_asked),
+])
+lines += [
+    "/// (name, features, classes, samples row by row, labels, asked samples, their log-probabilities) by",
+    "/// `make_pipeline(StandardScaler(), LogisticRegression(C=1))`.",
+    "pub const PROBES: &[(&str, usize, usize, &[f64], &[u32], &[f64], &[f64])] = &[" + entries + "];",
 ]
 
 target = Path(__file__).parent.parent / "crates/mmcollapse-probes/tests/expected_classification/mod.rs"

@@ -9,6 +9,7 @@ use mmcollapse_nn::{
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    diagnosis,
     encoders::ENCODERS,
     error::{ModelError, Result},
     fusion::FUSIONS,
@@ -347,8 +348,7 @@ pub fn revision(cell: &CellConfig) -> Result<String> {
         add("substitution", substitution.name, substitution.revision);
     }
     if cell.protocol == (Protocol::Modalities {}) {
-        // Since the second, encoders are probed along the training.
-        add("protocol", "modalities", 2);
+        add("probes", "linear", diagnosis::REVISION);
     }
     Ok(parts.join(" "))
 }

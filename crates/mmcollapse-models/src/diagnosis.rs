@@ -6,18 +6,15 @@
 //! against the unimodal baseline.
 
 use mmcollapse_data::Samples;
-use mmcollapse_nn::{
-    Device, Params, Result as TensorResult, Tensor,
-    layers::Linear,
-    ops::softmax_cross_entropy,
-    optim::{Optimizer, OptimizerConfig, OptimizerKind},
-};
+use mmcollapse_nn::{Result as TensorResult, Tensor, candle::Error};
+use mmcollapse_probes::Matrix;
 use serde::{Deserialize, Serialize};
 
 use crate::evaluate::Predictions;
 
-/// Full-batch Adam steps of a linear probe; its loss is convex and flat well before.
-const PROBE_STEPS: usize = 200;
+/// Raised when linear probes say otherwise of the same encoders: what KD diagnoses and what is measured by them is then
+/// made anew.
+pub(crate) const REVISION: u32 = 2;
 
 /// What a multimodal model makes of each modality.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -72,34 +69,32 @@ impl Features {
     }
 }
 
-/// A softmax regression fitted to frozen training features, standardised by them.
+/// A linear probe of frozen training features.
 pub(crate) struct LinearProbe {
-    mean: Tensor,
-    scale: Tensor,
-    head: Linear,
+    /// None where the features of a run that blew up are not finite: nothing can be said then.
+    fitted: Option<mmcollapse_probes::LinearProbe>,
+    classes: usize,
 }
 
 impl LinearProbe {
     /// Fits it.
-    pub fn fit(train: &Features, classes: usize, device: &Device) -> TensorResult<Self> {
-        let mean = train.x.mean_keepdim(0)?;
-        let centred = train.x.broadcast_sub(&mean)?;
-        let scale = (centred.sqr()?.mean_keepdim(0)?.sqrt()? + 1e-6)?;
-        let params = Params::new(0, device);
-        let head = Linear::new(&params.root(), train.x.dim(1)?, classes)?;
-        let x = centred.broadcast_div(&scale)?;
-        let mut optimizer = Optimizer::new(OptimizerConfig::new(OptimizerKind::Adam, 1e-2), params.vars())?;
-        for _ in 0..PROBE_STEPS {
-            let loss = softmax_cross_entropy(&head.forward(&x)?, &train.labels)?;
-            optimizer.step(&loss.backward()?, 1.0)?;
-        }
-        Ok(Self { mean, scale, head })
+    pub fn fit(train: &Features, classes: usize) -> TensorResult<Self> {
+        let fitted = matrix(&train.x)?.map(|x| mmcollapse_probes::LinearProbe::fit(&x, &train.labels, classes));
+        Ok(Self {
+            fitted: fitted.transpose().map_err(Error::wrap)?,
+            classes,
+        })
     }
 
-    /// Logits `[n, classes]` of features `[n, width]`.
+    /// Logits `[n, classes]` of features `[n, width]`; NaN where either are not finite.
     pub fn logits(&self, x: &Tensor) -> TensorResult<Tensor> {
-        let x = x.broadcast_sub(&self.mean)?.broadcast_div(&self.scale)?;
-        self.head.forward(&x)
+        let n = x.dim(0)?;
+        let logits = match (&self.fitted, matrix(x)?) {
+            (Some(probe), Some(x)) => probe.logits(&x).map_err(Error::wrap)?,
+            _ => vec![f64::NAN; n * self.classes],
+        };
+        let logits: Vec<f32> = logits.into_iter().map(|logit| logit as f32).collect();
+        Tensor::from_vec(logits, (n, self.classes), x.device())
     }
 
     /// What it says of other samples.
@@ -110,8 +105,17 @@ impl LinearProbe {
     }
 }
 
+/// Rows of a tensor `[n, width]`; none if one is not finite.
+fn matrix(x: &Tensor) -> TensorResult<Option<Matrix>> {
+    let (n, width) = x.dims2()?;
+    let values: Vec<f32> = x.flatten_all()?.to_vec1()?;
+    Ok(Matrix::new(&values, n, width).ok())
+}
+
 #[cfg(test)]
 mod tests {
+    use mmcollapse_nn::Device;
+
     use super::*;
 
     fn modality(name: &str, unimodal: f64, prefix: f64) -> ModalityDiagnosis {
@@ -145,7 +149,7 @@ mod tests {
             labels: labels.clone(),
         };
         let probed = |values: Vec<f32>| {
-            let probe = LinearProbe::fit(&features(values.clone()), 3, &device).unwrap();
+            let probe = LinearProbe::fit(&features(values.clone()), 3).unwrap();
             probe.predictions(&features(values)).unwrap()
         };
         assert_eq!(probed(clear.clone()).accuracy(), 1.0);
@@ -157,5 +161,7 @@ mod tests {
             "{}",
             blind.cross_entropy()
         );
+        // Of a run that blew up nothing is said, and nothing fails.
+        assert!(probed(vec![f32::NAN; n * 4]).cross_entropy().is_nan());
     }
 }

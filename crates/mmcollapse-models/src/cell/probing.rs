@@ -72,7 +72,7 @@ impl<'a> Probing<'a> {
     /// A linear probe fitted to an encoder's frozen encodings of the training samples.
     pub fn probe(&self, encoder: &dyn Encoder, modality: usize) -> Result<LinearProbe> {
         let train = self.features(encoder, modality, &self.dataset.train, &self.presence.train)?;
-        Ok(LinearProbe::fit(&train, self.classes, self.device)?)
+        Ok(LinearProbe::fit(&train, self.classes)?)
     }
 
     /// What a probe of an encoder says of the validation samples that have the modality.

@@ -18,6 +18,7 @@ use sha2::{Digest, Sha256};
 
 use crate::{
     config::MethodConfig,
+    diagnosis,
     error::{ModelError, Result},
     training::{EpochRecord, Fit, under},
     upweight::UpweightConfig,
@@ -79,7 +80,7 @@ impl Recipe {
         });
         if fit.probed {
             // The weights are the same; the history tells more.
-            recipe["probed"] = json!(true);
+            recipe["probes"] = json!(diagnosis::REVISION);
         }
         if let Some(upweight) = &self.upweight {
             recipe["upweight"] = json!(upweight);

@@ -19,7 +19,7 @@ pub(super) const ENTRY: Entry<Builder> = Entry {
     name: "kd",
     summary: "the collapsed modality's encoder is replaced by one distilled from the others (CRD)",
     reference: "Chaudhuri et al., ICML 2025, section 4.2; Tian et al., CRD, ICLR 2020",
-    revision: 1,
+    revision: 2, // the second diagnoses with probes at their optimum
     resolve: resolve_as::<Distillation>,
     build: Builder {
         substitution: "none",

@@ -21,7 +21,7 @@ pub(super) const ENTRY: Entry<Builder> = Entry {
     name: "mean",
     summary: "a missing modality is the mean of its training encodings, of all or class by class",
     reference: "Chaudhuri et al., ICML 2025, Table 6 (average without and with class); how the class is known is ours",
-    revision: 1,
+    revision: 2, // the second tells the class with a probe at its optimum
     resolve: resolve_as::<Config>,
     build: |options, _| {
         let config: Config = parse_for("substitution", "mean", options)?;
@@ -80,7 +80,7 @@ impl Substitution for Mean {
                     x: select_rows(z, &having)?,
                     labels: having.iter().map(|&i| training.labels[i]).collect(),
                 };
-                Some(LinearProbe::fit(&features, training.classes, z.device())?)
+                Some(LinearProbe::fit(&features, training.classes)?)
             } else {
                 None
             };

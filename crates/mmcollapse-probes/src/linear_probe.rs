@@ -1,0 +1,309 @@
+//! What a linear model makes of frozen features.
+
+use std::collections::VecDeque;
+
+use crate::error::{at_least, at_least_one, same_length};
+use crate::matrix::dot;
+use crate::{Matrix, MeasureError, Result};
+
+const MEASURE: &str = "linear probe";
+
+/// Steps whose curvature L-BFGS remembers.
+const MEMORY: usize = 10;
+
+/// Steps after which the optimum must have been found; some hundred are usual.
+const STEPS: usize = 2000;
+
+/// The optimum is found when no entry of the gradient of the mean loss is larger.
+const TOLERANCE: f64 = 1e-6;
+
+/// Spread below this part of a feature's size is rounding.
+const CONSTANT: f64 = 1e-10;
+
+/// A softmax regression on standardised features, with an L2 penalty on its weights, at its optimum.
+///
+/// It minimises `sum of cross-entropies + 1/2 |weights|^2`; the intercepts are not penalised. A feature that does not vary
+/// in training has no weight, whatever it does elsewhere. Equals scikit-learn's
+/// `make_pipeline(StandardScaler(), LogisticRegression(C=1))`, which penalises the one weight vector of two classes.
+/// Source: Alain and Bengio, Understanding intermediate layers using linear classifier probes, 2016.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LinearProbe {
+    standards: Vec<Standard>,
+    /// A class after the other, each the weights of all features and the intercept.
+    weights: Vec<f64>,
+}
+
+/// How a feature is standardised.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Standard {
+    mean: f64,
+    scale: f64,
+}
+
+impl LinearProbe {
+    /// Fits it to `samples` `[n, features]` and their `labels`, each below `classes`. O(n features classes) a step.
+    ///
+    /// # Errors
+    /// No sample, no class, other than a label a sample, a label of no class.
+    pub fn fit(samples: &Matrix, labels: &[u32], classes: usize) -> Result<Self> {
+        at_least(MEASURE, 1, samples.rows())?;
+        at_least_one(MEASURE, "classes", classes)?;
+        same_length(MEASURE, samples.rows(), labels.len())?;
+        if let Some(label) = labels.iter().find(|label| **label as usize >= classes) {
+            return Err(MeasureError::Parameter {
+                measure: MEASURE,
+                parameter: "label",
+                expected: "below the number of classes",
+                got: f64::from(*label),
+            });
+        }
+        let standards = standards(samples);
+        let problem = Problem {
+            samples: standardised(samples, &standards),
+            features: samples.columns(),
+            labels,
+            classes,
+        };
+        Ok(Self {
+            standards,
+            weights: minimum(&problem),
+        })
+    }
+
+    /// Logits of `samples` `[n, features]`, class by class for each sample.
+    ///
+    /// # Errors
+    /// Another number of features than it was fitted to.
+    pub fn logits(&self, samples: &Matrix) -> Result<Vec<f64>> {
+        same_length(MEASURE, samples.columns(), self.standards.len())?;
+        let values = standardised(samples, &self.standards);
+        let rows = values.chunks_exact(samples.columns());
+        Ok(rows
+            .flat_map(|x| self.weights.chunks_exact(x.len() + 1).map(move |class| logit(class, x)))
+            .collect())
+    }
+}
+
+fn standards(samples: &Matrix) -> Vec<Standard> {
+    let n = samples.rows() as f64;
+    let (original, centred) = (samples.transposed(), samples.centred().transposed());
+    let size = |row: &[f64]| (dot(row, row) / n).sqrt();
+    (0..samples.columns())
+        .map(|feature| {
+            let (values, spread) = (original.row(feature), size(centred.row(feature)));
+            Standard {
+                mean: values.iter().sum::<f64>() / n,
+                scale: if spread > CONSTANT * size(values) { spread } else { 1.0 },
+            }
+        })
+        .collect()
+}
+
+fn standardised(samples: &Matrix, standards: &[Standard]) -> Vec<f64> {
+    let rows = samples.values().chunks_exact(standards.len());
+    rows.flat_map(|row| row.iter().zip(standards).map(|(x, s)| (x - s.mean) / s.scale))
+        .collect()
+}
+
+/// Weights and intercept of a class with the features of a sample.
+fn logit(class: &[f64], x: &[f64]) -> f64 {
+    dot(&class[..x.len()], x) + class[x.len()]
+}
+
+/// What is minimised.
+struct Problem<'a> {
+    /// Standardised, row by row.
+    samples: Vec<f64>,
+    features: usize,
+    labels: &'a [u32],
+    classes: usize,
+}
+
+impl Problem<'_> {
+    fn dimension(&self) -> usize {
+        self.classes * (self.features + 1)
+    }
+
+    /// The mean loss at `weights`, and its gradient.
+    fn loss(&self, weights: &[f64]) -> (f64, Vec<f64>) {
+        let n = self.labels.len() as f64;
+        let width = self.features + 1;
+        let mut gradient = vec![0.0; weights.len()];
+        let mut loss = 0.0;
+        let mut p = vec![0.0; self.classes];
+        for (x, &label) in self.samples.chunks_exact(self.features).zip(self.labels) {
+            for (p, class) in p.iter_mut().zip(weights.chunks_exact(width)) {
+                *p = logit(class, x);
+            }
+            let largest = p.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+            let own = p[label as usize] - largest;
+            let mut sum = 0.0;
+            for p in &mut p {
+                *p = (*p - largest).exp();
+                sum += *p;
+            }
+            loss += sum.ln() - own;
+            for (class, (p, gradient)) in p.iter().zip(gradient.chunks_exact_mut(width)).enumerate() {
+                let error = p / sum - f64::from(u8::from(class == label as usize));
+                for (gradient, x) in gradient.iter_mut().zip(x.iter().chain([&1.0])) {
+                    *gradient += error * x;
+                }
+            }
+        }
+        // Of two classes the difference of their weights is what is penalised: w/2 and -w/2 together count as w.
+        let strength = if self.classes == 2 { 2.0 } else { 1.0 };
+        for (gradient, class) in gradient.chunks_exact_mut(width).zip(weights.chunks_exact(width)) {
+            for (gradient, weight) in gradient.iter_mut().zip(&class[..self.features]) {
+                *gradient += strength * weight;
+                loss += 0.5 * strength * weight * weight;
+            }
+        }
+        for gradient in &mut gradient {
+            *gradient /= n;
+        }
+        (loss / n, gradient)
+    }
+}
+
+/// Where the loss is least, by L-BFGS from 0 with backtracking (Nocedal and Wright, Numerical Optimization, algorithms 7.4 and
+/// 3.1). The loss is convex, so there is one least value.
+fn minimum(problem: &Problem) -> Vec<f64> {
+    let mut at = vec![0.0; problem.dimension()];
+    let (mut loss, mut gradient) = problem.loss(&at);
+    let mut memory: VecDeque<Pair> = VecDeque::with_capacity(MEMORY);
+    for _ in 0..STEPS {
+        if gradient.iter().all(|g| g.abs() <= TOLERANCE) {
+            break;
+        }
+        let direction = descent(&gradient, &memory);
+        let slope = dot(&direction, &gradient);
+        let mut step = if memory.is_empty() {
+            1.0 / dot(&gradient, &gradient).sqrt()
+        } else {
+            1.0
+        };
+        let found = loop {
+            let next: Vec<f64> = at.iter().zip(&direction).map(|(x, d)| x + step * d).collect();
+            let (next_loss, next_gradient) = problem.loss(&next);
+            if next_loss <= loss + 1e-4 * step * slope {
+                break Some((next, next_loss, next_gradient));
+            }
+            step /= 2.0;
+            if step < 1e-12 {
+                break None;
+            }
+        };
+        // Nothing below: what is left of the gradient is rounding.
+        let Some((next, next_loss, next_gradient)) = found else {
+            break;
+        };
+        let difference = |a: &[f64], b: &[f64]| -> Vec<f64> { a.iter().zip(b).map(|(a, b)| a - b).collect() };
+        let pair = Pair {
+            step: difference(&next, &at),
+            change: difference(&next_gradient, &gradient),
+        };
+        if dot(&pair.step, &pair.change) > 0.0 {
+            if memory.len() == MEMORY {
+                memory.pop_front();
+            }
+            memory.push_back(pair);
+        }
+        (at, loss, gradient) = (next, next_loss, next_gradient);
+    }
+    at
+}
+
+/// A step and how it changed the gradient.
+struct Pair {
+    step: Vec<f64>,
+    change: Vec<f64>,
+}
+
+/// Minus the gradient, times the inverse curvature that the remembered steps tell of.
+fn descent(gradient: &[f64], memory: &VecDeque<Pair>) -> Vec<f64> {
+    let mut direction: Vec<f64> = gradient.iter().map(|g| -g).collect();
+    let add = |to: &mut [f64], factor: f64, what: &[f64]| {
+        for (to, what) in to.iter_mut().zip(what) {
+            *to += factor * what;
+        }
+    };
+    let mut factors = Vec::with_capacity(memory.len());
+    for pair in memory.iter().rev() {
+        let factor = dot(&pair.step, &direction) / dot(&pair.step, &pair.change);
+        add(&mut direction, -factor, &pair.change);
+        factors.push(factor);
+    }
+    if let Some(last) = memory.back() {
+        let scale = dot(&last.step, &last.change) / dot(&last.change, &last.change);
+        for direction in &mut direction {
+            *direction *= scale;
+        }
+    }
+    for (pair, factor) in memory.iter().zip(factors.into_iter().rev()) {
+        let back = dot(&pair.change, &direction) / dot(&pair.step, &pair.change);
+        add(&mut direction, factor - back, &pair.step);
+    }
+    direction
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn matrix(rows: &[[f64; 2]]) -> Matrix {
+        Matrix::new(rows.as_flattened(), rows.len(), 2).unwrap()
+    }
+
+    #[test]
+    fn a_feature_that_does_not_vary_in_training_has_no_say_elsewhere() {
+        let samples = matrix(&[[0.3, -1.0], [0.3, -2.0], [0.3, 1.0], [0.3, 1.5]]);
+        let probe = LinearProbe::fit(&samples, &[0, 0, 1, 1], 2).unwrap();
+        let seen = probe.logits(&matrix(&[[0.3, 1.0]])).unwrap();
+        assert!(seen[1] > seen[0] + 0.5, "{seen:?}");
+        assert_eq!(probe.logits(&matrix(&[[40.0, 1.0]])).unwrap(), seen);
+    }
+
+    #[test]
+    fn the_gradient_is_that_of_the_loss() {
+        for classes in [2, 3] {
+            let problem = Problem {
+                samples: vec![0.5, -1.0, 1.5, 0.25, -2.0, 0.75],
+                features: 2,
+                labels: &[0, 1, 1],
+                classes,
+            };
+            let at: Vec<f64> = (0..problem.dimension()).map(|i| 0.3 * (i as f64 - 2.0)).collect();
+            let (_, gradient) = problem.loss(&at);
+            for i in 0..at.len() {
+                let shifted = |by: f64| {
+                    let mut there = at.clone();
+                    there[i] += by;
+                    problem.loss(&there).0
+                };
+                let numeric = (shifted(1e-6) - shifted(-1e-6)) / 2e-6;
+                assert!((numeric - gradient[i]).abs() < 1e-8, "{i}: {numeric} {}", gradient[i]);
+            }
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_fitted_is_refused() {
+        let samples = matrix(&[[0.0, 1.0], [1.0, 0.0]]);
+        let refused =
+            |labels: &[u32], classes: usize| LinearProbe::fit(&samples, labels, classes).unwrap_err().to_string();
+        assert!(refused(&[0], 2).contains("equal length, got 2 and 1"));
+        assert!(refused(&[0, 2], 2).contains("label must be below the number of classes, got 2"));
+        assert!(refused(&[0, 1], 0).contains("classes must be at least 1"));
+        let probe = LinearProbe::fit(&samples, &[0, 1], 2).unwrap();
+        let one = Matrix::new(&[1.0], 1, 1).unwrap();
+        assert!(probe.logits(&one).is_err());
+        // One class has nothing to tell apart.
+        assert_eq!(
+            LinearProbe::fit(&samples, &[0, 0], 1)
+                .unwrap()
+                .logits(&samples)
+                .unwrap(),
+            [0.0, 0.0]
+        );
+    }
+}
