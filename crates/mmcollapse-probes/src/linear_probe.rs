@@ -15,7 +15,7 @@ const MEMORY: usize = 10;
 const STEPS: usize = 2000;
 
 /// The optimum is found when no entry of the gradient of the mean loss is larger.
-const TOLERANCE: f64 = 1e-6;
+const TOLERANCE: f64 = 1e-5;
 
 /// Spread below this part of a feature's size is rounding.
 const CONSTANT: f64 = 1e-10;
@@ -107,7 +107,21 @@ fn standardised(samples: &Matrix, standards: &[Standard]) -> Vec<f64> {
 
 /// Weights and intercept of a class with the features of a sample.
 fn logit(class: &[f64], x: &[f64]) -> f64 {
-    dot(&class[..x.len()], x) + class[x.len()]
+    let (weights, intercept) = class.split_at(x.len());
+    lanes(weights, x) + intercept[0]
+}
+
+/// Inner product in eight sums at a time, which the processor adds side by side.
+fn lanes(a: &[f64], b: &[f64]) -> f64 {
+    let (a, a_rest) = a.as_chunks::<8>();
+    let (b, b_rest) = b.as_chunks::<8>();
+    let mut sums = [0.0; 8];
+    for (a, b) in a.iter().zip(b) {
+        for (sum, (a, b)) in sums.iter_mut().zip(a.iter().zip(b)) {
+            *sum += a * b;
+        }
+    }
+    sums.iter().sum::<f64>() + dot(a_rest, b_rest)
 }
 
 /// What is minimised.
@@ -145,9 +159,11 @@ impl Problem<'_> {
             loss += sum.ln() - own;
             for (class, (p, gradient)) in p.iter().zip(gradient.chunks_exact_mut(width)).enumerate() {
                 let error = p / sum - f64::from(u8::from(class == label as usize));
-                for (gradient, x) in gradient.iter_mut().zip(x.iter().chain([&1.0])) {
+                let (weights, intercept) = gradient.split_at_mut(x.len());
+                for (gradient, x) in weights.iter_mut().zip(x) {
                     *gradient += error * x;
                 }
+                intercept[0] += error;
             }
         }
         // Of two classes the difference of their weights is what is penalised: w/2 and -w/2 together count as w.
@@ -166,8 +182,9 @@ impl Problem<'_> {
 }
 
 /// Where the loss is least, by L-BFGS from 0 with backtracking (Nocedal and Wright, Numerical Optimization, algorithms 7.4 and
-/// 3.1). The loss is convex, so there is one least value.
+/// 3.1), begun with the inverse of a bound on the curvature. The loss is convex, so there is one least value.
 fn minimum(problem: &Problem) -> Vec<f64> {
+    let bound = Bound::of(problem);
     let mut at = vec![0.0; problem.dimension()];
     let (mut loss, mut gradient) = problem.loss(&at);
     let mut memory: VecDeque<Pair> = VecDeque::with_capacity(MEMORY);
@@ -175,13 +192,9 @@ fn minimum(problem: &Problem) -> Vec<f64> {
         if gradient.iter().all(|g| g.abs() <= TOLERANCE) {
             break;
         }
-        let direction = descent(&gradient, &memory);
+        let direction = descent(&gradient, &memory, &bound);
         let slope = dot(&direction, &gradient);
-        let mut step = if memory.is_empty() {
-            1.0 / dot(&gradient, &gradient).sqrt()
-        } else {
-            1.0
-        };
+        let mut step = 1.0;
         let found = loop {
             let next: Vec<f64> = at.iter().zip(&direction).map(|(x, d)| x + step * d).collect();
             let (next_loss, next_gradient) = problem.loss(&next);
@@ -219,8 +232,8 @@ struct Pair {
     change: Vec<f64>,
 }
 
-/// Minus the gradient, times the inverse curvature that the remembered steps tell of.
-fn descent(gradient: &[f64], memory: &VecDeque<Pair>) -> Vec<f64> {
+/// Minus the gradient, times the inverse curvature that the bound and the remembered steps tell of.
+fn descent(gradient: &[f64], memory: &VecDeque<Pair>, bound: &Bound) -> Vec<f64> {
     let mut direction: Vec<f64> = gradient.iter().map(|g| -g).collect();
     let add = |to: &mut [f64], factor: f64, what: &[f64]| {
         for (to, what) in to.iter_mut().zip(what) {
@@ -233,8 +246,11 @@ fn descent(gradient: &[f64], memory: &VecDeque<Pair>) -> Vec<f64> {
         add(&mut direction, -factor, &pair.change);
         factors.push(factor);
     }
+    bound.divide(&mut direction);
     if let Some(last) = memory.back() {
-        let scale = dot(&last.step, &last.change) / dot(&last.change, &last.change);
+        let mut change = last.change.clone();
+        bound.divide(&mut change);
+        let scale = dot(&last.step, &last.change) / dot(&last.change, &change);
         for direction in &mut direction {
             *direction *= scale;
         }
@@ -244,6 +260,58 @@ fn descent(gradient: &[f64], memory: &VecDeque<Pair>) -> Vec<f64> {
         add(&mut direction, factor - back, &pair.step);
     }
     direction
+}
+
+/// A bound on the curvature in the weights and intercept of one class, `(1/4 X'X + penalty) / n`, as its Cholesky factor. Without it
+/// features that repeat each other take some hundred steps. Source: Boehning, Multinomial logistic regression algorithm, 1992.
+struct Bound {
+    /// Lower triangle, row by row, each as long as its number from 1.
+    rows: Vec<Vec<f64>>,
+}
+
+impl Bound {
+    fn of(problem: &Problem) -> Self {
+        let (n, width) = (problem.labels.len() as f64, problem.features + 1);
+        let mut rows: Vec<Vec<f64>> = (0..width).map(|i| vec![0.0; i + 1]).collect();
+        for x in problem.samples.chunks_exact(problem.features) {
+            for (i, row) in rows.iter_mut().enumerate() {
+                // The last row is the intercept's, whose feature is 1.
+                let factor = x.get(i).copied().unwrap_or(1.0) / (4.0 * n);
+                for (entry, x) in row.iter_mut().zip(x) {
+                    *entry += factor * x;
+                }
+            }
+        }
+        for (i, row) in rows.iter_mut().enumerate() {
+            row[i] += if i < problem.features { 1.0 / n } else { 0.25 };
+        }
+        for i in 0..width {
+            let (above, from) = rows.split_at_mut(i);
+            let row = &mut from[0];
+            for (j, other) in above.iter().enumerate() {
+                row[j] = (row[j] - dot(&row[..j], &other[..j])) / other[j];
+            }
+            row[i] = (row[i] - dot(&row[..i], &row[..i])).sqrt();
+        }
+        Self { rows }
+    }
+
+    /// Of each class's part of `values` what it is the bound times of.
+    fn divide(&self, values: &mut [f64]) {
+        let width = self.rows.len();
+        for part in values.chunks_exact_mut(width) {
+            for (i, row) in self.rows.iter().enumerate() {
+                part[i] = (part[i] - dot(&row[..i], &part[..i])) / row[i];
+            }
+            for (i, row) in self.rows.iter().enumerate().rev() {
+                part[i] /= row[i];
+                let value = part[i];
+                for (left, entry) in part.iter_mut().zip(&row[..i]) {
+                    *left -= value * entry;
+                }
+            }
+        }
+    }
 }
 
 #[cfg(test)]
