@@ -77,6 +77,12 @@ impl Scale {
         (0..=count).map(|i| self.low + i as f64 * self.step).collect()
     }
 
+    /// A mark's value with as many digits as tell it from its neighbours.
+    pub fn written(&self, value: f64) -> String {
+        let needed = (-self.step.log10()).ceil().max(0.0) as usize;
+        rounded(value, needed.max(2))
+    }
+
     /// Place of a value: 0 at the lower edge, 1 at the upper.
     pub fn place(&self, value: f64) -> f64 {
         (value - self.low) / (self.high - self.low)
@@ -97,9 +103,13 @@ fn step(span: f64) -> f64 {
     nice.into_iter().find(|step| *step >= rough).unwrap_or(10.0 * power)
 }
 
-/// A number on an axis: no more digits than it has.
+/// A number on an axis: no more digits than it has, two after the point at most.
 pub fn number(value: f64) -> String {
-    let text = format!("{:.2}", value.abs());
+    rounded(value, 2)
+}
+
+fn rounded(value: f64, digits: usize) -> String {
+    let text = format!("{:.digits$}", value.abs());
     let text = text.trim_end_matches('0').trim_end_matches('.');
     let sign = if value < 0.0 && text != "0" { "−" } else { "" };
     format!("{sign}{text}")
@@ -174,5 +184,12 @@ mod tests {
     #[test]
     fn numbers_on_axes() {
         assert_eq!([95.0, 97.5, 0.0].map(number), ["95", "97.5", "0"]);
+        let fine = Scale {
+            low: 0.34,
+            high: 0.35,
+            step: 0.005,
+        };
+        let written: Vec<String> = fine.ticks().into_iter().map(|tick| fine.written(tick)).collect();
+        assert_eq!(written, ["0.34", "0.345", "0.35"]);
     }
 }

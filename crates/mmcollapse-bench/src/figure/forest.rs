@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use miette::Result;
 
-use super::axis::{Scale, number};
+use super::axis::Scale;
 use super::canvas::{About, Canvas, Letters, Picture, Stand, picture, width_of};
 use super::layout::{AXIS, Block, HEADING, NOTE, ORIGIN, TITLE, WARNING};
 use super::panel::{MARK, PAPER_MARK, TICKS};
@@ -192,7 +192,7 @@ impl Plot {
             // Below 0 there are only differences, which are read from there.
             let origin = self.scale.low < 0.0 && value.abs() < 0.5 * self.scale.step;
             canvas.line(&[(x, top), (x, bottom)], if origin { GREY } else { GRID }, 1.0)?;
-            canvas.text(&number(value), (x, bottom + 11.0), TICKS, Stand::Middle)?;
+            canvas.text(&self.scale.written(value), (x, bottom + 11.0), TICKS, Stand::Middle)?;
         }
         canvas.line(&[(self.left, bottom), (self.right, bottom)], GREY, 1.0)?;
         let middle = f64::midpoint(self.left, self.right);

@@ -2,7 +2,7 @@
 
 use miette::Result;
 
-use super::axis::{Scale, number};
+use super::axis::Scale;
 use super::canvas::{Canvas, Letters, Stand};
 use super::style::{GREY, GRID, INK, STYLES};
 use super::{Line, Panel, PanelRow, Point};
@@ -91,7 +91,7 @@ impl Frame<'_> {
             let y = self.y(value);
             canvas.line(&[(left, y), (right, y)], GRID, 1.0)?;
             if self.values {
-                canvas.text(&number(value), (left - 7.0, y), TICKS, Stand::End)?;
+                canvas.text(&self.scale.written(value), (left - 7.0, y), TICKS, Stand::End)?;
             }
         }
         for (place, name) in self.row.x_ticks.iter().enumerate().filter(|(_, name)| !name.is_empty()) {
