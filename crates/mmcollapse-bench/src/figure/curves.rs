@@ -111,7 +111,7 @@ fn span(step: usize, steps: usize, length: usize) -> Range<usize> {
 }
 
 /// Each run's mean over `epochs`, median and quantiles over runs; none for fewer than two runs that got so far.
-fn point(runs: &[&[f64]], epochs: Range<usize>) -> Option<Point> {
+pub(super) fn point(runs: &[&[f64]], epochs: Range<usize>) -> Option<Point> {
     let mean = |curve: &&[f64]| {
         let part = curve.get(epochs.clone()).filter(|part| !part.is_empty())?;
         Some(part.iter().sum::<f64>() / part.len() as f64)
