@@ -1,8 +1,7 @@
 //! What encoders lose inside a model: against the level, and along training beside the same encoder trained alone.
 
-use mmcollapse_probes::estimate;
-
-use super::{Figure, FigureText, Line, Panel, PanelRow, Point, style};
+use super::curves::point;
+use super::{Figure, FigureText, Line, Panel, PanelRow, style};
 use crate::cell::CellRecord;
 use crate::curves::{Encoder, Watched, probed};
 use crate::summary::{ProtocolRun, Summary};
@@ -23,9 +22,9 @@ impl Figure {
                 }
             }
         }
-        figure.note += " Along training: a linear probe fitted to the training samples' frozen encodings, at points evenly spaced \
-                        over the epochs, the last one the end; alone: the same encoder trained on its own loss. KD starts from \
-                        a distilled encoder.";
+        figure.note += " Along training: median over the seeds of the cross-entropy of a linear probe fitted to the training samples' \
+                        frozen encodings, at points evenly spaced over the epochs, the last one the end; band: 10 to 90 % \
+                        quantiles; alone: the same encoder trained on its own loss. KD starts from a distilled encoder.";
         figure
             .legend
             .push(("encoder trained alone".to_owned(), style::BASELINE));
@@ -61,10 +60,11 @@ fn row(
                     .filter(|record| record.outcome.scores.iter().any(|score| score.rate == *rate))
                     .map(|record| probed(record, encoder, watched))
                     .collect();
-                points = points.max(curves.iter().map(|curve| curve.len()).max().unwrap_or(0));
+                let length = curves.iter().map(|curve| curve.len()).max().unwrap_or(0);
+                points = points.max(length);
                 Line {
                     style,
-                    points: along(&curves),
+                    points: (0..length).map(|at| point(&curves, at..at + 1)).collect(),
                 }
             };
             // Of the plain model's encoders: another reallocation may eliminate another modality.
@@ -94,28 +94,4 @@ fn row(
             .collect(),
         panels,
     })
-}
-
-/// Mean and interval over the runs at each point; none for fewer than two runs that got so far.
-fn along(curves: &[&[f64]]) -> Vec<Option<Point>> {
-    let points = curves.iter().map(|curve| curve.len()).max().unwrap_or(0);
-    let at = |point: usize| {
-        let values: Vec<f64> = curves.iter().filter_map(|curve| curve.get(point).copied()).collect();
-        Point::of(&estimate(&values).ok()?, 1.0, curves.len() - values.len())
-    };
-    (0..points).map(at).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_point_is_the_mean_of_the_runs_that_got_there() {
-        let curves: [&[f64]; 3] = [&[3.0, 1.0], &[1.0, 2.0], &[2.0]];
-        let points = along(&curves);
-        let means: Vec<(f64, usize)> = points.iter().flatten().map(|p| (p.mean, p.diverged)).collect();
-        assert_eq!(means, [(2.0, 0), (1.5, 1)]);
-        assert_eq!(along(&curves[2..]), [None]);
-    }
 }
