@@ -38,26 +38,21 @@ impl Encoder {
     }
 }
 
-/// Which modality is shown.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Watched {
-    /// The first that the model has.
-    First,
-    /// The one whose encoder has lost most at the end.
-    Eliminated,
+/// Cross-entropies (nats, on validation) of the probes of a modality's encoder, at points evenly spaced over its training;
+/// empty if it was not probed.
+pub fn probed<'a>(record: &'a CellRecord, encoder: Encoder, modality: &str) -> &'a [f64] {
+    let curve = record.outcome.curves.get(&encoder.curve(modality));
+    curve.map_or(&[], Vec::as_slice)
 }
 
-/// Cross-entropies (nats, on validation) of the probes of an encoder, at points evenly spaced over its training; empty if
-/// it was not probed.
-pub fn probed(record: &CellRecord, encoder: Encoder, watched: Watched) -> &[f64] {
-    let modality = match watched {
-        Watched::First => &record.config["modalities"][0],
-        Watched::Eliminated => &record.outcome.diagnosis["eliminated"],
-    };
-    let curve = modality
-        .as_str()
-        .and_then(|m| record.outcome.curves.get(&encoder.curve(m)));
-    curve.map_or(&[], Vec::as_slice)
+/// The first modality that a model has.
+pub fn first(record: &CellRecord) -> Option<&str> {
+    record.config["modalities"][0].as_str()
+}
+
+/// The modality whose encoder has lost most at the end.
+pub fn eliminated(record: &CellRecord) -> Option<&str> {
+    record.outcome.diagnosis["eliminated"].as_str()
 }
 
 /// The records with what is measured on their curves among the scores: `plateaus` (see
@@ -120,8 +115,8 @@ pub fn frame(records: &[CellRecord]) -> PolarsResult<DataFrame> {
     ])
 }
 
-/// Every probe of every run: columns row, protocol, seed, modalities (their number), modality, encoder (`prefix` or
-/// `baseline`), point (from 1), points, cross_entropy in nats.
+/// Every probe of every run: columns row, protocol, seed, modalities (their number), modality, eliminated (whether the model
+/// eliminates it), encoder (`prefix` or `baseline`), point (from 1) of points, cross_entropy in nats.
 ///
 /// # Errors
 /// Those of Polars; none is known.
@@ -130,9 +125,9 @@ pub fn probes_frame(records: &[CellRecord]) -> PolarsResult<DataFrame> {
         record: &'a CellRecord,
         modalities: u64,
         modality: &'a str,
+        eliminated: bool,
         encoder: Encoder,
         point: u64,
-        points: u64,
         cross_entropy: f64,
     }
     let mut probes = Vec::new();
@@ -144,19 +139,20 @@ pub fn probes_frame(records: &[CellRecord]) -> PolarsResult<DataFrame> {
             .iter()
             .flat_map(|modality| [(modality, Encoder::Prefix), (modality, Encoder::Baseline)])
         {
-            let curve = record.outcome.curves.get(&encoder.curve(modality));
-            let curve = curve.map_or(&[][..], Vec::as_slice);
+            let curve = probed(record, encoder, modality);
             probes.extend((1..).zip(curve).map(|(point, cross_entropy)| Probe {
                 record,
                 modalities: modalities.len() as u64,
                 modality,
+                eliminated: eliminated(record) == Some(*modality),
                 encoder,
                 point,
-                points: curve.len() as u64,
                 cross_entropy: *cross_entropy,
             }));
         }
     }
+    // A run that diverged has fewer than there are.
+    let points = probes.iter().map(|probe| probe.point).max().unwrap_or(0);
     let text = |name: &str, of: fn(&Probe) -> String| -> Column {
         Series::new(name.into(), probes.iter().map(of).collect::<Vec<_>>()).into()
     };
@@ -169,9 +165,14 @@ pub fn probes_frame(records: &[CellRecord]) -> PolarsResult<DataFrame> {
         count("seed", |p| p.record.seed),
         count("modalities", |p| p.modalities),
         text("modality", |p| p.modality.to_owned()),
+        Series::new(
+            "eliminated".into(),
+            probes.iter().map(|p| p.eliminated).collect::<Vec<_>>(),
+        )
+        .into(),
         text("encoder", |p| p.encoder.name().to_owned()),
         count("point", |p| p.point),
-        count("points", |p| p.points),
+        Series::new("points".into(), vec![points; probes.len()]).into(),
         Series::new(
             "cross_entropy".into(),
             probes.iter().map(|p| p.cross_entropy).collect::<Vec<_>>(),
@@ -218,10 +219,38 @@ mod tests {
         for (name, curve) in [("probe_prefix_labs", [0.5, 0.4]), ("probe_baseline_notes", [0.3, 0.2])] {
             run.outcome.curves.insert(name.into(), curve.into());
         }
-        assert_eq!(probed(&run, Encoder::Prefix, Watched::First), [0.5, 0.4]);
-        assert_eq!(probed(&run, Encoder::Baseline, Watched::Eliminated), [0.3, 0.2]);
-        assert!(probed(&run, Encoder::Baseline, Watched::First).is_empty());
-        assert_eq!(probes_frame(&[run.clone()]).unwrap().shape(), (4, 9));
+        assert_eq!((first(&run), eliminated(&run)), (Some("labs"), Some("notes")));
+        assert_eq!(probed(&run, Encoder::Prefix, "labs"), [0.5, 0.4]);
+        assert!(probed(&run, Encoder::Baseline, "labs").is_empty());
+        // One that stopped early has fewer points of as many.
+        let mut stopped = run.clone();
+        stopped.outcome.curves.retain(|name, _| name == "probe_prefix_labs");
+        stopped.outcome.curves.insert("probe_prefix_labs".into(), vec![0.9]);
+        let frame = probes_frame(&[run.clone(), stopped]).unwrap();
+        assert_eq!(frame.shape(), (5, 10));
+        let column = |name: &str| {
+            format!(
+                "{:?}",
+                frame
+                    .column(name)
+                    .unwrap()
+                    .as_materialized_series()
+                    .iter()
+                    .collect::<Vec<_>>()
+            )
+        };
+        assert_eq!(
+            column("eliminated"),
+            "[Boolean(false), Boolean(false), Boolean(true), Boolean(true), Boolean(false)]"
+        );
+        assert_eq!(
+            column("point"),
+            "[UInt64(1), UInt64(2), UInt64(1), UInt64(2), UInt64(1)]"
+        );
+        assert_eq!(
+            column("points"),
+            "[UInt64(2), UInt64(2), UInt64(2), UInt64(2), UInt64(2)]"
+        );
         // A run without a curve has no measure of one.
         run.outcome.curves.clear();
         let bare = super::measured(&[run.clone()]);

@@ -33,7 +33,7 @@ pub enum Shows {
     },
     /// Several measures at each level, a sheet and a panel each.
     Measures(&'static [&'static str]),
-    /// What encoders lose inside a model: such measures, a sheet each, and the probes along training.
+    /// What encoders lose inside a model: such measures, a sheet each, of which the gaps are drawn, and probes along training.
     Probes(&'static [&'static str]),
     /// The semantic loss along training, and what is measured on its curve.
     Curves,

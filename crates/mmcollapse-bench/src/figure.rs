@@ -1,8 +1,8 @@
 //! A figure: rows of panels, one line a reallocation.
 //!
 //! Of scores: accuracy against the level, one panel a protocol and fusion. Of measures: one panel a measure, each with
-//! its own axis. Of curves: the semantic loss along training. Of probes: what encoders lose, along training too. Shaded: the 95 % t interval over seeds, for curves the
-//! 10 to 90 % quantiles. Hollow marks: the paper's values. Everything is drawn by
+//! its own axis. Of curves: the semantic loss along training. Of probes: what encoders lose, along
+//! training too. Shaded: the 95 % t interval over seeds, along training the 10 to 90 % quantiles. Hollow marks: the paper's values. Everything is drawn by
 //! [`canvas`] with a bundled font; letters become outlines, so that SVG and PNG look the same everywhere.
 
 mod axis;
@@ -205,7 +205,7 @@ fn panels(summary: &Summary, paper: &Paper, protocol: &ProtocolRun, styles: &[us
         let marked = |s: &Summary| {
             s.methods[..position]
                 .iter()
-                .any(|m| m.fusion_name == method.fusion_name && m.reallocation == method.reallocation)
+                .any(|m| m.fusion_name == method.fusion_name && m.is_of_paper(&method.fusion, &method.reallocation))
         };
         if !marked(summary) {
             let values = groups

@@ -191,7 +191,7 @@ fn converted(outcome: CellOutcome) -> Result<Outcome, WorkError> {
     for (epoch, record) in outcome.history.iter().filter(|r| r.fit == MULTIMODAL).enumerate() {
         for (name, value) in &record.losses {
             let curve = curves.entry(name.clone()).or_default();
-            if curve.len() == epoch && value.is_finite() {
+            if curve.len() == epoch {
                 curve.push(*value);
             }
         }
@@ -204,9 +204,13 @@ fn converted(outcome: CellOutcome) -> Result<Outcome, WorkError> {
         } else {
             continue;
         };
-        for (modality, value) in record.probes.iter().filter(|(_, value)| value.is_finite()) {
+        for (modality, value) in &record.probes {
             curves.entry(encoder.curve(modality)).or_default().push(*value);
         }
+    }
+    for curve in curves.values_mut() {
+        let end = curve.iter().position(|value| !value.is_finite()).unwrap_or(curve.len());
+        curve.truncate(end);
     }
     let diverged = !matches!(outcome.status, mmcollapse_models::Status::Ok);
     Ok(Outcome {
@@ -238,6 +242,46 @@ fn converted(outcome: CellOutcome) -> Result<Outcome, WorkError> {
 mod tests {
     use super::*;
     use serde_json::json;
+
+    #[test]
+    fn curves_end_where_they_are_no_longer_finite() {
+        let record =
+            |fit: &str, epoch: usize, loss: f64, probes: &[(&str, f64)]| mmcollapse_models::training::EpochRecord {
+                fit: fit.to_owned(),
+                epoch,
+                phase: "joint".to_owned(),
+                losses: BTreeMap::from([("semantic".to_owned(), loss)]),
+                size: 1.0,
+                probes: probes
+                    .iter()
+                    .map(|(name, value)| ((*name).to_owned(), *value))
+                    .collect(),
+            };
+        let outcome = CellOutcome {
+            status: mmcollapse_models::Status::Ok,
+            scores: Vec::new(),
+            seconds: 1.0,
+            parameters: 1,
+            diagnosis: mmcollapse_models::Findings::default(),
+            history: vec![
+                record("unimodal/labs", 0, 9.0, &[]),
+                record("unimodal/labs", 1, 9.0, &[("labs", 0.5)]),
+                record("diagnosis", 0, 9.0, &[("labs", 9.0)]),
+                record("multimodal", 0, 2.0, &[("labs", 0.75), ("notes", 0.25)]),
+                record("multimodal", 1, 1.0, &[("labs", f64::NAN), ("notes", 0.125)]),
+                record("multimodal", 2, f64::NAN, &[("labs", 0.5)]),
+            ],
+        };
+        let curves = converted(outcome).unwrap().curves;
+        let expected: [(&str, &[f64]); 4] = [
+            ("probe_baseline_labs", &[0.5]),
+            ("probe_prefix_labs", &[0.75]),
+            ("probe_prefix_notes", &[0.25, 0.125]),
+            ("semantic", &[2.0, 1.0]),
+        ];
+        let expected = expected.map(|(name, curve)| (name.to_owned(), curve.to_vec()));
+        assert_eq!(curves, BTreeMap::from(expected));
+    }
 
     #[test]
     fn configurations_are_completed_and_unknown_keys_refused() {

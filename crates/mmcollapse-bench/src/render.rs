@@ -110,7 +110,10 @@ pub fn render(
     let picture = match experiment.shows {
         Shows::Scores => Figure::of_scores(&summary, &paper, frame).draw(&json),
         Shows::Measures(measures) => Figure::of_measures(&summary, measures, frame).draw(&json),
-        Shows::Probes(_) => Figure::of_probes(records, &summary, frame).draw(&json),
+        Shows::Probes(measures) => {
+            let gaps: Vec<&str> = measures.iter().copied().filter(|m| m.starts_with("gap_")).collect();
+            Figure::of_probes(records, &summary, &gaps, frame).draw(&json)
+        }
         Shows::Curves => Figure::of_curves(records, &summary, frame).draw(&json),
         Shows::Rows(_) => Forest::new(&summary, &paper, frame).draw(&json),
         Shows::Tests { row, .. } => Forest::of_tests(&summary, row, &versus, frame).draw(&json),

@@ -86,14 +86,25 @@ impl LinearProbe {
         })
     }
 
-    /// Logits `[n, classes]` of features `[n, width]`; NaN where either are not finite.
+    /// Logits `[n, classes]` of features `[n, width]`; NaN for a row that is not finite, and for all where those of training were not.
     pub fn logits(&self, x: &Tensor) -> TensorResult<Tensor> {
-        let n = x.dim(0)?;
-        let logits = match (&self.fitted, matrix(x)?) {
-            (Some(probe), Some(x)) => probe.logits(&x).map_err(Error::wrap)?,
-            _ => vec![f64::NAN; n * self.classes],
-        };
-        let logits: Vec<f32> = logits.into_iter().map(|logit| logit as f32).collect();
+        let (n, width) = x.dims2()?;
+        let mut logits = Vec::with_capacity(n * self.classes);
+        for row in x.flatten_all()?.to_vec1::<f32>()?.chunks(width) {
+            // Row by row, or one that is not finite would silence its batch.
+            match (&self.fitted, Matrix::new(row, 1, width)) {
+                (Some(probe), Ok(row)) => {
+                    logits.extend(
+                        probe
+                            .logits(&row)
+                            .map_err(Error::wrap)?
+                            .iter()
+                            .map(|logit| *logit as f32),
+                    );
+                }
+                _ => logits.extend(std::iter::repeat_n(f32::NAN, self.classes)),
+            }
+        }
         Tensor::from_vec(logits, (n, self.classes), x.device())
     }
 
@@ -160,6 +171,18 @@ mod tests {
             (blind.cross_entropy() - 3f64.ln()).abs() < 1e-3,
             "{}",
             blind.cross_entropy()
+        );
+        let clear = features(
+            (0..n * 4)
+                .map(|i| if i % 4 == (i / 4) % 3 { 1.0 } else { 0.0 })
+                .collect(),
+        );
+        let probe = LinearProbe::fit(&clear, 3).unwrap();
+        let asked = Tensor::new(&[[1f32, 0., 0., 0.], [f32::INFINITY, 0., 0., 0.]], &device).unwrap();
+        let said: Vec<Vec<f32>> = probe.logits(&asked).unwrap().to_vec2().unwrap();
+        assert!(
+            said[0][0] > said[0][1] && said[1].iter().all(|logit| logit.is_nan()),
+            "{said:?}"
         );
         // Of a run that blew up nothing is said, and nothing fails.
         assert!(probed(vec![f32::NAN; n * 4]).cross_entropy().is_nan());

@@ -22,7 +22,9 @@ mod upweight;
 #[cfg(test)]
 mod tests;
 
-pub use cell::{AS_TESTED, CellOutcome, Folders, MULTIMODAL, Observer, Score, Silent, Status, UNIMODAL, run_cell};
+pub use cell::{
+    AS_TESTED, CellOutcome, Findings, Folders, MULTIMODAL, Observer, Score, Silent, Status, UNIMODAL, run_cell,
+};
 pub use config::{CellConfig, MethodConfig, Protocol, Training, UpweightMode, revision};
 pub use diagnosis::{Diagnosis, ModalityDiagnosis};
 pub use encoders::ENCODERS;

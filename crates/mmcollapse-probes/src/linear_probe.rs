@@ -11,7 +11,7 @@ const MEASURE: &str = "linear probe";
 /// Steps whose curvature L-BFGS remembers.
 const MEMORY: usize = 10;
 
-/// Steps after which the optimum must have been found; some hundred are usual.
+/// Steps after which the optimum must have been found; a hundred are usual.
 const STEPS: usize = 2000;
 
 /// The optimum is found when no entry of the gradient of the mean loss is larger.
@@ -186,9 +186,9 @@ impl Problem<'_> {
 }
 
 /// Where the loss is least, by L-BFGS from 0 with backtracking (Nocedal and Wright, Numerical Optimization, algorithms 7.4 and
-/// 3.1), begun with the inverse of a bound on the curvature. The loss is convex, so there is one least value.
+/// 3.1), preconditioned. The loss is convex: what is found is the least value there is.
 fn minimum(problem: &Problem) -> Vec<f64> {
-    let bound = Bound::of(problem);
+    let start = Preconditioner::of(problem);
     let mut at = vec![0.0; problem.dimension()];
     let (mut loss, mut gradient) = problem.loss(&at);
     let mut memory: VecDeque<Pair> = VecDeque::with_capacity(MEMORY);
@@ -196,7 +196,12 @@ fn minimum(problem: &Problem) -> Vec<f64> {
         if gradient.iter().all(|g| g.abs() <= TOLERANCE) {
             break;
         }
-        let direction = descent(&gradient, &memory, &bound);
+        let mut direction = descent(&gradient, &memory, &start);
+        if dot(&direction, &gradient) >= 0.0 {
+            // What is remembered has been rounded away.
+            memory.clear();
+            direction = descent(&gradient, &memory, &start);
+        }
         let slope = dot(&direction, &gradient);
         let mut step = 1.0;
         let found = loop {
@@ -236,8 +241,8 @@ struct Pair {
     change: Vec<f64>,
 }
 
-/// Minus the gradient, times the inverse curvature that the bound and the remembered steps tell of.
-fn descent(gradient: &[f64], memory: &VecDeque<Pair>, bound: &Bound) -> Vec<f64> {
+/// Minus the gradient, times the inverse curvature that the preconditioner and the remembered steps tell of.
+fn descent(gradient: &[f64], memory: &VecDeque<Pair>, start: &Preconditioner) -> Vec<f64> {
     let mut direction: Vec<f64> = gradient.iter().map(|g| -g).collect();
     let add = |to: &mut [f64], factor: f64, what: &[f64]| {
         for (to, what) in to.iter_mut().zip(what) {
@@ -250,10 +255,10 @@ fn descent(gradient: &[f64], memory: &VecDeque<Pair>, bound: &Bound) -> Vec<f64>
         add(&mut direction, -factor, &pair.change);
         factors.push(factor);
     }
-    bound.divide(&mut direction);
+    start.divide(&mut direction);
     if let Some(last) = memory.back() {
         let mut change = last.change.clone();
-        bound.divide(&mut change);
+        start.divide(&mut change);
         let scale = dot(&last.step, &last.change) / dot(&last.change, &change);
         for direction in &mut direction {
             *direction *= scale;
@@ -266,14 +271,15 @@ fn descent(gradient: &[f64], memory: &VecDeque<Pair>, bound: &Bound) -> Vec<f64>
     direction
 }
 
-/// A bound on the curvature in the weights and intercept of one class, `(1/4 X'X + penalty) / n`, as its Cholesky factor. Without it
-/// features that repeat each other take some hundred steps. Source: Boehning, Multinomial logistic regression algorithm, 1992.
-struct Bound {
+/// About the curvature in the weights and intercept of one class, `(1/4 X'X + 1) / n`, as its Cholesky factor. Features that repeat
+/// each other take several times the steps without it. After Boehning, Multinomial logistic regression algorithm, 1992, who bounds
+/// the curvature so.
+struct Preconditioner {
     /// Lower triangle, row by row, each as long as its number from 1.
     rows: Vec<Vec<f64>>,
 }
 
-impl Bound {
+impl Preconditioner {
     fn of(problem: &Problem) -> Self {
         let (n, width) = (problem.labels.len() as f64, problem.features + 1);
         let mut rows: Vec<Vec<f64>> = (0..width).map(|i| vec![0.0; i + 1]).collect();
@@ -355,6 +361,29 @@ mod tests {
                 let numeric = (shifted(1e-6) - shifted(-1e-6)) / 2e-6;
                 assert!((numeric - gradient[i]).abs() < 1e-8, "{i}: {numeric} {}", gradient[i]);
             }
+        }
+    }
+
+    #[test]
+    fn the_optimum_is_found_where_features_repeat_each_other_and_a_class_is_absent() {
+        let samples: Vec<f64> = (0..60)
+            .flat_map(|i| {
+                let (x, noise) = (f64::from(i % 7) - 3.0, f64::from(i * i % 11) - 5.0);
+                [x, x + 1e-5 * noise, noise]
+            })
+            .collect();
+        let labels: Vec<u32> = (0..60).map(|i| u32::from(i % 7 > 3) * (1 + i % 2)).collect();
+        for classes in [3, 4] {
+            let matrix = Matrix::new(&samples, 60, 3).unwrap();
+            let probe = LinearProbe::fit(&matrix, &labels, classes).unwrap();
+            let problem = Problem {
+                samples: standardised(&matrix, &probe.standards),
+                features: 3,
+                labels: &labels,
+                classes,
+            };
+            let (_, gradient) = problem.loss(&probe.weights);
+            assert!(gradient.iter().all(|g| g.abs() <= TOLERANCE), "{classes}: {gradient:?}");
         }
     }
 

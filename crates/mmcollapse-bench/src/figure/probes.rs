@@ -3,94 +3,120 @@
 use super::curves::point;
 use super::{Figure, FigureText, Line, Panel, PanelRow, style};
 use crate::cell::CellRecord;
-use crate::curves::{Encoder, Watched, probed};
-use crate::summary::{ProtocolRun, Summary};
+use crate::curves::{Encoder, eliminated, first, probed};
+use crate::summary::{Method, ProtocolRun, Summary};
+
+/// Whose encoders a row of panels shows.
+#[derive(Clone, Copy)]
+enum Watched {
+    /// Those of the first modality.
+    First,
+    /// Those of the modality that the plain model of the same seed eliminates: one and the same in all lines.
+    Eliminated,
+}
+
+impl Watched {
+    fn name(self) -> &'static str {
+        match self {
+            Self::First => "first modality",
+            Self::Eliminated => "modality that the plain model eliminates",
+        }
+    }
+
+    fn modality<'a>(self, record: &'a CellRecord, plain: &[&'a CellRecord]) -> Option<&'a str> {
+        match self {
+            Self::First => first(record),
+            Self::Eliminated => eliminated(plain.iter().find(|plain| plain.seed == record.seed)?),
+        }
+    }
+}
 
 impl Figure {
-    /// The gaps against the number of modalities, and under them the cross-entropies of probes along training.
-    pub fn of_probes(records: &[CellRecord], summary: &Summary, text: FigureText) -> Self {
-        let mut figure = Self::of_measures(summary, &["gap_first", "gap_eliminated"], text);
+    /// `gaps` against the number of modalities, and under them the cross-entropies of probes along training.
+    pub fn of_probes(records: &[CellRecord], summary: &Summary, gaps: &[&str], text: FigureText) -> Self {
+        let mut figure = Self::of_measures(summary, gaps, text);
         let styles = style::assign(&summary.methods);
+        let mut probes = Vec::new();
         for protocol in &summary.protocols {
             let mut fusions: Vec<&str> = summary.methods.iter().map(|m| m.fusion_name.as_str()).collect();
             fusions.dedup();
             for fusion in fusions {
+                let methods = summary.methods.iter().zip(styles.iter().copied());
+                let methods: Vec<(&Method, usize)> = methods.filter(|(m, _)| m.fusion_name == fusion).collect();
                 for watched in [Watched::First, Watched::Eliminated] {
-                    figure
-                        .rows
-                        .extend(row(records, summary, protocol, (fusion, watched), &styles));
+                    probes.extend(row(records, protocol, &methods, watched));
                 }
             }
         }
-        figure.note += " Along training: median over the seeds of the cross-entropy of a linear probe fitted to the training samples' \
-                        frozen encodings, at points evenly spaced over the epochs, the last one the end; band: 10 to 90 % \
-                        quantiles; alone: the same encoder trained on its own loss. KD starts from a distilled encoder.";
-        figure
-            .legend
-            .push(("encoder trained alone".to_owned(), style::BASELINE));
+        if !probes.is_empty() {
+            figure.note += " Along training: median over the seeds of the cross-entropy of a linear probe fitted to the training samples' \
+                            frozen encodings, at points evenly spaced over the epochs, the last one the end; band: 10 to 90 % \
+                            quantiles; alone: the same modality's encoder trained on its own loss. KD starts from a distilled encoder.";
+            let alone = ("encoder trained alone".to_owned(), style::BASELINE);
+            figure.legend.push(alone);
+            figure.rows.extend(probes);
+        }
         figure
     }
 }
 
-/// A panel a number of modalities; none if nothing was probed.
+/// A panel a number of modalities; none if nothing was probed twice.
 fn row(
     records: &[CellRecord],
-    summary: &Summary,
     protocol: &ProtocolRun,
-    (fusion, watched): (&str, Watched),
-    styles: &[usize],
+    methods: &[(&Method, usize)],
+    watched: Watched,
 ) -> Option<PanelRow> {
-    let methods: Vec<(&str, usize)> = summary
-        .methods
-        .iter()
-        .zip(styles)
-        .filter(|(method, _)| method.fusion_name == fusion)
-        .map(|(method, style)| (method.row.as_str(), *style))
-        .collect();
-    let label = summary.methods.iter().find(|m| m.fusion_name == fusion)?.fusion_label();
+    let plain = methods.first()?.0;
     let mut points = 0;
-    let panels: Vec<Panel> = protocol
-        .rates
-        .iter()
-        .map(|rate| {
-            let mut line = |row: &str, style: usize, encoder: Encoder| {
-                let curves: Vec<&[f64]> = records
-                    .iter()
-                    .filter(|record| record.row == row && record.protocol == protocol.name)
-                    .filter(|record| record.outcome.scores.iter().any(|score| score.rate == *rate))
-                    .map(|record| probed(record, encoder, watched))
-                    .collect();
-                let length = curves.iter().map(|curve| curve.len()).max().unwrap_or(0);
-                points = points.max(length);
-                Line {
-                    style,
-                    points: (0..length).map(|at| point(&curves, at..at + 1)).collect(),
-                }
+    let mut panels = Vec::new();
+    for rate in &protocol.rates {
+        let at_level = |row: &str| -> Vec<&CellRecord> {
+            records
+                .iter()
+                .filter(|record| record.row == row && record.protocol == protocol.name)
+                .filter(|record| record.outcome.scores.iter().any(|score| score.rate == *rate))
+                .collect()
+        };
+        let plain = at_level(&plain.row);
+        let mut line = |runs: &[&CellRecord], style: usize, encoder: Encoder| {
+            let curve = |record: &&'_ CellRecord| -> Vec<f64> {
+                let modality = watched.modality(record, &plain);
+                modality.map_or_else(Vec::new, |modality| probed(record, encoder, modality).to_vec())
             };
-            // Of the plain model's encoders: another reallocation may eliminate another modality.
-            let alone = methods
-                .first()
-                .map(|(row, _)| line(row, style::BASELINE, Encoder::Baseline));
-            let inside = methods.iter().map(|(row, style)| line(row, *style, Encoder::Prefix));
-            Panel {
-                title: format!("{rate} modalities"),
-                lines: inside.chain(alone).collect(),
-                paper: Vec::new(),
+            let curves: Vec<Vec<f64>> = runs.iter().map(curve).collect();
+            let curves: Vec<&[f64]> = curves.iter().map(Vec::as_slice).collect();
+            let length = curves.iter().map(|curve| curve.len()).max().unwrap_or(0);
+            let line = Line {
+                style,
+                points: (0..length).map(|at| point(&curves, at..at + 1)).collect(),
+            };
+            if line.points.iter().any(Option::is_some) {
+                points = points.max(length);
             }
-        })
-        .collect();
-    let which = match watched {
-        Watched::First => "first",
-        Watched::Eliminated => "eliminated",
-    };
+            line
+        };
+        let mut lines: Vec<Line> = methods
+            .iter()
+            .map(|(method, style)| line(&at_level(&method.row), *style, Encoder::Prefix))
+            .collect();
+        lines.push(line(&plain, style::BASELINE, Encoder::Baseline));
+        panels.push(Panel {
+            title: format!("{rate} modalities"),
+            lines,
+            paper: Vec::new(),
+        });
+    }
     (points > 0).then(|| PanelRow {
         heading: format!(
-            "{label}, {}: probe's cross-entropy on validation, {which} modality (nats)",
-            protocol.name
+            "{}, {}: probe's cross-entropy on validation, {} (nats)",
+            plain.fusion_label(),
+            protocol.name,
+            watched.name()
         ),
         x_label: "share of the training (%)".to_owned(),
         x_ticks: (1..=points)
-            .map(|point| format!("{:.0}", 100.0 * point as f64 / points as f64))
+            .map(|place| format!("{:.0}", 100.0 * place as f64 / points as f64))
             .collect(),
         panels,
     })

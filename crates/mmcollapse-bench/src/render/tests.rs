@@ -342,9 +342,12 @@ fn probes_are_drawn_against_the_level_and_along_training() {
     };
     render(&probes, &records, &provenance(), &out).unwrap();
     let figure = fs::read_to_string(out.join("figure.svg")).unwrap();
-    assert!(figure.contains("same encoder trained on its own loss"), "{figure}");
+    assert!(
+        figure.contains("same modality's encoder trained on its own loss"),
+        "{figure}"
+    );
     let csv = fs::read_to_string(out.join("probes.csv")).unwrap();
-    let header = "row,protocol,seed,modalities,modality,encoder,point,points,cross_entropy\n";
+    let header = "row,protocol,seed,modalities,modality,eliminated,encoder,point,points,cross_entropy\n";
     assert!(csv.starts_with(header), "{csv}");
     // Three rows, six seeds, four levels, of each two modalities inside and alone at six points.
     assert_eq!(csv.lines().count(), 1 + 3 * 6 * 4 * 2 * 2 * 6);

@@ -75,10 +75,10 @@ impl Shapes {
         let mut drawn = String::new();
         let mut rest = svg;
         while let Some((before, shape)) = rest.split_once("<path id=\"") {
-            drawn.push_str(before);
             let Some((definition, after)) = shape.split_once("/>") else {
                 break;
             };
+            drawn.push_str(before);
             let (name, outline) = definition.split_once('"').unwrap_or((definition, ""));
             own.insert(name, self.number(outline));
             rest = after.trim_start_matches('\n');

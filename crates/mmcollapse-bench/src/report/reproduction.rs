@@ -199,7 +199,8 @@ fn head(results: &Results) -> String {
          two-sided Wilcoxon signed-rank test and Holm's correction over the tests of its claim on those data, is below {LEVEL} and the 95 % t \
          interval of the mean difference lies wholly on the claimed side of 0; *the opposite holds* if the same is true of \
          the other side; it *does not hold* if the interval excludes a difference as large as the margin, which is part of \
-         the test; otherwise it *cannot be decided at this n*. Differences of accuracy are in points. A claim holds if all its \
+         the test; otherwise it *cannot be decided at this n*. Where fewer than two seeds have both numbers, it has *no number* if runs diverged, \
+         and else is *not measured*. Differences of accuracy are in points. A claim holds if all its \
          measured tests hold. Where open data stand in for the paper's, their tests are corrected among themselves and have a \
          verdict of their own, which is none on the paper's data; so have tests with tuned settings. The data, the methods' settings and the presets are ours where the paper is silent: a verdict is \
          about what was run here.\n",

@@ -63,6 +63,8 @@ struct Measurement {
     level: f64,
     seed: u64,
     value: f64,
+    /// Whether its run was stopped as hopeless.
+    diverged: bool,
 }
 
 impl Results {
@@ -140,9 +142,10 @@ impl Measured {
         })
     }
 
-    /// Whether anything was measured of a row.
-    pub fn ran(&self, protocol: &str, row: &str) -> bool {
-        self.values.iter().any(|v| v.protocol == protocol && v.row == row)
+    /// Whether a run of a row diverged.
+    pub fn diverged(&self, protocol: &str, row: &str) -> bool {
+        let mut values = self.values.iter();
+        values.any(|v| v.diverged && v.protocol == protocol && v.row == row)
     }
 
     /// Every seed's value of a metric of a row, at a level or as the mean over all levels it was measured at.
@@ -185,6 +188,7 @@ fn broken(path: &Path) -> String {
 
 fn values(runs: &Frame) -> Result<Vec<Measurement>> {
     let [protocol, row, metric] = [runs.text("protocol")?, runs.text("row")?, runs.text("metric")?];
+    let status = runs.text("status")?;
     let [level, value] = [runs.numbers("rate")?, runs.numbers("value")?];
     let seed = runs.counts("seed")?;
     let all = (0..runs.frame.height()).filter_map(|i| {
@@ -195,6 +199,7 @@ fn values(runs: &Frame) -> Result<Vec<Measurement>> {
             level: level[i]?,
             seed: seed[i],
             value: value[i]?,
+            diverged: status[i] == "diverged",
         })
     });
     Ok(all.collect())

@@ -24,9 +24,9 @@ pub enum Verdict {
     DoesNotHold,
     /// None of these.
     Undecided,
-    /// Fewer than two seeds have both, though both were run: runs diverged and have no such number.
+    /// Fewer than two seeds have both numbers, and runs diverged.
     NoNumber,
-    /// It has not been run.
+    /// Fewer than two seeds have both numbers: it has not been run, or not whole.
     NotMeasured,
 }
 
@@ -125,7 +125,7 @@ fn tests<'a>(family: Vec<&'a Test>, results: &Results, tuned: bool) -> Result<Ve
     let mut corrected = holm(&p)?.into_iter();
     let tested = family.into_iter().zip(differences).map(|(test, difference)| {
         let numbers = difference.and_then(|d| Some((d, corrected.next()?)));
-        let without = || match were_run(test, results, tuned) {
+        let without = || match diverged(test, results, tuned) {
             true => Verdict::NoNumber,
             false => Verdict::NotMeasured,
         };
@@ -138,11 +138,11 @@ fn tests<'a>(family: Vec<&'a Test>, results: &Results, tuned: bool) -> Result<Ve
     Ok(tested.collect())
 }
 
-/// Whether the rows of a test have runs, whatever was measured of them.
-fn were_run(test: &Test, results: &Results, tuned: bool) -> bool {
+/// Whether a run of the rows of a test diverged.
+fn diverged(test: &Test, results: &Results, tuned: bool) -> bool {
     let measured = results.get(&test.experiment, test.dataset.as_deref(), tuned);
-    let rows = || [Some(&test.row), test.against.as_ref()].into_iter().flatten();
-    measured.is_some_and(|measured| rows().all(|row| measured.ran(&test.protocol, row)))
+    let mut rows = [Some(&test.row), test.against.as_ref()].into_iter().flatten();
+    measured.is_some_and(|measured| rows.any(|row| measured.diverged(&test.protocol, row)))
 }
 
 /// The quantity of a row that is compared, by seed.

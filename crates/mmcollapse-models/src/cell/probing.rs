@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// Points along a training at which encoders are probed, where its protocol asks for it: the paper's Figure 4 shows what is
-/// lost when. Each costs a pass over the training samples and a fit.
+/// lost when. Each costs a pass over the training samples and a fit. Another number needs another revision of the probes.
 const POINTS: usize = 6;
 
 /// What encoders are read on: the samples of a cell and who has what.

@@ -203,28 +203,43 @@ fn every_pattern_of_modalities_is_asked() {
     }
 }
 
-#[test]
-fn models_for_each_pattern_are_the_same_when_interrupted() {
-    let config = of_some(&["labs", "diagnoses"], "patterns", "none", "target");
-    let whole = run_cell(&config, &records(), &Device::Cpu, &mut Silent, Folders::default()).unwrap();
-    let fits: BTreeSet<&str> = whole.history.iter().map(|record| record.fit.as_str()).collect();
-    assert_eq!(
-        fits,
-        BTreeSet::from(["multimodal", "target/diagnoses", "target/labs", "target/labs+diagnoses"])
-    );
+/// The whole run, and the same in pieces of two epochs with the number of stops.
+fn whole_and_in_pieces(config: &CellConfig) -> (CellOutcome, CellOutcome, usize) {
+    let whole = run_cell(config, &records(), &Device::Cpu, &mut Silent, Folders::default()).unwrap();
     let folder = tempfile::tempdir().unwrap();
     let folders = Folders {
         checkpoint: Some(folder.path()),
         shared: None,
     };
     let mut stops = 0;
-    let pieces = loop {
-        match run_cell(&config, &records(), &Device::Cpu, &mut StopAfter(2), folders) {
-            Ok(outcome) => break outcome,
+    loop {
+        match run_cell(config, &records(), &Device::Cpu, &mut StopAfter(2), folders) {
+            Ok(pieces) => return (whole, pieces, stops),
             Err(ModelError::Interrupted) => stops += 1,
             Err(error) => panic!("{error}"),
         }
-    };
+    }
+}
+
+#[test]
+fn probes_along_training_are_the_same_when_interrupted() {
+    let config = of_some(&["labs", "diagnoses"], "modalities", "kd", "auto");
+    let (whole, pieces, stops) = whole_and_in_pieces(&config);
+    assert!(stops >= 4, "{stops}");
+    assert!(whole.history.iter().any(|record| !record.probes.is_empty()));
+    assert_eq!((pieces.scores, pieces.history), (whole.scores, whole.history));
+    assert_eq!(pieces.diagnosis, whole.diagnosis);
+}
+
+#[test]
+fn models_for_each_pattern_are_the_same_when_interrupted() {
+    let config = of_some(&["labs", "diagnoses"], "patterns", "none", "target");
+    let (whole, pieces, stops) = whole_and_in_pieces(&config);
+    let fits: BTreeSet<&str> = whole.history.iter().map(|record| record.fit.as_str()).collect();
+    assert_eq!(
+        fits,
+        BTreeSet::from(["multimodal", "target/diagnoses", "target/labs", "target/labs+diagnoses"])
+    );
     assert!(stops >= 4, "{stops}");
     assert_eq!((pieces.scores, pieces.history), (whole.scores, whole.history));
 }

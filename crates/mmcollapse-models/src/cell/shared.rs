@@ -78,7 +78,7 @@ impl Recipe {
             // Another device rounds differently; another processor does too, by less than a table shows.
             "device": if fit.params.root().device().is_cpu() { "cpu" } else { "gpu" },
         });
-        if fit.probed {
+        if fit.probed && !fit.objective.encoders().is_empty() {
             // The weights are the same; the history tells more.
             recipe["probes"] = json!(diagnosis::REVISION);
         }
