@@ -125,9 +125,12 @@ fn tests<'a>(family: Vec<&'a Test>, results: &Results, tuned: bool) -> Result<Ve
     let mut corrected = holm(&p)?.into_iter();
     let tested = family.into_iter().zip(differences).map(|(test, difference)| {
         let numbers = difference.and_then(|d| Some((d, corrected.next()?)));
-        let without = || match diverged(test, results, tuned) {
-            true => Verdict::NoNumber,
-            false => Verdict::NotMeasured,
+        let without = || {
+            if diverged(test, results, tuned) {
+                Verdict::NoNumber
+            } else {
+                Verdict::NotMeasured
+            }
         };
         Tested {
             test,

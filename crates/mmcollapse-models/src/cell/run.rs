@@ -269,9 +269,12 @@ impl Run<'_> {
             device: self.device,
         };
         let probing = Probing::new(self.dataset, &self.presence, &self.spec, self.device);
-        let probe = |epoch: usize| match fit.probed && due(epoch, fit.training.epochs) {
-            true => probing.cross_entropies(&fit.objective.encoders()),
-            false => Ok(BTreeMap::new()),
+        let probe = |epoch: usize| {
+            if fit.probed && due(epoch, fit.training.epochs) {
+                probing.cross_entropies(&fit.objective.encoders())
+            } else {
+                Ok(BTreeMap::new())
+            }
         };
         let (folder, config_json) = (self.folders.checkpoint, &self.config_json);
         let (facts, artifacts) = (&mut self.facts, &self.artifacts);
