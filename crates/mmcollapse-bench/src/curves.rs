@@ -2,9 +2,10 @@
 //! frames.
 
 use mmcollapse_probes::{PlateauRule, plateaus, steps_to_fall};
-use polars::prelude::{Column, DataFrame, NamedFrom, PolarsResult, Series};
+use polars::prelude::{DataFrame, NamedFrom, PolarsResult, Series};
 
 use crate::cell::{CellRecord, Score};
+use crate::summary::frames::{counts, text};
 
 /// The loss that is shown.
 const SEMANTIC: &str = "semantic";
@@ -102,15 +103,11 @@ pub fn frame(records: &[CellRecord]) -> PolarsResult<DataFrame> {
                 .map(move |(epoch, loss)| (record, epoch, *loss))
         })
     };
-    let text = |name: &str, of: fn(&CellRecord) -> &str| -> Column {
-        Series::new(name.into(), points().map(|(r, _, _)| of(r)).collect::<Vec<_>>()).into()
-    };
-    let counts = |name: &str, values: Vec<u64>| -> Column { Series::new(name.into(), values).into() };
     DataFrame::new_infer_height(vec![
-        text("row", |r| &r.row),
-        text("protocol", |r| &r.protocol),
-        counts("seed", points().map(|(r, _, _)| r.seed).collect()),
-        counts("epoch", points().map(|(_, epoch, _)| epoch as u64 + 1).collect()),
+        text("row", points().map(|(r, _, _)| r.row.as_str()).collect()),
+        text("protocol", points().map(|(r, _, _)| r.protocol.as_str()).collect()),
+        counts("seed", points().map(|(r, _, _)| r.seed)),
+        counts("epoch", points().map(|(_, epoch, _)| epoch as u64 + 1)),
         Series::new("loss".into(), points().map(|(_, _, loss)| loss).collect::<Vec<_>>()).into(),
     ])
 }
@@ -153,29 +150,20 @@ pub fn probes_frame(records: &[CellRecord]) -> PolarsResult<DataFrame> {
     }
     // A run that diverged has fewer than there are.
     let points = probes.iter().map(|probe| probe.point).max().unwrap_or(0);
-    let text = |name: &str, of: fn(&Probe) -> String| -> Column {
-        Series::new(name.into(), probes.iter().map(of).collect::<Vec<_>>()).into()
-    };
-    let count = |name: &str, of: fn(&Probe) -> u64| -> Column {
-        Series::new(name.into(), probes.iter().map(of).collect::<Vec<_>>()).into()
-    };
+    let all = || probes.iter();
     DataFrame::new_infer_height(vec![
-        text("row", |p| p.record.row.clone()),
-        text("protocol", |p| p.record.protocol.clone()),
-        count("seed", |p| p.record.seed),
-        count("modalities", |p| p.modalities),
-        text("modality", |p| p.modality.to_owned()),
-        Series::new(
-            "eliminated".into(),
-            probes.iter().map(|p| p.eliminated).collect::<Vec<_>>(),
-        )
-        .into(),
-        text("encoder", |p| p.encoder.name().to_owned()),
-        count("point", |p| p.point),
-        Series::new("points".into(), vec![points; probes.len()]).into(),
+        text("row", all().map(|p| p.record.row.as_str()).collect()),
+        text("protocol", all().map(|p| p.record.protocol.as_str()).collect()),
+        counts("seed", all().map(|p| p.record.seed)),
+        counts("modalities", all().map(|p| p.modalities)),
+        text("modality", all().map(|p| p.modality).collect()),
+        Series::new("eliminated".into(), all().map(|p| p.eliminated).collect::<Vec<_>>()).into(),
+        text("encoder", all().map(|p| p.encoder.name()).collect()),
+        counts("point", all().map(|p| p.point)),
+        counts("points", all().map(|_| points)),
         Series::new(
             "cross_entropy".into(),
-            probes.iter().map(|p| p.cross_entropy).collect::<Vec<_>>(),
+            all().map(|p| p.cross_entropy).collect::<Vec<_>>(),
         )
         .into(),
     ])

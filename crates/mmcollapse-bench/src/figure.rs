@@ -24,7 +24,7 @@ pub use forest::Forest;
 
 use crate::paper::Paper;
 use crate::spec::{Levels, ProtocolName};
-use crate::summary::{Column, Group, ProtocolRun, Summary, label, words};
+use crate::summary::{Column, Group, Method, ProtocolRun, Summary, label, words};
 
 /// A figure before it is laid out.
 #[derive(Clone, Debug, PartialEq)]
@@ -219,6 +219,17 @@ fn panels(summary: &Summary, paper: &Paper, protocol: &ProtocolRun, styles: &[us
         panels,
         ..level_row(protocol)
     }
+}
+
+/// The first method of each fusion.
+fn fusions(summary: &Summary) -> Vec<&Method> {
+    let mut fusions: Vec<&Method> = Vec::new();
+    for method in &summary.methods {
+        if !fusions.iter().any(|known| known.fusion_name == method.fusion_name) {
+            fusions.push(method);
+        }
+    }
+    fusions
 }
 
 /// A row of panels against the levels of a protocol, without its panels.

@@ -119,40 +119,31 @@ pub fn render(
         Shows::Tests { row, .. } => Forest::of_tests(&summary, row, &versus, frame).draw(&json),
     }?;
 
-    let mut means = summary.groups_frame().into_diagnostic()?;
-    let mut runs = summary.runs_frame().into_diagnostic()?;
     let json = format!("{json}\n").into_bytes();
-    let mut files: Vec<(&str, Vec<u8>)> = vec![
-        ("table.md", markdown(&table).into_bytes()),
-        ("table.tex", latex(&table).into_bytes()),
-        ("table.parquet", parquet(&mut means)?),
-        ("table.csv", csv(&mut means)?),
-        ("table.provenance.json", json.clone()),
-        ("runs.parquet", parquet(&mut runs)?),
-        ("runs.csv", csv(&mut runs)?),
-        ("runs.provenance.json", json.clone()),
+    let mut files: Vec<(String, Vec<u8>)> = vec![
+        ("table.md".to_owned(), markdown(&table).into_bytes()),
+        ("table.tex".to_owned(), latex(&table).into_bytes()),
     ];
-    if experiment.shows == Shows::Curves {
-        let mut curves = curves::frame(records).into_diagnostic()?;
-        files.push(("curves.parquet", parquet(&mut curves)?));
-        files.push(("curves.csv", csv(&mut curves)?));
-        files.push(("curves.provenance.json", json.clone()));
+    let mut frames = vec![("table", summary.groups_frame()), ("runs", summary.runs_frame())];
+    match experiment.shows {
+        Shows::Curves => frames.push(("curves", curves::frame(records))),
+        Shows::Probes(_) => frames.push(("probes", curves::probes_frame(records))),
+        Shows::Tests { row, .. } => frames.push(("tests", summary.versus_frame(row, &versus))),
+        Shows::Scores | Shows::Rows(_) | Shows::Measures(_) => {}
     }
-    if let Shows::Probes(_) = experiment.shows {
-        let mut probes = curves::probes_frame(records).into_diagnostic()?;
-        files.push(("probes.parquet", parquet(&mut probes)?));
-        files.push(("probes.csv", csv(&mut probes)?));
-        files.push(("probes.provenance.json", json.clone()));
+    for (name, frame) in frames {
+        let mut frame = frame.into_diagnostic()?;
+        files.extend([
+            (format!("{name}.parquet"), parquet(&mut frame)?),
+            (format!("{name}.csv"), csv(&mut frame)?),
+            (format!("{name}.provenance.json"), json.clone()),
+        ]);
     }
-    if let Shows::Tests { row, .. } = experiment.shows {
-        let mut tests = summary.versus_frame(row, &versus).into_diagnostic()?;
-        files.push(("tests.parquet", parquet(&mut tests)?));
-        files.push(("tests.csv", csv(&mut tests)?));
-        files.push(("tests.provenance.json", json.clone()));
-    }
-    files.push(("figure.svg", picture.svg.into_bytes()));
-    files.push(("figure.png", picture.png));
-    files.push(("figure.provenance.json", json));
+    files.extend([
+        ("figure.svg".to_owned(), picture.svg.into_bytes()),
+        ("figure.png".to_owned(), picture.png),
+        ("figure.provenance.json".to_owned(), json),
+    ]);
     files
         .into_iter()
         .map(|(name, bytes)| {

@@ -5,7 +5,7 @@
 //! method is compared with the same fusion without reallocation pair by pair. METHODOLOGY.md, "Statistics",
 //! says why each number is what it is.
 
-mod frames;
+pub(crate) mod frames;
 mod method;
 mod metric;
 mod protocol;

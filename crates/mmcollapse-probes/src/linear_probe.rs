@@ -306,7 +306,7 @@ impl Preconditioner {
         Self { rows }
     }
 
-    /// Of each class's part of `values` what it is the bound times of.
+    /// Each class's part of `values`, multiplied with its inverse.
     fn divide(&self, values: &mut [f64]) {
         let width = self.rows.len();
         for part in values.chunks_exact_mut(width) {

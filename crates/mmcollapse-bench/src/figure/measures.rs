@@ -1,28 +1,23 @@
 //! Several measures against the level: a row of panels a protocol and fusion, a panel a measure.
 
-use super::{Axes, Figure, FigureText, Line, Panel, PanelRow, Point, legend, level_row, note, style};
+use super::{Axes, Figure, FigureText, Line, Panel, PanelRow, Point, fusions, legend, level_row, note, style};
 use crate::summary::{Column, Kind, ProtocolRun, Summary, title};
 
 impl Figure {
     /// `measures` against the level.
     pub fn of_measures(summary: &Summary, measures: &[&str], text: FigureText) -> Self {
         let styles = style::assign(&summary.methods);
-        let mut fusions: Vec<(&str, String)> = Vec::new();
-        for method in &summary.methods {
-            if !fusions.iter().any(|(name, _)| *name == method.fusion_name) {
-                fusions.push((&method.fusion_name, method.fusion_label()));
-            }
-        }
+        let fusions = fusions(summary);
         let rows = summary.protocols.iter().flat_map(|protocol| {
             let styles = &styles;
-            fusions.iter().map(move |(name, written)| {
+            fusions.iter().map(move |fusion| {
                 let row = level_row(protocol);
                 PanelRow {
-                    heading: format!("{written}, {}", row.heading),
+                    heading: format!("{}, {}", fusion.fusion_label(), row.heading),
                     panels: measures
                         .iter()
                         .filter(|measure| summary.measures(protocol, measure))
-                        .map(|measure| panel(summary, protocol, name, measure, styles))
+                        .map(|measure| panel(summary, protocol, &fusion.fusion_name, measure, styles))
                         .collect(),
                     ..row
                 }

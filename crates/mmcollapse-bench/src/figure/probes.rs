@@ -1,7 +1,7 @@
 //! What encoders lose inside a model: against the level, and along training beside the same encoder trained alone.
 
 use super::curves::point;
-use super::{Figure, FigureText, Line, Panel, PanelRow, style};
+use super::{Figure, FigureText, Line, Panel, PanelRow, fusions, style};
 use crate::cell::CellRecord;
 use crate::curves::{Encoder, eliminated, first, probed};
 use crate::summary::{Method, ProtocolRun, Summary};
@@ -38,11 +38,10 @@ impl Figure {
         let styles = style::assign(&summary.methods);
         let mut probes = Vec::new();
         for protocol in &summary.protocols {
-            let mut fusions: Vec<&str> = summary.methods.iter().map(|m| m.fusion_name.as_str()).collect();
-            fusions.dedup();
-            for fusion in fusions {
+            for fusion in fusions(summary) {
                 let methods = summary.methods.iter().zip(styles.iter().copied());
-                let methods: Vec<(&Method, usize)> = methods.filter(|(m, _)| m.fusion_name == fusion).collect();
+                let methods: Vec<(&Method, usize)> =
+                    methods.filter(|(m, _)| m.fusion_name == fusion.fusion_name).collect();
                 for watched in [Watched::First, Watched::Eliminated] {
                     probes.extend(row(records, protocol, &methods, watched));
                 }
@@ -80,12 +79,13 @@ fn row(
         };
         let plain = at_level(&plain.row);
         let mut line = |runs: &[&CellRecord], style: usize, encoder: Encoder| {
-            let curve = |record: &&'_ CellRecord| -> Vec<f64> {
-                let modality = watched.modality(record, &plain);
-                modality.map_or_else(Vec::new, |modality| probed(record, encoder, modality).to_vec())
-            };
-            let curves: Vec<Vec<f64>> = runs.iter().map(curve).collect();
-            let curves: Vec<&[f64]> = curves.iter().map(Vec::as_slice).collect();
+            let curves: Vec<&[f64]> = runs
+                .iter()
+                .map(|record| match watched.modality(record, &plain) {
+                    Some(modality) => probed(record, encoder, modality),
+                    None => &[],
+                })
+                .collect();
             let length = curves.iter().map(|curve| curve.len()).max().unwrap_or(0);
             let line = Line {
                 style,

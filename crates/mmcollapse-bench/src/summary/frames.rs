@@ -155,7 +155,7 @@ fn high(interval: Option<Interval>) -> Option<f64> {
     interval.map(|interval| interval.high)
 }
 
-fn text(name: &str, values: Vec<&str>) -> Series {
+pub(crate) fn text(name: &str, values: Vec<&str>) -> Series {
     Values::new(name.into(), values).into()
 }
 
@@ -163,6 +163,6 @@ fn numbers(name: &str, values: impl Iterator<Item = Option<f64>>) -> Series {
     Values::new(name.into(), values.collect::<Vec<_>>()).into()
 }
 
-fn counts(name: &str, values: impl Iterator<Item = u64>) -> Series {
+pub(crate) fn counts(name: &str, values: impl Iterator<Item = u64>) -> Series {
     Values::new(name.into(), values.collect::<Vec<_>>()).into()
 }
