@@ -349,8 +349,9 @@ impl Program {
                 Ok(Ending::Well)
             }
             Verb::Data { verb } => {
-                print!("{}", verb.run()?);
-                Ok(Ending::Well)
+                let said = verb.run()?;
+                print!("{}", said.text);
+                Ok(if said.is_fault { Ending::Badly } else { Ending::Well })
             }
             Verb::Gate {
                 experiments,

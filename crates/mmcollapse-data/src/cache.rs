@@ -3,6 +3,7 @@
 //! A cached file starts with the digest of its content and is written whole or not at all, so a damaged one is noticed
 //! and made again. Its name holds a key of everything that went into it. Losing the cache costs time only.
 
+use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -11,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::content::hex;
+use crate::environment::{self, Environment};
 use crate::{DataError, Dataset, ModalitySpec, Samples};
 
 /// First bytes of a cached file; the digit is the format's version.
@@ -18,16 +20,16 @@ const MAGIC: &[u8] = b"mmcollapse data 1\n";
 
 /// Where finished data sets are kept: `MMCOLLAPSE_CACHE`, else the user's cache folder; `None` where neither is known.
 pub fn folder() -> Option<PathBuf> {
-    folder_from(|name| std::env::var(name).ok())
+    folder_from(&environment::process())
 }
 
-fn folder_from(get: impl Fn(&str) -> Option<String>) -> Option<PathBuf> {
-    let set = |name: &str| get(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    set("MMCOLLAPSE_CACHE").or_else(|| {
-        set("XDG_CACHE_HOME")
-            .or_else(|| set("LOCALAPPDATA"))
-            .or_else(|| Some(set("HOME")?.join(".cache")))
-            .map(|base| base.join("mmcollapse"))
+fn folder_from(environment: &Environment<impl Fn(&str) -> Option<OsString>>) -> Option<PathBuf> {
+    environment.path("MMCOLLAPSE_CACHE").or_else(|| {
+        let base = environment
+            .path("XDG_CACHE_HOME")
+            .or_else(|| environment.path("LOCALAPPDATA"));
+        let base = base.or_else(|| Some(environment.home()?.join(".cache")));
+        base.map(|base| base.join("mmcollapse"))
     })
 }
 
@@ -195,10 +197,10 @@ mod tests {
     #[test]
     fn the_folder_is_the_users() {
         let of = |variables: &[(&str, &str)]| {
-            folder_from(|name| {
+            folder_from(&Environment::of(|name: &str| {
                 let found = variables.iter().find(|(key, _)| *key == name);
-                found.map(|(_, value)| (*value).to_owned())
-            })
+                found.map(|(_, value)| OsString::from(value))
+            }))
         };
         assert_eq!(of(&[("HOME", "/h")]).unwrap(), Path::new("/h/.cache/mmcollapse"));
         assert_eq!(

@@ -3,15 +3,19 @@
 //! Such a folder is named by an environment variable, or holds downloads; its manifest in `data/` says which files have to
 //! be in it and where they can be had.
 
-use std::fs;
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
-use crate::DataError;
 use crate::content::{hex, short};
+use crate::manifest::folder_in;
 use crate::open::{Open, OpenFolder};
+use crate::{DataError, caps};
+
+/// Most bytes of a file; those that are known have at most 9 million.
+const LARGEST: u64 = 1 << 30;
 
 /// A source: files that the user has in a folder.
 #[derive(Clone, Debug, Deserialize, PartialEq)]
@@ -56,6 +60,7 @@ impl FilesSource {
             base: base.clone(),
             below: String::new(),
             files: files().collect(),
+            unpacked: BTreeMap::new(),
         };
         Open {
             name: &self.name,
@@ -87,10 +92,9 @@ impl FilesSource {
     pub fn bytes(&self, folder: Option<&Path>) -> Result<Vec<Vec<u8>>, DataError> {
         let folder = folder.ok_or_else(|| self.wrong(format!("{} is not set", self.variable)))?;
         let read = |file: &KnownFile| {
-            let path = folder.join(&file.name);
-            let bytes = fs::read(&path).map_err(|error| error.to_string());
+            let bytes = file.read(folder);
             let known = bytes.and_then(|bytes| file.check(&bytes).map(|()| bytes));
-            known.map_err(|reason| self.wrong(format!("{}: {reason}", path.display())))
+            known.map_err(|reason| self.wrong(format!("{}: {reason}", folder.join(&file.name).display())))
         };
         self.files.iter().map(read).collect()
     }
@@ -99,16 +103,63 @@ impl FilesSource {
     pub fn wrong(&self, reason: String) -> DataError {
         let files: Vec<&str> = self.files.iter().map(|file| file.name.as_str()).collect();
         let (variable, files, address) = (&self.variable, files.join(", "), &self.address);
-        let by_hand = format!("set {variable} to a folder that holds {files}, as they can be had from {address}");
+        let open = self.open();
+        let todo = match folder_in(variable) {
+            // What the variable names goes before any download.
+            Some(folder) => {
+                let unset = if open.folders.is_empty() {
+                    ""
+                } else {
+                    ", or unset it and run `data fetch` once"
+                };
+                let folder = folder.display();
+                format!("{variable} is {folder}: it has to hold {files}, as they can be had from {address}{unset}")
+            }
+            None => open.or_by_hand(
+                " ",
+                &format!("set {variable} to a folder that holds {files}, as they can be had from {address}"),
+            ),
+        };
         DataError::Files {
             title: self.title.clone(),
             reason,
-            todo: self.open().or_by_hand(" ", &by_hand),
+            todo,
         }
     }
 }
 
+/// What was found of a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FoundFile {
+    /// Digest of its bytes, in hex; empty where it cannot be read.
+    pub sha256: String,
+    /// Lines of text in it; 0 of an archive.
+    pub lines: usize,
+    /// What is wrong with it, if anything.
+    pub fault: Option<String>,
+}
+
 impl KnownFile {
+    fn read(&self, folder: &Path) -> Result<Vec<u8>, String> {
+        caps::read(&folder.join(&self.name), LARGEST).map_err(|error| error.to_string())
+    }
+
+    /// Holds the file in `folder` against what is known of it.
+    pub fn find(&self, folder: &Path) -> FoundFile {
+        match self.read(folder) {
+            Ok(bytes) => FoundFile {
+                sha256: hex(&Sha256::digest(&bytes)),
+                lines: str::from_utf8(&bytes).map_or(0, |text| text.lines().count()),
+                fault: self.check(&bytes).err(),
+            },
+            Err(reason) => FoundFile {
+                sha256: String::new(),
+                lines: 0,
+                fault: Some(reason),
+            },
+        }
+    }
+
     fn check(&self, bytes: &[u8]) -> Result<(), String> {
         let digest = hex(&Sha256::digest(bytes));
         if digest == self.sha256 {

@@ -6,14 +6,18 @@
 //! validation and test. Which modality a sample has is never written into the data but kept beside it, as a
 //! [`Presence`] drawn by [`masks`], so that all methods of a comparison lose the same modalities.
 
+pub mod archive;
 pub mod batch;
 pub mod cache;
+mod caps;
 pub mod content;
 pub mod decode;
 pub mod ehr;
+mod environment;
 mod error;
 pub mod files;
 pub mod folder;
+mod gzip;
 pub mod hub;
 pub mod manifest;
 pub mod masks;

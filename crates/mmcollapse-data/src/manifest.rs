@@ -8,8 +8,8 @@ use std::path::PathBuf;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use crate::DataError;
 use crate::hub::{Remote, RepoKind};
+use crate::{DataError, environment};
 
 /// A source: files of one hub repository and what they decode to.
 #[derive(Clone, Debug, Deserialize, PartialEq)]
@@ -180,8 +180,7 @@ pub trait BuiltIn: DeserializeOwned {
 
 /// The folder that an environment variable names, if it does.
 pub(crate) fn folder_in(variable: &str) -> Option<PathBuf> {
-    let value = std::env::var_os(variable)?;
-    (!value.is_empty()).then(|| value.into())
+    environment::path(variable)
 }
 
 impl BuiltIn for Manifest {

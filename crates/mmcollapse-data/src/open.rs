@@ -14,9 +14,12 @@ use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
 use crate::content::{hex, short};
-use crate::hub::{Again, Patience, bar};
+use crate::hub::{Again, Patience, bar, redacted};
 use crate::manifest::{folder_in, is_hex, leaves};
 use crate::{DataError, LoadOptions, cache, sources};
+
+/// Most bytes of a file that is downloaded; the largest that is known has 9 million.
+const LARGEST: u64 = 4 << 30;
 
 /// Files below one address.
 #[derive(Clone, Debug, Deserialize, PartialEq)]
@@ -29,6 +32,9 @@ pub struct OpenFolder {
     pub below: String,
     /// Their sha256, by path.
     pub files: BTreeMap<String, String>,
+    /// The sha256 of their content, by their paths without `.gz`.
+    #[serde(default)]
+    pub unpacked: BTreeMap<String, String>,
 }
 
 impl OpenFolder {
@@ -42,7 +48,19 @@ impl OpenFolder {
         if !self.base.starts_with("http") || !self.base.ends_with('/') {
             return Err(format!("`{}` is no address of a folder", self.base));
         }
-        match self.files.iter().find(|(_, digest)| !is_hex(digest, 64)) {
+        if let Some(path) = self
+            .unpacked
+            .keys()
+            .find(|path| !self.files.contains_key(&format!("{path}.gz")))
+        {
+            return Err(format!("`{path}` is the content of no file of `files`"));
+        }
+        match self
+            .files
+            .iter()
+            .chain(&self.unpacked)
+            .find(|(_, digest)| !is_hex(digest, 64))
+        {
             Some((path, _)) => Err(format!("digest of `{path}` is no sha256 (64 hex digits)")),
             None => Ok(()),
         }
@@ -184,7 +202,7 @@ impl Open<'_> {
                 web.patience.retry(web.progress, || {
                     let tried = web.attempt(&agent, &address, digest, &path, &mut answered);
                     tried.map_err(|(reason, again)| {
-                        let place = address.clone();
+                        let place = redacted(&address);
                         (Failure { place, reason }, again)
                     })
                 })?;
@@ -221,7 +239,7 @@ impl Web {
         let mut response = agent
             .get(address)
             .call()
-            .map_err(|error| (error.to_string(), Again::when(*answered)))?;
+            .map_err(|error| (redacted(&error.to_string()), Again::when(*answered)))?;
         *answered = true;
         let status = response.status().as_u16();
         if status != 200 {
@@ -229,19 +247,28 @@ impl Web {
         }
         let announced = response.body().content_length();
         let bar = self.progress.then(|| bar(announced.unwrap_or(0)));
+        let most = announced.unwrap_or(LARGEST).min(LARGEST);
         let mut file = AtomicFile::create(path).map_err(unwritable)?;
         let mut hash = Sha256::new();
         let mut received = 0;
         let mut body = response.body_mut().as_reader();
         let mut buffer = vec![0; 1 << 16];
         loop {
-            let n = body.read(&mut buffer).map_err(|error| passing(error.to_string()))?;
+            let n = body
+                .read(&mut buffer)
+                .map_err(|error| passing(redacted(&error.to_string())))?;
             if n == 0 {
                 break;
             }
             file.write_all(&buffer[..n]).map_err(unwritable)?;
             hash.update(&buffer[..n]);
             received += n as u64;
+            if received > most {
+                return Err((
+                    format!("expected at most {most} bytes, got more; nothing of it was kept"),
+                    Again::No,
+                ));
+            }
             if let Some(bar) = &bar {
                 bar.inc(n as u64);
             }

@@ -1,6 +1,9 @@
 //! What `data list` says of each source, and what [`verify`] finds: structs to print, and their text.
 
 mod encoder;
+mod named;
+mod records;
+mod verified;
 mod verify;
 
 use std::fmt;
@@ -17,7 +20,9 @@ use crate::sources;
 use crate::{DataError, LoadOptions, SETS, ehr};
 
 pub use encoder::{EncoderStatus, encoders};
-pub use verify::{Verdict, Verified, fetch, verify, verify_in};
+pub(crate) use named::Sources;
+pub use verified::{Verdict, Verified};
+pub use verify::{fetch, verify, verify_in};
 
 /// A source and what of it is in the cache.
 #[derive(Clone, Debug)]

@@ -186,7 +186,7 @@ fn list_and_verify_say_what_is_there() {
     let nothing = Hub {
         cache: empty.path().to_owned(),
         offline: true,
-        ..Hub::from_variables(|_| None)
+        ..Hub::from_variables(|_| None::<String>)
     };
     let text: String = status::list_in(&nothing)
         .unwrap()

@@ -4,6 +4,7 @@
 mod hub_server;
 
 use std::fs;
+use std::io::Write;
 use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -212,6 +213,122 @@ fn the_token_goes_along_and_a_refusal_says_so() {
     .unwrap();
 }
 
+/// What `server` answers to a request, and in its place a redirect to `elsewhere`.
+fn redirecting(elsewhere: &str, location: impl Fn(&str, &str) -> String) -> Server {
+    let to = location(elsewhere, &elsewhere.replace("http://", ""));
+    let bytes = content();
+    let headers = format!(
+        "X-Repo-Commit: {REVISION}\r\nX-Linked-Etag: \"{}\"\r\nX-Linked-Size: {}\r\nLocation: {to}\r\n",
+        etag(&bytes),
+        bytes.len()
+    );
+    Server::start(move |_, stream| reply(stream, "302 Found", &headers, b""))
+}
+
+#[test]
+fn the_token_goes_to_no_other_host_or_port() {
+    let locations: [fn(&str, &str) -> String; 3] = [
+        |address, _| format!("{address}/owner/name/{FILE}"),
+        |_, host| format!("//{host}/owner/name/{FILE}"),
+        // Another name of this machine, with who logs in put before it.
+        |_, host| format!("http://127.0.0.1@{}/{FILE}", host.replace("127.0.0.1", "localhost")),
+    ];
+    for location in locations {
+        let other = Server::well_behaved();
+        let server = redirecting(&other.endpoint, location);
+        let (hub, _folder) = client(&server.endpoint);
+        let with_token = Hub {
+            token: Some("hf_secret".into()),
+            ..hub
+        };
+        let path = with_token.fetch(&remote()).unwrap();
+        assert_eq!(fs::read(path).unwrap(), content());
+        let tokens = |server: &Server| server.requests().into_iter().map(|r| r.token).collect::<Vec<_>>();
+        assert!(tokens(&server).iter().all(Option::is_some), "the hub itself gets it");
+        assert_eq!(other.transfers().len(), 1);
+        let elsewhere = format!("{:?}", tokens(&other));
+        assert!(!elsewhere.contains("secret"), "{elsewhere}");
+    }
+}
+
+#[test]
+fn passwords_of_addresses_are_in_no_message() {
+    let unused = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let answers: [fn(&Request, &mut TcpStream) -> bool; 4] = [
+        |_, stream| reply(stream, "404 Not Found", "", b""),
+        |_, stream| reply(stream, "200 OK", "", b"<html>"),
+        |request, stream| {
+            let to = format!("Location: http://u:secret@{}/x?sig=secret\r\n", request.host);
+            reply(stream, "302 Found", &to, b"")
+        },
+        |_, stream| reply(stream, "302 Found", "Location: ftp://u:secret@there/\r\n", b""),
+    ];
+    let servers = answers.map(Server::start);
+    let mut endpoints: Vec<String> = servers.iter().map(|server| server.endpoint.clone()).collect();
+    endpoints.push(format!("http://{unused}"));
+    for endpoint in endpoints {
+        let (hub, _folder) = client(&endpoint.replace("http://", "http://somebody:secret@"));
+        let error = hub.fetch(&remote()).unwrap_err();
+        let text = format!("{error} {error:?} {} {hub:?}", help(&error));
+        assert!(!text.contains("secret") && !text.contains("somebody"), "{text}");
+    }
+    for wrong in [
+        "somebody:secret@mirror",
+        "mirror?secret",
+        "ftp://somebody:secret@mirror",
+    ] {
+        let (hub, _folder) = client(wrong);
+        let error = hub.fetch(&remote()).unwrap_err();
+        assert!(
+            matches!(
+                error,
+                HubError::Variable {
+                    variable: "HF_ENDPOINT",
+                    ..
+                }
+            ),
+            "{error}"
+        );
+        assert!(!error.to_string().contains("secret"), "{error}");
+    }
+    let (hub, _folder) = client(&servers[0].endpoint);
+    let odd = Hub {
+        token: Some("hf_s\u{fffd}cret".into()),
+        ..hub
+    };
+    let error = odd.fetch(&remote()).unwrap_err().to_string();
+    assert!(error.contains("HF_TOKEN") && !error.contains("cret"), "{error}");
+}
+
+#[test]
+fn a_body_without_end_stops_at_the_announced_size() {
+    let endless = |request: &Request, stream: &mut TcpStream| {
+        let start = request.range.unwrap().0;
+        let head = format!(
+            "HTTP/1.1 206 Partial Content\r\n{}Content-Range: bytes {start}-/100008\r\nConnection: close\r\n\r\n",
+            hub_headers(&content())
+        );
+        let mut sent = stream.write_all(head.as_bytes());
+        while sent.is_ok() {
+            sent = stream.write_all(&[7; 1 << 16]);
+        }
+    };
+    let (error, _) = fails(first(99, false, endless));
+    assert!(matches!(error, HubError::TooLarge { most: 100_008, .. }), "{error}");
+
+    // Announced as larger than any file that is loaded: nothing is transferred.
+    let (error, requests) = fails(|_, stream| {
+        let headers = format!(
+            "{}Content-Range: bytes 0-0/{}\r\n",
+            hub_headers(&content()),
+            1_u64 << 60
+        );
+        reply(stream, "206 Partial Content", &headers, b"P")
+    });
+    assert!(matches!(error, HubError::TooLarge { .. }), "{error}");
+    assert_eq!(requests.len(), 1);
+}
+
 #[test]
 fn what_is_not_there_is_not_tried_again() {
     let (error, requests) = fails(|_, stream| reply(stream, "404 Not Found", "", b""));
@@ -299,7 +416,7 @@ fn a_server_that_starts_over_does_not_spoil_the_file() {
             _ => false,
         }
     });
-    assert_eq!(starts, [0, 40_000, 0]);
+    assert_eq!(starts, [0, 40_000], "what it sends is taken from its beginning");
 }
 
 #[test]

@@ -63,6 +63,7 @@ fn folders(base: &str) -> Vec<OpenFolder> {
         base: base.to_owned(),
         below: below.to_owned(),
         files: files.iter().map(|&file| (file.to_owned(), digest.clone())).collect(),
+        unpacked: BTreeMap::new(),
     };
     vec![folder("", &["a.csv", "deep/b.csv"]), folder("other", &["c.csv"])]
 }
@@ -167,6 +168,15 @@ fn a_failure_names_the_file_and_keeps_what_came_before() {
     let cache = tempfile::tempdir().unwrap();
     let nobody = open("http://127.0.0.1:1/").fetch(&web(cache.path())).unwrap_err();
     assert!(nobody.place.ends_with("/a.csv") && !nobody.reason.is_empty());
+}
+
+#[test]
+fn passwords_of_addresses_are_in_no_message() {
+    let cache = tempfile::tempdir().unwrap();
+    let failure = open("http://somebody:secret@127.0.0.1:1/")
+        .fetch(&web(cache.path()))
+        .unwrap_err();
+    assert!(!format!("{failure} {failure:?}").contains("secret"), "{failure}");
 }
 
 #[test]

@@ -70,7 +70,7 @@ fn file(rows: &[Row], per_group: usize) -> Vec<u8> {
 /// A cache that holds a source of these files, and the source's manifest with `rows` and `digest`.
 fn source(files: &[Vec<u8>], rows: usize, digest: &str) -> (Manifest, Hub, TempDir) {
     let folder = tempfile::tempdir().unwrap();
-    let mut hub = Hub::from_variables(|_| None);
+    let mut hub = Hub::from_variables(|_| None::<String>);
     (hub.cache, hub.offline) = (folder.path().to_owned(), true);
     let names: Vec<String> = (0..files.len()).map(|i| format!("data/{i}.parquet")).collect();
     for (name, bytes) in names.iter().zip(files) {

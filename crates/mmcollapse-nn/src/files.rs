@@ -201,6 +201,53 @@ impl Drop for AtomicFolder {
     }
 }
 
+/// A file that several processes write one after the other, such as a download that is continued: whenever one of them is
+/// killed, what it wrote is the file's beginning.
+#[derive(Debug)]
+pub struct PartFile {
+    path: PathBuf,
+    writer: BufWriter<File>,
+}
+
+impl PartFile {
+    /// Opens `path` to go on after its first `keep` bytes; it and its folders are created where missing.
+    ///
+    /// # Errors
+    /// Whatever the file system says, with `path` in the message.
+    pub fn open(path: &Path, keep: u64) -> io::Result<Self> {
+        let folder = folder_of(path);
+        fs::create_dir_all(folder).map_err(|error| named(folder, &error))?;
+        let open = || {
+            let mut file = OpenOptions::new().write(true).create(true).truncate(false).open(path)?;
+            file.set_len(keep)?;
+            file.seek(SeekFrom::End(0))?;
+            io::Result::Ok(file)
+        };
+        Ok(Self {
+            path: path.to_path_buf(),
+            writer: BufWriter::new(open().map_err(|error| named(path, &error))?),
+        })
+    }
+
+    /// Hands everything to the operating system.
+    ///
+    /// # Errors
+    /// Whatever the file system says, with the path in the message.
+    pub fn finish(mut self) -> io::Result<()> {
+        self.writer.flush().map_err(|error| named(&self.path, &error))
+    }
+}
+
+impl Write for PartFile {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.writer.write(bytes).map_err(|error| named(&self.path, &error))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.writer.flush().map_err(|error| named(&self.path, &error))
+    }
+}
+
 /// A log that grows by whole lines, such as `metrics.jsonl`.
 ///
 /// Each line goes to the operating system at once, so that a killed process loses none that it reported. A
@@ -453,6 +500,18 @@ mod tests {
         let content = fs::read(&path).unwrap();
         assert_eq!(content.len(), 10_000);
         assert!(content.iter().all(|&byte| byte == content[0]));
+    }
+
+    #[test]
+    fn a_part_goes_on_where_it_is_told_to() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a/part");
+        for (keep, bytes, expected) in [(0, "abcd", "abcd"), (4, "ef", "abcdef"), (2, "x", "abx"), (0, "y", "y")] {
+            let mut part = PartFile::open(&path, keep).unwrap();
+            part.write_all(bytes.as_bytes()).unwrap();
+            part.finish().unwrap();
+            assert_eq!(fs::read_to_string(&path).unwrap(), expected);
+        }
     }
 
     #[test]

@@ -8,6 +8,7 @@ use miette::{Result, miette};
 use mmcollapse_data::ehr::manifest::RecordsManifest;
 use mmcollapse_data::ehr::plant::{self, Planted, SYNTHETIC};
 use mmcollapse_data::manifest::BuiltIn;
+use mmcollapse_data::status::Verified;
 use mmcollapse_data::{DataError, LoadOptions};
 
 #[derive(Subcommand)]
@@ -21,8 +22,8 @@ Examples:
   mmcollapse data fetch eicu-demo
   HF_HOME=/data/hf-home MMCOLLAPSE_CACHE=/data/cache mmcollapse data fetch all
 
-HF_HOME, HF_ENDPOINT, HF_TOKEN and HF_HUB_OFFLINE are honoured. What is not on the hub comes from its authors' pages and is kept
-in MMCOLLAPSE_CACHE, unless a variable such as EICU_DEMO_DIR names a folder with it.")]
+HF_HOME, HF_HUB_CACHE, HF_ENDPOINT, HF_TOKEN and HF_HUB_OFFLINE are read as the hub's Python client reads them. What is not on
+the hub comes from its authors' pages and is kept in MMCOLLAPSE_CACHE, unless a variable such as EICU_DEMO_DIR names a folder with it.")]
     Fetch {
         /// Source, data set, or `all`.
         #[arg(default_value = "all")]
@@ -31,7 +32,9 @@ in MMCOLLAPSE_CACHE, unless a variable such as EICU_DEMO_DIR names a folder with
         #[arg(long)]
         offline: bool,
     },
-    /// Decode what is in the cache and check its digests; needs no network.
+    /// Decode what is in the cache and in your folders and check its digests; needs no network.
+    ///
+    /// Exits with 1 where known data are damaged, incomplete or cannot be learnt from.
     Verify {
         /// Source, data set, or `all`.
         #[arg(default_value = "all")]
@@ -59,12 +62,42 @@ Examples:
 
 impl Verb {
     /// Does it, and says what came of it.
-    pub fn run(self) -> Result<String> {
+    pub fn run(self) -> Result<Said> {
         match self {
-            Self::List => sources(),
+            Self::List => sources().map(Said::well),
             Self::Fetch { name, offline } => fetch(&name, offline),
             Self::Verify { name } => verify(&name),
-            Self::Plant { folder, patients, seed } => plant(&folder, patients, seed),
+            Self::Plant { folder, patients, seed } => plant(&folder, patients, seed).map(Said::well),
+        }
+    }
+}
+
+/// What a verb prints, and whether something is wrong with the data.
+pub(super) struct Said {
+    pub text: String,
+    pub is_fault: bool,
+}
+
+impl Said {
+    fn well(text: String) -> Self {
+        Self { text, is_fault: false }
+    }
+
+    /// What was verified, and where something is wrong how much.
+    fn of(verified: &[Verified]) -> Self {
+        let mut text: String = verified.iter().map(ToString::to_string).collect();
+        let wrong = verified.iter().filter(|part| part.verdict.is_fault()).count();
+        if wrong > 0 {
+            let all = verified.len();
+            let _ = writeln!(
+                text,
+                "{wrong} of {all} parts are WRONG: replace the files that are named above, or correct the variable that names \
+                 their folder (`data list`), before any number of them is trusted"
+            );
+        }
+        Self {
+            text,
+            is_fault: wrong > 0,
         }
     }
 }
@@ -88,21 +121,13 @@ fn sources() -> Result<String> {
 }
 
 /// Downloads what is missing and checks it.
-fn fetch(name: &str, offline: bool) -> Result<String> {
-    let mut text = String::new();
-    for verified in mmcollapse_data::fetch(name, &options(offline))? {
-        let _ = write!(text, "{verified}");
-    }
-    Ok(text)
+fn fetch(name: &str, offline: bool) -> Result<Said> {
+    Ok(Said::of(&mmcollapse_data::fetch(name, &options(offline))?))
 }
 
-/// Checks what is in the cache.
-fn verify(name: &str) -> Result<String> {
-    let mut text = String::new();
-    for verified in mmcollapse_data::verify(name, &options(true))? {
-        let _ = write!(text, "{verified}");
-    }
-    Ok(text)
+/// Checks what is in the cache and in the user's folders.
+fn verify(name: &str) -> Result<Said> {
+    Ok(Said::of(&mmcollapse_data::verify(name, &options(true))?))
 }
 
 /// Writes synthetic health records into `folder`, as many patients and by the seed that are asked for.
@@ -129,5 +154,39 @@ fn options(offline: bool) -> LoadOptions {
         seed: 0,
         offline,
         progress: true,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use mmcollapse_data::status::Verdict;
+
+    use super::*;
+
+    #[test]
+    fn data_that_are_wrong_are_a_fault_and_those_that_are_unknown_are_none() {
+        let part = |verdict| Verified {
+            source: "eicu".into(),
+            part: "cohort".into(),
+            rows: 2,
+            digest: String::new(),
+            verdict,
+            details: vec!["2 admissions".into()],
+            seconds: 0.04,
+        };
+        let said = Said::of(&[part(Verdict::NothingKnown), part(Verdict::OtherSamples)]);
+        assert!(!said.is_fault);
+        assert!(
+            said.text
+                .starts_with("eicu cohort: 2 rows, nothing to compare with (0.0 s)\n    2 admissions\n"),
+            "{}",
+            said.text
+        );
+        let said = Said::of(&[part(Verdict::Expected), part(Verdict::Wrong)]);
+        assert!(
+            said.is_fault && said.text.contains("1 of 2 parts are WRONG"),
+            "{}",
+            said.text
+        );
     }
 }

@@ -7,10 +7,11 @@ use std::io::{BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use csv::{ByteRecord, ErrorKind, Reader, ReaderBuilder};
-use flate2::read::MultiGzDecoder;
 
 use super::error::EhrError;
 use super::time;
+use crate::caps::Rows;
+use crate::gzip::Gunzip;
 
 /// Bytes asked of the disk at a time.
 const BUFFER: usize = 1 << 20;
@@ -61,9 +62,10 @@ impl Table {
         let file = File::open(path).map_err(|error| broken(error.to_string()))?;
         let file = BufReader::with_capacity(BUFFER, file);
         let source: Box<dyn Read> = if path.extension().is_some_and(|ending| ending == "gz") {
-            Box::new(MultiGzDecoder::new(file))
+            let length = file.get_ref().metadata().map_or(0, |metadata| metadata.len());
+            Box::new(Rows::new(Gunzip::new(file, length)))
         } else {
-            Box::new(file)
+            Box::new(Rows::new(file))
         };
         let mut reader = ReaderBuilder::new().buffer_capacity(BUFFER).from_reader(source);
         let heading = match reader.byte_headers() {

@@ -13,7 +13,8 @@ pub enum HubError {
     /// Not cached, and the network is not to be used.
     #[error("{file} of {repo} is not in the cache {} and offline mode is on", cache.display())]
     #[diagnostic(help(
-        "run `data fetch` once without HF_HUB_OFFLINE (and without --offline), or set HF_HOME to a cache that has it"
+        "run `data fetch` once without HF_HUB_OFFLINE, TRANSFORMERS_OFFLINE and --offline, or name a cache that has it in HF_HOME \
+         or HF_HUB_CACHE"
     ))]
     Offline {
         /// File in the repository.
@@ -133,6 +134,28 @@ pub enum HubError {
         expected: String,
     },
 
+    /// More bytes than are loaded.
+    #[error("{url}: expected a file of at most {most} bytes, got more")]
+    #[diagnostic(help(
+        "nothing of it was kept; is HF_ENDPOINT a Hugging Face hub? a proxy or mirror in between may be sending something else"
+    ))]
+    TooLarge {
+        /// What was asked for.
+        url: String,
+        /// Bytes that were announced, or the most that are loaded of any file.
+        most: u64,
+    },
+
+    /// A variable of the environment cannot be used.
+    #[error("{variable}: {reason}")]
+    #[diagnostic(help("correct {variable} or unset it"))]
+    Variable {
+        /// The variable.
+        variable: &'static str,
+        /// What was expected and got.
+        reason: String,
+    },
+
     /// An answer that the hub does not give.
     #[error("{url}: unexpected answer: {reason}")]
     #[diagnostic(help("is HF_ENDPOINT a Hugging Face hub? a login page or proxy in between answers like this"))]
@@ -145,7 +168,7 @@ pub enum HubError {
 
     /// The cache folder cannot be used.
     #[error("cannot write to the cache {}: {reason}", path.display())]
-    #[diagnostic(help("make room, or set HF_HOME to a folder that you may write"))]
+    #[diagnostic(help("make room, or set HF_HOME or HF_HUB_CACHE to a folder that you may write"))]
     Cache {
         /// Folder or file.
         path: PathBuf,

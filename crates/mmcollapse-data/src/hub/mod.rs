@@ -1,29 +1,48 @@
 //! Files of the Hugging Face hub, at pinned revisions, in the cache that all its clients share.
 //!
-//! The transfer, the cache's layout and the login are `hf-hub`'s. Around it stands what it leaves to its caller
-//! (`transfer`): it trusts whatever length arrives, appends to a partial file even if the server starts over,
-//! knows neither offline mode nor `Retry-After` nor a time limit. So it downloads into a folder of its own beside the
-//! blobs, and a file enters the cache by a rename once its length and digest are what the hub announced: whoever
-//! reads the cache, and whenever this process is killed, a file there is whole.
+//! The cache's layout is `hf-hub`'s. Its transfer is not used: it sends the token to whatever host a redirect names, trusts
+//! whatever length arrives, appends to a partial file even if the server starts over, and knows neither offline mode nor
+//! `Retry-After` nor a time limit. A file is loaded into a folder beside the blobs (`transfer`) and enters the cache by a
+//! rename once its length and digest are what the hub announced: whoever reads the cache, and whenever this process is
+//! killed, a file there is whole.
 //!
-//! Environment, as the Python client reads it: `HF_HOME` (cache), `HF_ENDPOINT` (mirror), `HF_TOKEN` (login),
-//! `HF_HUB_OFFLINE` (never use the network).
+//! Environment, as the Python client reads it (huggingface_hub, `constants.py` and `utils/_auth.py`); the first that is set
+//! counts:
+//!
+//! | what | variables |
+//! |---|---|
+//! | home | `HF_HOME`, `$XDG_CACHE_HOME/huggingface`, `~/.cache/huggingface` |
+//! | cache | `HF_HUB_CACHE`, `HUGGINGFACE_HUB_CACHE`, `hub` below home |
+//! | token | none where `HF_HUB_DISABLE_IMPLICIT_TOKEN`; `HF_TOKEN`, `HUGGING_FACE_HUB_TOKEN`, the file `HF_TOKEN_PATH`, the file `token` below home |
+//! | offline | `HF_HUB_OFFLINE`, `TRANSFORMERS_OFFLINE`, where `1`, `on`, `yes` or `true` in any case are yes |
+//! | mirror | `HF_ENDPOINT` |
+//!
+//! Paths may begin with `~` and hold `$NAME`. Unlike there, a variable that is set to nothing is not set.
 
+mod address;
 mod announce;
 mod error;
 mod patience;
+mod request;
 mod transfer;
 
+use std::ffi::OsString;
 use std::fmt;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use hf_hub::{Cache, Repo, RepoType};
 
+use crate::caps;
+use crate::environment::{self, Environment};
+pub(crate) use address::redacted;
 pub use error::HubError;
 pub(crate) use patience::Again;
 pub use patience::Patience;
 pub(crate) use transfer::bar;
+
+/// Most bytes of a file that holds a token.
+const LONGEST_TOKEN: u64 = 4096;
 
 /// What a repository holds; the hub has an address of its own for each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,7 +83,7 @@ pub struct Hub {
     pub cache: PathBuf,
     /// Address of the hub, without a slash at the end.
     pub endpoint: String,
-    /// Sent with every request (hf-hub sends it to where the endpoint redirects as well).
+    /// Sent with every request to the endpoint's scheme, host and port, and to no other that it redirects to.
     pub token: Option<String>,
     /// Use the cache only.
     pub offline: bool,
@@ -78,7 +97,7 @@ impl fmt::Debug for Hub {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Hub")
             .field("cache", &self.cache)
-            .field("endpoint", &self.endpoint)
+            .field("endpoint", &address::shown(&self.endpoint))
             .field("token", &self.token.as_ref().map(|_| "(set)"))
             .field("offline", &self.offline)
             .finish_non_exhaustive()
@@ -88,28 +107,48 @@ impl fmt::Debug for Hub {
 impl Hub {
     /// As the environment says; see the module's documentation.
     pub fn from_env() -> Self {
-        Self::from_variables(|name| std::env::var(name).ok())
+        Self::of(&environment::process())
     }
 
     /// As the variables that `get` knows say.
-    pub fn from_variables(get: impl Fn(&str) -> Option<String>) -> Self {
-        let set = |name: &str| get(name).map(|v| v.trim().to_owned()).filter(|v| !v.is_empty());
-        let cache = match set("HF_HOME") {
-            Some(home) => Cache::new(PathBuf::from(home).join("hub")),
-            None => match set("HOME").or_else(|| set("USERPROFILE")) {
-                Some(home) => Cache::new(PathBuf::from(home).join(".cache/huggingface/hub")),
-                None => Cache::new(PathBuf::from(".cache/huggingface/hub")),
-            },
+    pub fn from_variables<V: Into<OsString>>(get: impl Fn(&str) -> Option<V>) -> Self {
+        Self::of(&Environment::of(|name: &str| get(name).map(Into::into)))
+    }
+
+    fn of(environment: &Environment<impl Fn(&str) -> Option<OsString>>) -> Self {
+        let path = |name: &str| environment.path_of_variables(name);
+        let home = path("HF_HOME").unwrap_or_else(|| {
+            let caches = path("XDG_CACHE_HOME");
+            let caches = caches.unwrap_or_else(|| environment.home().unwrap_or_default().join(".cache"));
+            caches.join("huggingface")
+        });
+        let cache = path("HF_HUB_CACHE").or_else(|| path("HUGGINGFACE_HUB_CACHE"));
+        let truth = |name: &str| {
+            let word = environment.text(name)?.to_lowercase();
+            Some(["1", "true", "yes", "on"].contains(&word.as_str()))
         };
-        let truth = |v: String| ["1", "true", "yes", "on"].contains(&v.to_lowercase().as_str());
-        let endpoint = set("HF_ENDPOINT").unwrap_or_else(|| "https://huggingface.co".to_owned());
+        let token = || {
+            let set = environment
+                .text("HF_TOKEN")
+                .or_else(|| environment.text("HUGGING_FACE_HUB_TOKEN"));
+            set.or_else(|| {
+                let file = path("HF_TOKEN_PATH").unwrap_or_else(|| home.join("token"));
+                let token = String::from_utf8(caps::read(&file, LONGEST_TOKEN).ok()?).ok()?;
+                Some(token.trim().to_owned()).filter(|token| !token.is_empty())
+            })
+        };
+        let no_token = truth("HF_HUB_DISABLE_IMPLICIT_TOKEN").unwrap_or(false);
+        let endpoint = environment.text("HF_ENDPOINT");
+        let endpoint = endpoint.unwrap_or_else(|| "https://huggingface.co".to_owned());
         Self {
             endpoint: endpoint.trim_end_matches('/').to_owned(),
-            token: set("HF_TOKEN").or_else(|| cache.token()),
-            offline: set("HF_HUB_OFFLINE").is_some_and(truth),
+            token: if no_token { None } else { token() },
+            offline: truth("HF_HUB_OFFLINE")
+                .or_else(|| truth("TRANSFORMERS_OFFLINE"))
+                .unwrap_or(false),
             progress: false,
             patience: Patience::default(),
-            cache: cache.path().clone(),
+            cache: cache.unwrap_or_else(|| home.join("hub")),
         }
     }
 
@@ -147,6 +186,13 @@ impl Hub {
         self.cache.join(remote.repo().folder_name())
     }
 
+    /// The address that `remote` is loaded from.
+    fn address(&self, remote: &Remote) -> String {
+        let repo = remote.repo();
+        let (kind, revision) = (repo.url(), repo.url_revision());
+        format!("{}/{kind}/resolve/{revision}/{}", self.endpoint, remote.file)
+    }
+
     fn pointer(&self, remote: &Remote) -> PathBuf {
         let cache = Cache::new(self.cache.clone()).repo(remote.repo());
         cache.pointer_path(&remote.revision).join(&remote.file)
@@ -181,7 +227,7 @@ fn is_whole(path: &Path, file: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn hub(variables: &'static [(&str, &str)]) -> Hub {
+    fn hub(variables: &[(&str, &str)]) -> Hub {
         Hub::from_variables(|name| {
             let found = variables.iter().find(|(key, _)| *key == name);
             found.map(|(_, value)| (*value).to_owned())
@@ -198,16 +244,76 @@ mod tests {
         let set = hub(&[
             ("HOME", "/home/a"),
             ("HF_HOME", "/data/hf"),
-            ("HF_ENDPOINT", "https://mirror.example/"),
+            ("XDG_CACHE_HOME", "/data/xdg"),
+            ("HF_ENDPOINT", "https://u:password@mirror.example/"),
             ("HF_TOKEN", " hf_secret\n"),
             ("HF_HUB_OFFLINE", "True"),
         ]);
         assert_eq!(set.cache, Path::new("/data/hf/hub"));
-        assert_eq!(set.endpoint, "https://mirror.example");
+        assert_eq!(set.endpoint, "https://u:password@mirror.example");
         assert_eq!(set.token.as_deref(), Some("hf_secret"));
         assert!(set.offline);
-        assert!(!format!("{set:?}").contains("secret"));
-        assert!(!hub(&[("HF_HUB_OFFLINE", "0")]).offline);
+        let shown = format!("{set:?}");
+        assert!(!shown.contains("secret") && !shown.contains("password"), "{shown}");
         assert!(hub(&[("HF_TOKEN", "")]).token.is_none());
+    }
+    // python3 -c 'from huggingface_hub import constants as c; print(c.HF_HUB_CACHE, c.HF_TOKEN_PATH, c.HF_HUB_OFFLINE)'
+    #[test]
+    fn the_caches_variables_have_the_python_clients_order() {
+        let cache = |variables: &[(&str, &str)]| hub(variables).cache;
+        let (home, xdg) = (("HOME", "/home/a"), ("XDG_CACHE_HOME", "/x"));
+        assert_eq!(cache(&[home, xdg]), Path::new("/x/huggingface/hub"));
+        assert_eq!(cache(&[home, xdg, ("HF_HOME", "~/hf")]), Path::new("/home/a/hf/hub"));
+        let legacy = ("HUGGINGFACE_HUB_CACHE", "$HOME/legacy");
+        assert_eq!(cache(&[home, ("HF_HOME", "/hf"), legacy]), Path::new("/home/a/legacy"));
+        assert_eq!(cache(&[home, legacy, ("HF_HUB_CACHE", "/new")]), Path::new("/new"));
+        assert_eq!(
+            cache(&[home, ("HF_HOME", "")]),
+            Path::new("/home/a/.cache/huggingface/hub")
+        );
+    }
+
+    #[test]
+    fn offline_is_said_by_either_variable() {
+        let offline = |variables: &[(&str, &str)]| hub(variables).offline;
+        assert!(offline(&[("TRANSFORMERS_OFFLINE", "yes")]));
+        assert!(offline(&[("HF_HUB_OFFLINE", ""), ("TRANSFORMERS_OFFLINE", "ON")]));
+        assert!(!offline(&[("HF_HUB_OFFLINE", "0"), ("TRANSFORMERS_OFFLINE", "1")]));
+        assert!(!offline(&[("HF_HUB_OFFLINE", "2")]) && !offline(&[]));
+    }
+
+    #[test]
+    fn the_token_may_stand_in_a_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str| {
+            let path = folder.path().join(name);
+            mmcollapse_nn::files::write_atomic(&path, text.as_bytes()).unwrap();
+            path.into_os_string()
+        };
+        write("token", "hf_home\n");
+        let other = write("other", "hf_other");
+        let of = |more: &[(&str, &str)], path: bool| {
+            let hub = Hub::from_variables(|name| {
+                let found = more.iter().find(|(key, _)| *key == name);
+                match name {
+                    "HF_HOME" => Some(folder.path().as_os_str().to_owned()),
+                    "HF_HUB_CACHE" => Some(OsString::from("/elsewhere/cache")),
+                    "HF_TOKEN_PATH" if path => Some(other.clone()),
+                    _ => found.map(|(_, value)| OsString::from(value)),
+                }
+            });
+            hub.token
+        };
+        assert_eq!(of(&[], false).unwrap(), "hf_home");
+        assert_eq!(of(&[], true).unwrap(), "hf_other");
+        assert_eq!(of(&[("HUGGING_FACE_HUB_TOKEN", "hf_old")], true).unwrap(), "hf_old");
+        assert_eq!(
+            of(&[("HF_TOKEN", "hf_new"), ("HUGGING_FACE_HUB_TOKEN", "hf_old")], true).unwrap(),
+            "hf_new"
+        );
+        assert_eq!(
+            of(&[("HF_HUB_DISABLE_IMPLICIT_TOKEN", "1"), ("HF_TOKEN", "hf_new")], true),
+            None
+        );
     }
 }

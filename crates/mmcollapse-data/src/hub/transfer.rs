@@ -1,22 +1,17 @@
-//! One file over the network: asked for, transferred by `hf-hub`, checked, and only then put into the cache.
+//! One file over the network: asked for, transferred, checked, and only then put into the cache.
 
 use std::fs;
-use std::io;
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{self, RecvTimeoutError};
-use std::thread;
-use std::time::{Duration, Instant};
 
 use hf_hub::Cache;
-use hf_hub::api::Progress;
-use hf_hub::api::sync::{ApiBuilder, ApiError, ApiRepo};
 use indicatif::{ProgressBar, ProgressStyle};
-use mmcollapse_nn::files::{AtomicFile, FileLock, write_atomic};
+use mmcollapse_nn::files::{AtomicFile, FileLock, PartFile, write_atomic};
 use sha2::{Digest, Sha256};
 
-use super::announce::{Announced, announce, refusal};
+use super::address::{redacted, shown};
+use super::announce::{Announced, announce};
+use super::request::{Client, header};
 use super::{Again, Hub, HubError, Remote, is_whole};
 use crate::content::hex;
 
@@ -62,39 +57,23 @@ struct Staged {
 }
 
 fn attempt_download(hub: &Hub, remote: &Remote, staging: &Path, answered: &mut bool) -> Result<Staged, HubError> {
-    let cache = Cache::new(staging.to_owned());
-    let api = ApiBuilder::from_cache(cache.clone())
-        .with_endpoint(hub.endpoint.clone())
-        .with_token(hub.token.clone())
-        // hf-hub's own retry restarts a resumed file at byte 0 and appends; it is done in `download` instead.
-        .with_retries(0)
-        .build()
-        .map_err(|error| HubError::NoNetwork {
-            url: hub.endpoint.clone(),
-            reason: error.to_string(),
-        })?;
-    let repo = api.repo(remote.repo());
-    let url = repo.url(&remote.file);
-    let announced = announce(hub, &repo, &url, answered)?;
+    let client = Client::new(hub)?;
+    let url = hub.address(remote);
+    let announced = announce(&client, &url, answered)?;
     if announced.commit != remote.revision {
         return Err(HubError::Protocol {
-            url,
+            url: shown(&url),
             reason: format!("revision {} instead of {}", announced.commit, remote.revision),
         });
     }
-    let blob = cache.repo(remote.repo()).blob_path(&announced.etag);
-    let part = blob.with_extension("part");
-    // hf-hub fails over a dangling link of an earlier try, and over a partial file that needs no further byte.
-    let _ = fs::remove_dir_all(staging.join(remote.repo().folder_name()).join("snapshots"));
-    if length(&part).is_some_and(|have| have >= announced.size) {
-        let _ = fs::remove_file(&part);
+    let cache = Cache::new(staging.to_owned()).repo(remote.repo());
+    let part = cache.blob_path(&announced.etag).with_extension("part");
+    if length(&part) != Some(announced.size) {
+        transfer(&client, hub, remote, &url, &announced, &part)?;
     }
-    if length(&blob) != Some(announced.size) {
-        transfer(hub, repo, remote, &url, &announced, &part)?;
-    }
-    check(&url, &announced, &blob, &part, remote)?;
+    check(&url, &announced, &part, remote)?;
     Ok(Staged {
-        path: blob,
+        path: part,
         etag: announced.etag,
     })
 }
@@ -103,115 +82,122 @@ fn length(path: &Path) -> Option<u64> {
     fs::metadata(path).ok().map(|file| file.len())
 }
 
-/// Lets hf-hub transfer the file, in a thread so that silence can be noticed.
+/// Loads what is missing of the file into `part`, and never more than was announced.
 fn transfer(
+    client: &Client<'_>,
     hub: &Hub,
-    repo: ApiRepo,
     remote: &Remote,
     url: &str,
     announced: &Announced,
     part: &Path,
 ) -> Result<(), HubError> {
-    const TICK: Duration = Duration::from_millis(200);
-    let received = Arc::new(AtomicU64::new(0));
-    let meter = Meter {
-        received: Arc::clone(&received),
-        bar: hub.progress.then(|| bar(announced.size)),
+    let unwritable = |error: io::Error| HubError::Cache {
+        path: hub.cache.clone(),
+        reason: error.to_string(),
     };
-    let broken = |reason: String| HubError::Truncated {
-        url: url.to_owned(),
-        got: length(part).unwrap_or(0),
-        expected: announced.size,
-        reason,
+    let have = length(part).filter(|have| *have < announced.size).unwrap_or(0);
+    let mut answer = client.get(url, &format!("bytes={have}-"), |_| {})?;
+    let start = if answer.status().as_u16() == 206 {
+        let range = header(&answer, "Content-Range").unwrap_or_default();
+        let first = range.trim_start_matches("bytes").trim_start().split('-').next();
+        if first.and_then(|first| first.parse().ok()) != Some(have) {
+            return Err(HubError::Protocol {
+                url: shown(url),
+                reason: format!("a part of the file that does not begin at byte {have}, which was asked for"),
+            });
+        }
+        have
+    } else {
+        // The server sends all of it, whatever was asked for.
+        0
     };
-    let (sender, receiver) = mpsc::channel();
-    let file = remote.file.clone();
-    thread::spawn(move || {
-        let _ = sender.send(repo.download_with_progress(&file, meter));
-    });
-    let (mut seen, mut since) = (0, Instant::now());
+    let mut file = PartFile::open(part, start).map_err(unwritable)?;
+    let bar = hub.progress.then(|| bar(announced.size));
+    if let Some(bar) = &bar {
+        bar.set_message(remote.file.clone());
+        bar.set_position(start);
+    }
+    let mut body = answer.body_mut().as_reader();
+    let mut buffer = vec![0; 1 << 16];
+    let mut got = start;
     loop {
-        match receiver.recv_timeout(TICK.min(hub.patience.silence)) {
-            Ok(Ok(_)) => return Ok(()),
-            Ok(Err(error)) => return Err(explain(error, url, hub, broken)),
-            Err(RecvTimeoutError::Disconnected) => {
-                return Err(HubError::Protocol {
-                    url: url.to_owned(),
-                    reason: "hf-hub could not make sense of it".into(),
-                });
+        let n = match body.read(&mut buffer) {
+            Ok(n) => n,
+            Err(error) => {
+                file.finish().map_err(unwritable)?;
+                return Err(broken(&error, hub, url, got, announced.size));
             }
-            Err(RecvTimeoutError::Timeout) => {
-                let now = received.load(Ordering::Relaxed);
-                if now != seen {
-                    (seen, since) = (now, Instant::now());
-                } else if since.elapsed() > hub.patience.silence {
-                    let seconds = hub.patience.silence.as_secs();
-                    return Err(HubError::Silent {
-                        url: url.to_owned(),
-                        seconds,
-                    });
-                }
-            }
+        };
+        if n == 0 {
+            break;
+        }
+        got += n as u64;
+        if got > announced.size {
+            drop(file);
+            let _ = fs::remove_file(part);
+            return Err(HubError::TooLarge {
+                url: shown(url),
+                most: announced.size,
+            });
+        }
+        file.write_all(&buffer[..n]).map_err(unwritable)?;
+        if let Some(bar) = &bar {
+            bar.inc(n as u64);
         }
     }
-}
-
-/// What hf-hub's error means here.
-fn explain(error: ApiError, url: &str, hub: &Hub, broken: impl Fn(String) -> HubError) -> HubError {
-    match error {
-        ApiError::RequestError(error) => {
-            let text = error.to_string();
-            let status = text.strip_prefix("http status: ").and_then(|s| s.parse().ok());
-            let refused = status.and_then(|status| refusal(status, None, url, hub.token.is_some()));
-            refused.unwrap_or_else(|| broken(text))
-        }
-        ApiError::IoError(error) if error.kind() == io::ErrorKind::StorageFull => HubError::Cache {
-            path: hub.cache.clone(),
-            reason: error.to_string(),
-        },
-        ApiError::IoError(error) => broken(error.to_string()),
-        other => HubError::Protocol {
-            url: url.to_owned(),
-            reason: other.to_string(),
-        },
+    file.finish().map_err(unwritable)?;
+    if let Some(bar) = bar {
+        bar.finish();
     }
-}
-
-/// Whether the staged file is what the hub announced; if not, it is put back as partial or thrown away.
-fn check(url: &str, announced: &Announced, blob: &Path, part: &Path, remote: &Remote) -> Result<(), HubError> {
-    let url = url.to_owned();
-    let got = length(blob).unwrap_or(0);
     if got < announced.size {
-        // hf-hub takes a short answer for the file; what came is still its beginning.
-        let _ = fs::read(blob).and_then(|bytes| write_atomic(part, &bytes));
-        let _ = fs::remove_file(blob);
-        let reason = "the server sent less than it announced".into();
         return Err(HubError::Truncated {
-            url,
+            url: shown(url),
             got,
             expected: announced.size,
-            reason,
+            reason: "the server sent less than it announced".into(),
         });
     }
+    Ok(())
+}
+
+/// What it means that nothing more can be read.
+fn broken(error: &io::Error, hub: &Hub, url: &str, got: u64, expected: u64) -> HubError {
+    let cause = error.get_ref().and_then(|cause| cause.downcast_ref::<ureq::Error>());
+    if matches!(cause, Some(ureq::Error::Timeout(_))) || error.kind() == io::ErrorKind::TimedOut {
+        return HubError::Silent {
+            url: shown(url),
+            seconds: hub.patience.silence.as_secs(),
+        };
+    }
+    HubError::Truncated {
+        url: shown(url),
+        got,
+        expected,
+        reason: redacted(&error.to_string()),
+    }
+}
+
+/// Whether the staged file is what the hub announced; if not, it is thrown away.
+fn check(url: &str, announced: &Announced, part: &Path, remote: &Remote) -> Result<(), HubError> {
+    let url = shown(url);
     let expected = announced.etag.clone();
     let is_sha256 = expected.len() == 64 && expected.bytes().all(|b| b.is_ascii_hexdigit());
-    let sha256 = fs::File::open(blob).and_then(|mut file| {
+    let sha256 = fs::File::open(part).and_then(|mut file| {
         let mut hash = Sha256::new();
         io::copy(&mut file, &mut hash)?;
         Ok(hex(&hash.finalize()))
     });
     let got = sha256.map_err(|error| HubError::Cache {
-        path: blob.to_owned(),
+        path: part.to_owned(),
         reason: error.to_string(),
     })?;
     // Small files carry a git hash instead, of another kind; they are judged by length and form.
-    let longer = length(blob) != Some(announced.size);
-    if longer || (is_sha256 && got != expected.to_ascii_lowercase()) {
-        let _ = fs::remove_file(blob);
+    if is_sha256 && got != expected.to_ascii_lowercase() {
+        let _ = fs::remove_file(part);
         return Err(HubError::WrongDigest { url, got, expected });
     }
-    if !is_whole(blob, &remote.file) {
-        let _ = fs::remove_file(blob);
+    if !is_whole(part, &remote.file) {
+        let _ = fs::remove_file(part);
         return Err(HubError::Protocol {
             url,
             reason: "not a parquet file".into(),
@@ -272,33 +258,4 @@ fn link(_: &Path, _: &Path, _: &Remote) -> io::Result<()> {
 pub(crate) fn bar(size: u64) -> ProgressBar {
     let style = ProgressStyle::with_template("{msg} [{wide_bar}] {bytes}/{total_bytes} {bytes_per_sec} ({eta})");
     ProgressBar::new(size).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
-}
-
-/// Counts what comes in, for the bar and for the watch over silence.
-struct Meter {
-    received: Arc<AtomicU64>,
-    bar: Option<ProgressBar>,
-}
-
-impl Progress for Meter {
-    fn init(&mut self, size: usize, filename: &str) {
-        if let Some(bar) = &self.bar {
-            bar.set_length(size as u64);
-            bar.set_position(0);
-            bar.set_message(filename.to_owned());
-        }
-    }
-
-    fn update(&mut self, size: usize) {
-        self.received.fetch_add(size as u64, Ordering::Relaxed);
-        if let Some(bar) = &self.bar {
-            bar.inc(size as u64);
-        }
-    }
-
-    fn finish(&mut self) {
-        if let Some(bar) = &self.bar {
-            bar.finish();
-        }
-    }
 }

@@ -6,14 +6,13 @@
 mod record;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-use flate2::read::GzDecoder;
 use mmcollapse_nn::random::Stream;
 use serde::Deserialize;
 
+use crate::archive;
 use crate::files::FilesSource;
 use crate::manifest::read_yaml;
 use crate::{DataError, Dataset, DatasetSource, Kind, LoadOptions, ModalitySpec, Presence, Samples};
@@ -122,19 +121,12 @@ impl Recipe {
         for (file, bytes) in self.source.files.iter().zip(&contents) {
             let wrong = |reason: String| self.source.wrong(format!("{}: {reason}", file.name));
             if file.name.ends_with(".tar.gz") {
-                let broken = |error: std::io::Error| wrong(error.to_string());
-                let mut archive = tar::Archive::new(GzDecoder::new(bytes.as_slice()));
-                for entry in archive.entries().map_err(broken)? {
-                    let mut entry = entry.map_err(broken)?;
-                    if !entry.header().entry_type().is_file() {
-                        continue;
-                    }
-                    let name = entry.path().map_err(broken)?.display().to_string();
-                    let mut text = String::new();
-                    entry.read_to_string(&mut text).map_err(broken)?;
-                    records
-                        .push(Record::parse(&text, &variables).map_err(|reason| wrong(format!("{name}, {reason}")))?);
-                }
+                let read = archive::each_text(bytes, |name, text| {
+                    let record = Record::parse(text, &variables).map_err(|reason| format!("{name}, {reason}"))?;
+                    records.push(record);
+                    Ok(())
+                });
+                read.map_err(wrong)?;
             } else {
                 let text = std::str::from_utf8(bytes).map_err(|error| wrong(error.to_string()))?;
                 deaths.extend(record::outcomes(text).map_err(wrong)?);

@@ -99,6 +99,7 @@ pub(super) fn verify(encoder: &TextEncoder, hub: &Hub) -> Result<Verified, DataE
         rows: 0,
         digest,
         verdict,
+        details: Vec::new(),
         seconds: start.elapsed().as_secs_f64(),
     })
 }

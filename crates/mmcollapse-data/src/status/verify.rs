@@ -1,82 +1,17 @@
 //! What `data fetch` and `data verify` do: every part of a source decoded, and its digest held against what is expected.
 
-use std::fmt;
+use std::path::Path;
 use std::time::Instant;
 
-use sha2::{Digest, Sha256};
-
-use super::{encoder, files_sources};
-use crate::content::hex;
-use crate::ehr::TextEncoder;
-use crate::ehr::manifest::{CohortCounts, RecordsManifest};
-use crate::ehr::plant::Planted;
-use crate::files::FilesSource;
-use crate::folder::{self, FolderSource};
+use super::named::Sources;
+use super::{Verdict, Verified, encoder, records};
+use crate::files::{FilesSource, KnownFile};
+use crate::folder::{self, FolderClip, FolderSource};
 use crate::hub::Hub;
-use crate::manifest::{BuiltIn, Manifest};
-use crate::sources::{self, records};
-use crate::{DataError, LoadOptions, SETS, cache, ehr, find};
+use crate::{DataError, LoadOptions, sources};
 
-/// What the digest of a content that was read was held against.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
-    /// It is that of the manifest or of the hub.
-    Expected,
-    /// It is not that of the manifest, which only a folder of the user's own making may have.
-    OtherSamples,
-    /// Nothing: neither the manifest nor the cache says one.
-    Unannounced,
-}
-
-impl fmt::Display for Verdict {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Expected => "as expected",
-            Self::OtherSamples => "complete, but not the samples tested with (another resampler?)",
-            Self::Unannounced => "whole and of the right form (a copied cache, which does not say the hub's digest)",
-        })
-    }
-}
-
-/// A part of a source whose content was decoded and found right.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Verified {
-    /// Source.
-    pub source: String,
-    /// Part of it.
-    pub part: String,
-    /// Records decoded; 0 where only the digest of a file was taken.
-    pub rows: usize,
-    /// Digest of their content.
-    pub digest: String,
-    /// What that digest was held against.
-    pub verdict: Verdict,
-    /// Time it took, in seconds.
-    pub seconds: f64,
-}
-
-impl fmt::Display for Verified {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            source,
-            part,
-            rows,
-            digest,
-            verdict,
-            seconds,
-        } = self;
-        writeln!(
-            f,
-            "{source} {part}: {}content {} {verdict} ({seconds:.1} s)",
-            if *rows > 0 {
-                format!("{rows} rows, ")
-            } else {
-                String::new()
-            },
-            &digest[..16]
-        )
-    }
-}
+/// Lines of differing or missing recordings that are printed.
+const EXAMPLES: usize = 10;
 
 /// Downloads what is missing of the source or data set `name` (`all` for everything) and verifies it.
 ///
@@ -112,7 +47,8 @@ pub fn verify(name: &str, options: &LoadOptions) -> Result<Vec<Verified>, DataEr
 /// [`verify`] for another hub than the environment's; downloads what is missing unless that hub is offline.
 ///
 /// # Errors
-/// When a file cannot be had or does not decode to what its manifest says.
+/// When a file cannot be had or a hub's file does not decode to what its manifest says. Of folders, the user's or of
+/// downloads, every part is reported with its [`Verdict`].
 pub fn verify_in(name: &str, hub: &Hub) -> Result<Vec<Verified>, DataError> {
     let mut verified = Vec::new();
     let mut named = Sources::named(name)?;
@@ -122,51 +58,26 @@ pub fn verify_in(name: &str, hub: &Hub) -> Result<Vec<Verified>, DataError> {
     for manifest in named.hub {
         for (part, content) in &manifest.content {
             let start = Instant::now();
-            let records = records(&manifest, part, hub)?;
+            let records = sources::records(&manifest, part, hub)?;
             verified.push(Verified {
                 source: manifest.name.clone(),
                 part: part.clone(),
                 rows: records.len(),
                 digest: content.digest.clone(),
                 verdict: Verdict::Expected,
+                details: Vec::new(),
                 seconds: start.elapsed().as_secs_f64(),
             });
         }
     }
     for source in named.folders {
-        let start = Instant::now();
-        let clips = source.clips(source.folder().as_deref())?;
-        let digest = folder::digest(&clips);
-        verified.push(Verified {
-            part: "all".into(),
-            rows: clips.len(),
-            verdict: if digest == source.content.digest {
-                Verdict::Expected
-            } else {
-                Verdict::OtherSamples
-            },
-            digest,
-            seconds: start.elapsed().as_secs_f64(),
-            source: source.name,
-        });
+        verified.push(recordings(&source)?);
     }
     for source in named.files {
-        let start = Instant::now();
-        let contents = source.bytes(source.open().folder().as_deref())?;
-        for (file, bytes) in source.files.into_iter().zip(contents) {
-            verified.push(Verified {
-                source: source.name.clone(),
-                part: file.name,
-                // Of an archive the digest says enough.
-                rows: String::from_utf8(bytes).map_or(0, |text| text.lines().count()),
-                verdict: Verdict::Expected,
-                digest: file.sha256,
-                seconds: start.elapsed().as_secs_f64(),
-            });
-        }
+        verified.extend(files(&source)?);
     }
     for manifest in named.records {
-        verified.push(verify_records(&manifest)?);
+        verified.extend(records::verify(&manifest)?);
     }
     for manifest in named.encoders {
         verified.push(encoder::verify(&manifest, hub)?);
@@ -174,132 +85,151 @@ pub fn verify_in(name: &str, hub: &Hub) -> Result<Vec<Verified>, DataError> {
     Ok(verified)
 }
 
-/// Reads the tables, kept cohort or not, and counts what the rules leave of them.
-fn verify_records(manifest: &RecordsManifest) -> Result<Verified, DataError> {
+/// The recordings of the user's folder.
+fn recordings(source: &FolderSource) -> Result<Verified, DataError> {
     let start = Instant::now();
-    let source = ehr::find(&manifest.name)?;
-    let folder = ehr::tables(source, cache::folder().as_deref())?;
-    let cohort = ehr::load(source, Some(&folder), None)?;
-    let counts = CohortCounts::of(&cohort);
-    // Planted tables say themselves what is in them, of whatever size they are.
-    let planted = Planted::of(&folder)?.map(|planted| planted.cohort);
-    if let Some(expected) = planted.or(manifest.cohort).filter(|expected| *expected != counts) {
-        return Err(DataError::Content {
-            what: manifest.name.clone(),
-            quantity: "cohort",
-            got: counts.to_string(),
-            expected: expected.to_string(),
-            at: folder,
-        });
-    }
+    let clips = source.clips(source.folder().as_deref())?;
     Ok(Verified {
-        source: manifest.name.clone(),
-        part: "cohort".into(),
-        rows: counts.admissions,
-        digest: hex(&Sha256::digest(counts.to_string())),
-        verdict: Verdict::Expected,
         seconds: start.elapsed().as_secs_f64(),
+        ..compared(source, &clips)
     })
 }
 
-/// Sources of every kind.
-#[derive(Debug)]
-struct Sources {
-    hub: Vec<Manifest>,
-    folders: Vec<FolderSource>,
-    files: Vec<FilesSource>,
-    records: Vec<RecordsManifest>,
-    encoders: Vec<TextEncoder>,
+/// `clips`, held one by one against those that were tested with.
+fn compared(source: &FolderSource, clips: &[FolderClip]) -> Verified {
+    let digest = folder::digest(clips);
+    let found = source.compare(clips);
+    let mut details = vec![format!(
+        "{} of the {} recordings tested with, {} in all",
+        found.same, found.expected, found.found
+    )];
+    let verdict = if digest == source.content.digest {
+        Verdict::Expected
+    } else if found.found < found.expected || (found.same > 0 && !found.other.is_empty()) {
+        // Another resampler changes every recording: where only some differ, they are damaged.
+        details.extend(examples("not there", found.missing));
+        details.extend(examples("of other samples", found.other));
+        Verdict::Wrong
+    } else {
+        Verdict::OtherSamples
+    };
+    Verified {
+        source: source.name.clone(),
+        part: "all".into(),
+        rows: clips.len(),
+        digest,
+        verdict,
+        details,
+        seconds: 0.,
+    }
 }
 
-impl Sources {
-    fn all() -> Result<Self, DataError> {
-        Ok(Self {
-            hub: Manifest::all()?,
-            folders: FolderSource::all()?,
-            files: files_sources()?,
-            records: RecordsManifest::all()?,
-            encoders: TextEncoder::all()?,
-        })
+/// `lines`, of which the first are printed, and how many more are `what`.
+fn examples(what: &str, mut lines: Vec<String>) -> Vec<String> {
+    let more = lines.len().saturating_sub(EXAMPLES);
+    lines.truncate(EXAMPLES);
+    for line in &mut lines {
+        *line = format!("{what}: {line}");
     }
-
-    fn names(&self) -> Vec<&str> {
-        let hub = self.hub.iter().map(|m| m.name.as_str());
-        let folders = self.folders.iter().map(|f| f.name.as_str());
-        hub.chain(folders)
-            .chain(self.files.iter().map(|f| f.name.as_str()))
-            .chain(self.records.iter().map(|r| r.name.as_str()))
-            .chain(self.encoders.iter().map(|e| e.name.as_str()))
-            .collect()
+    if more > 0 {
+        lines.push(format!("{what}: {more} more"));
     }
+    lines
+}
 
-    /// The sources that `name` means: itself, those of a data set, or all.
-    fn named(name: &str) -> Result<Self, DataError> {
-        let mut sources = Self::all()?;
-        if name == "all" {
-            return Ok(sources);
+/// Each file of the user's folder or of the downloads, held against its digest.
+fn files(source: &FilesSource) -> Result<Vec<Verified>, DataError> {
+    let folder = source.open().folder();
+    let folder = folder.ok_or_else(|| source.wrong(format!("{} is not set", source.variable)))?;
+    Ok(in_folder(source, &folder))
+}
+
+fn in_folder(source: &FilesSource, folder: &Path) -> Vec<Verified> {
+    let of_file = |file: &KnownFile| {
+        let start = Instant::now();
+        let found = file.find(folder);
+        Verified {
+            source: source.name.clone(),
+            part: file.name.clone(),
+            rows: found.lines,
+            digest: found.sha256,
+            verdict: if found.fault.is_none() {
+                Verdict::Expected
+            } else {
+                Verdict::Wrong
+            },
+            details: found
+                .fault
+                .map(|fault| format!("{}: {fault}", folder.join(&file.name).display()))
+                .into_iter()
+                .collect(),
+            seconds: start.elapsed().as_secs_f64(),
         }
-        let wanted = find(name).map_or_else(|_| vec![name], |set| set.sources().to_vec());
-        let known = sources.names();
-        if wanted.iter().any(|source| !known.contains(source)) {
-            // A data set may be named as its source is.
-            let sets = SETS.iter().map(|set| set.name()).filter(|set| !known.contains(set));
-            return Err(DataError::UnknownName {
-                name: name.to_owned(),
-                known: known
-                    .iter()
-                    .copied()
-                    .chain(sets)
-                    .chain(["all"])
-                    .collect::<Vec<_>>()
-                    .join(", "),
-            });
-        }
-        sources.hub.retain(|m| wanted.contains(&m.name.as_str()));
-        sources.folders.retain(|f| wanted.contains(&f.name.as_str()));
-        sources.files.retain(|f| wanted.contains(&f.name.as_str()));
-        sources.records.retain(|r| wanted.contains(&r.name.as_str()));
-        sources.encoders.retain(|e| wanted.contains(&e.name.as_str()));
-        Ok(sources)
-    }
-
-    /// Drops the folders that are not there, and the pretrained encoders, which nothing takes unless it is asked to, that
-    /// are not in the cache.
-    fn retain_there(&mut self, hub: &Hub) {
-        self.folders.retain(|folder| folder.folder().is_some());
-        self.files.retain(|files| files.open().folder().is_some());
-        self.records.retain(|records| records.open().folder().is_some());
-        self.encoders.retain(|encoder| encoder::is_cached(encoder, hub));
-    }
+    };
+    source.files.iter().map(of_file).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::content::Identity;
+    use crate::manifest::BuiltIn;
+
+    /// The recordings that were tested with, without their samples, which nothing here looks at.
+    fn tested_with() -> (FolderSource, Vec<FolderClip>) {
+        let known = include_str!("../../../../data/esc10-clips.csv").lines().skip(1);
+        let byte = |hex: &str, i: usize| u8::from_str_radix(&hex[2 * i..2 * i + 2], 16).unwrap();
+        let clip = |line: &str| {
+            let (name, digest) = line.split_once(',').unwrap();
+            FolderClip {
+                identity: Identity {
+                    label: 0,
+                    sha256: std::array::from_fn(|i| byte(digest, i)),
+                },
+                name: name.to_owned(),
+                samples: Vec::new(),
+            }
+        };
+        (FolderSource::find("esc10").unwrap(), known.map(clip).collect())
+    }
 
     #[test]
-    fn names_mean_sources() {
-        let of = |name| {
-            let sources = Sources::named(name).unwrap();
-            sources.names().into_iter().map(str::to_owned).collect::<Vec<_>>()
-        };
-        assert_eq!(of("fsdd"), ["fsdd"]);
-        assert_eq!(of("avmnist"), ["mnist", "fsdd"]);
-        assert_eq!(of("avmnist-hard"), ["mnist", "fsdd", "esc10"]);
-        assert_eq!(of("mfeat"), ["mfeat"]);
-        assert_eq!(of("eicu-demo-mortality"), ["eicu-demo"]);
-        assert_eq!(of("eicu-demo+bert-tiny-mortality"), ["eicu-demo", "bert-tiny"]);
-        assert!(of("all").starts_with(&["mnist".to_owned(), "fsdd".to_owned()]));
-        assert_eq!(of("ehr-planted-readmission"), ["ehr-planted"]);
-        assert!(of("planted").is_empty());
-        let error = Sources::named("mnits").unwrap_err();
-        let help = miette::Diagnostic::help(&error).unwrap().to_string();
+    fn missing_and_damaged_recordings_are_named_and_another_resampler_is_none_of_both() {
+        let (source, clips) = tested_with();
+        assert_eq!(clips.len(), source.content.rows);
+        let few = compared(&source, &clips[..10]);
+        assert_eq!(few.verdict, Verdict::Wrong);
+        let text = few.to_string();
         assert!(
-            help.contains(
-                "mnist, fsdd, esc10, mfeat, physionet-2012, mimic-iv, mimic-iv-demo, eicu, eicu-demo, ehr-planted, \
-                 bert-tiny, bio-clinicalbert, avmnist,"
-            ) && help.contains("all"),
-            "{help}"
+            text.contains("10 of the 398 recordings tested with, 10 in all"),
+            "{text}"
         );
+        assert!(text.contains("not there: 378 more"), "{text}");
+
+        let mut damaged = clips.clone();
+        damaged[3].identity.sha256 = [7; 32];
+        let one = compared(&source, &damaged);
+        assert_eq!(one.verdict, Verdict::Wrong);
+        assert!(
+            one.details[1].contains(&clips[3].name) && one.details[1].contains("expected"),
+            "{one}"
+        );
+
+        for clip in &mut damaged {
+            clip.identity.sha256[0] ^= 1;
+        }
+        assert_eq!(compared(&source, &damaged).verdict, Verdict::OtherSamples);
+    }
+
+    #[test]
+    fn each_file_of_a_folder_is_compared() {
+        let place = tempfile::tempdir().unwrap();
+        let source = crate::sets::Mfeat::source().unwrap();
+        mmcollapse_nn::files::write_atomic(&place.path().join(&source.files[0].name), b"1 2 3\n").unwrap();
+        let found = in_folder(&source, place.path());
+        assert_eq!(found.len(), source.files.len());
+        assert!(found.iter().all(|file| file.verdict == Verdict::Wrong));
+        assert!(found[0].details[0].contains("expected"), "{}", found[0]);
+        assert!(found[1].digest.is_empty() && found[1].details[0].contains(&source.files[1].name));
     }
 }

@@ -1,4 +1,5 @@
 //! A server on this machine that speaks the hub's protocol, and misbehaves on demand.
+#![allow(dead_code, reason = "not every test file needs all of it")]
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
@@ -154,7 +155,6 @@ pub fn first(
 ) -> impl Fn(&Request, &mut TcpStream) -> bool + Send + Sync + 'static {
     let seen = AtomicUsize::new(0);
     move |request, stream| {
-        // hf-hub probes once more by itself before each transfer; a fault of probes hits the first of them.
         let hit = request.is_probe() == probes && seen.fetch_add(1, Ordering::SeqCst) < n;
         if hit {
             fault(request, stream);
