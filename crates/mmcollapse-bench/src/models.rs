@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use miette::Result;
-use mmcollapse_data::{Dataset, LoadOptions};
+use mmcollapse_data::{Dataset, LoadOptions, digests};
 use mmcollapse_models::{
     CellConfig, CellOutcome, Folders, MULTIMODAL, ModelError, Observer, UNIMODAL, revision, run_cell,
 };
@@ -93,7 +93,7 @@ impl Resolver for ModelResolver {
         }
         let source = mmcollapse_data::find(dataset)?;
         let options = LoadOptions { seed, ..self.options };
-        let digest = source.load(&options)?.digest;
+        let digest = digests::digest(source, &options)?;
         self.digests.insert(asked, digest.clone());
         Ok(digest)
     }
@@ -143,8 +143,11 @@ impl Work for Training {
         let device = self.device.clone();
         let dataset = self.dataset(&config).map_err(WorkError::Failed)?;
         if dataset.digest != cell.data_digest {
+            // The plan may have believed a kept digest that is not that of the data any more.
+            digests::forget(&config.dataset, config.seed);
             return Err(WorkError::Failed(format!(
-                "the data have changed since the run was planned: digest {}, expected {}; start the run again",
+                "the data are not those that the run was planned with: their digest is {}, expected {}; the kept digest is \
+                 dropped, start the run again",
                 dataset.digest, cell.data_digest
             )));
         }

@@ -12,6 +12,7 @@ pub mod cache;
 mod caps;
 pub mod content;
 pub mod decode;
+pub mod digests;
 pub mod ehr;
 mod environment;
 mod error;

@@ -136,7 +136,7 @@ pub(super) fn private_folder(base: &Path) -> io::Result<PathBuf> {
 }
 
 #[cfg(unix)]
-fn make_private(folder: &Path) -> io::Result<()> {
+pub(crate) fn make_private(folder: &Path) -> io::Result<()> {
     use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
     let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(folder);
     made.and_then(|()| fs::set_permissions(folder, fs::Permissions::from_mode(0o700)))
@@ -144,7 +144,7 @@ fn make_private(folder: &Path) -> io::Result<()> {
 
 /// Elsewhere the user's own folders are closed to others as they are.
 #[cfg(not(unix))]
-fn make_private(folder: &Path) -> io::Result<()> {
+pub(crate) fn make_private(folder: &Path) -> io::Result<()> {
     fs::create_dir_all(folder)
 }
 
