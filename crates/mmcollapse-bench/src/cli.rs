@@ -302,6 +302,7 @@ fn arguments(mut given: Vec<OsString>, fixed: Option<&'static str>) -> Vec<OsStr
 
 impl Program {
     fn run(self, verb: Verb) -> Result<Ending> {
+        mmcollapse_nn::ops::vector_level().map_err(|error| miette!("{error}"))?;
         match verb {
             Verb::Reproduce {
                 experiments,

@@ -59,7 +59,7 @@ impl Mfcc {
         let bands = config.bands as f64;
         let cosine = |k: usize, band: usize| {
             let scale = if k == 0 { 1. / bands } else { 2. / bands };
-            scale.sqrt() * (PI * k as f64 * (2 * band + 1) as f64 / (2. * bands)).cos()
+            scale.sqrt() * libm::cos(PI * k as f64 * (2 * band + 1) as f64 / (2. * bands))
         };
         Self {
             config,
@@ -99,7 +99,7 @@ impl Mfcc {
             decibels.extend(self.filters.iter().map(|filter| {
                 let bins = &power[filter.first..];
                 let sum: f64 = filter.weights.iter().zip(bins).map(|(w, p)| w * p).sum();
-                10. * sum.max(SMALLEST_POWER).log10()
+                10. * libm::log10(sum.max(SMALLEST_POWER))
             }));
         });
         let loudest = decibels.iter().copied().fold(f64::NEG_INFINITY, f64::max);
@@ -139,14 +139,14 @@ const CORNER_HERTZ: f64 = 1000.;
 const CORNER_MEL: f64 = CORNER_HERTZ / HERTZ_PER_MEL;
 
 fn log_step() -> f64 {
-    6.4_f64.ln() / 27.
+    libm::log(6.4) / 27.
 }
 
 fn mel(hertz: f64) -> f64 {
     if hertz < CORNER_HERTZ {
         hertz / HERTZ_PER_MEL
     } else {
-        CORNER_MEL + (hertz / CORNER_HERTZ).ln() / log_step()
+        CORNER_MEL + libm::log(hertz / CORNER_HERTZ) / log_step()
     }
 }
 
@@ -154,6 +154,6 @@ fn hertz(mel: f64) -> f64 {
     if mel < CORNER_MEL {
         mel * HERTZ_PER_MEL
     } else {
-        CORNER_HERTZ * (log_step() * (mel - CORNER_MEL)).exp()
+        CORNER_HERTZ * libm::exp(log_step() * (mel - CORNER_MEL))
     }
 }

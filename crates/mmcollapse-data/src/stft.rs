@@ -19,7 +19,7 @@ pub struct Stft {
 impl Stft {
     /// Windows of `window` samples, `hop` samples apart (at least 1).
     pub fn new(window: usize, hop: usize) -> Self {
-        let taper = |i: usize| 0.5 - 0.5 * (2. * PI * i as f64 / window as f64).cos();
+        let taper = |i: usize| 0.5 - 0.5 * libm::cos(2. * PI * i as f64 / window as f64);
         Self {
             fft: RealFftPlanner::new().plan_fft_forward(window),
             window: (0..window).map(taper).collect(),
@@ -69,7 +69,7 @@ impl Stft {
         self.powers(clip, |power| {
             for (row, p) in decibels.chunks_exact_mut(frames).zip(power) {
                 if let Some(value) = row.get_mut(t) {
-                    *value = 10. * p.max(SMALLEST_POWER).log10();
+                    *value = 10. * libm::log10(p.max(SMALLEST_POWER));
                 }
             }
             t += 1;

@@ -53,8 +53,8 @@ pub(crate) fn eigen(mut a: Vec<Vec<f64>>) -> (Vec<f64>, Vec<Vec<f64>>) {
                     continue;
                 }
                 let theta = (a[q][q] - a[p][p]) / (2. * off);
-                let t = theta.signum() / (theta.abs() + theta.hypot(1.));
-                let c = 1. / t.hypot(1.);
+                let t = theta.signum() / (theta.abs() + libm::hypot(theta, 1.));
+                let c = 1. / libm::hypot(t, 1.);
                 let s = t * c;
                 for row in &mut a {
                     (row[p], row[q]) = (c * row[p] - s * row[q], s * row[p] + c * row[q]);

@@ -1,4 +1,8 @@
 //! Spectrograms against scipy and principal components against numpy; `scripts/fixtures_hard.py` makes the fixture.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "elementary functions make inputs and expectations here"
+)]
 
 use std::collections::BTreeMap;
 use std::f64::consts::PI;

@@ -1,4 +1,8 @@
 //! MFCC against librosa 0.11; the fixture is made by `scripts/fixtures_mfcc.py`.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "elementary functions make inputs and expectations here"
+)]
 
 mod real_data;
 

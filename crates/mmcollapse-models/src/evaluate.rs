@@ -1,7 +1,7 @@
 //! Predictions, features and latents of a trained model.
 
 use mmcollapse_data::{Batch, Dataset, ModalitySpec, Presence, Samples, batches};
-use mmcollapse_nn::{Device, Mode, Result as TensorResult, Tensor};
+use mmcollapse_nn::{Device, Mode, Result as TensorResult, Tensor, ops::exp};
 use mmcollapse_probes::{Matrix, Outcomes, auprc_trapezoid, auroc, average_precision, brier_score, calibration_error};
 
 use crate::{model::Model, rows::complete_rows};
@@ -54,8 +54,8 @@ impl Predictions {
     pub fn cross_entropy(&self) -> f64 {
         let of = |(row, label): (&Vec<f32>, &u32)| {
             let highest = f64::from(row[argmax(row)]);
-            let sum: f64 = row.iter().map(|&logit| (f64::from(logit) - highest).exp()).sum();
-            highest + sum.ln() - f64::from(row[*label as usize])
+            let sum: f64 = row.iter().map(|&logit| libm::exp(f64::from(logit) - highest)).sum();
+            highest + libm::log(sum) - f64::from(row[*label as usize])
         };
         self.logits.iter().zip(&self.labels).map(of).sum::<f64>() / self.labels.len().max(1) as f64
     }
@@ -99,7 +99,7 @@ impl Predictions {
             if odds.is_nan() {
                 0.5
             } else {
-                1.0 / (1.0 + (-odds).exp())
+                1.0 / (1.0 + libm::exp(-odds))
             }
         };
         if !of_two {
@@ -129,7 +129,7 @@ pub(crate) fn predictions(
 
 /// Class probabilities of `logits [n, classes]`, by softmax.
 pub(crate) fn probabilities(logits: &Tensor) -> TensorResult<Tensor> {
-    let e = logits.broadcast_sub(&logits.max_keepdim(1)?)?.exp()?;
+    let e = exp(&logits.broadcast_sub(&logits.max_keepdim(1)?)?)?;
     e.broadcast_div(&e.sum_keepdim(1)?)
 }
 

@@ -88,8 +88,8 @@ impl Stream {
     /// its position.
     pub fn normal(&mut self) -> f64 {
         // 1 - u lies in (0, 1], where the logarithm is finite.
-        let radius = (-2.0 * (1.0 - self.unit()).ln()).sqrt();
-        radius * (TAU * self.unit()).cos()
+        let radius = (-2.0 * libm::log(1.0 - self.unit())).sqrt();
+        radius * libm::cos(TAU * self.unit())
     }
 
     /// Uniform on `0..n`, without bias (Lemire 2019); 0 where `n` is 0.

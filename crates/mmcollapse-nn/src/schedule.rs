@@ -52,12 +52,12 @@ impl Schedule {
     pub fn factor(&self, epoch: usize, epochs: usize) -> f64 {
         match *self {
             Self::Constant => 1.0,
-            Self::Step { every, factor } => factor.powf((epoch / every.max(1)) as f64),
+            Self::Step { every, factor } => libm::pow(factor, (epoch / every.max(1)) as f64),
             Self::Cosine { warmup, .. } if epoch < warmup => (epoch + 1) as f64 / (warmup + 1) as f64,
             Self::Cosine { floor, warmup } => {
                 let length = epochs.saturating_sub(warmup).max(1) as f64;
                 let done = ((epoch - warmup) as f64 / length).min(1.0);
-                floor + (1.0 - floor) * 0.5 * (1.0 + (PI * done).cos())
+                floor + (1.0 - floor) * 0.5 * (1.0 + libm::cos(PI * done))
             }
         }
     }

@@ -1,6 +1,10 @@
 //! Values, gradients and trajectories against PyTorch and against code written independently in Python. The
 //! fixtures come from scripts/fixtures_losses.py; these tests need no Python, but the last one uses it where
 //! it is there.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "elementary functions make inputs and expectations here"
+)]
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -102,13 +102,13 @@ fn implicit_ql(diagonal: &mut [f64], off: &mut [f64]) -> Result<()> {
 /// One QL sweep over the block l ..= m, shifted by the eigenvalue of its upper 2 x 2 nearer to its corner.
 fn sweep(diagonal: &mut [f64], off: &mut [f64], l: usize, m: usize) {
     let mut g = (diagonal[l + 1] - diagonal[l]) / (2.0 * off[l]);
-    let r = g.hypot(1.0);
+    let r = libm::hypot(g, 1.0);
     g = diagonal[m] - diagonal[l] + off[l] / (g + r.copysign(g));
     let (mut s, mut c, mut p) = (1.0, 1.0, 0.0);
     for i in (l..m).rev() {
         let f = s * off[i];
         let b = c * off[i];
-        let r = f.hypot(g);
+        let r = libm::hypot(f, g);
         off[i + 1] = r;
         if r == 0.0 {
             // The block has split here: take the shift back and start again on the smaller one.

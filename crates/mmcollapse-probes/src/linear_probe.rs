@@ -157,10 +157,10 @@ impl Problem<'_> {
             let own = p[label as usize] - largest;
             let mut sum = 0.0;
             for p in &mut p {
-                *p = (*p - largest).exp();
+                *p = libm::exp(*p - largest);
                 sum += *p;
             }
-            loss += sum.ln() - own;
+            loss += libm::log(sum) - own;
             for (class, (p, gradient)) in p.iter().zip(gradient.chunks_exact_mut(width)).enumerate() {
                 let error = p / sum - f64::from(u8::from(class == label as usize));
                 let (weights, intercept) = gradient.split_at_mut(x.len());

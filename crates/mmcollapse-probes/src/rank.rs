@@ -62,13 +62,13 @@ pub fn ranks(samples: &Matrix) -> Result<Ranks> {
         .iter()
         .map(|value| value / sum)
         .filter(|share| *share > 0.0)
-        .map(|share| -share * share.ln())
+        .map(|share| -share * libm::log(share))
         .sum();
     Ok(Ranks {
         n,
         d,
         numerical: sigma.iter().filter(|value| **value > threshold).count(),
-        effective: entropy.exp(),
+        effective: libm::exp(entropy),
         stable: sigma.iter().map(|value| (value / largest).powi(2)).sum(),
     })
 }

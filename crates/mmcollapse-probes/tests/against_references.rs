@@ -1,4 +1,8 @@
 //! Every measure against scipy, numpy, scikit-learn and statsmodels, and against what must hold for any input.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "elementary functions make inputs and expectations here"
+)]
 
 mod expected;
 

@@ -1,4 +1,8 @@
 //! Measures of binary outcomes against scikit-learn, DeLong's definition, and what must hold for any input.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "elementary functions make inputs and expectations here"
+)]
 
 mod expected_classification;
 

@@ -1,4 +1,8 @@
 //! Variance inflation against numpy's least squares, and exact collinearity.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "elementary functions make inputs and expectations here"
+)]
 
 mod expected_classification;
 

@@ -1,4 +1,8 @@
 //! Linear probes against scikit-learn's logistic regression.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "elementary functions make inputs and expectations here"
+)]
 
 mod expected_classification;
 

@@ -79,7 +79,7 @@ impl Scale {
 
     /// A mark's value with as many digits as tell it from its neighbours.
     pub fn written(&self, value: f64) -> String {
-        let needed = (-self.step.log10()).ceil().max(0.0) as usize;
+        let needed = (-libm::log10(self.step)).ceil().max(0.0) as usize;
         rounded(value, needed.max(2))
     }
 
@@ -98,7 +98,7 @@ fn span(values: &[f64]) -> Option<(f64, f64)> {
 /// 1, 2 or 5 times a power of ten: three to eight steps.
 fn step(span: f64) -> f64 {
     let rough = span / 8.0;
-    let power = 10.0_f64.powf(rough.log10().floor());
+    let power = libm::pow(10.0, libm::log10(rough).floor());
     let nice = [1.0, 2.0, 5.0, 10.0].map(|n| n * power);
     nice.into_iter().find(|step| *step >= rough).unwrap_or(10.0 * power)
 }

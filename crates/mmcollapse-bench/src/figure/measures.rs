@@ -46,7 +46,13 @@ fn panel(summary: &Summary, protocol: &ProtocolRun, fusion: &str, measure: &str,
     // Variance inflation has no upper end: one method's would press all others onto the axis.
     let logarithmic = measure == "vif_mean";
     let shown = |point: Point| {
-        let size = |value: f64| if logarithmic { value.max(1.0).log10() } else { value };
+        let size = |value: f64| {
+            if logarithmic {
+                libm::log10(value.max(1.0))
+            } else {
+                value
+            }
+        };
         Point {
             mean: size(point.mean),
             low: size(point.low),

@@ -190,7 +190,11 @@ impl Spaces {
 impl Range {
     fn draw(&self, stream: &mut Stream) -> Value {
         match self {
-            Self::LogUniform { low, high } => rounded(stream.uniform(low.ln(), high.ln()).exp(), *low, *high),
+            Self::LogUniform { low, high } => rounded(
+                libm::exp(stream.uniform(libm::log(*low), libm::log(*high))),
+                *low,
+                *high,
+            ),
             Self::Uniform { low, high } => rounded(stream.uniform(*low, *high), *low, *high),
             Self::Choice { of } => of.get(stream.below(of.len())).cloned().unwrap_or_default(),
         }

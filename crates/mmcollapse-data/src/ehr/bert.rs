@@ -183,8 +183,8 @@ impl Block {
         };
         let (query, key, value) = (split(&self.query)?, split(&self.key)?, split(&self.value)?);
         let scale = ((width / heads) as f64).sqrt();
-        let scores = (query.matmul(&key.transpose(1, 2)?.contiguous()?)? / scale)?; // [heads, tokens, tokens]
-        let mixed = softmax(&scores)?.matmul(&value)?;
+        let scores = (ops::matmul(&query, &key.transpose(1, 2)?)? / scale)?; // [heads, tokens, tokens]
+        let mixed = ops::matmul(&softmax(&scores)?, &value)?;
         mixed.transpose(0, 1)?.reshape((tokens, width))
     }
 }

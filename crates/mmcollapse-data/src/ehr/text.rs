@@ -45,7 +45,7 @@ impl TextEmbedding {
         let n = counts.len() as f64;
         let idf: Vec<f64> = documents
             .iter()
-            .map(|&df| ((1. + n) / (1. + f64::from(df))).ln() + 1.)
+            .map(|&df| libm::log((1. + n) / (1. + f64::from(df))) + 1.)
             .collect();
         let rows: Vec<Sparse> = counts.iter().map(|counts| weights(counts, &idf)).collect();
         let directions = singular(&rows, width);
@@ -109,7 +109,7 @@ fn fnv1a(parts: &[&str]) -> u64 {
 
 /// `(1 + ln count) idf`, of length 1: scikit-learn's `TfidfTransformer(sublinear_tf=True)`.
 fn weights(counts: &BTreeMap<usize, u32>, idf: &[f64]) -> Sparse {
-    let weight = |(&place, &count): (&usize, &u32)| (place, (1. + f64::from(count).ln()) * idf[place]);
+    let weight = |(&place, &count): (&usize, &u32)| (place, (1. + libm::log(f64::from(count))) * idf[place]);
     let mut row: Sparse = counts.iter().map(weight).collect();
     let length = row.iter().map(|(_, w)| w * w).sum::<f64>().sqrt();
     for (_, w) in &mut row {
@@ -187,7 +187,7 @@ mod tests {
     /// The values are scikit-learn's: `TfidfTransformer(sublinear_tf=True)` on [[2, 1], [0, 1]].
     #[test]
     fn weights_are_those_of_scikit_learn() {
-        let idf = [(3_f64 / 2.).ln() + 1., 1.];
+        let idf = [libm::log(3. / 2.) + 1., 1.];
         let row = weights(&BTreeMap::from([(0, 2), (1, 1)]), &idf);
         assert!((row[0].1 - 0.921_906_969_816).abs() < 1e-11, "{row:?}");
         assert!((row[1].1 - 0.387_411_330_505).abs() < 1e-11, "{row:?}");

@@ -310,7 +310,7 @@ impl<'a> Scales<'a> {
 
     fn transformed(&self, variable: usize, value: f64) -> f64 {
         if self.logarithmic[variable] {
-            value.ln_1p()
+            libm::log1p(value)
         } else {
             value
         }

@@ -3,6 +3,7 @@
 use mmcollapse_nn::{
     Mode, Result as TensorResult, Scope, Tensor,
     layers::{Dropout, Embedding, Linear},
+    ops::matmul,
 };
 use serde::{Deserialize, Serialize};
 
@@ -88,7 +89,7 @@ impl Encoder for CodeBag {
             .embedding
             .forward(&codes.ids)?
             .reshape((rows, codes.length, self.width))?;
-        let mean = weights.matmul(&embedded)?.squeeze(1)?; // [rows, width]
+        let mean = matmul(&weights, &embedded)?.squeeze(1)?; // [rows, width]
         self.dropout.forward(&self.mapper.forward_relu(&mean)?, mode)
     }
 }

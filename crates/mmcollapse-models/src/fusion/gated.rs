@@ -5,6 +5,7 @@
 use mmcollapse_nn::{
     Mode, Result as TensorResult, Tensor,
     layers::{Dropout, Linear},
+    ops::{sigmoid, tanh},
 };
 use serde::{Deserialize, Serialize};
 
@@ -80,9 +81,8 @@ impl Fusion for Gated {
         let present = presence_weights(encodings)?; // each [b, 1]
         let mut parts = Vec::with_capacity(present.len());
         for (m, z) in encodings.z.iter().enumerate() {
-            // sigmoid(x) = (1 + tanh(x / 2)) / 2
-            let gate = (self.gates[m].forward(&joined)? * 0.5)?.tanh()?.affine(0.5, 0.5)?;
-            let part = (gate * self.features[m].forward(z)?.tanh()?)?; // [b, hidden]
+            let gate = sigmoid(&self.gates[m].forward(&joined)?)?;
+            let part = (gate * tanh(&self.features[m].forward(z)?)?)?; // [b, hidden]
             parts.push(part.broadcast_mul(&present[m])?);
         }
         let fused = Tensor::stack(&parts, 0)?.sum(0)?; // [b, hidden]
@@ -136,8 +136,8 @@ mod tests {
             w[h].iter().zip(x).map(|(w, x)| w * x).sum::<f32>() + b[h]
         };
         for (h, value) in alone.iter().enumerate() {
-            let gate = 1.0 / (1.0 + (-row(&gated.gates[0], &[a[0], a[1], a[2], 0.0, 0.0], h)).exp());
-            let expected = gate * row(&gated.features[0], &a, h).tanh();
+            let gate = 1.0 / (1.0 + libm::expf(-row(&gated.gates[0], &[a[0], a[1], a[2], 0.0, 0.0], h)));
+            let expected = gate * libm::tanhf(row(&gated.features[0], &a, h));
             assert!((value - expected).abs() < 1e-5, "{h}: {value} {expected}");
         }
         // The same zeros, but there: the bias of W_b now counts.

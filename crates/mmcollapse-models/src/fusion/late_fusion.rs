@@ -3,7 +3,12 @@
 //! The floor that every method must be compared with. Each modality has its own linear head and its own
 //! cross-entropy; nothing is trained on the mean.
 
-use mmcollapse_nn::{Mode, Result as TensorResult, Tensor, candle::bail, layers::Linear, ops::softmax_cross_entropy};
+use mmcollapse_nn::{
+    Mode, Result as TensorResult, Tensor,
+    candle::bail,
+    layers::Linear,
+    ops::{ln, softmax_cross_entropy},
+};
 use serde::{Deserialize, Serialize};
 
 use super::{Builder, Fusion, FusionContext, FusionOutput};
@@ -101,7 +106,7 @@ impl Fusion for LateFusion {
         let mean = mean_of(&sum, &count)?;
         let logits = match self.average {
             Average::Logits => mean,
-            Average::Probabilities => (mean + 1e-12)?.log()?,
+            Average::Probabilities => ln(&(mean + 1e-12)?)?,
         };
         Ok(FusionOutput {
             unimodal,

@@ -24,14 +24,18 @@
 //! formula used here. Its blocks have four heads, then one, and normalise last; here all blocks are alike and those of the
 //! encoder of codes.
 
-use mmcollapse_nn::{Mode, Result as TensorResult, Tensor, layers::Linear, ops::relu};
+use mmcollapse_nn::{
+    Mode, Result as TensorResult, Tensor,
+    layers::Linear,
+    ops::{matmul, relu, sigmoid},
+};
 use serde::{Deserialize, Serialize};
 
 use super::{
     Builder, Fusion, FusionContext, FusionOutput,
     bank::{Bank, Known},
     head::Head,
-    similarity::{Similarity, sigmoid},
+    similarity::Similarity,
     tokens::Tokens,
 };
 use crate::{
@@ -143,7 +147,7 @@ impl Imputation {
 
 /// Per row of `a [n, known]` the mean of the rows of `x [known, width]` by these weights; zero where all are.
 fn mean(a: &Tensor, x: &Tensor) -> TensorResult<Tensor> {
-    a.matmul(x)?.broadcast_div(&(a.sum_keepdim(1)? + FEW)?)
+    matmul(a, x)?.broadcast_div(&(a.sum_keepdim(1)? + FEW)?)
 }
 
 struct M3Care {
@@ -330,7 +334,7 @@ mod tests {
             .collect();
         for i in 0..2 {
             let g = relu(layer(&imputation.second, &mean(&to_known[i], &near_known)));
-            let sigmoid = |x: f32| 1.0 / (1.0 + (-x).exp());
+            let sigmoid = |x: f32| 1.0 / (1.0 + libm::expf(-x));
             let u = sigmoid(layer(&imputation.own, &x[i])[0]);
             let v = sigmoid(layer(&imputation.gathered, &g)[0]);
             let w = if present[i] == 1.0 { u / (u + v) } else { 0.0 };

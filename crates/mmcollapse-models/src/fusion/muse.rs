@@ -8,6 +8,7 @@ use mmcollapse_nn::{
     Mode, Result as TensorResult, Tensor,
     layers::{Dropout, Linear},
     losses::{info_nce, supervised_contrastive},
+    ops::tanh,
 };
 use serde::{Deserialize, Serialize};
 
@@ -108,7 +109,7 @@ impl Fusion for Muse {
                 edges: self.drop.forward(batch, &edges, mode)?,
                 follow: false,
             };
-            let project = |states: &Tensor| self.projection.forward(states)?.tanh();
+            let project = |states: &Tensor| tanh(&self.projection.forward(states)?);
             let first = project(&output.fused)?;
             let second = project(&self.graph.forward(thinned, mode)?)?;
             let views = info_nce(&first, &second, self.config.temperature)?;

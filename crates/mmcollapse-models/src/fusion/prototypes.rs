@@ -73,7 +73,8 @@ mod tests {
                 prototypes.follow(&z).unwrap();
             }
             let centres: Vec<Vec<f32>> = prototypes.centres().to_vec2().unwrap();
-            let distance = |mean: [f64; 2], c: &Vec<f32>| (f64::from(c[0]) - mean[0]).hypot(f64::from(c[1]) - mean[1]);
+            let distance =
+                |mean: [f64; 2], c: &Vec<f32>| libm::hypot(f64::from(c[0]) - mean[0], f64::from(c[1]) - mean[1]);
             let nearest = |mean| centres.iter().map(|c| distance(mean, c)).fold(f64::INFINITY, f64::min);
             means.map(nearest).to_vec()
         };

@@ -13,7 +13,11 @@
 //! the features through one batch norm before they are compared; the scale does as much for their size, and statistics of
 //! a batch would have to be told apart from those of evaluation.
 
-use mmcollapse_nn::{Init, Result as TensorResult, Tensor, layers::Linear, ops::relu};
+use mmcollapse_nn::{
+    Init, Result as TensorResult, Tensor,
+    layers::Linear,
+    ops::{exp, matmul, relu, sigmoid},
+};
 
 use super::{FusionContext, bank::Known};
 
@@ -128,8 +132,8 @@ impl Similarity {
         let distances = squared_distances(x, y)?.broadcast_div(scale)?;
         let mut sum = distances.zeros_like()?;
         for i in 0..self.kernels {
-            let width = self.ratio.powf(i as f64 - (self.kernels / 2) as f64);
-            sum = (sum + (&distances * (-1.0 / width))?.exp()?)?;
+            let width = libm::pow(self.ratio, i as f64 - (self.kernels / 2) as f64);
+            sum = (sum + exp(&(&distances * (-1.0 / width))?)?)?;
         }
         Ok(sum)
     }
@@ -151,12 +155,7 @@ fn mean_distance(x: &Tensor, present: &Tensor) -> TensorResult<Tensor> {
 fn squared_distances(x: &Tensor, y: &Tensor) -> TensorResult<Tensor> {
     let lengths = x.sqr()?.sum_keepdim(1)?.broadcast_add(&y.sqr()?.sum_keepdim(1)?.t()?)?;
     // Rounding may take a distance of 0 below it.
-    relu(&(lengths - (x.matmul(&y.t()?.contiguous()?)? * 2.0)?)?)
-}
-
-/// By way of tanh, whose gradient never overflows.
-pub(super) fn sigmoid(x: &Tensor) -> TensorResult<Tensor> {
-    (x * 0.5)?.tanh()?.affine(0.5, 0.5)
+    relu(&(lengths - (matmul(x, &y.t()?)? * 2.0)?)?)
 }
 
 #[cfg(test)]
@@ -211,8 +210,8 @@ mod tests {
             let [first, second, third] = &similarity.phi[m];
             layer(third, &relu(layer(second, &relu(layer(first, z)))))
         };
-        let sigmoid_of_start = 1.0 / (1.0 + (-2.0_f64).exp());
-        let kernel = |d: f64, scale: f64| -> f64 { [0.5, 1.0, 2.0].iter().map(|w| (-d / (scale * w)).exp()).sum() };
+        let sigmoid_of_start = 1.0 / (1.0 + libm::exp(-2.0));
+        let kernel = |d: f64, scale: f64| -> f64 { [0.5, 1.0, 2.0].iter().map(|w| libm::exp(-d / (scale * w))).sum() };
         let s_m = |m: usize, i: usize, j: usize| {
             let pairs = || {
                 let all = (0..4).flat_map(|i| (0..4).map(move |j| (i, j)));

@@ -19,7 +19,7 @@
 use mmcollapse_nn::{
     Mode, Result as TensorResult, Tensor,
     layers::{Dropout, Linear},
-    ops::{softmax_cross_entropy, softplus},
+    ops::{ln, matmul, softmax_cross_entropy, softplus},
     random::Stream,
 };
 use serde::{Deserialize, Serialize};
@@ -32,6 +32,7 @@ use super::{
 };
 use crate::{
     error::{ModelError, Result},
+    evaluate::probabilities,
     model::Encodings,
     registry::{Entry, parse_for, resolve_as},
     rows::{complete_rows, gather_rows, scatter_rows, select_rows},
@@ -166,7 +167,10 @@ impl Smil {
     /// The joined encodings `[batch, sum of widths]`, prototypes mixed where a modality is missing.
     fn joined(&self, encodings: &Encodings) -> TensorResult<Tensor> {
         let filled = fill_in(encodings, |from, to| match &self.weights[from][to] {
-            Some(weights) => softplus(&weights.forward(&encodings.z[from])?)?.matmul(&self.prototypes[to].centres()),
+            Some(weights) => {
+                let weights = softplus(&weights.forward(&encodings.z[from])?)?;
+                matmul(&weights, &self.prototypes[to].centres())
+            }
             None => encodings.z[to].zeros_like(),
         })?;
         Tensor::cat(&filled, 1)
@@ -177,15 +181,14 @@ impl Smil {
         let mut sum: Option<Tensor> = None;
         for draw in 0..self.config.draws {
             let logits = self.head.classify(&self.noise.in_evaluation(h, draw)?, Mode::Eval)?;
-            let e = logits.broadcast_sub(&logits.max_keepdim(1)?)?.exp()?;
-            let p = e.broadcast_div(&e.sum_keepdim(1)?)?;
+            let p = probabilities(&logits)?;
             sum = Some(match sum {
                 Some(sum) => (sum + p)?,
                 None => p,
             });
         }
         let sum = sum.map_or_else(|| h.zeros_like(), Ok)?; // there is at least one draw
-        ((sum / self.config.draws as f64)? + 1e-12)?.log()
+        ln(&((sum / self.config.draws as f64)? + 1e-12)?)
     }
 
     fn evaluate(&self, encodings: &Encodings) -> TensorResult<FusionOutput> {
@@ -311,7 +314,7 @@ impl Fusion for Smil {
 #[cfg(test)]
 mod tests {
     use mmcollapse_data::Presence;
-    use mmcollapse_nn::{Device, Params};
+    use mmcollapse_nn::{Device, Params, ops::exp};
 
     use super::*;
 
@@ -376,7 +379,7 @@ mod tests {
         for (z, joined) in z.iter().zip(&joined) {
             let omega: Vec<f32> = (0..2)
                 .map(|k| w[k].iter().zip(z).map(|(w, z)| w * z).sum::<f32>() + b[k])
-                .map(|x| x.exp().ln_1p())
+                .map(|x| libm::log1pf(libm::expf(x)))
                 .collect();
             let mixed: Vec<f32> = (0..2)
                 .map(|d| omega[0] * centres[0][d] + omega[1] * centres[1][d])
@@ -403,13 +406,13 @@ mod tests {
                 .head
                 .classify(&model.noise.in_evaluation(&h, draw).unwrap(), Mode::Eval)
                 .unwrap();
-            let e = logits.exp().unwrap();
+            let e = exp(logits).unwrap();
             values(&e.broadcast_div(&e.sum_keepdim(1).unwrap()).unwrap())
         };
         let (first, second) = (probabilities(0), probabilities(1));
         assert_ne!(first, second);
         let mean: Vec<f32> = first.iter().zip(&second).map(|(a, b)| 0.5 * (a + b)).collect();
-        close(&values(&output.logits.exp().unwrap()), &mean);
+        close(&values(&exp(&output.logits).unwrap()), &mean);
         // A sample alone is predicted as in the batch.
         let alone = Encodings {
             z: without.z.iter().map(|z| z.narrow(0, 4, 1).unwrap()).collect(),

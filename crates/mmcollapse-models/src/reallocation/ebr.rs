@@ -225,7 +225,7 @@ impl Ebr {
         }
         let share = progress.epoch as f64 / progress.epochs.max(1) as f64;
         let warm = if self.config.warm_up {
-            2.0 / (1.0 + (-10.0 * share).exp()) - 1.0
+            2.0 / (1.0 + libm::exp(-10.0 * share)) - 1.0
         } else {
             1.0
         };

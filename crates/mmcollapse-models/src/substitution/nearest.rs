@@ -4,7 +4,7 @@
 //! encodings in units of that modality's total variance over the training samples.
 
 use mmcollapse_data::Presence;
-use mmcollapse_nn::{Result as TensorResult, Tensor};
+use mmcollapse_nn::{Result as TensorResult, Tensor, ops::matmul};
 use serde::{Deserialize, Serialize};
 
 use super::{Builder, Substitution, TrainingEncodings, fill};
@@ -90,7 +90,7 @@ impl Bank {
     fn distances(&self, z: &Tensor) -> TensorResult<Vec<Vec<f32>>> {
         let z = z.broadcast_sub(&self.centre)?;
         let squares = z.sqr()?.sum_keepdim(1)?.broadcast_add(&self.squares)?;
-        let distances = (squares - (z.matmul(&self.centred)? * 2.0)?)?.maximum(0f32)?;
+        let distances = (squares - (matmul(&z, &self.centred)? * 2.0)?)?.maximum(0f32)?;
         (distances / self.variance)?.to_vec2()
     }
 }

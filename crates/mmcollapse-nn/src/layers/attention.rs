@@ -114,15 +114,14 @@ impl AttentionBlock {
         let part = |i: usize| projected.narrow(0, i, 1)?.squeeze(0);
         let (query, key, value) = (part(0)?, part(1)?, part(2)?);
         let query = (query / (head as f64).sqrt())?;
-        let mut scores = query.matmul(&key.transpose(2, 3)?.contiguous()?)?; // [batch, heads, tokens, tokens]
+        let mut scores = ops::matmul(&query, &key.transpose(2, 3)?)?; // [batch, heads, tokens, tokens]
         if let Some(present) = present {
             let absent = present.to_dtype(x.dtype())?.eq(0.0)?;
             let bias = (absent.to_dtype(x.dtype())? * EXCLUDED)?.reshape((batch, 1, 1, tokens))?;
             scores = scores.broadcast_add(&bias)?;
         }
         let weights = self.attention_dropout.forward(&softmax(&scores)?, mode)?;
-        let mixed = weights
-            .matmul(&value.contiguous()?)? // [batch, heads, tokens, head]
+        let mixed = ops::matmul(&weights, &value)? // [batch, heads, tokens, head]
             .transpose(1, 2)?
             .contiguous()?
             .reshape((batch, tokens, width))?;
@@ -136,7 +135,7 @@ impl AttentionBlock {
 /// If `x` has no dimension or the last one is 0.
 pub fn softmax(x: &Tensor) -> Result<Tensor> {
     let top = x.detach().max_keepdim(D::Minus1)?;
-    let odds = x.broadcast_sub(&top)?.exp()?;
+    let odds = ops::exp(&x.broadcast_sub(&top)?)?;
     odds.broadcast_div(&odds.sum_keepdim(D::Minus1)?)
 }
 
@@ -146,6 +145,6 @@ pub fn softmax(x: &Tensor) -> Result<Tensor> {
 /// # Errors
 /// Whatever candle reports, such as memory running out on a device.
 pub fn gelu(x: &Tensor) -> Result<Tensor> {
-    let distribution = (((x * FRAC_1_SQRT_2)?.erf()? + 1.0)? * 0.5)?;
+    let distribution = ((ops::erf(&(x * FRAC_1_SQRT_2)?)? + 1.0)? * 0.5)?;
     x * distribution
 }

@@ -103,15 +103,10 @@ impl Gru {
             ))
         };
         let ((reset_x, reset_h), (update_x, update_h), (new_x, new_h)) = (gate(0)?, gate(1)?, gate(2)?);
-        let reset = sigmoid(&(reset_x + reset_h)?)?;
-        let update = sigmoid(&(update_x + update_h)?)?;
-        let new = (new_x + (reset * new_h)?)?.tanh()?;
+        let reset = ops::sigmoid(&(reset_x + reset_h)?)?;
+        let update = ops::sigmoid(&(update_x + update_h)?)?;
+        let new = ops::tanh(&(new_x + (reset * new_h)?)?)?;
         // (1 - update) new + update state
         &new + (update * (state - &new)?)?
     }
-}
-
-/// By way of tanh: `1 / (1 + exp(-x))` has no gradient where the exponential overflows.
-fn sigmoid(x: &Tensor) -> Result<Tensor> {
-    ((x * 0.5)?.tanh()? + 1.0)? * 0.5
 }

@@ -2,6 +2,7 @@
 
 use candle_core::bail;
 
+use crate::ops::{exp, ln};
 use crate::{Result, Tensor};
 
 /// Mean over the elements of `-y log p - (1-y) log(1-p)` with `p = sigmoid(logit)`, in nats.
@@ -33,7 +34,7 @@ pub fn bce_with_logits(logits: &Tensor, targets: &Tensor, weights: Option<&Tenso
     let targets = targets.detach();
     let magnitude = logits.abs()?;
     let positive = ((logits + &magnitude)? * 0.5)?;
-    let tail = (magnitude.neg()?.exp()? + 1.0)?.log()?;
+    let tail = ln(&(exp(&magnitude.neg()?)? + 1.0)?)?;
     let losses = ((positive - logits.mul(&targets)?)? + tail)?;
     match weights {
         None => losses.mean_all(),

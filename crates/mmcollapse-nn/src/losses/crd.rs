@@ -275,7 +275,7 @@ impl Crd {
         let normalizer = if kept.device().is_cpu() && kept.to_dtype(DType::F64)?.to_scalar::<f64>()? >= 0.0 {
             kept
         } else {
-            let estimate = (scores.detach().exp()?.mean_all()? * self.samples as f64)?;
+            let estimate = (ops::exp(&scores.detach())?.mean_all()? * self.samples as f64)?;
             // Chosen on the device, so that an accelerator is not waited for.
             kept.lt(0.0)?.where_cond(&estimate, &kept)?
         };
@@ -287,8 +287,8 @@ impl Crd {
         let noise = negatives as f64 / self.samples as f64;
         let log_total = sum_log_total(&scores, &normalizer, noise + EPSILON)?;
         let positive = (anchors * bank.gather(rows, 0)?)?.sum_all()?;
-        let positive = (positive - (normalizer.log()? * batch as f64)?)?;
-        let log_noise = (batch * negatives) as f64 * noise.ln();
+        let positive = (positive - (ops::ln(&normalizer)? * batch as f64)?)?;
+        let log_noise = (batch * negatives) as f64 * libm::log(noise);
         ((log_total - positive)? - log_noise)? / batch as f64
     }
 

@@ -3,6 +3,7 @@
 use candle_core::bail;
 
 use super::info_nce::log_sum_exp;
+use crate::ops::exp;
 use crate::{Result, Tensor};
 
 /// Mean over samples of `T^2 KL(softmax(teacher / T) || softmax(student / T))`, in nats.
@@ -29,6 +30,6 @@ pub fn distillation(student: &Tensor, teacher: &Tensor, temperature: f64) -> Res
         scaled.broadcast_sub(&log_sum_exp(&scaled, 1)?.unsqueeze(1)?)
     };
     let (student, teacher) = (log_softmax(student)?, log_softmax(&teacher.detach())?);
-    let divergence = (teacher.exp()? * (&teacher - student)?)?.sum_all()?;
+    let divergence = (exp(&teacher)? * (&teacher - student)?)?.sum_all()?;
     divergence * (temperature * temperature / n.max(1) as f64)
 }

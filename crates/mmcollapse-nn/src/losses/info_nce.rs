@@ -2,6 +2,7 @@
 
 use candle_core::bail;
 
+use crate::ops::{exp, ln, matmul};
 use crate::{D, Result, Tensor};
 
 /// Keeps a row of zeros from being divided by 0 (PyTorch's `F.normalize` has the same bound).
@@ -40,7 +41,7 @@ pub fn info_nce(a: &Tensor, b: &Tensor, temperature: f64) -> Result<Tensor> {
     let a = (l2_normalize(a)? / temperature)?;
     let b = l2_normalize(b)?;
     let partners = (&a * &b)?.sum_all()?;
-    let scores = a.matmul(&b.t()?)?; // [n, n]
+    let scores = matmul(&a, &b.t()?)?; // [n, n]
     let rows = log_sum_exp(&scores, 1)?.sum_all()?;
     let columns = log_sum_exp(&scores, 0)?.sum_all()?;
     (((rows + columns)? * 0.5)? - partners)? / n.max(1) as f64
@@ -50,6 +51,6 @@ pub fn info_nce(a: &Tensor, b: &Tensor, temperature: f64) -> Result<Tensor> {
 /// gradient of a maximum over all that share it.
 pub(super) fn log_sum_exp(x: &Tensor, dim: usize) -> Result<Tensor> {
     let top = x.detach().max_keepdim(dim)?;
-    let sum = x.broadcast_sub(&top)?.exp()?.sum(dim)?;
-    sum.log()? + top.squeeze(dim)?
+    let sum = exp(&x.broadcast_sub(&top)?)?.sum(dim)?;
+    ln(&sum)? + top.squeeze(dim)?
 }

@@ -3,6 +3,7 @@
 use candle_core::bail;
 
 use super::info_nce::{l2_normalize, log_sum_exp};
+use crate::ops::matmul;
 use crate::{Device, Result, Tensor};
 
 /// Keeps a row from being compared with itself.
@@ -42,7 +43,7 @@ pub fn supervised_contrastive(x: &Tensor, labels: &[u32], temperature: f64) -> R
     };
     let row_weights: Vec<f64> = weights.chunks(n.max(1)).map(|row| row.iter().sum()).collect();
     let unit = l2_normalize(x)?;
-    let scores = (unit.matmul(&unit.t()?)? / temperature)?; // [n, n]
+    let scores = (matmul(&unit, &unit.t()?)? / temperature)?; // [n, n]
     let all = log_sum_exp(&(&scores + constant(itself, (n, n))?)?, 1)?; // [n]
     let all = (all.reshape((n, 1))? * constant(row_weights, (n, 1))?)?.sum_all()?;
     all - (scores * constant(weights, (n, n))?)?.sum_all()?
@@ -62,12 +63,15 @@ mod tests {
         let n = x.len();
         let mut losses = vec![];
         for i in 0..n {
-            let others: f64 = (0..n).filter(|&a| a != i).map(|a| cosine(&x[i], &x[a]).exp()).sum();
+            let others: f64 = (0..n)
+                .filter(|&a| a != i)
+                .map(|a| libm::exp(cosine(&x[i], &x[a])))
+                .sum();
             let partners: Vec<usize> = (0..n).filter(|&p| p != i && labels[p] == labels[i]).collect();
             if partners.is_empty() {
                 continue;
             }
-            let terms = partners.iter().map(|&p| others.ln() - cosine(&x[i], &x[p]));
+            let terms = partners.iter().map(|&p| libm::log(others) - cosine(&x[i], &x[p]));
             losses.push(terms.sum::<f64>() / partners.len() as f64);
         }
         losses.iter().sum::<f64>() / losses.len().max(1) as f64

@@ -1,5 +1,6 @@
 //! The rectifier, with PyTorch's gradient at zero, and its smooth form.
 
+use super::elementary::{exp, ln};
 use super::fused;
 use crate::candle::{CpuStorage, CustomOp1, Layout, Shape};
 use crate::{Result, Tensor};
@@ -34,7 +35,7 @@ pub fn relu_composed(x: &Tensor) -> Result<Tensor> {
 pub fn softplus(x: &Tensor) -> Result<Tensor> {
     let magnitude = x.abs()?;
     let positive = ((x + &magnitude)? * 0.5)?;
-    positive + (magnitude.neg()?.exp()? + 1.0)?.log()?
+    positive + ln(&(exp(&magnitude.neg()?)? + 1.0)?)?
 }
 
 /// `max(value, 0)` that lets NaN through, as the fused operations apply it.

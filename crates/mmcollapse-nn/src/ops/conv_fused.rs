@@ -3,8 +3,8 @@
 
 use super::correlate::{Correlate, Multiply, Packed, Runs};
 use super::fused;
-use super::gemm::{Kernel, Simd, vectorized};
 use super::planes::Geometry;
+use super::vector::{Kernel, Simd, vectorized};
 use crate::candle::{CpuStorage, CustomOp3, Layout, Shape};
 use crate::{Result, Tensor};
 

@@ -6,26 +6,13 @@
 //! weights. Both hold a block of results in vector registers, so that most operands of the multiply-adds never
 //! leave them; no patches are gathered.
 
-use super::gemm::{Kernel, Simd, Together, vectorized};
-use super::planes::{LANES, SPAN, Span};
+use super::planes::{SPAN, Span};
+use super::vector::{Kernel, LANES, Simd, Together, sum_lanes, unroll, vectorized};
 
 /// Sizes of the blocks of up to `most` that `rows` rows are cut into, as even as can be.
-fn blocks(rows: usize, most: usize) -> impl Iterator<Item = usize> {
+pub(super) fn blocks(rows: usize, most: usize) -> impl Iterator<Item = usize> {
     let count = rows.div_ceil(most);
     (0..count).map(move |block| (rows + block) / count)
-}
-
-/// A loop over `0..N`, written out: compilers unroll a longer loop too late to keep the sums it runs over in
-/// registers, and then store them in every round.
-macro_rules! unroll {
-    ($i:ident in 0..$n:ident, at most 12: $body:block) => { unroll!(@ $i $n $body 0 1 2 3 4 5 6 7 8 9 10 11) };
-    ($i:ident in 0..$n:ident, at most 4: $body:block) => { unroll!(@ $i $n $body 0 1 2 3) };
-    (@ $i:ident $n:ident $body:block $($value:literal)*) => {
-        $(if $value < $n {
-            let $i = $value;
-            $body
-        })*
-    };
 }
 
 /// Numbers of several channels, each a run of `length`; position `p` of channel `c` is `values[c length + p]`.
@@ -291,40 +278,50 @@ impl Block<'_> {
     /// `R` rows and `C` columns from `first` on; returns `C`.
     #[inline(always)]
     fn columns<const R: usize, const C: usize, S: Simd>(&mut self, simd: S, first: usize) -> usize {
-        let mut sums = [[simd.splat(0.0); C]; R];
-        for &Span { start, length } in self.spans {
-            let mut left: [&[S::Array]; R] = [&[]; R];
-            for (r, row) in left.iter_mut().enumerate() {
-                *row = S::arrays(&self.gradients.values[r * self.gradients.length + start..][..length]);
-            }
-            let mut right: [&[S::Array]; C] = [&[]; C];
-            for (column, offset) in right.iter_mut().zip(&self.offsets[first..]) {
-                *column = S::arrays(&self.runs[offset + start..][..length]);
-            }
-            // Sums of their own for each span: over two nested loops the compiler does not keep them in registers.
-            let mut parts = [[simd.splat(0.0); C]; R];
-            for (rows, columns) in Together::new(left, right) {
-                let mut factors = [simd.splat(0.0); C];
-                unroll!(c in 0..C, at most 4: {
-                    factors[c] = simd.load(columns[c]);
-                });
-                unroll!(r in 0..R, at most 12: {
-                    let row = simd.load(rows[r]);
+        // Sixteen partial sums on every machine: where a vector holds eight, one half of them after the other.
+        let halves = LANES / S::WIDTH;
+        let mut lanes = [[[0.0; LANES]; C]; R];
+        for half in 0..halves {
+            let mut sums = [[simd.splat(0.0); C]; R];
+            for &Span { start, length } in self.spans {
+                let mut left: [&[S::Array]; R] = [&[]; R];
+                for (r, row) in left.iter_mut().enumerate() {
+                    *row = S::arrays(&self.gradients.values[r * self.gradients.length + start..][..length]);
+                }
+                let mut right: [&[S::Array]; C] = [&[]; C];
+                for (column, offset) in right.iter_mut().zip(&self.offsets[first..]) {
+                    *column = S::arrays(&self.runs[offset + start..][..length]);
+                }
+                // Sums of their own for each span: over two nested loops the compiler does not keep them in registers.
+                let mut parts = [[simd.splat(0.0); C]; R];
+                for (rows, columns) in Together::new(left, right, (half, halves)) {
+                    let mut factors = [simd.splat(0.0); C];
                     unroll!(c in 0..C, at most 4: {
-                        parts[r][c] = simd.multiply_add(row, factors[c], parts[r][c]);
+                        factors[c] = simd.load(columns[c]);
+                    });
+                    unroll!(r in 0..R, at most 12: {
+                        let row = simd.load(rows[r]);
+                        unroll!(c in 0..C, at most 4: {
+                            parts[r][c] = simd.multiply_add(row, factors[c], parts[r][c]);
+                        });
+                    });
+                }
+                let one = simd.splat(1.0);
+                unroll!(r in 0..R, at most 12: {
+                    unroll!(c in 0..C, at most 4: {
+                        sums[r][c] = simd.multiply_add(parts[r][c], one, sums[r][c]);
                     });
                 });
             }
-            let one = simd.splat(1.0);
             unroll!(r in 0..R, at most 12: {
                 unroll!(c in 0..C, at most 4: {
-                    sums[r][c] = simd.multiply_add(parts[r][c], one, sums[r][c]);
+                    simd.store(sums[r][c], &mut S::arrays_mut(&mut lanes[r][c])[half]);
                 });
             });
         }
         unroll!(r in 0..R, at most 12: {
             unroll!(c in 0..C, at most 4: {
-                self.out[r * self.offsets.len() + first + c] += simd.sum(sums[r][c]);
+                self.out[r * self.offsets.len() + first + c] += sum_lanes(&lanes[r][c]);
             });
         });
         C
@@ -333,7 +330,7 @@ impl Block<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::gemm::on_each_level;
+    use super::super::vector::on_each_level;
     use super::*;
 
     #[test]
@@ -419,6 +416,19 @@ mod tests {
             }
         }
         (correlated, products)
+    }
+
+    #[test]
+    fn every_machine_has_the_same_bits() {
+        for rows in 1..=26 {
+            let levels = on_each_level(Both { rows });
+            let bits = |(correlated, products): &(Vec<f32>, Vec<f32>)| -> Vec<u32> {
+                correlated.iter().chain(products).map(|value| value.to_bits()).collect()
+            };
+            for (level, numbers) in &levels[1..] {
+                assert_eq!(bits(numbers), bits(&levels[0].1), "{level}, {rows} rows");
+            }
+        }
     }
 
     #[test]

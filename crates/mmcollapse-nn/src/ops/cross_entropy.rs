@@ -60,7 +60,7 @@ struct CrossEntropy {
 /// The largest logit of a row and the sum of `exp(logit - largest)`.
 fn normalizer(row: &[f32]) -> (f32, f32) {
     let largest = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    (largest, row.iter().map(|z| (z - largest).exp()).sum())
+    (largest, row.iter().map(|z| libm::expf(z - largest)).sum())
 }
 
 impl CustomOp1 for CrossEntropy {
@@ -75,7 +75,7 @@ impl CustomOp1 for CrossEntropy {
             .zip(&self.targets)
             .map(|(row, &target)| {
                 let (largest, sum) = normalizer(row);
-                f64::from(sum.ln() + (largest - row[target as usize]))
+                f64::from(libm::logf(sum) + (largest - row[target as usize]))
             })
             .sum();
         let mean = (total / n as f64) as f32;
@@ -89,7 +89,7 @@ impl CustomOp1 for CrossEntropy {
         for (row, &target) in d.chunks_exact_mut(classes).zip(&self.targets) {
             let (largest, sum) = normalizer(row);
             for z in row.iter_mut() {
-                *z = (*z - largest).exp() / sum * scale;
+                *z = libm::expf(*z - largest) / sum * scale;
             }
             row[target as usize] -= scale;
         }

@@ -94,7 +94,7 @@ pub(super) fn sums_of(a: &[f32], b: &[f32], f: impl Fn(f32, f32) -> (f32, f32)) 
 }
 
 /// Below this many multiply-adds, handing work to other threads costs more than it saves.
-const WORTH_THREADS: usize = 1 << 20;
+pub(super) const WORTH_THREADS: usize = 1 << 20;
 
 /// `f(index, part)` for each part, on rayon's threads where there are several and `work` (multiply-adds, about)
 /// is worth it. What the parts are does not depend on the threads, so neither do the results.

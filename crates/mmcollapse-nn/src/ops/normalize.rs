@@ -5,7 +5,7 @@
 
 use super::activation::{pass, rectify};
 use super::fused;
-use super::gemm::{Kernel, Simd, vectorized};
+use super::vector::{Kernel, Simd, vectorized};
 use crate::Result;
 use crate::candle::bail;
 

@@ -9,11 +9,10 @@
 //! The same layout serves backward: with zeros in the positions that forward throws away, no tap ever carries a
 //! gradient from one row or image into the next.
 
+use super::vector::LANES;
+
 /// Positions that are worked on at a time, about: the same span of a handful of runs fits the first-level cache.
 pub(super) const SPAN: usize = 1024;
-
-/// Positions computed together; spans are a multiple of it long.
-pub(super) const LANES: usize = 16;
 
 /// Positions of a run, from `start` on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

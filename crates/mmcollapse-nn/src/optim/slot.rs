@@ -164,7 +164,7 @@ pub(super) enum Rule {
 impl Rule {
     pub(super) fn new(config: &OptimizerConfig, steps: u64, lr: f64) -> Self {
         let [beta1, beta2] = config.betas;
-        let correction = |beta: f64| 1.0 - beta.powf(steps as f64);
+        let correction = |beta: f64| 1.0 - libm::pow(beta, steps as f64);
         let (keep, decay) = match config.kind {
             OptimizerKind::AdamW => (1.0 - lr * config.weight_decay, 0.0),
             OptimizerKind::Sgd | OptimizerKind::Adam => (1.0, config.weight_decay),

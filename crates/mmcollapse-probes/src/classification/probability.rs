@@ -32,7 +32,7 @@ pub fn brier_score(tally: &Tally) -> Result<f64> {
 /// # Errors
 /// No sample; a score outside of [0, 1].
 pub fn log_loss(tally: &Tally) -> Result<f64> {
-    let cost = |p: f64| -p.clamp(f64::EPSILON, 1.0 - f64::EPSILON).ln();
+    let cost = |p: f64| -libm::log(p.clamp(f64::EPSILON, 1.0 - f64::EPSILON));
     mean_loss("log loss", tally, cost, |p| cost(1.0 - p))
 }
 

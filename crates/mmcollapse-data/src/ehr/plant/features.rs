@@ -65,7 +65,7 @@ pub(super) fn occurring(seed: u64, modality: &str, features: &Features, stay: &S
         return Vec::new();
     }
     let mut found = vec![(Feature::Constant, presence.uniform(0., 1.))];
-    let log_odds = (features.frequency / (1. - features.frequency)).ln();
+    let log_odds = libm::log(features.frequency / (1. - features.frequency));
     let mut draw = |what: &str, count: usize, slope: f64, feature: fn(usize) -> Feature| {
         let chance = logistic(log_odds + slope * stay.risk);
         let mut stream = stream(what);
@@ -148,7 +148,7 @@ pub(super) fn person(config: &PlantConfig, patient: &Patient) -> Person {
     let mut told = |place: usize| {
         let noise = draws.normal();
         if place < of.predictive {
-            (of.strength * patient.risk + noise) / of.strength.hypot(1.)
+            (of.strength * patient.risk + noise) / libm::hypot(of.strength, 1.)
         } else {
             noise
         }

@@ -5,7 +5,7 @@ use candle_core::{CpuStorage, CustomOp1, Layout, Shape};
 use crate::{
     DType, Result, Tensor,
     ops::{
-        Kernel, Simd, fused,
+        self, Kernel, Simd, fused,
         math::{exp, ln},
         vectorized,
     },
@@ -21,8 +21,8 @@ pub(super) fn sum_log_total(scores: &Tensor, normalizer: &Tensor, noise: f64) ->
         };
         return scores.contiguous()?.apply_op1(op);
     }
-    let odds = scores.exp()?.broadcast_div(&normalizer.detach())?;
-    (odds + noise)?.log()?.sum_all()
+    let odds = ops::exp(scores)?.broadcast_div(&normalizer.detach())?;
+    ops::ln(&(odds + noise)?)?.sum_all()
 }
 
 struct LogTotal {

@@ -2,12 +2,12 @@
 
 use std::arch::is_x86_feature_detected;
 use std::arch::x86_64::{
-    __m256, __m512, _mm_add_ps, _mm_add_ss, _mm_cvtss_f32, _mm_movehl_ps, _mm_shuffle_ps, _mm256_add_ps,
-    _mm256_castps256_ps128, _mm256_extractf128_ps, _mm256_fmadd_ps, _mm256_loadu_ps, _mm256_set1_ps, _mm256_storeu_ps,
-    _mm512_castps512_ps256, _mm512_extractf32x8_ps, _mm512_fmadd_ps, _mm512_loadu_ps, _mm512_set1_ps, _mm512_storeu_ps,
+    __m256, __m512, _mm256_castpd_ps, _mm256_castps_pd, _mm256_fmadd_ps, _mm256_loadu_ps, _mm256_permute2f128_ps,
+    _mm256_set1_ps, _mm256_storeu_ps, _mm256_unpackhi_pd, _mm256_unpackhi_ps, _mm256_unpacklo_pd, _mm256_unpacklo_ps,
+    _mm512_fmadd_ps, _mm512_loadu_ps, _mm512_set1_ps, _mm512_storeu_ps,
 };
 
-use super::{Kernel, Simd};
+use super::{AT_ONCE, Kernel, Simd};
 
 /// Whether [`with_avx2`] may be called.
 pub(super) fn has_avx2() -> bool {
@@ -39,6 +39,16 @@ pub(super) unsafe fn with_avx2<K: Kernel>(kernel: K) -> K::Output {
 #[target_feature(enable = "avx2,fma,avx512f,avx512bw,avx512dq,avx512vl")]
 pub(super) unsafe fn with_avx512<K: Kernel>(kernel: K) -> K::Output {
     kernel.run(Avx512(()))
+}
+
+/// Runs a kernel in the blocks of AVX-512, compiled for AVX2 and FMA.
+///
+/// # Safety
+/// [`has_avx2`].
+#[cfg(test)]
+#[target_feature(enable = "avx2,fma")]
+pub(super) unsafe fn with_wide_blocks<K: Kernel>(kernel: K) -> K::Output {
+    kernel.run(super::Portable::<16> { fused: true })
 }
 
 /// AVX2 and FMA, sixteen registers; only made where the machine has them.
@@ -80,16 +90,44 @@ impl Simd for Avx2 {
     }
 
     #[inline(always)]
-    fn multiply_add(self, a: __m256, b: __m256, c: __m256) -> __m256 {
-        unsafe { _mm256_fmadd_ps(a, b, c) }
+    unsafe fn copy_turned(self, from: *const f32, pitch: usize, to: *mut f32, wide: usize) {
+        unsafe { copy_turned(from, pitch, to, wide) }
     }
 
     #[inline(always)]
-    fn sum(self, vector: __m256) -> f32 {
-        unsafe {
-            let four = _mm_add_ps(_mm256_castps256_ps128(vector), _mm256_extractf128_ps::<1>(vector));
-            let two = _mm_add_ps(four, _mm_movehl_ps(four, four));
-            _mm_cvtss_f32(_mm_add_ss(two, _mm_shuffle_ps::<1>(two, two)))
+    fn multiply_add(self, a: __m256, b: __m256, c: __m256) -> __m256 {
+        unsafe { _mm256_fmadd_ps(a, b, c) }
+    }
+}
+
+/// [`Simd::copy_turned`] by shuffles.
+///
+/// # Safety
+/// [`has_avx2`], and as there.
+#[inline(always)]
+unsafe fn copy_turned(from: *const f32, pitch: usize, to: *mut f32, wide: usize) {
+    unsafe {
+        let columns: [__m256; AT_ONCE] = std::array::from_fn(|j| _mm256_loadu_ps(from.add(j * pitch)));
+        // Pairs of two columns, then quadruples of four, then the halves of eight.
+        let mut pairs = columns;
+        let mut fours = columns;
+        for j in 0..4 {
+            pairs[2 * j] = _mm256_unpacklo_ps(columns[2 * j], columns[2 * j + 1]);
+            pairs[2 * j + 1] = _mm256_unpackhi_ps(columns[2 * j], columns[2 * j + 1]);
+        }
+        for j in [0, 4] {
+            for half in 0..2 {
+                let (a, b) = (_mm256_castps_pd(pairs[j + half]), _mm256_castps_pd(pairs[j + half + 2]));
+                fours[j + 2 * half] = _mm256_castpd_ps(_mm256_unpacklo_pd(a, b));
+                fours[j + 2 * half + 1] = _mm256_castpd_ps(_mm256_unpackhi_pd(a, b));
+            }
+        }
+        for i in 0..4 {
+            _mm256_storeu_ps(to.add(i * wide), _mm256_permute2f128_ps::<0x20>(fours[i], fours[i + 4]));
+            _mm256_storeu_ps(
+                to.add((i + 4) * wide),
+                _mm256_permute2f128_ps::<0x31>(fours[i], fours[i + 4]),
+            );
         }
     }
 }
@@ -133,13 +171,12 @@ impl Simd for Avx512 {
     }
 
     #[inline(always)]
-    fn multiply_add(self, a: __m512, b: __m512, c: __m512) -> __m512 {
-        unsafe { _mm512_fmadd_ps(a, b, c) }
+    unsafe fn copy_turned(self, from: *const f32, pitch: usize, to: *mut f32, wide: usize) {
+        unsafe { copy_turned(from, pitch, to, wide) }
     }
 
     #[inline(always)]
-    fn sum(self, vector: __m512) -> f32 {
-        let halves = unsafe { _mm256_add_ps(_mm512_castps512_ps256(vector), _mm512_extractf32x8_ps::<1>(vector)) };
-        Avx2(()).sum(halves)
+    fn multiply_add(self, a: __m512, b: __m512, c: __m512) -> __m512 {
+        unsafe { _mm512_fmadd_ps(a, b, c) }
     }
 }
