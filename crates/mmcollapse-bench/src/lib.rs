@@ -17,6 +17,8 @@ pub mod experiment;
 pub mod figure;
 pub mod gate;
 pub mod models;
+#[cfg(test)]
+mod mutation;
 pub mod paper;
 pub mod plan;
 pub mod progress;

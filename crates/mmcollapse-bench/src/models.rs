@@ -173,6 +173,10 @@ impl Observer for Telling<'_, '_> {
         self.0.epoch(fit, epoch, epochs, losses);
     }
 
+    fn note(&mut self, text: &str) {
+        self.0.note(text);
+    }
+
     fn should_stop(&self) -> bool {
         self.0.should_stop()
     }

@@ -6,7 +6,7 @@
 
 mod process;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -22,6 +22,8 @@ pub use process::WorkerCommand;
 const ATTEMPTS: usize = 2;
 /// Workers in a row that end before they are ready: then it is the program that does not start.
 const FALSE_STARTS: usize = 3;
+/// A wait for another run's cell that lasts longer is told.
+const PATIENCE: Duration = Duration::from_secs(2);
 /// Pause between two looks at what changes outside of this process.
 const TICK: Duration = Duration::from_millis(20);
 
@@ -132,6 +134,7 @@ impl Runner {
             state: Mutex::new(State {
                 pending: order.into(),
                 busy: Vec::new(),
+                waits: BTreeMap::new(),
                 attempts: vec![0; jobs.len()],
                 fates: vec![Fate::Unfinished; jobs.len()],
                 error: None,
@@ -180,6 +183,8 @@ struct State {
     pending: VecDeque<usize>,
     /// Jobs that another runner has, and when to ask again.
     busy: Vec<(usize, Instant)>,
+    /// Since when each job is waited for, until that is told.
+    waits: BTreeMap<usize, Option<Instant>>,
     attempts: Vec<usize>,
     fates: Vec<Fate>,
     error: Option<String>,
@@ -323,9 +328,19 @@ impl Run<'_> {
                     self.finish(job, Fate::Failed(error));
                     return Left::Alive;
                 }
-                Some(Event::Busy) => {
-                    let when = Instant::now() + self.runner.busy_pause;
-                    self.state().busy.push((job, when));
+                Some(Event::Busy { holder }) => {
+                    let now = Instant::now();
+                    let long = {
+                        let mut state = self.state();
+                        state.busy.push((job, now + self.runner.busy_pause));
+                        let since = state.waits.entry(job).or_insert(Some(now));
+                        since.take_if(|since| now - *since >= PATIENCE).is_some()
+                    };
+                    if long {
+                        let label = &self.jobs[job].label;
+                        self.watcher
+                            .note(&format!("{label}: waiting for {holder}, who trains it"));
+                    }
                     return Left::Alive;
                 }
                 // On order, so the run is ending: the fate stays `Unfinished`.

@@ -2,20 +2,27 @@
 //!
 //! ```text
 //! STORE/cells/<16 digits of the key>/
-//!     lock          held by the worker that trains the cell; the system frees it when the worker ends
+//!     lock          held by the worker that trains the cell; the system frees it when the worker ends. Where the file
+//!                   system's locks cannot be trusted, `lock.lease-N` instead (`mmcollapse_nn::files::FileLock`)
 //!     cell.json     what the key is the hash of: configuration, data digest, revision
 //!     metrics.jsonl one line an epoch; after an interruption the later line of an epoch counts
 //!     checkpoint/   while the cell is being trained: what training continues from
 //!     outcome.json  the outcome with its checksum, written whole: a cell is finished when this checks out
 //! STORE/fits/       what several cells would train alike, trained by the first of them; may be deleted
 //! ```
+//!
+//! `cells` and `fits` are for their owner alone (0700): what they hold derives from data that may be credentialed. A store
+//! is therefore one user's.
 
 use std::collections::BTreeMap;
+use std::fs;
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
-use std::{fs, io};
 
 use miette::Diagnostic;
-use mmcollapse_nn::files::{FileLock, LineFile, sweep_temporaries, write_atomic};
+use mmcollapse_nn::files::{
+    AtomicFile, FileLock, LineFile, private_folder, set_aside, sweep_temporaries, write_atomic,
+};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use thiserror::Error;
@@ -107,13 +114,17 @@ impl Store {
     /// Reads a cell's outcome and checks it.
     ///
     /// # Errors
-    /// Only if a file that is there cannot be read at all; what it holds is judged in [`Found`].
+    /// Only if the store as a whole cannot be read. One outcome that cannot be is damaged, as one that is not whole.
     pub fn find(&self, key: &CellKey) -> Result<Found, StoreError> {
         let path = self.folder(key).join("outcome.json");
         let bytes = match fs::read(&path) {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Found::Missing),
-            Err(error) => return Err(StoreError::new(&path, error)),
+            Err(error) => {
+                let cells = self.root.join("cells");
+                fs::read_dir(&cells).map_err(|error| StoreError::new(&cells, error))?;
+                return Ok(Found::Damaged(format!("{}: cannot be read: {error}", path.display())));
+            }
         };
         Ok(match check(&bytes, key) {
             Ok(stored) => Found::Whole(Box::new(stored)),
@@ -126,20 +137,38 @@ impl Store {
     /// # Errors
     /// If the folder cannot be written.
     pub fn claim(&self, cell: &Cell) -> Result<Option<Claim>, StoreError> {
+        let private = self.closed()?;
         let key = cell.key();
         let folder = self.folder(&key);
         let lock = folder.join("lock");
         let Some(lock) = FileLock::try_acquire(&lock).map_err(|error| StoreError::new(&lock, error))? else {
             return Ok(None);
         };
-        sweep_temporaries(&folder).map_err(|error| StoreError::new(&folder, error))?;
+        for folder in [&folder, &folder.join("checkpoint")] {
+            sweep_temporaries(folder).map_err(|error| StoreError::new(folder, error))?;
+        }
         Ok(Some(Claim {
             cell: cell.clone(),
             key,
             folder,
             fits: self.root.join("fits"),
-            _lock: lock,
+            private,
+            lock,
         }))
+    }
+
+    /// Who has the cell, in words.
+    pub fn holder(&self, cell: &Cell) -> String {
+        FileLock::holder(&self.folder(&cell.key()).join("lock"))
+    }
+
+    /// Closes the store to others, whatever the umask and whoever opened it; false where the file system keeps no modes.
+    fn closed(&self) -> Result<bool, StoreError> {
+        let close = |folder: &Path| private_folder(folder).map_err(|error| StoreError::new(folder, error));
+        if !self.root.exists() {
+            close(&self.root)?;
+        }
+        Ok(close(&self.root.join("cells"))? & close(&self.root.join("fits"))?)
     }
 
     /// Seconds that finished cells took, by [`Cell::kind`]; diverged ones, which stopped early, are left out.
@@ -209,10 +238,21 @@ pub struct Claim {
     key: CellKey,
     folder: PathBuf,
     fits: PathBuf,
-    _lock: FileLock,
+    private: bool,
+    lock: FileLock,
 }
 
 impl Claim {
+    /// Whether the store is closed to others.
+    pub fn is_private(&self) -> bool {
+        self.private
+    }
+
+    /// Whether the cell has gone to another process, as where this one's machine slept. Cheap to ask.
+    pub fn is_lost(&self) -> bool {
+        self.lock.is_lost()
+    }
+
     /// Folder of the checkpoint; it exists if training was interrupted.
     pub fn checkpoint(&self) -> PathBuf {
         self.folder.join("checkpoint")
@@ -250,9 +290,11 @@ impl Claim {
 
     /// Stores the outcome; from here on the cell is finished. The checkpoint is no longer needed and removed.
     ///
+    /// Returns false, and stores nothing, if another process has taken the cell over or has finished it.
+    ///
     /// # Errors
     /// If a number is not finite (JSON has no word for it), or if the folder cannot be written.
-    pub fn finish(&self, stored: &Stored) -> Result<(), StoreError> {
+    pub fn finish(&self, stored: &Stored) -> Result<bool, StoreError> {
         let path = self.folder.join("outcome.json");
         if let Some(score) = stored.outcome.scores.iter().find(|score| !score.value.is_finite()) {
             return Err(StoreError::new(&path, format!("a score that is not finite: {score:?}")));
@@ -264,15 +306,37 @@ impl Claim {
             checksum: sha256(canonical(&payload).as_bytes()),
             payload,
         };
-        write_json(&path, &envelope)?;
-        self.forget_checkpoint()
+        if !self.lock.still_held() {
+            return Ok(false);
+        }
+        let error = |error: io::Error| StoreError::new(&path, error);
+        let was_there = fs::symlink_metadata(&path);
+        if was_there.as_ref().is_ok_and(fs::Metadata::is_dir) {
+            // Whatever it is, it is not to be lost.
+            set_aside(&path).map_err(error)?;
+        }
+        if was_there.is_ok() {
+            write_json(&path, &envelope)?;
+        } else {
+            let mut file = AtomicFile::create(&path).map_err(error)?;
+            file.write_all(json(&path, &envelope)?.as_bytes()).map_err(error)?;
+            if !file.commit_new().map_err(error)? {
+                return Ok(false);
+            }
+        }
+        self.forget_checkpoint()?;
+        Ok(true)
     }
 }
 
-fn write_json(path: &Path, value: &impl Serialize) -> Result<(), StoreError> {
+fn json(path: &Path, value: &impl Serialize) -> Result<String, StoreError> {
     let mut text = serde_json::to_string_pretty(value).map_err(|error| StoreError::new(path, error))?;
     text.push('\n');
-    write_atomic(path, text.as_bytes()).map_err(|error| StoreError::new(path, error))
+    Ok(text)
+}
+
+fn write_json(path: &Path, value: &impl Serialize) -> Result<(), StoreError> {
+    write_atomic(path, json(path, value)?.as_bytes()).map_err(|error| StoreError::new(path, error))
 }
 
 fn remove_file(path: &Path) -> Result<(), StoreError> {
@@ -386,6 +450,119 @@ mod tests {
     }
 
     #[test]
+    fn an_outcome_that_cannot_be_read_costs_its_cell_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::new(folder.path());
+        finished(&store, &cell(1), 0.25);
+        // A folder in its place, and a link that leads nowhere but to itself.
+        let in_place = store.folder(&cell(2).key()).join("outcome.json");
+        write_atomic(&in_place.join("somebody's"), b"notes").unwrap();
+        let endless = finished(&store, &cell(3), 0.5);
+        fs::remove_file(&endless).unwrap();
+        #[cfg(unix)]
+        std::os::unix::fs::symlink(&endless, &endless).unwrap();
+        for (seed, path) in [(2, &in_place), (3, &endless)] {
+            if cfg!(not(unix)) && seed == 3 {
+                continue;
+            }
+            let Found::Damaged(reason) = store.find(&cell(seed).key()).unwrap() else {
+                panic!("{}", path.display());
+            };
+            assert!(reason.contains(&path.display().to_string()), "{reason}");
+            finished(&store, &cell(seed), 0.75);
+            assert_eq!(
+                store.find(&cell(seed).key()).unwrap(),
+                Found::Whole(Box::new(stored(0.75)))
+            );
+        }
+        assert_eq!(
+            store.find(&cell(1).key()).unwrap(),
+            Found::Whole(Box::new(stored(0.25)))
+        );
+        // What was in the way is beside it.
+        let cell_folder = in_place.parent().unwrap();
+        let aside = format!("outcome.json.aside-{}", std::process::id());
+        assert_eq!(fs::read(cell_folder.join(aside).join("somebody's")).unwrap(), b"notes");
+    }
+
+    #[test]
+    fn the_first_of_two_outcomes_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::new(folder.path());
+        let claim = store.claim(&cell(1)).unwrap().unwrap();
+        claim.begin().unwrap();
+        // Another process, as after this one was silent for too long, was faster.
+        let other = tempfile::tempdir().unwrap();
+        let theirs = fs::read(finished(&Store::new(other.path()), &cell(1), 0.25)).unwrap();
+        write_atomic(&claim.folder.join("outcome.json"), &theirs).unwrap();
+        let mut file = AtomicFile::create(&claim.folder.join("outcome.json")).unwrap();
+        file.write_all(b"ours").unwrap();
+        assert!(!file.commit_new().unwrap());
+        assert_eq!(fs::read(claim.folder.join("outcome.json")).unwrap(), theirs);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_store_is_its_owners_alone() {
+        use std::os::unix::fs::PermissionsExt;
+        let open = |path: &Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+        let outer = tempfile::tempdir().unwrap();
+        open(outer.path(), 0o777);
+        let root = outer.path().join("store");
+        let store = Store::new(&root);
+        let claim = store.claim(&cell(1)).unwrap().unwrap();
+        assert!(claim.is_private());
+        claim.begin().unwrap();
+        write_atomic(&claim.checkpoint().join("checkpoint.safetensors"), b"weights").unwrap();
+        write_atomic(&claim.shared().join("fit.safetensors"), b"weights").unwrap();
+        claim.finish(&stored(0.5)).unwrap();
+        write_atomic(&claim.checkpoint().join("checkpoint.safetensors"), b"weights").unwrap();
+        let mut seen = 0;
+        let mut folders = vec![root.clone()];
+        while let Some(folder) = folders.pop() {
+            let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+            assert_eq!(mode(&folder), 0o700, "{}", folder.display());
+            for entry in fs::read_dir(&folder).unwrap() {
+                let path = entry.unwrap().path();
+                if path.is_dir() {
+                    folders.push(path);
+                } else {
+                    assert_eq!(mode(&path), 0o600, "{}", path.display());
+                    seen += 1;
+                }
+            }
+        }
+        assert!(seen >= 5, "{seen}");
+        // One of an older program, or one that somebody opened, is closed.
+        for inner in ["cells", "fits"] {
+            open(&root.join(inner), 0o755);
+        }
+        store.claim(&cell(2)).unwrap().unwrap();
+        for inner in ["cells", "fits"] {
+            let mode = fs::metadata(root.join(inner)).unwrap().permissions().mode();
+            assert_eq!(mode & 0o777, 0o700, "{inner}");
+        }
+    }
+
+    #[test]
+    fn what_killed_workers_left_half_written_is_swept() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::new(folder.path());
+        let cell_folder = store.folder(&cell(1).key());
+        for place in [cell_folder.clone(), cell_folder.join("checkpoint")] {
+            write_atomic(&place.join(".file.00000000-1-0.partial"), b"half").unwrap();
+        }
+        drop(store.claim(&cell(1)).unwrap().unwrap());
+        for place in [cell_folder.clone(), cell_folder.join("checkpoint")] {
+            assert!(
+                !place.join(".file.00000000-1-0.partial").exists(),
+                "{}",
+                place.display()
+            );
+        }
+    }
+
+    #[test]
     fn the_log_of_epochs_lives_as_long_as_the_checkpoint() {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::new(folder.path());
@@ -449,6 +626,25 @@ mod tests {
             write_atomic(&path, &changed).unwrap();
             match store.find(&cell(1).key()).unwrap() {
                 Found::Damaged(_) => {}
+                Found::Whole(found) => prop_assert_eq!(*found, stored(0.875)),
+                Found::Missing => prop_assert!(false, "not seen at all"),
+            }
+        }
+
+        /// As above, of any mutation: none makes it panic, and none is taken for another outcome.
+        #[test]
+        fn no_mutated_outcome_is_taken_for_another(edits in crate::mutation::edits()) {
+            let folder = tempfile::tempdir().unwrap();
+            let store = Store::new(folder.path());
+            let path = finished(&store, &cell(1), 0.875);
+            let whole = fs::read(&path).unwrap();
+            write_atomic(&path, &crate::mutation::mutated(&whole, &edits)).unwrap();
+            let folder_of_it = path.parent().unwrap();
+            let about = fs::read(folder_of_it.join("cell.json")).unwrap();
+            write_atomic(&folder_of_it.join("cell.json"), &crate::mutation::mutated(&about, &edits)).unwrap();
+            store.durations();
+            match store.find(&cell(1).key()).unwrap() {
+                Found::Damaged(reason) => prop_assert!(reason.contains("outcome.json"), "{}", reason),
                 Found::Whole(found) => prop_assert_eq!(*found, stored(0.875)),
                 Found::Missing => prop_assert!(false, "not seen at all"),
             }

@@ -7,9 +7,9 @@
 use std::collections::BTreeMap;
 use std::io::{BufRead, Write};
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
+use std::sync::{Arc, Once};
 use std::time::{Duration, SystemTime};
 use std::{io, process, thread};
 
@@ -22,6 +22,9 @@ use crate::store::{Claim, Found, Store, StoreError, Stored};
 
 /// How long a worker whose runner is gone may take to reach a point where it can stop.
 const ORPHAN_GRACE: Duration = Duration::from_secs(10);
+
+/// Told once: that others can read the store.
+static OPEN: Once = Once::new();
 
 /// From the runner to a worker.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -66,7 +69,10 @@ pub enum Event {
         found: bool,
     },
     /// Another process is training the cell.
-    Busy,
+    Busy {
+        /// Who, in words.
+        holder: String,
+    },
     /// Stopped on order; training goes on from here in a later run.
     Stopped,
     /// The cell cannot be trained.
@@ -103,6 +109,7 @@ impl StopFlag {
 
 /// What work may use besides the cell.
 pub struct Context<'a> {
+    claim: &'a Claim,
     checkpoint: &'a Path,
     shared: &'a Path,
     stop: &'a StopFlag,
@@ -122,7 +129,12 @@ impl Context<'_> {
 
     /// Whether to stop: keep the checkpoint and return [`WorkError::Stopped`].
     pub fn should_stop(&self) -> bool {
-        self.stop.is_set()
+        self.stop.is_set() || self.claim.is_lost()
+    }
+
+    /// Tells the runner something worth knowing.
+    pub fn note(&mut self, text: &str) {
+        note(text.to_owned());
     }
 
     /// Reports that an epoch (from 0) is over; it goes into `metrics.jsonl` and to the runner.
@@ -219,9 +231,22 @@ fn note(text: String) {
 
 fn train(store: &Store, origin: &Origin, work: &mut dyn Work, cell: &Cell, stop: &StopFlag) -> Event {
     let result = (|| {
-        let Some(claim) = store.claim(cell).map_err(told)? else {
-            return Ok(Event::Busy);
+        let busy = || {
+            Ok(Event::Busy {
+                holder: store.holder(cell),
+            })
         };
+        let Some(claim) = store.claim(cell).map_err(told)? else {
+            return busy();
+        };
+        if !claim.is_private() {
+            OPEN.call_once(|| {
+                let root = store.root().display();
+                note(format!(
+                    "the store {root} is open to others: its file system keeps no modes"
+                ));
+            });
+        }
         // Looked up under the lock: another runner may have finished the cell since it was planned.
         match store.find(&cell.key()).map_err(told)? {
             Found::Whole(stored) => {
@@ -235,13 +260,18 @@ fn train(store: &Store, origin: &Origin, work: &mut dyn Work, cell: &Cell, stop:
             Found::Missing => {}
         }
         let from = now();
-        let outcome = attempt(&claim, work, cell, stop)?;
+        let outcome = match attempt(&claim, work, cell, stop) {
+            Err(WorkError::Stopped) if claim.is_lost() && !stop.is_set() => return busy(),
+            outcome => outcome?,
+        };
         let stored = Stored {
             outcome,
             origin: origin.clone(),
             trained: (from, now()),
         };
-        claim.finish(&stored).map_err(told)?;
+        if !claim.finish(&stored).map_err(told)? {
+            return busy();
+        }
         Ok(Event::Done {
             seconds: stored.outcome.seconds,
             diverged: stored.outcome.status != Status::Ok,
@@ -262,6 +292,7 @@ fn attempt(claim: &Claim, work: &mut dyn Work, cell: &Cell, stop: &StopFlag) -> 
         let continued = checkpoint.exists();
         let mut metrics = claim.begin().map_err(told)?;
         let mut context = Context {
+            claim,
             checkpoint: &checkpoint,
             shared: &shared,
             stop,

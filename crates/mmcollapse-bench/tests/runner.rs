@@ -26,6 +26,8 @@ const ROLE: &str = "MMCOLLAPSE_TEST_ROLE";
 const STORE: &str = "MMCOLLAPSE_TEST_STORE";
 const CELLS: &str = "MMCOLLAPSE_TEST_CELLS";
 const EPOCHS: u64 = 5;
+/// Has work claimed by leases, as on a file system whose locks cannot be trusted.
+const LOCKS: (&str, &str) = ("MMCOLLAPSE_LOCKS", "lease:3");
 
 // The processes.
 
@@ -199,7 +201,20 @@ fn command(root: &Path) -> WorkerCommand {
     command
 }
 
+/// As [`run`], with work claimed by leases that three seconds of silence end.
+fn run_by_leases(root: &Path, configs: &[Value]) -> (Summary, String) {
+    let mut command = command(root);
+    command.environment.push((LOCKS.0.into(), LOCKS.1.into()));
+    let notes = Notes::default();
+    let summary = run_by(command, configs, 2, Interrupt::default(), &notes);
+    (summary, notes.text())
+}
+
 fn run_with(root: &Path, configs: &[Value], workers: usize, interrupt: Interrupt, notes: &Notes) -> Summary {
+    run_by(command(root), configs, workers, interrupt, notes)
+}
+
+fn run_by(command: WorkerCommand, configs: &[Value], workers: usize, interrupt: Interrupt, notes: &Notes) -> Summary {
     let jobs: Vec<Job> = configs
         .iter()
         .map(|config| Job {
@@ -208,7 +223,7 @@ fn run_with(root: &Path, configs: &[Value], workers: usize, interrupt: Interrupt
             estimate: 1.0,
         })
         .collect();
-    let mut runner = Runner::new(command(root), workers, interrupt);
+    let mut runner = Runner::new(command, workers, interrupt);
     runner.busy_pause = Duration::from_millis(50);
     runner.run(&jobs, notes)
 }
@@ -221,7 +236,12 @@ fn run(root: &Path, configs: &[Value], workers: usize) -> (Summary, String) {
 
 /// A runner in a process of its own, and in a process group of its own as a shell would have it.
 fn spawn_runner(root: &Path, configs: &[Value]) -> Child {
-    Command::new(env::current_exe().unwrap())
+    runner_process(root, configs).spawn().unwrap()
+}
+
+fn runner_process(root: &Path, configs: &[Value]) -> Command {
+    let mut command = Command::new(env::current_exe().unwrap());
+    command
         .args(["runner_entry", "--exact", "--nocapture"])
         .env(ROLE, "runner")
         .env(STORE, root)
@@ -229,9 +249,8 @@ fn spawn_runner(root: &Path, configs: &[Value]) -> Child {
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null())
-        .process_group(0)
-        .spawn()
-        .unwrap()
+        .process_group(0);
+    command
 }
 
 fn signal(signal: &str, target: &str) -> bool {
@@ -502,4 +521,87 @@ fn an_interruption_leaves_a_clean_store_and_a_rerun_resumes() {
     check_values(root, &configs);
     // Not one epoch was done twice: workers stopped where they could go on.
     assert_eq!(count(root, "epoch"), 6 * EPOCHS as usize);
+}
+
+/// The outcome of each cell as it was first seen whole: it must stay so.
+#[derive(Default)]
+struct FirstSeen(std::collections::BTreeMap<String, Vec<u8>>);
+
+impl FirstSeen {
+    fn look(&mut self, root: &Path, configs: &[Value]) {
+        for config in configs {
+            let key = cell(config).key();
+            let path = Store::new(root).folder(&key).join("outcome.json");
+            if let Ok(bytes) = fs::read(path) {
+                let first = self.0.entry(key.as_str().to_owned()).or_insert_with(|| bytes.clone());
+                assert_eq!(first, &bytes, "{config} was trained to two outcomes");
+            }
+        }
+    }
+}
+
+/// The worker that began the cell last.
+fn worker_of(root: &Path, seed: u64) -> String {
+    let start = format!("start {seed} ");
+    let lines = trace(root).into_iter().rev();
+    let line = lines.into_iter().find(|line| line.starts_with(&start)).unwrap();
+    line.rsplit(' ').next().unwrap().to_owned()
+}
+
+#[test]
+fn leases_share_the_work_and_survive_kills() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    let configs = well(0..10, 15);
+    let mut seen = FirstSeen::default();
+    let mut runners = [0, 1].map(|_| runner_process(root, &configs).env(LOCKS.0, LOCKS.1).spawn().unwrap());
+    // A worker, then a whole runner, then whatever it left.
+    wait_for("an epoch", || count(root, "epoch 0 ") > 1);
+    assert!(signal("-9", &worker_of(root, 0)));
+    wait_for("two cells", || whole(root, &configs) >= 2);
+    seen.look(root, &configs);
+    runners[0].kill().unwrap();
+    runners[0].wait().unwrap();
+    assert_eq!(runners[1].wait().unwrap().code(), Some(0));
+    seen.look(root, &configs);
+    check_values(root, &configs);
+    assert_eq!(seen.0.len(), 10, "none is lost");
+    let (summary, _) = run_by_leases(root, &configs);
+    assert!(summary.fates.iter().all(is_done), "{summary:?}");
+    seen.look(root, &configs);
+}
+
+#[test]
+fn who_is_silent_for_too_long_loses_the_cell_and_does_no_harm() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    let configs = well(0..1, 200);
+    let mut asleep = runner_process(root, &configs).env(LOCKS.0, LOCKS.1).spawn().unwrap();
+    wait_for("an epoch", || count(root, "epoch 0 ") > 0);
+    let worker = worker_of(root, 0);
+    assert!(signal("-STOP", &worker));
+    let (summary, notes) = run_by_leases(root, &configs);
+    assert!(is_done(&summary.fates[0]), "{summary:?}");
+    assert!(notes.contains("waiting for process"), "{notes}");
+    let mut seen = FirstSeen::default();
+    seen.look(root, &configs);
+    assert!(signal("-CONT", &worker));
+    // It finds out, and finds the outcome of the other.
+    assert_eq!(asleep.wait().unwrap().code(), Some(0));
+    seen.look(root, &configs);
+    check_values(root, &configs);
+    assert!(count(root, "epoch 0 ") <= 2 * EPOCHS as usize);
+}
+
+#[test]
+fn an_unreadable_outcome_costs_its_cell_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    let configs = well(0..3, 1);
+    let in_place = Store::new(root).folder(&cell(&configs[1]).key()).join("outcome.json");
+    write_atomic(&in_place.join("what"), b"a folder in its place").unwrap();
+    let (summary, notes) = run(root, &configs, 1);
+    assert!(summary.fates.iter().all(is_done), "{summary:?}");
+    assert!(notes.contains("cell 1: damaged, done again"), "{notes}");
+    check_values(root, &configs);
 }

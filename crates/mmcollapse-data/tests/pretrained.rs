@@ -117,7 +117,7 @@ fn a_tokenizers_file_and_names_of_tensorflow_are_read_alike() {
     let (hub, home) = hub();
     let note = &expected()[1].note;
     let weights = snapshot(&home).join("model.safetensors");
-    let (tensors, metadata) = safetensors::load(&weights, &Device::Cpu).unwrap();
+    let (tensors, metadata) = safetensors::load_foreign(&weights, &Device::Cpu).unwrap();
     let renamed = tensors.into_iter().map(|(name, tensor)| {
         let name = name.replace("bert.", "").replace("LayerNorm.weight", "LayerNorm.gamma");
         (name.replace("LayerNorm.bias", "LayerNorm.beta"), tensor)
@@ -316,7 +316,7 @@ fn embeddings_are_kept_in_private_and_only_for_what_they_were_made_of() {
     assert_ne!(changed.get(100), first.get(100));
     assert_eq!(changed.get(101), first.get(101));
     let weights = snapshot(&home).join("model.safetensors");
-    let (mut tensors, metadata) = safetensors::load(&weights, &Device::Cpu).unwrap();
+    let (mut tensors, metadata) = safetensors::load_foreign(&weights, &Device::Cpu).unwrap();
     let bias = tensors.get_mut("bert.encoder.layer.1.output.LayerNorm.bias").unwrap();
     *bias = (&*bias + 1.).unwrap();
     safetensors::save(&weights, &tensors, &metadata).unwrap();

@@ -1,5 +1,9 @@
 //! A cell: one training run, what it is told, and what it leaves.
 
+#[cfg(test)]
+mod absent;
+#[cfg(test)]
+mod damaged;
 mod measures;
 mod noise;
 mod patterns;
@@ -27,6 +31,9 @@ pub const AS_TESTED: &str = "as_tested";
 pub trait Observer {
     /// An epoch of a fit (from 0) is over; `losses` are its means.
     fn epoch(&mut self, fit: &str, epoch: usize, epochs: usize, losses: &[(&str, f64)]);
+
+    /// Something worth telling, such as a damaged file that is made again.
+    fn note(&mut self, _text: &str) {}
 
     /// Whether to stop after this epoch; a checkpoint is written first.
     fn should_stop(&self) -> bool {

@@ -21,6 +21,9 @@ use crate::{
 /// Raised when a change to the loop, the evaluation or the checkpoints may change any method's numbers.
 const TRAINING_REVISION: u32 = 2; // the second has the same bits on every x86-64 processor with AVX2 and FMA
 
+/// Raised when the same trained model gets other scores of two classes, or other measures of its representation.
+const SCORES_REVISION: u32 = 2; // the second leaves out what is not defined, where the first wrote .5 or 0
+
 /// One training run: one method, one protocol, one seed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -349,6 +352,15 @@ pub fn revision(cell: &CellConfig) -> Result<String> {
     }
     if cell.protocol == (Protocol::Modalities {}) {
         add("probes", "linear", diagnosis::REVISION);
+    }
+    let more = matches!(
+        cell.protocol,
+        Protocol::Modalities {} | Protocol::Patterns {} | Protocol::Upweighted { .. }
+    );
+    // A data set that is in no list is somebody's own.
+    let two_classes = mmcollapse_data::find(&cell.dataset).is_ok_and(|set| set.two_classes());
+    if more || two_classes {
+        parts.push(format!("scores/{SCORES_REVISION}"));
     }
     Ok(parts.join(" "))
 }

@@ -21,8 +21,8 @@ pub(crate) const REVISION: u32 = 2;
 pub struct Diagnosis {
     /// One entry a modality.
     pub modalities: Vec<ModalityDiagnosis>,
-    /// The modality with the widest gap.
-    pub collapsed: String,
+    /// The modality with the widest gap; none where no modality has one.
+    pub collapsed: Option<String>,
 }
 
 /// What a multimodal model makes of one modality.
@@ -30,25 +30,26 @@ pub struct Diagnosis {
 pub struct ModalityDiagnosis {
     /// Name of the modality.
     pub modality: String,
-    /// Validation accuracy (AUROC for two classes) of the encoder trained alone.
+    /// Validation accuracy (AUROC for two classes) of the encoder trained alone; none where it is not defined, as where no
+    /// validation sample has the modality or all that have it are of one of two classes.
     #[serde(alias = "unimodal_accuracy")]
-    pub unimodal: f64,
+    pub unimodal: Option<f64>,
     /// The same of a linear probe on the encoder inside the multimodal model.
     #[serde(alias = "prefix_accuracy")]
-    pub prefix: f64,
+    pub prefix: Option<f64>,
     /// Validation samples that have the modality.
     pub n: usize,
 }
 
 impl Diagnosis {
-    /// Finds the collapsed modality; of equal gaps, the weaker modality.
+    /// Finds the collapsed modality among those that have a gap; of equal gaps, the weaker modality.
     pub(crate) fn new(modalities: Vec<ModalityDiagnosis>) -> Self {
-        let gap = |m: &ModalityDiagnosis| m.unimodal - m.prefix;
-        let collapsed = modalities
+        let measured = modalities
             .iter()
-            .max_by(|a, b| gap(a).total_cmp(&gap(b)).then(b.unimodal.total_cmp(&a.unimodal)))
-            .map(|m| m.modality.clone())
-            .unwrap_or_default();
+            .filter_map(|m| Some((&m.modality, m.unimodal? - m.prefix?, m.unimodal?)));
+        let collapsed = measured
+            .max_by(|a, b| a.1.total_cmp(&b.1).then(b.2.total_cmp(&a.2)))
+            .map(|(modality, ..)| modality.clone());
         Self { modalities, collapsed }
     }
 }
@@ -132,8 +133,8 @@ mod tests {
     fn modality(name: &str, unimodal: f64, prefix: f64) -> ModalityDiagnosis {
         ModalityDiagnosis {
             modality: name.to_owned(),
-            unimodal,
-            prefix,
+            unimodal: Some(unimodal),
+            prefix: Some(prefix),
             n: 10,
         }
     }
@@ -141,9 +142,22 @@ mod tests {
     #[test]
     fn the_widest_gap_is_the_collapse() {
         let d = Diagnosis::new(vec![modality("image", 0.9, 0.4), modality("sound", 0.8, 0.79)]);
-        assert_eq!(d.collapsed, "image");
+        assert_eq!(d.collapsed.as_deref(), Some("image"));
         let tie = Diagnosis::new(vec![modality("image", 0.9, 0.9), modality("sound", 0.8, 0.8)]);
-        assert_eq!(tie.collapsed, "sound");
+        assert_eq!(tie.collapsed.as_deref(), Some("sound"));
+    }
+
+    #[test]
+    fn a_modality_that_validation_cannot_tell_is_not_the_collapse() {
+        let unknown = || ModalityDiagnosis {
+            unimodal: None,
+            prefix: None,
+            n: 0,
+            ..modality("image", 0.0, 0.0)
+        };
+        let d = Diagnosis::new(vec![unknown(), modality("sound", 0.8, 0.9)]);
+        assert_eq!(d.collapsed.as_deref(), Some("sound"));
+        assert_eq!(Diagnosis::new(vec![unknown(), unknown()]).collapsed, None);
     }
 
     #[test]
@@ -163,15 +177,11 @@ mod tests {
             let probe = LinearProbe::fit(&features(values.clone()), 3).unwrap();
             probe.predictions(&features(values)).unwrap()
         };
-        assert_eq!(probed(clear.clone()).accuracy(), 1.0);
-        assert!(probed(clear).cross_entropy() < 0.1);
+        assert_eq!(probed(clear.clone()).accuracy(), Some(1.0));
+        assert!(probed(clear).cross_entropy().unwrap() < 0.1);
         let blind = probed(vec![1.0; n * 4]);
-        assert!(blind.accuracy() <= 0.4, "{}", blind.accuracy());
-        assert!(
-            (blind.cross_entropy() - libm::log(3.0)).abs() < 1e-3,
-            "{}",
-            blind.cross_entropy()
-        );
+        assert!(blind.accuracy().unwrap() <= 0.4, "{blind:?}");
+        assert!((blind.cross_entropy().unwrap() - libm::log(3.0)).abs() < 1e-3, "{blind:?}");
         let clear = features(
             (0..n * 4)
                 .map(|i| if i % 4 == (i / 4) % 3 { 1.0 } else { 0.0 })
@@ -185,6 +195,6 @@ mod tests {
             "{said:?}"
         );
         // Of a run that blew up nothing is said, and nothing fails.
-        assert!(probed(vec![f32::NAN; n * 4]).cross_entropy().is_nan());
+        assert!(probed(vec![f32::NAN; n * 4]).cross_entropy().unwrap().is_nan());
     }
 }

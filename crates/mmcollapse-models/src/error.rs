@@ -45,8 +45,8 @@ pub enum ModelError {
         /// What is wrong with it.
         reason: String,
     },
-    /// A finished fit could not be left for other cells.
-    #[error("shared fit {path} cannot be written: {reason}")]
+    /// A finished fit could not be left for other cells, or what another left cannot be believed.
+    #[error("shared fit {path} cannot be used: {reason}")]
     #[diagnostic(help("check that the folder can be written and the disk has room"))]
     Shared {
         /// File of the fit.

@@ -43,36 +43,41 @@ impl Predictions {
     }
 
     /// Share of the samples whose first highest logit is the label's. Logits that are not a number count as wrong,
-    /// except that a row of nothing else is read as class 0: a dead network scores chance, as it would anywhere.
-    pub fn accuracy(&self) -> f64 {
+    /// except that a row of nothing else is read as class 0: a dead network scores chance, as it would anywhere. None of
+    /// no sample.
+    pub fn accuracy(&self) -> Option<f64> {
         let right = self.logits.iter().zip(&self.labels);
         let right = right.filter(|(row, label)| argmax(row) == **label as usize).count();
-        right as f64 / self.labels.len().max(1) as f64
+        self.share(right as f64)
     }
 
-    /// Mean cross-entropy of the labels in nats; of logits that are not finite, not a number.
-    pub fn cross_entropy(&self) -> f64 {
+    /// Mean cross-entropy of the labels in nats; of logits that are not finite, not a number. None of no sample.
+    pub fn cross_entropy(&self) -> Option<f64> {
         let of = |(row, label): (&Vec<f32>, &u32)| {
             let highest = f64::from(row[argmax(row)]);
             let sum: f64 = row.iter().map(|&logit| libm::exp(f64::from(logit) - highest)).sum();
             highest + libm::log(sum) - f64::from(row[*label as usize])
         };
-        self.logits.iter().zip(&self.labels).map(of).sum::<f64>() / self.labels.len().max(1) as f64
+        self.share(self.logits.iter().zip(&self.labels).map(of).sum::<f64>())
+    }
+
+    /// The sum over samples as a mean; none of no sample.
+    fn share(&self, sum: f64) -> Option<f64> {
+        (!self.labels.is_empty()).then(|| sum / self.labels.len() as f64)
     }
 
     /// What a model is judged by where one number has to do: accuracy, or AUROC where there are two classes, as most
-    /// health records are of one class and accuracy is then high for a model that knows nothing.
-    pub fn quality(&self) -> f64 {
+    /// health records are of one class and accuracy is then high for a model that knows nothing. None where it is not
+    /// defined: an AUROC of samples of one class, anything of no sample.
+    pub fn quality(&self) -> Option<f64> {
         match self.outcomes() {
-            // Of one class only, nothing is ranked: a coin.
-            Some(outcomes) => auroc(outcomes.tally()).unwrap_or(0.5),
+            Some(outcomes) => auroc(outcomes.tally()).ok(),
             None => self.accuracy(),
         }
     }
 
-    /// Every measure of two classes by name; none for more. What is not defined, as where all samples are of one class,
-    /// is left out.
-    pub fn binary_measures(&self) -> Vec<(&'static str, f64)> {
+    /// Every measure of two classes by name, none where it is not defined; no measure for more classes.
+    pub fn binary_measures(&self) -> Vec<(&'static str, Option<f64>)> {
         let Some(outcomes) = self.outcomes() else {
             return Vec::new();
         };
@@ -84,10 +89,7 @@ impl Predictions {
             ("brier", brier_score(tally)),
             ("calibration_error", calibration_error(tally, CALIBRATION_BINS)),
         ];
-        let defined = measures
-            .into_iter()
-            .filter_map(|(name, value)| Some((name, value.ok()?)));
-        defined.collect()
+        measures.into_iter().map(|(name, value)| (name, value.ok())).collect()
     }
 
     /// Probability of class 1 of each sample and whether it is its class; `None` for more than two classes.
@@ -197,28 +199,46 @@ mod tests {
         let labels: Vec<u32> = (0..10).collect();
         let mut predictions = Predictions::default();
         predictions.push(&nan, &labels).unwrap();
-        assert_eq!((predictions.accuracy(), predictions.quality()), (0.1, 0.1));
+        assert_eq!((predictions.accuracy(), predictions.quality()), (Some(0.1), Some(0.1)));
         assert!(predictions.binary_measures().is_empty());
         assert_eq!(argmax(&[f32::NAN, 0.5, 0.7]), 2);
 
         let dead = said(&[[f32::NAN; 2]; 4], &[0, 1, 0, 0]);
-        assert_eq!(dead.quality(), 0.5);
+        assert_eq!(dead.quality(), Some(0.5));
     }
 
     #[test]
     fn two_classes_are_judged_by_rank() {
         // All are called class 0, and yet class 1 is ranked above two of three.
         let predictions = said(&[[2., 0.], [5., 0.], [1., 0.], [3., 1.9]], &[0, 0, 0, 1]);
-        assert_eq!(predictions.accuracy(), 0.75);
-        assert_eq!(predictions.quality(), 2.0 / 3.0);
-        let names: Vec<&str> = predictions.binary_measures().iter().map(|(name, _)| *name).collect();
+        assert_eq!(predictions.accuracy(), Some(0.75));
+        assert_eq!(predictions.quality(), Some(2.0 / 3.0));
+        assert_eq!(defined(&predictions), MEASURES);
+    }
+
+    const MEASURES: [&str; 5] = ["auroc", "auprc", "average_precision", "brier", "calibration_error"];
+
+    /// The measures of two classes that have a value.
+    fn defined(predictions: &Predictions) -> Vec<&'static str> {
+        let measures = predictions.binary_measures().into_iter();
+        measures
+            .filter_map(|(name, value)| value.is_some().then_some(name))
+            .collect()
+    }
+
+    #[test]
+    fn what_is_not_defined_has_no_value() {
+        for class in [0, 1] {
+            let one_class = said(&[[2., 0.], [0., 2.]], &[class, class]);
+            assert_eq!(one_class.quality(), None);
+            assert_eq!(defined(&one_class), ["brier", "calibration_error"]);
+            assert!(one_class.accuracy().is_some() && one_class.cross_entropy().is_some());
+        }
+        let nobody = Predictions::default();
         assert_eq!(
-            names,
-            ["auroc", "auprc", "average_precision", "brier", "calibration_error"]
+            (nobody.quality(), nobody.accuracy(), nobody.cross_entropy()),
+            (None, None, None)
         );
-        let one_class = said(&[[2., 0.], [0., 2.]], &[0, 0]);
-        assert_eq!(one_class.quality(), 0.5);
-        let names: Vec<&str> = one_class.binary_measures().iter().map(|(name, _)| *name).collect();
-        assert_eq!(names, ["brier", "calibration_error"]);
+        assert!(defined(&nobody).is_empty());
     }
 }

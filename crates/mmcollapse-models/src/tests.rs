@@ -435,13 +435,13 @@ fn kd_distils_the_modality_that_collapses() {
     )
     .unwrap();
     let collapse = outcome.diagnosis.collapse.unwrap();
-    assert_eq!(outcome.diagnosis.student, Some(collapse.collapsed.clone()));
-    let gap = |d: &crate::ModalityDiagnosis| d.unimodal - d.prefix;
+    assert_eq!(outcome.diagnosis.student, collapse.collapsed.clone());
+    let gap = |d: &crate::ModalityDiagnosis| d.unimodal.unwrap() - d.prefix.unwrap();
     let widest = collapse.modalities.iter().map(gap).fold(f64::MIN, f64::max);
     let found = collapse
         .modalities
         .iter()
-        .find(|d| d.modality == collapse.collapsed)
+        .find(|d| Some(&d.modality) == collapse.collapsed.as_ref())
         .unwrap();
     assert!(gap(found) >= widest);
     let fits: BTreeSet<&str> = outcome.history.iter().map(|r| r.fit.as_str()).collect();

@@ -5,25 +5,30 @@
 //! part, whenever the process is killed. Logs that grow line by line are the exception ([`LineFile`]): their
 //! last line may be torn and readers have to ignore it.
 //!
-//! Locks are the operating system's (`flock` and its kin): they end with the process that holds them, so a
-//! killed run never leaves a lock behind. Clippy's `disallowed-methods` keeps every other way of writing a file
-//! out of the workspace.
+//! A killed process leaves its temporary file; the first write into the folder by a later one sweeps it. What is made
+//! inside of a private folder (0700) is private as well, whatever the umask. Clippy's `disallowed-methods` keeps every
+//! other way of writing a file out of the workspace.
 #![expect(
     clippy::disallowed_methods,
     reason = "this is the module that the others have to use instead"
 )]
 
-use std::fs::{self, File, OpenOptions, TryLockError};
+mod holder;
+mod lease;
+mod lock;
+mod mode;
+mod temporary;
+
+use std::fs::{self, File};
 use std::io::{self, BufWriter, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
-use std::process;
-use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Ends the name of every temporary file, so that a folder can be swept of what killed processes left.
-const TEMPORARY: &str = ".partial";
+pub use lock::FileLock;
+pub use mode::private_folder;
+pub use temporary::sweep_temporaries;
 
-/// Counts the temporary files of this process: two threads that write the same target must not share one.
-static TEMPORARIES: AtomicU64 = AtomicU64::new(0);
+use mode::{create_folders, options_in};
+use temporary::{sweep_abandoned, temporary_beside};
 
 /// Writes `bytes` to `path`, whole or not at all; missing parent folders are created.
 ///
@@ -35,22 +40,6 @@ pub fn write_atomic(path: &Path, bytes: &[u8]) -> io::Result<()> {
     file.commit()
 }
 
-/// A path beside `path` that nothing else in this process writes to; `what` it is to be, for the message.
-fn temporary_beside(path: &Path, what: &str) -> io::Result<PathBuf> {
-    let name = path.file_name().ok_or_else(|| {
-        io::Error::new(
-            io::ErrorKind::InvalidInput,
-            format!("{}: not the name of a {what}", path.display()),
-        )
-    })?;
-    let count = TEMPORARIES.fetch_add(1, Ordering::Relaxed);
-    Ok(folder_of(path).join(format!(
-        ".{}.{}-{count}{TEMPORARY}",
-        name.to_string_lossy(),
-        process::id()
-    )))
-}
-
 /// A file that comes into being at [`AtomicFile::commit`]; dropped before that, it leaves nothing.
 ///
 /// Use it where the content is produced piece by piece (a Parquet table, a safetensors file).
@@ -59,6 +48,8 @@ pub struct AtomicFile {
     target: PathBuf,
     temporary: PathBuf,
     writer: Option<BufWriter<File>>,
+    /// Whether the temporary file has gone to its place.
+    moved: bool,
 }
 
 impl AtomicFile {
@@ -69,10 +60,11 @@ impl AtomicFile {
     pub fn create(path: &Path) -> io::Result<Self> {
         let temporary = temporary_beside(path, "file")?;
         let folder = folder_of(path);
-        fs::create_dir_all(folder).map_err(|error| named(folder, &error))?;
+        create_folders(folder)?;
+        sweep_abandoned(folder);
         // `create` rather than `create_new`: a process id comes round again, and what an earlier owner of it
         // left behind must not be in the way.
-        let file = OpenOptions::new()
+        let file = options_in(folder)
             .write(true)
             .create(true)
             .truncate(true)
@@ -82,6 +74,7 @@ impl AtomicFile {
             target: path.to_path_buf(),
             temporary,
             writer: Some(BufWriter::new(file)),
+            moved: false,
         })
     }
 
@@ -94,15 +87,39 @@ impl AtomicFile {
         self.finish().map_err(|error| named(&target, &error))
     }
 
+    /// As [`AtomicFile::commit`], unless something is in the place of the target: then nothing is changed, and it returns
+    /// false. Of several processes that do this at once, one puts its file there.
+    ///
+    /// # Errors
+    /// As [`AtomicFile::commit`].
+    pub fn commit_new(mut self) -> io::Result<bool> {
+        let target = self.target.clone();
+        let placed = self.write_out().and_then(|()| {
+            match fs::hard_link(&self.temporary, &self.target) {
+                Ok(()) => sync_folder(folder_of(&self.target)).map(|()| true),
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+                // A file system without links (FAT, some network ones): looked at just before, it is as good as can be.
+                Err(_) if self.target.try_exists()? => Ok(false),
+                Err(_) => self.put_in_place().map(|()| true),
+            }
+        });
+        placed.map_err(|error| named(&target, &error))
+    }
+
     fn finish(&mut self) -> io::Result<()> {
+        self.write_out()?;
+        self.put_in_place()
+    }
+
+    fn write_out(&mut self) -> io::Result<()> {
         let writer = self.writer.take().ok_or_else(closed)?;
         let file = writer.into_inner().map_err(io::IntoInnerError::into_error)?;
-        file.sync_all()?;
-        drop(file);
-        if let Err(error) = fs::rename(&self.temporary, &self.target) {
-            let _ = fs::remove_file(&self.temporary);
-            return Err(error);
-        }
+        file.sync_all()
+    }
+
+    fn put_in_place(&mut self) -> io::Result<()> {
+        fs::rename(&self.temporary, &self.target)?;
+        self.moved = true;
         sync_folder(folder_of(&self.target))
     }
 }
@@ -125,9 +142,9 @@ impl Seek for AtomicFile {
 
 impl Drop for AtomicFile {
     fn drop(&mut self) {
-        // Still there: `commit` was not reached, or failed before the rename.
-        if let Some(writer) = self.writer.take() {
-            drop(writer.into_parts());
+        // Without writing what is left in its buffer.
+        drop(self.writer.take().map(BufWriter::into_parts));
+        if !self.moved {
             let _ = fs::remove_file(&self.temporary);
         }
     }
@@ -161,7 +178,8 @@ impl AtomicFolder {
         if temporary.exists() {
             fs::remove_dir_all(&temporary).map_err(|error| named(&temporary, &error))?;
         }
-        fs::create_dir_all(&temporary).map_err(|error| named(&temporary, &error))?;
+        create_folders(&temporary)?;
+        sweep_abandoned(folder_of(path));
         Ok(Self {
             target: path.to_path_buf(),
             temporary,
@@ -216,7 +234,7 @@ impl PartFile {
     /// Whatever the file system says, with `path` in the message.
     pub fn open(path: &Path, keep: u64) -> io::Result<Self> {
         let folder = folder_of(path);
-        fs::create_dir_all(folder).map_err(|error| named(folder, &error))?;
+        create_folders(folder)?;
         let open = || {
             let mut file = OpenOptions::new().write(true).create(true).truncate(false).open(path)?;
             file.set_len(keep)?;
@@ -248,6 +266,19 @@ impl Write for PartFile {
     }
 }
 
+/// Moves what is in the way of a file to a name of its own beside it, and returns that.
+///
+/// # Errors
+/// Whatever the file system says, with `path` in the message.
+pub fn set_aside(path: &Path) -> io::Result<PathBuf> {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(format!(".aside-{}", std::process::id()));
+    let place = path.with_file_name(name);
+    fs::rename(path, &place).map_err(|error| named(path, &error))?;
+    sync_folder(folder_of(path))?;
+    Ok(place)
+}
+
 /// A log that grows by whole lines, such as `metrics.jsonl`.
 ///
 /// Each line goes to the operating system at once, so that a killed process loses none that it reported. A
@@ -266,8 +297,8 @@ impl LineFile {
     /// Whatever the file system says, with `path` in the message.
     pub fn append(path: &Path) -> io::Result<Self> {
         let folder = folder_of(path);
-        fs::create_dir_all(folder).map_err(|error| named(folder, &error))?;
-        let mut file = OpenOptions::new()
+        create_folders(folder)?;
+        let mut file = options_in(folder)
             .read(true)
             .append(true)
             .create(true)
@@ -306,89 +337,16 @@ impl LineFile {
     }
 }
 
-/// A lock on a file, held until dropped or until the process ends, however it ends.
-///
-/// The file itself stays: removing it would let two processes hold a lock of the same name on two files.
-#[derive(Debug)]
-pub struct FileLock {
-    file: File,
-}
-
-impl FileLock {
-    /// Waits for the lock on `path`; the file and its folders are created where missing.
-    ///
-    /// # Errors
-    /// Whatever the file system says, with `path` in the message.
-    pub fn acquire(path: &Path) -> io::Result<Self> {
-        let file = Self::open(path)?;
-        file.lock().map_err(|error| named(path, &error))?;
-        Ok(Self { file })
-    }
-
-    /// Takes the lock on `path` if nobody holds it, else `None`.
-    ///
-    /// # Errors
-    /// Whatever the file system says, with `path` in the message.
-    pub fn try_acquire(path: &Path) -> io::Result<Option<Self>> {
-        let file = Self::open(path)?;
-        match file.try_lock() {
-            Ok(()) => Ok(Some(Self { file })),
-            Err(TryLockError::WouldBlock) => Ok(None),
-            Err(TryLockError::Error(error)) => Err(named(path, &error)),
-        }
-    }
-
-    fn open(path: &Path) -> io::Result<File> {
-        let folder = folder_of(path);
-        fs::create_dir_all(folder).map_err(|error| named(folder, &error))?;
-        OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(path)
-            .map_err(|error| named(path, &error))
-    }
-}
-
-impl Drop for FileLock {
-    fn drop(&mut self) {
-        // Closing the file releases the lock as well; this only makes it immediate where a child process
-        // inherited the descriptor.
-        let _ = self.file.unlock();
-    }
-}
-
-/// Removes the temporary files that killed processes left in `folder` (not in its sub-folders) and returns how
-/// many there were.
-///
-/// Call it only while nobody else writes there, that is, under the lock that guards the folder.
-///
-/// # Errors
-/// Whatever the file system says; a missing folder is not an error.
-pub fn sweep_temporaries(folder: &Path) -> io::Result<usize> {
-    let entries = match fs::read_dir(folder) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
-        Err(error) => return Err(named(folder, &error)),
-    };
-    let mut swept = 0;
-    for entry in entries {
-        let entry = entry?;
-        let name = entry.file_name();
-        let name = name.to_string_lossy();
-        if name.starts_with('.') && name.ends_with(TEMPORARY) {
-            fs::remove_file(entry.path())?;
-            swept += 1;
-        }
-    }
-    Ok(swept)
-}
-
 /// Makes a rename inside `folder` survive a power cut. Only Unix has something to do (and to open) here.
+///
+/// Some file systems (CIFS, FUSE) cannot sync a folder and say so: a rename is then as lasting as they make it, and no
+/// reason to fail.
 #[cfg(unix)]
 fn sync_folder(folder: &Path) -> io::Result<()> {
-    File::open(folder)?.sync_all()
+    match File::open(folder)?.sync_all() {
+        Err(error) if matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported) => Ok(()),
+        synced => synced,
+    }
 }
 
 #[cfg(not(unix))]
@@ -502,6 +460,71 @@ mod tests {
         assert!(content.iter().all(|&byte| byte == content[0]));
     }
 
+    /// A full disk is told when the buffer is emptied, at the end.
+    #[test]
+    fn a_write_that_fails_leaves_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        write_atomic(&path, b"old").unwrap();
+        for new in [false, true] {
+            let mut file = AtomicFile::create(&path).unwrap();
+            // A file that takes no bytes.
+            file.writer = Some(BufWriter::new(File::open(&file.temporary).unwrap()));
+            file.write_all(b"new").unwrap();
+            if new {
+                file.commit_new().unwrap_err();
+            } else {
+                file.commit().unwrap_err();
+            }
+            assert_eq!(names(folder.path()), ["file"]);
+            assert_eq!(fs::read(&path).unwrap(), b"old");
+        }
+    }
+
+    #[test]
+    fn of_many_that_put_a_new_file_one_does() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("outcome");
+        let placed: usize = thread::scope(|scope| {
+            let writers = (0..8).map(|number| {
+                let path = &path;
+                scope.spawn(move || {
+                    let mut file = AtomicFile::create(path).unwrap();
+                    write!(file, "{number}").unwrap();
+                    usize::from(file.commit_new().unwrap())
+                })
+            });
+            let writers: Vec<_> = writers.collect();
+            writers.into_iter().map(|writer| writer.join().unwrap()).sum()
+        });
+        assert_eq!(placed, 1);
+        assert_eq!(names(folder.path()), ["outcome"]);
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_file_system_that_cannot_sync_folders_is_no_reason_to_fail() {
+        // It answers EINVAL, as CIFS does.
+        let unsynced = Path::new("/proc/self");
+        assert_eq!(
+            File::open(unsynced).unwrap().sync_all().unwrap_err().kind(),
+            io::ErrorKind::InvalidInput
+        );
+        sync_folder(unsynced).unwrap();
+        // Anything else is told.
+        assert!(sync_folder(Path::new("/nonexistent")).is_err());
+    }
+
+    #[test]
+    fn what_is_in_the_way_is_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("outcome.json");
+        write_atomic(&path.join("inside"), b"x").unwrap();
+        let aside = set_aside(&path).unwrap();
+        assert!(!path.exists());
+        assert_eq!(fs::read(aside.join("inside")).unwrap(), b"x");
+    }
+
     #[test]
     fn a_part_goes_on_where_it_is_told_to() {
         let folder = tempfile::tempdir().unwrap();
@@ -527,18 +550,6 @@ mod tests {
         assert_eq!(sweep_temporaries(folder.path()).unwrap(), 1);
         assert_eq!(names(folder.path()), ["file"]);
         assert_eq!(sweep_temporaries(&folder.path().join("missing")).unwrap(), 0);
-    }
-
-    #[test]
-    fn a_lock_has_one_holder() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("cells/lock");
-        let held = FileLock::try_acquire(&path).unwrap();
-        assert!(held.is_some());
-        assert!(FileLock::try_acquire(&path).unwrap().is_none());
-        drop(held);
-        assert!(FileLock::try_acquire(&path).unwrap().is_some());
-        drop(FileLock::acquire(&path).unwrap());
     }
 
     #[test]

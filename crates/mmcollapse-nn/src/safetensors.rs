@@ -3,7 +3,11 @@
 //! Layout (<https://github.com/huggingface/safetensors>): eight bytes with the length of a JSON header, the
 //! header (per tensor its type, shape and place; and text under `__metadata__`), then the numbers, little-endian
 //! and without gaps. A file is written whole or not at all.
+//!
+//! A file of ours carries a checksum of all its bytes in its metadata, so that one flipped bit, in a weight, a moment or
+//! a history, is told from what was written. Files of others (pretrained weights) have none: [`load_foreign`] reads them.
 
+mod checksum;
 mod header;
 
 use std::collections::BTreeMap;
@@ -18,23 +22,41 @@ use header::{Entry, Header};
 /// What a file holds: tensors by name, and its metadata.
 pub type Contents = (BTreeMap<String, Tensor>, BTreeMap<String, String>);
 
-/// Writes `tensors` and `metadata` to `path`, replacing a file that is there.
+/// Writes `tensors`, `metadata` and a checksum of the whole file to `path`, replacing a file that is there.
 ///
 /// # Errors
 /// A tensor of another type than F64, F32, I64, U32 or U8, a tensor named `__metadata__`, or what the file
 /// system says; `path` then keeps its old content.
 pub fn save(path: &Path, tensors: &BTreeMap<String, Tensor>, metadata: &BTreeMap<String, String>) -> Result<()> {
-    let bytes = to_bytes(tensors, metadata).map_err(|error| Error::Msg(format!("{}: {error}", path.display())))?;
+    let bytes = checksum::sealed(metadata, |metadata| to_bytes(tensors, metadata))
+        .map_err(|error| Error::Msg(format!("{}: {error}", path.display())))?;
     files::write_atomic(path, &bytes).map_err(|error| Error::Msg(format!("writing tensors failed: {error}")))
 }
 
-/// Reads all tensors of `path` onto `device`, and the file's metadata.
+/// Reads all tensors of a file that [`save`] wrote onto `device`, and the file's metadata.
 ///
 /// # Errors
-/// What the file system says, or what is wrong with the file and where; nothing of a damaged file is used.
+/// What the file system says, or what is wrong with the file and where: one without a checksum, or of whose bytes any has
+/// changed, is damaged. Nothing of a damaged file is used.
 pub fn load(path: &Path, device: &Device) -> Result<Contents> {
+    read(path, device, true)
+}
+
+/// As [`load`], of a file that another program wrote, which need not have a checksum.
+///
+/// # Errors
+/// As [`load`]; a checksum that is there has to be right.
+pub fn load_foreign(path: &Path, device: &Device) -> Result<Contents> {
+    read(path, device, false)
+}
+
+fn read(path: &Path, device: &Device, ours: bool) -> Result<Contents> {
     let bytes = fs::read(path).map_err(|error| Error::Msg(format!("{}: {error}", path.display())))?;
-    from_bytes(&bytes, device).map_err(|error| {
+    let contents = from_bytes(&bytes, device).and_then(|(tensors, mut metadata)| {
+        checksum::check(&bytes, &mut metadata, ours)?;
+        Ok((tensors, metadata))
+    });
+    contents.map_err(|error| {
         Error::Msg(format!(
             "{}: not a whole safetensors file: {error}; delete it and let it be made again",
             path.display()
@@ -153,7 +175,8 @@ mod tests {
             assert_eq!(loaded[name].dims(), tensor.dims(), "{name}");
         }
         // Equal bytes are equal numbers, whatever their type.
-        assert_eq!(to_bytes(&loaded, &text).unwrap(), fs::read(&path).unwrap());
+        let bytes = |contents: &Contents| to_bytes(&contents.0, &contents.1).unwrap();
+        assert_eq!(bytes(&(loaded, text)), bytes(&(tensors, metadata)));
         // candle's own reader agrees.
         let theirs = candle_core::safetensors::load(&path, &Device::Cpu).unwrap();
         assert_eq!(theirs["b.weight"].to_vec2::<f32>().unwrap(), [[1.0, -2.5], [0.0, 3.0]]);
@@ -204,6 +227,48 @@ mod tests {
     }
 
     #[test]
+    fn every_flipped_bit_of_a_saved_file_is_found() {
+        let (tensors, metadata) = example();
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("sealed.safetensors");
+        save(&path, &tensors, &metadata).unwrap();
+        let whole = fs::read(&path).unwrap();
+        let sealed = |bytes: &[u8]| {
+            let (_, mut metadata) = from_bytes(bytes, &Device::Cpu)?;
+            checksum::check(bytes, &mut metadata, true)
+        };
+        sealed(&whole).unwrap();
+        for place in 0..whole.len() {
+            for bit in 0..8 {
+                let mut flipped = whole.clone();
+                flipped[place] ^= 1 << bit;
+                assert!(sealed(&flipped).is_err(), "byte {place}, bit {bit}");
+            }
+        }
+        let mut flipped = whole.clone();
+        *flipped.last_mut().unwrap() ^= 1;
+        files::write_atomic(&path, &flipped).unwrap();
+        for load in [load, load_foreign] {
+            let error = load(&path, &Device::Cpu).unwrap_err().to_string();
+            assert!(
+                error.contains("sealed.safetensors") && error.contains("checksum"),
+                "{error}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_file_without_a_checksum_is_somebody_elses() {
+        let (tensors, metadata) = example();
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("pretrained.safetensors");
+        files::write_atomic(&path, &to_bytes(&tensors, &metadata).unwrap()).unwrap();
+        let error = load(&path, &Device::Cpu).unwrap_err().to_string();
+        assert!(error.contains("no checksum"), "{error}");
+        assert_eq!(load_foreign(&path, &Device::Cpu).unwrap().1, metadata);
+    }
+
+    #[test]
     fn headers_that_lie_are_refused() {
         for (json, data) in [
             (r#"{"x":{"dtype":"F32","shape":[2],"data_offsets":[0,4]}}"#, 4),
@@ -221,6 +286,11 @@ mod tests {
             (
                 r#"{"x":{"dtype":"U8","shape":[1],"data_offsets":[0,1]},"x":{"dtype":"U8","shape":[1],"data_offsets":[1,2]}}"#,
                 2,
+            ),
+            // Empty, and yet of a size that no number holds.
+            (
+                r#"{"x":{"dtype":"F32","shape":[0,18446744073709551615,8],"data_offsets":[0,0]}}"#,
+                0,
             ),
             (r#"{"__metadata__":{"k":"\ud800"}}"#, 0),
             (r#"{"__metadata__":{"k":"\u12"}}"#, 0),
@@ -258,6 +328,33 @@ mod tests {
             let mut bytes = (json.len() as u64).to_le_bytes().to_vec();
             bytes.extend_from_slice(json.as_bytes());
             let _ = from_bytes(&bytes, &Device::Cpu);
+        }
+
+        /// What a header holds, in other places: no panic, and nothing is made of it that the file does not hold.
+        #[test]
+        fn no_mutated_file_makes_it_panic(changes in proptest::collection::vec((0.0..1.0_f64, 0.0..1.0_f64, 0..60_usize, any::<u8>()), 1..5)) {
+            let (tensors, metadata) = example();
+            let mut bytes = to_bytes(&tensors, &metadata).unwrap();
+            for (from, to, length, byte) in changes {
+                let place = |part: f64| (part * bytes.len() as f64) as usize;
+                let (from, to) = (place(from), place(to));
+                if length % 3 == 0 {
+                    bytes[from] = byte;
+                } else {
+                    let piece = bytes[from..(from + length).min(bytes.len())].to_vec();
+                    let end = (to + piece.len() * (length % 2)).min(bytes.len());
+                    bytes.splice(to..end, piece);
+                    // A header of the right length gets further.
+                    let header = bytes.iter().rposition(|byte| *byte == b'}').map_or(0, |end| end.saturating_sub(7));
+                    if bytes.len() > 8 && byte % 2 == 0 {
+                        bytes[..8].copy_from_slice(&(header as u64).to_le_bytes());
+                    }
+                }
+            }
+            if let Ok((tensors, _)) = from_bytes(&bytes, &Device::Cpu) {
+                let size: usize = tensors.values().map(|t| t.elem_count() * t.dtype().size_in_bytes()).sum();
+                prop_assert!(size <= bytes.len());
+            }
         }
 
         #[test]

@@ -524,7 +524,7 @@ from torch import nn
 from safetensors.torch import load_file
 from safetensors import safe_open
 t = load_file(sys.argv[1])
-assert safe_open(sys.argv[1], "pt").metadata() == {"format": "pt"}
+assert safe_open(sys.argv[1], "pt").metadata()["format"] == "pt"
 part = lambda p: {k[len(p):]: v for k, v in t.items() if k.startswith(p)}
 block = nn.TransformerEncoderLayer(8, 2, 32, 0.0, "gelu", batch_first=True, norm_first=True)
 gru = nn.GRU(8, 5, batch_first=True)

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use crate::error::{at_least, at_least_one, same_length};
-use crate::matrix::dot;
+use crate::matrix::{CONSTANT, dot};
 use crate::{Matrix, MeasureError, Result};
 
 const MEASURE: &str = "linear probe";
@@ -16,9 +16,6 @@ const STEPS: usize = 2000;
 
 /// The optimum is found when no entry of the gradient of the mean loss is larger.
 const TOLERANCE: f64 = 1e-5;
-
-/// Spread below this part of a feature's size is rounding.
-const CONSTANT: f64 = 1e-10;
 
 /// A softmax regression on standardised features, with an L2 penalty on its weights, at its optimum.
 ///

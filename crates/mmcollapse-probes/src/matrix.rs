@@ -3,6 +3,10 @@
 use crate::error::same_length;
 use crate::{MeasureError, Result};
 
+/// Spread below this part of the size of what spreads is what taking off a mean rounds to, up to a million samples; features
+/// in f32 that differ at all differ by more.
+pub(crate) const CONSTANT: f64 = 1e-10;
+
 /// A dense matrix in f64, row by row: `rows` samples of `columns` features.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Matrix {
@@ -40,6 +44,21 @@ impl Matrix {
         let start = (row * self.columns).min(self.values.len());
         let end = (start + self.columns).min(self.values.len());
         &self.values[start..end]
+    }
+
+    /// These samples of it, in this order.
+    ///
+    /// # Errors
+    /// No row, or one that it does not have.
+    pub fn select(&self, rows: &[usize]) -> Result<Self> {
+        let values: Vec<f64> = rows.iter().flat_map(|&row| self.row(row)).copied().collect();
+        Self::new(&values, rows.len(), self.columns)
+    }
+
+    /// Whether its samples differ by more than rounding.
+    pub(crate) fn varies(&self) -> bool {
+        let size = |matrix: &Self| dot(&matrix.values, &matrix.values).sqrt();
+        size(&self.centred()) > CONSTANT * size(self)
     }
 
     /// The same matrix with the mean of each feature taken off.

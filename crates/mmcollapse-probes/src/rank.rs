@@ -6,7 +6,8 @@
 use crate::error::at_least;
 use crate::{Matrix, Result, symmetric_eigenvalues};
 
-/// Three ranks of one centred n x d matrix; all are 0 for samples that are all equal.
+/// Three ranks of one centred n x d matrix. Of samples that are all equal the numerical rank is 0, the others are not
+/// defined: they divide by the singular values.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Ranks {
     /// Samples.
@@ -16,9 +17,9 @@ pub struct Ranks {
     /// Singular values above sigma_max * max(n, d) * 2^-23, as numpy's `matrix_rank` of an f32 matrix.
     pub numerical: usize,
     /// exp(entropy of sigma / sum sigma), between 1 and min(n - 1, d) (Roy and Vetterli, EUSIPCO 2007).
-    pub effective: f64,
+    pub effective: Option<f64>,
     /// sum sigma^2 / sigma_max^2, between 1 and min(n - 1, d) (Rudelson and Vershynin 2007).
-    pub stable: f64,
+    pub stable: Option<f64>,
 }
 
 /// Singular values of the centred matrix, largest first, min(n, d) of them.
@@ -47,13 +48,13 @@ pub fn ranks(samples: &Matrix) -> Result<Ranks> {
     let sigma = singular_values(samples)?;
     let (n, d) = (samples.rows(), samples.columns());
     let largest = sigma.first().copied().unwrap_or(0.0);
-    if !spread(samples, largest) {
+    if !samples.varies() {
         return Ok(Ranks {
             n,
             d,
             numerical: 0,
-            effective: 0.0,
-            stable: 0.0,
+            effective: None,
+            stable: None,
         });
     }
     let threshold = largest * n.max(d) as f64 * f64::from(f32::EPSILON);
@@ -68,13 +69,7 @@ pub fn ranks(samples: &Matrix) -> Result<Ranks> {
         n,
         d,
         numerical: sigma.iter().filter(|value| **value > threshold).count(),
-        effective: libm::exp(entropy),
-        stable: sigma.iter().map(|value| (value / largest).powi(2)).sum(),
+        effective: Some(libm::exp(entropy)),
+        stable: Some(sigma.iter().map(|value| (value / largest).powi(2)).sum()),
     })
-}
-
-/// Whether the samples differ by more than what taking off their mean rounds to.
-fn spread(samples: &Matrix, largest: f64) -> bool {
-    let size: f64 = samples.values().iter().map(|x| x * x).sum::<f64>().sqrt();
-    largest > size * 1e-14
 }

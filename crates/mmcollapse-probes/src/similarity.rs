@@ -27,20 +27,26 @@ pub fn cosine_similarity(a: &[f64], b: &[f64]) -> Result<f64> {
     Ok((dot(a, b) / size).clamp(-1.0, 1.0))
 }
 
-/// Mean over samples of the cosine between row i of `a` and row i of `b`, in [-1, 1].
+/// Mean over samples of the cosine between row i of `a` and row i of `b`, in [-1, 1], and the number of samples in it.
 ///
-/// Rows where either vector is zero (an encoding that died) count as 0: nothing points the same way.
+/// A row where either vector is zero (an encoding that died) has no direction and is not in the mean.
 ///
 /// # Errors
-/// Unequal shapes.
-pub fn mean_cosine_similarity(a: &Matrix, b: &Matrix) -> Result<f64> {
+/// Unequal shapes; no row where both vectors have a direction.
+pub fn mean_cosine_similarity(a: &Matrix, b: &Matrix) -> Result<(f64, usize)> {
     const MEASURE: &str = "mean cosine similarity";
     same_length(MEASURE, a.rows(), b.rows())?;
     same_length(MEASURE, a.columns(), b.columns())?;
-    let sum: f64 = (0..a.rows())
-        .map(|row| cosine_similarity(a.row(row), b.row(row)).unwrap_or(0.0))
-        .sum();
-    Ok(sum / a.rows() as f64)
+    let cosines: Vec<f64> = (0..a.rows())
+        .filter_map(|row| cosine_similarity(a.row(row), b.row(row)).ok())
+        .collect();
+    if cosines.is_empty() {
+        return Err(MeasureError::Degenerate {
+            measure: MEASURE,
+            reason: "in every sample a vector is zero",
+        });
+    }
+    Ok((cosines.iter().sum::<f64>() / cosines.len() as f64, cosines.len()))
 }
 
 /// Linear centred kernel alignment of two representations of the same n samples, in [0, 1].
@@ -55,15 +61,15 @@ pub fn linear_cka(x: &Matrix, y: &Matrix) -> Result<f64> {
     const MEASURE: &str = "linear CKA";
     same_length(MEASURE, x.rows(), y.rows())?;
     at_least(MEASURE, 2, x.rows())?;
-    // In n x n Gram matrices: tr(K L) / sqrt(tr(K K) tr(L L)).
-    let k = x.centred().gram();
-    let l = y.centred().gram();
-    let size = dot(k.values(), k.values()).sqrt() * dot(l.values(), l.values()).sqrt();
-    if size == 0.0 {
+    if !(x.varies() && y.varies()) {
         return Err(MeasureError::Degenerate {
             measure: MEASURE,
             reason: "all samples of a representation are equal",
         });
     }
+    // In n x n Gram matrices: tr(K L) / sqrt(tr(K K) tr(L L)).
+    let k = x.centred().gram();
+    let l = y.centred().gram();
+    let size = dot(k.values(), k.values()).sqrt() * dot(l.values(), l.values()).sqrt();
     Ok((dot(k.values(), l.values()) / size).clamp(0.0, 1.0))
 }

@@ -1,15 +1,12 @@
 //! How far each feature repeats the others.
 
 use crate::error::at_least;
-use crate::matrix::dot;
+use crate::matrix::{CONSTANT, dot};
 use crate::{Matrix, Result};
 
 /// A feature is a combination of others if what they leave of it is below this part of its size: R's `lm` draws the
 /// line there too (`tol = 1e-7`), and features in f32 are rounded by about as much.
 const COLLINEAR: f64 = 1e-7;
-
-/// Spread below this part of a feature's size is what taking off the mean rounds to.
-const CONSTANT: f64 = 1e-14;
 
 /// Variance inflation factors of the features of one matrix.
 #[derive(Debug, Clone, PartialEq)]

@@ -183,8 +183,8 @@ fn ranks_are_numpys() {
         }
         let got = ranks(&x).unwrap();
         assert_eq!((got.n, got.d, got.numerical), (rows, columns, numerical));
-        close(got.effective, effective, 1e-6);
-        close(got.stable, stable, 1e-10);
+        close(got.effective.unwrap(), effective, 1e-6);
+        close(got.stable.unwrap(), stable, 1e-10);
     }
 }
 
@@ -203,16 +203,14 @@ fn a_collapsed_representation_has_the_rank_it_was_given() {
         .collect();
     let got = ranks(&matrix(&values, n, d)).unwrap();
     assert_eq!((got.n, got.d, got.numerical), (n, d, 2));
-    assert!(
-        got.stable > 1.0 && got.stable <= got.effective && got.effective < 2.01,
-        "{got:?}"
-    );
+    let (effective, stable) = (got.effective.unwrap(), got.stable.unwrap());
+    assert!(stable > 1.0 && stable <= effective && effective < 2.01, "{got:?}");
 }
 
 #[test]
-fn equal_samples_have_rank_zero() {
+fn equal_samples_have_rank_zero_and_no_other() {
     let got = ranks(&Matrix::new(&[0.1, 0.7, 0.1, 0.7, 0.1, 0.7], 3, 2).unwrap()).unwrap();
-    assert_eq!((got.numerical, got.effective, got.stable), (0, 0.0, 0.0));
+    assert_eq!((got.numerical, got.effective, got.stable), (0, None, None));
 }
 
 #[test]
@@ -228,11 +226,9 @@ fn similarities_are_scikit_learns() {
             1e-13,
         );
     }
-    close(
-        mean_cosine_similarity(&first_four, &y).unwrap(),
-        mean(e::COSINES).unwrap(),
-        1e-13,
-    );
+    let (cosine, n) = mean_cosine_similarity(&first_four, &y).unwrap();
+    close(cosine, mean(e::COSINES).unwrap(), 1e-13);
+    assert_eq!(n, e::COSINES.len());
 }
 
 #[test]
@@ -241,9 +237,26 @@ fn what_has_no_direction_is_an_error() {
         cosine_similarity(&[0.0, 0.0], &[1.0, 0.0]),
         Err(MeasureError::Degenerate { .. })
     ));
+    let half_dead = Matrix::new(&[0.0, 0.0, 1.0, 1.0], 2, 2).unwrap();
+    let alive = Matrix::new(&[1.0, 0.0, 3.0, 3.0], 2, 2).unwrap();
+    let (cosine, n) = mean_cosine_similarity(&half_dead, &alive).unwrap();
+    close(cosine, 1.0, 1e-15);
+    assert_eq!(n, 1, "a dead sample is not in the mean");
+    let dead = Matrix::new(&[0.0; 4], 2, 2).unwrap();
+    assert!(mean_cosine_similarity(&dead, &alive).is_err());
     let flat = Matrix::new(&[1.0, 1.0, 1.0], 3, 1).unwrap();
     let steep = Matrix::new(&[1.0, 2.0, 3.0], 3, 1).unwrap();
     assert!(linear_cka(&flat, &steep).is_err());
+    // Taking off its mean leaves rounding of a constant, which is no direction either.
+    let constant = Matrix::new(&vec![0.1; 2000], 1000, 2).unwrap();
+    let varied: Vec<f64> = (0..2000).map(|i| f64::from(i % 7)).collect();
+    let varied = Matrix::new(&varied, 1000, 2).unwrap();
+    assert!(linear_cka(&constant, &varied).is_err() && linear_cka(&varied, &constant).is_err());
+    let constant = ranks(&constant).unwrap();
+    assert_eq!(
+        (constant.numerical, constant.effective, constant.stable),
+        (0, None, None)
+    );
     assert!(Matrix::new(&[1.0, f64::NAN], 1, 2).is_err());
     assert!(Matrix::new(&[1.0_f64], 1, 2).is_err());
 }
@@ -284,8 +297,9 @@ proptest! {
     fn ranks_are_ordered_and_bounded(values in prop::collection::vec(-1.0..1.0_f64, 24)) {
         let r = ranks(&Matrix::new(&values, 4, 6).unwrap()).unwrap();
         prop_assert!(r.numerical <= 3);
-        prop_assert!(r.stable >= 1.0 - 1e-12 && r.stable <= r.effective + 1e-6);
-        prop_assert!(r.effective <= 3.0 + 1e-5);
+        let (effective, stable) = (r.effective.unwrap(), r.stable.unwrap());
+        prop_assert!(stable >= 1.0 - 1e-12 && stable <= effective + 1e-6);
+        prop_assert!(effective <= 3.0 + 1e-5);
     }
 
     #[test]

@@ -435,3 +435,39 @@ fn claims_that_cannot_be_meant_are_refused() {
         assert!(error.starts_with("experiments/claims.yaml: "), "{error}");
     }
 }
+
+proptest::proptest! {
+    #![proptest_config(crate::mutation::cases(60))]
+
+    /// What a report reads again, damaged: an error that names the file, or results.
+    #[test]
+    fn no_mutated_result_makes_the_report_panic(which in 0..5_usize, edits in crate::mutation::edits()) {
+        static WHOLE: std::sync::LazyLock<tempfile::TempDir> = std::sync::LazyLock::new(|| results("quick"));
+        let names = ["runs.parquet", "table.parquet", "runs.provenance.json", "table.md", "figure.svg"];
+        let folder = tempfile::tempdir().unwrap();
+        let mut asked = String::new();
+        for (place, name) in names.iter().enumerate() {
+            let bytes = fs::read(WHOLE.path().join("results/table4/quick").join(name)).unwrap();
+            let path = folder.path().join("table4/quick").join(name);
+            let damaged = if place == which {
+                asked = path.display().to_string();
+                crate::mutation::mutated(&bytes, &edits)
+            } else {
+                bytes
+            };
+            write_atomic(&path, &damaged).unwrap();
+        }
+        match Results::read(&[TABLE], folder.path()) {
+            Ok(found) => {
+                let claims = Claims::parse(CLAIMS, &[TABLE]).unwrap();
+                for claim in &claims.claims {
+                    let _ = families(claim, &found);
+                }
+            }
+            Err(error) => {
+                let text = format!("{error:?}").replace(['\n', ' ', '│'], "");
+                proptest::prop_assert!(text.contains(&asked.replace(' ', "")), "{}: {}", asked, text);
+            }
+        }
+    }
+}

@@ -229,3 +229,33 @@ fn maps_are_merged_and_other_methods_replace() {
         json!({"a": 1, "b": 2, "o": {"kind": "cosine"}, "p": {"x": 1, "y": 3}})
     );
 }
+
+proptest::proptest! {
+    #![proptest_config(crate::mutation::cases(2000))]
+
+    /// Whatever a slip of the hand makes of a spec, it is read or refused with its place.
+    #[test]
+    fn no_mutated_spec_makes_the_reader_panic(edits in crate::mutation::edits()) {
+        let text = crate::mutation::mutated_text(SPEC, &edits);
+        match Spec::parse("experiments/t/spec.yaml", &text) {
+            Ok(spec) => {
+                for preset in spec.presets.values() {
+                    spec.rows(preset);
+                }
+            }
+            Err(error) => proptest::prop_assert!(error.to_string().starts_with("experiments/t/spec.yaml")),
+        }
+    }
+}
+
+/// Names of names of names: a text of a kilobyte that would unfold to a gigabyte.
+#[test]
+fn a_spec_that_unfolds_without_end_is_refused() {
+    let mut text = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n".to_owned();
+    for level in 1..10 {
+        let inner = vec![format!("*a{}", level - 1); 10].join(", ");
+        text += &format!("a{level}: &a{level} [{inner}]\n");
+    }
+    error(&text);
+    error(&"[".repeat(100_000));
+}

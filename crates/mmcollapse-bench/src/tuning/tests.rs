@@ -2,6 +2,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use mmcollapse_models::AS_TESTED;
+use proptest::prelude::*;
 use serde_json::Value;
 
 use super::*;
@@ -101,6 +102,10 @@ pub(crate) fn put(store: &Store, planned: &Planned, validation: Option<f64>, tes
     }
     // With all modalities, as every outcome has it: not what is chosen by.
     scores.push(score("validation", "accuracy", 0.9, test));
+    put_scores(store, planned, scores);
+}
+
+fn put_scores(store: &Store, planned: &Planned, scores: Vec<Score>) {
     let stored = Stored {
         outcome: Outcome {
             status: Status::Ok,
@@ -308,6 +313,34 @@ fn an_outcome_without_the_validation_accuracy_is_named() {
     assert!(error.contains("concat trial 0, test_missing, seed 1000"), "{error}");
 }
 
+/// As where a seed's validation samples are of one class: its score is not defined for any trial.
+#[test]
+fn a_seed_without_a_validation_score_is_left_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let (store, trials) = (Store::new(folder.path()), trials());
+    for planned in &trials.plan.cells {
+        if planned.seed == 1000 {
+            put_scores(&store, planned, Vec::new());
+        } else {
+            put(&store, planned, Some(0.25), 0.5);
+        }
+    }
+    let (tuned, _) = trials.gather(&store).unwrap();
+    let trial = &tuned.rows[0].trials[0];
+    assert_eq!((trial.validation.clone(), trial.mean), (vec![0.25], 0.25));
+
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::new(folder.path());
+    for planned in &trials.plan.cells {
+        put_scores(&store, planned, Vec::new());
+    }
+    let error = trials.gather(&store).unwrap_err().to_string();
+    assert!(
+        error.contains("concat trial 0: no seed has a validation score"),
+        "{error}"
+    );
+}
+
 #[test]
 fn the_file_comes_back_as_it_was_and_gives_the_same_cells() {
     let folder = tempfile::tempdir().unwrap();
@@ -395,4 +428,38 @@ fn a_file_that_does_not_fit_is_refused() {
         error.contains("no row of table4 (smoke) was tuned: it has concat, concat+ebr"),
         "{error}"
     );
+}
+
+proptest! {
+    #![proptest_config(crate::mutation::cases(1000))]
+
+    #[test]
+    fn no_mutated_space_makes_the_reader_panic(edits in crate::mutation::edits()) {
+        let text = crate::mutation::mutated_text(SPACES, &edits);
+        if let Ok(spaces) = Spaces::parse(&text) {
+            // A range that was read can be drawn from.
+            let _ = spaces.draw("concat", "concat", "ebr", 1);
+        }
+    }
+}
+
+static TUNED: std::sync::LazyLock<Vec<u8>> = std::sync::LazyLock::new(|| {
+    let folder = tempfile::tempdir().unwrap();
+    let path = tuned(folder.path()).write(&spec(), folder.path()).unwrap();
+    std::fs::read(path).unwrap()
+});
+
+proptest! {
+    #![proptest_config(crate::mutation::cases(100))]
+
+    #[test]
+    fn no_mutated_tuned_file_makes_the_reader_panic(edits in crate::mutation::edits()) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("tuned/table4/smoke.yaml");
+        let text = crate::mutation::mutated(&TUNED, &edits);
+        mmcollapse_nn::files::write_atomic(&path, &text).unwrap();
+        if let Err(error) = Tuned::of(folder.path(), &EXPERIMENT, &spec(), Preset::Smoke) {
+            prop_assert!(error.to_string().contains("smoke.yaml"), "{}", error);
+        }
+    }
 }

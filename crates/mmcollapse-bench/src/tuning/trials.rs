@@ -233,20 +233,32 @@ impl Trials {
     fn tried(&self, trial: &Trial, stored: &[Stored], store: &Store) -> Result<Tried> {
         let mut validation = Vec::new();
         for (planned, stored) in self.plan.cells[trial.cells.clone()].iter().zip(stored) {
-            let score = validation_score(&stored.outcome, self.budget.rate).ok_or_else(|| {
-                miette!(
-                    help = "it was trained by an older program: remove its folder and run again",
-                    "{}: its outcome in {} has no validation score as tested",
-                    planned.label(),
-                    store.folder(&planned.key).display()
-                )
-            })?;
-            validation.push(score);
+            match validation_score(&stored.outcome, self.budget.rate) {
+                Some(score) => validation.push(score),
+                // Validation samples of one class have none, whatever the trial.
+                None if stored.outcome.scores.iter().all(|score| score.split != "validation") => {}
+                None => {
+                    return Err(miette!(
+                        help = "it was trained by an older program: remove its folder and run again",
+                        "{}: its outcome in {} has no validation score as tested",
+                        planned.label(),
+                        store.folder(&planned.key).display()
+                    ));
+                }
+            }
+        }
+        if validation.is_empty() {
+            return Err(miette!(
+                help = "tune on more seeds (--seeds) or on a data set with more validation samples",
+                "{} trial {}: no seed has a validation score: of each the validation samples are of one class",
+                trial.row,
+                trial.number
+            ));
         }
         Ok(Tried {
             trial: trial.number,
             setting: trial.setting.clone(),
-            mean: validation.iter().sum::<f64>() / validation.len().max(1) as f64,
+            mean: validation.iter().sum::<f64>() / validation.len() as f64,
             validation,
             diverged: stored
                 .iter()

@@ -50,7 +50,7 @@ impl PretrainedText {
     /// When one is not what the manifest says it is.
     pub fn read(encoder: &TextEncoder, files: &EncoderFiles) -> Result<Self, DataError> {
         let config = sizes(&files.config).map_err(|reason| broken(&files.config, reason))?;
-        let network = safetensors::load(&files.weights, &Device::Cpu)
+        let network = safetensors::load_foreign(&files.weights, &Device::Cpu)
             .and_then(|(weights, _)| Bert::new(&config, weights))
             .map_err(|error| broken(&files.weights, error.to_string()))?;
         let longest = LONGEST.min(config.max_position_embeddings);

@@ -209,6 +209,10 @@ impl DatasetSource for EhrSet {
         self.sources
     }
 
+    fn two_classes(&self) -> bool {
+        true
+    }
+
     fn synthetic(&self) -> Option<&'static str> {
         ehr::is_synthetic(self.source).then_some(SYNTHETIC)
     }

@@ -46,6 +46,11 @@ pub trait DatasetSource: Sync {
         None
     }
 
+    /// Whether its samples are of two classes, so that it is scored by rank (AUROC).
+    fn two_classes(&self) -> bool {
+        false
+    }
+
     /// Loads and cuts it; the same options give the same bits.
     ///
     /// # Errors

@@ -78,6 +78,10 @@ impl DatasetSource for Physionet2012 {
         &["physionet-2012"]
     }
 
+    fn two_classes(&self) -> bool {
+        true
+    }
+
     /// As [`Physionet2012::load_from`], but reads a folder once: a plan asks for one draw of its stays after the other.
     fn load(&self, options: &LoadOptions) -> Result<Dataset, DataError> {
         static READ: Mutex<Option<(Option<PathBuf>, Vec<Stay>)>> = Mutex::new(None);

@@ -5,7 +5,7 @@ use mmcollapse_data::{Presence, Samples};
 use mmcollapse_nn::{Mode, Tensor};
 use mmcollapse_probes::{Matrix, linear_cka, mean_cosine_similarity, ranks, variance_inflation};
 
-use super::run::Run;
+use super::{run::Run, scoring::Measure};
 use crate::{
     diagnosis::{Diagnosis, ModalityDiagnosis},
     encoders::Encoder,
@@ -22,20 +22,22 @@ impl Run<'_> {
     ///   of others, which the mean leaves out as it leaves out what does not vary;
     /// - `cka_M`: linear CKA between it and the encoding of modality M that the fusion was given (after EBR's decoder);
     /// - `cosine_M`: mean cosine between it and the fused representation of the same sample with M alone, nothing
-    ///   standing in for the others: of one width whatever the fusion.
+    ///   standing in for the others: of one width whatever the fusion. Over the samples that have M; one where either is a
+    ///   vector of zeros has no cosine.
     ///
-    /// What a representation that is not finite or the same for all samples has no value of is left out.
-    pub fn measures(&self, model: &Model, samples: &Samples) -> Result<Vec<(String, f64)>> {
+    /// A representation that is not finite has none of them; of one that is the same for all samples only the numerical
+    /// rank is defined.
+    pub fn measures(&self, model: &Model, samples: &Samples) -> Result<Vec<Measure>> {
         let (Some(fused), encodings) = self.representations(model, samples, &samples.present)? else {
             return Ok(Vec::new());
         };
         let mut measures = Vec::new();
+        let mut add = |name: String, value: Option<f64>, n: usize| measures.push(Measure { name, value, n });
+        let n = samples.len();
         if let Ok(ranks) = ranks(&fused) {
-            measures.extend([
-                ("rank_numerical".to_owned(), ranks.numerical as f64),
-                ("rank_effective".to_owned(), ranks.effective),
-                ("rank_stable".to_owned(), ranks.stable),
-            ]);
+            add("rank_numerical".to_owned(), Some(ranks.numerical as f64), n);
+            add("rank_effective".to_owned(), ranks.effective, n);
+            add("rank_stable".to_owned(), ranks.stable, n);
         }
         if let Ok(inflation) = variance_inflation(&fused) {
             let finite: Vec<f64> = inflation
@@ -45,22 +47,22 @@ impl Run<'_> {
                 .copied()
                 .filter(|f| f.is_finite())
                 .collect();
-            if !finite.is_empty() {
-                measures.push(("vif_mean".to_owned(), finite.iter().sum::<f64>() / finite.len() as f64));
-            }
-            measures.push(("vif_collinear".to_owned(), inflation.collinear as f64));
+            let mean = mmcollapse_probes::mean(&finite).ok();
+            add("vif_mean".to_owned(), mean, n);
+            // Of features none of which varies, none can be said to repeat others.
+            let collinear = inflation.mean.map(|_| inflation.collinear as f64);
+            add("vif_collinear".to_owned(), collinear, n);
         }
         for (modality, name) in self.spec.modalities.iter().enumerate() {
             let encoding = encodings.get(modality).and_then(Option::as_ref);
-            if let Some(Ok(cka)) = encoding.map(|z| linear_cka(&fused, z)) {
-                measures.push((format!("cka_{name}"), cka));
-            }
-            let alone = samples.present.only(&[modality]);
-            if let (Some(alone), _) = self.representations(model, samples, &alone)?
-                && let Ok(cosine) = mean_cosine_similarity(&fused, &alone)
-            {
-                measures.push((format!("cosine_{name}"), cosine));
-            }
+            let cka = encoding.and_then(|z| linear_cka(&fused, z).ok());
+            add(format!("cka_{name}"), cka, n);
+            let rows = samples.present.rows(modality);
+            let having = samples.select(&rows);
+            let (alone, _) = self.representations(model, &having, &having.present.only(&[modality]))?;
+            let cosine = alone.and_then(|alone| mean_cosine_similarity(&fused.select(&rows).ok()?, &alone).ok());
+            let n = cosine.map_or(0, |(_, n)| n);
+            add(format!("cosine_{name}"), cosine.map(|(cosine, _)| cosine), n);
         }
         Ok(measures)
     }
@@ -72,9 +74,9 @@ impl Run<'_> {
     /// - `gap_first`: of the first modality; `gap_eliminated`: of the one whose gap is widest on validation;
     /// - `probe_prefix_first`, `probe_baseline_first`, and of `eliminated` likewise: the probes' cross-entropies in nats.
     ///
-    /// With them the name of the eliminated modality.
-    pub fn gaps(&self, model: &Model, samples: &Samples) -> Result<(Vec<(String, f64)>, String)> {
-        let mut gaps = Vec::new();
+    /// With them the name of the eliminated modality, where validation can tell one.
+    pub fn gaps(&self, model: &Model, samples: &Samples) -> Result<(Vec<Measure>, Option<String>)> {
+        let mut gaps: Vec<Probed> = Vec::new();
         let mut modalities = Vec::new();
         for (modality, name) in self.spec.modalities.iter().enumerate() {
             let alone = self.branch(modality)?;
@@ -88,28 +90,34 @@ impl Run<'_> {
                 prefix: prefix_at_validation.quality(),
                 n: self.presence.validation.rows(modality).len(),
             });
-            gaps.push((at_test, prefix_at_test));
+            gaps.push(Probed {
+                baseline: at_test,
+                prefix: prefix_at_test,
+                n: samples.present.rows(modality).len(),
+            });
         }
         let eliminated = Diagnosis::new(modalities).collapsed;
-        let place = self.spec.modalities.iter().position(|name| *name == eliminated);
-        let gap = |(alone, prefix): &(Predictions, Predictions)| alone.quality() - prefix.quality();
-        let mut measures: Vec<(String, f64)> = self
-            .spec
-            .modalities
-            .iter()
-            .zip(&gaps)
-            .map(|(name, of)| (format!("gap_{name}"), gap(of)))
-            .collect();
+        let mut names = self.spec.modalities.iter();
+        let place = names.position(|name| Some(name) == eliminated.as_ref());
+        let mut measures = Vec::new();
+        let mut add = |measure: &str, name: &str, value: Option<f64>, n: usize| {
+            measures.push(Measure {
+                name: format!("{measure}_{name}"),
+                // The cross-entropy of what is not finite is no number.
+                value: value.filter(|value| value.is_finite()),
+                n,
+            });
+        };
+        for (name, of) in self.spec.modalities.iter().zip(&gaps) {
+            add("gap", name, of.gap(), of.n);
+        }
         for (name, place) in [("first", Some(0)), ("eliminated", place)] {
             if let Some(of) = place.and_then(|place| gaps.get(place)) {
-                measures.extend([
-                    (format!("gap_{name}"), gap(of)),
-                    (format!("probe_baseline_{name}"), of.0.cross_entropy()),
-                    (format!("probe_prefix_{name}"), of.1.cross_entropy()),
-                ]);
+                add("gap", name, of.gap(), of.n);
+                add("probe_baseline", name, of.baseline.cross_entropy(), of.n);
+                add("probe_prefix", name, of.prefix.cross_entropy(), of.n);
             }
         }
-        measures.retain(|(_, value)| value.is_finite());
         Ok((measures, eliminated))
     }
 
@@ -144,5 +152,19 @@ impl Run<'_> {
         let n = samples.len().max(1);
         let mut matrices = rows.iter().map(|values| Matrix::new(values, n, values.len() / n).ok());
         Ok((matrices.next().flatten(), matrices.collect()))
+    }
+}
+
+/// What probes of the two encoders of one modality say of the samples that have it.
+struct Probed {
+    baseline: Predictions,
+    prefix: Predictions,
+    n: usize,
+}
+
+impl Probed {
+    /// Quality of the baseline's probe less that of the prefix's; none where either is not defined.
+    fn gap(&self) -> Option<f64> {
+        Some(self.baseline.quality()? - self.prefix.quality()?)
     }
 }

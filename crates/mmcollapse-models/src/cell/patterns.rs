@@ -3,7 +3,10 @@
 use mmcollapse_data::Samples;
 use mmcollapse_nn::{Mode, Tensor};
 
-use super::{run::Run, scoring::FEWEST};
+use super::{
+    run::Run,
+    scoring::{FEWEST, Measure},
+};
 use crate::{
     error::Result,
     evaluate::{each_batch, predictions},
@@ -51,10 +54,12 @@ impl Run<'_> {
     /// Quality on `samples` by name: the protocol's own (`auroc`, `accuracy`) is the mean over the patterns, `X_spread` its
     /// standard deviation over them, `X_of_K` the mean over the patterns of K modalities, `X_with_A+B` that of one pattern.
     ///
-    /// A pattern is asked of the samples that have all of it; one that fewer than 11 have is left out.
-    pub fn pattern_scores(&self, model: &Model, samples: &Samples) -> Result<Vec<(String, f64)>> {
+    /// A pattern is asked of the samples that have all of it; one that fewer than 11 have is left out. Where a pattern has
+    /// no quality (its samples are of one class), the means are over the others; of one pattern there is no spread.
+    pub fn pattern_scores(&self, model: &Model, samples: &Samples) -> Result<Vec<Measure>> {
         let quality = self.quality();
         let mut scores = Vec::new();
+        let mut add = |name: String, value: Option<f64>, n: usize| scores.push(Measure { name, value, n });
         let mut of_patterns: Vec<(usize, f64)> = Vec::new();
         for pattern in self.patterns() {
             let rows = rows_with(&samples.present, &pattern);
@@ -73,25 +78,19 @@ impl Run<'_> {
                 model
             };
             let value = predictions(asked, self.dataset, &having, &seen, self.device)?.quality();
-            scores.push((format!("{quality}_with_{name}"), value));
-            of_patterns.push((pattern.len(), value));
+            add(format!("{quality}_with_{name}"), value, rows.len());
+            of_patterns.extend(value.map(|value| (pattern.len(), value)));
         }
         let of = |k: Option<usize>| -> Vec<f64> {
             let chosen = of_patterns.iter().filter(|(count, _)| k.is_none_or(|k| k == *count));
             chosen.map(|(_, value)| *value).collect()
         };
         let all = of(None);
-        if all.is_empty() {
-            return Ok(scores);
-        }
-        scores.push((quality.to_owned(), mean(&all)));
-        let variance = all.iter().map(|value| (value - mean(&all)).powi(2)).sum::<f64>() / all.len() as f64;
-        scores.push((format!("{quality}_spread"), variance.sqrt()));
+        let n = samples.len();
+        add(quality.to_owned(), mean(&all), n);
+        add(format!("{quality}_spread"), spread(&all), n);
         for count in 1..=self.spec.modalities.len() {
-            let values = of(Some(count));
-            if !values.is_empty() {
-                scores.push((format!("{quality}_of_{count}"), mean(&values)));
-            }
+            add(format!("{quality}_of_{count}"), mean(&of(Some(count))), n);
         }
         Ok(scores)
     }
@@ -120,6 +119,26 @@ impl Run<'_> {
     }
 }
 
-fn mean(values: &[f64]) -> f64 {
-    values.iter().sum::<f64>() / values.len() as f64
+/// None of no value.
+fn mean(values: &[f64]) -> Option<f64> {
+    (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
+}
+
+/// Standard deviation over all there is; none of fewer than two values.
+fn spread(values: &[f64]) -> Option<f64> {
+    let mean = mean(values).filter(|_| values.len() > 1)?;
+    let squares = values.iter().map(|value| (value - mean).powi(2));
+    Some((squares.sum::<f64>() / values.len() as f64).sqrt())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_pattern_has_no_mean_and_one_no_spread() {
+        assert_eq!((mean(&[]), spread(&[])), (None, None));
+        assert_eq!((mean(&[0.5]), spread(&[0.5])), (Some(0.5), None));
+        assert_eq!((mean(&[0.25, 0.75]), spread(&[0.25, 0.75])), (Some(0.5), Some(0.25)));
+    }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use mmcollapse_data::{Dataset, Presence, Samples};
-use mmcollapse_nn::{Device, Mode, Tensor};
+use mmcollapse_nn::{DType, Device, Mode, Tensor};
 
 use super::run::Split;
 use crate::{
@@ -59,7 +59,8 @@ impl<'a> Probing<'a> {
     ) -> Result<Tensor> {
         let some = samples.select(rows);
         let presence = some.present.only(&[modality]);
-        let mut parts = Vec::new();
+        // Nobody may have it: then there are no rows, and whoever asks has no score.
+        let mut parts = vec![Tensor::zeros((0, encoder.width()), DType::F32, self.device)?];
         each_batch(&some, &self.dataset.modalities, &presence, self.device, |batch| {
             if let Some(x) = &batch.inputs[modality].x {
                 parts.push(encoder.forward(x, Mode::Eval)?.detach());
@@ -88,9 +89,10 @@ impl<'a> Probing<'a> {
         let of = |&(modality, encoder): &(usize, &dyn Encoder)| {
             let probe = self.probe(encoder, modality)?;
             let said = self.at_validation(&probe, encoder, modality)?;
-            Ok((self.dataset.modalities[modality].name.clone(), said.cross_entropy()))
+            let name = self.dataset.modalities[modality].name.clone();
+            Ok(said.cross_entropy().map(|value| (name, value)))
         };
-        encoders.iter().map(of).collect()
+        encoders.iter().filter_map(|encoder| of(encoder).transpose()).collect()
     }
 }
 

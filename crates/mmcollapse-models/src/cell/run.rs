@@ -43,7 +43,7 @@ const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(20);
 /// What the finished parts of a cell found out; saved with its checkpoints.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Facts {
-    pub(super) unimodal: Vec<f64>,
+    pub(super) unimodal: Vec<Option<f64>>,
     pub(super) diagnosis: Option<Diagnosis>,
     pub(super) student: Option<usize>,
     pub(super) taught: usize,
@@ -242,17 +242,25 @@ impl Run<'_> {
             Some(folder) => Some(recipe.place(folder, fit, &self.spec.modalities, presence, index)?),
             None => None,
         };
-        if let Some(history) = shared.as_ref().and_then(|s| s.read(fit)) {
-            self.facts.history.extend(history);
-            return Ok(());
+        match shared.as_ref().map(|shared| shared.read(fit)).transpose() {
+            Ok(found) => {
+                if let Some(history) = found.flatten() {
+                    self.facts.history.extend(history);
+                    return Ok(());
+                }
+            }
+            Err(damaged) => self.observer.note(&format!("{damaged}; it is trained again")),
         }
         let before = self.facts.history.len();
         self.fit(fit, presence, index)?;
-        match shared {
-            // One that diverged says so in the facts of each cell that trains it.
-            Some(shared) if self.facts.diverged.is_none() => shared.write(fit, &self.facts.history[before..]),
-            _ => Ok(()),
+        // One that diverged says so in the facts of each cell that trains it.
+        if let Some(shared) = shared.filter(|_| self.facts.diverged.is_none())
+            && let Err(error) = shared.write(fit, &self.facts.history[before..])
+        {
+            // Others then train it themselves.
+            self.observer.note(&error.to_string());
         }
+        Ok(())
     }
 
     /// Runs a fit, or what a checkpoint has left of it.

@@ -20,6 +20,15 @@ use crate::{
 /// A score on fewer samples is not told: it says little, and of health records so small a group is nobody's business.
 pub(super) const FEWEST: usize = 11;
 
+/// A number by name, before it is known whether it becomes a score.
+pub(super) struct Measure {
+    pub name: String,
+    /// None where it is not defined.
+    pub value: Option<f64>,
+    /// Samples it was measured on.
+    pub n: usize,
+}
+
 impl Run<'_> {
     pub fn outcome(&mut self, mut model: Model) -> Result<CellOutcome> {
         let dataset = self.dataset;
@@ -27,7 +36,10 @@ impl Run<'_> {
         let mut alone = BTreeMap::new();
         let mut strongest = (0, f64::NEG_INFINITY);
         for modality in 0..self.spec.modalities.len() {
-            let quality = self.alone(&model, modality)?;
+            // Without a score it is not known to be the strongest.
+            let Some(quality) = self.alone(&model, modality)? else {
+                continue;
+            };
             if quality > strongest.1 {
                 strongest = (modality, quality);
             }
@@ -48,8 +60,8 @@ impl Run<'_> {
             Protocol::Modalities {} => Some(self.gaps(&model, dataset.test.for_final_evaluation())?),
             _ => None,
         };
-        let (gaps, eliminated) = gaps.unzip();
-        let scores = self.scores(&model, &at_validation, gaps.unwrap_or_default())?;
+        let (gaps, eliminated) = gaps.unwrap_or_default();
+        let scores = self.scores(&model, &at_validation, gaps)?;
         self.facts.seconds += self.started.elapsed().as_secs_f64();
         Ok(CellOutcome {
             status: self.status(&at_validation),
@@ -67,7 +79,7 @@ impl Run<'_> {
     }
 
     /// Validation quality of the model with one modality, nothing standing in for the others.
-    fn alone(&self, model: &Model, modality: usize) -> Result<f64> {
+    fn alone(&self, model: &Model, modality: usize) -> Result<Option<f64>> {
         let rows = self.presence.validation.rows(modality);
         let samples = self.dataset.validation.select(&rows);
         let presence = samples.present.only(&[modality]);
@@ -91,7 +103,9 @@ impl Run<'_> {
         if self.spec.classes == 2 {
             return Status::Ok;
         }
-        let accuracy = at_validation.accuracy();
+        let Some(accuracy) = at_validation.accuracy() else {
+            return Status::Ok;
+        };
         let chance = 1.0 / self.spec.classes as f64;
         let n = self.dataset.validation.len().max(1) as f64;
         // Two standard errors of a guess.
@@ -105,26 +119,27 @@ impl Run<'_> {
         Status::Ok
     }
 
-    fn scores(&self, model: &Model, at_validation: &Predictions, gaps: Vec<(String, f64)>) -> Result<Vec<Score>> {
+    fn scores(&self, model: &Model, at_validation: &Predictions, gaps: Vec<Measure>) -> Result<Vec<Score>> {
         let dataset = self.dataset;
         let test = dataset.test.for_final_evaluation();
         let (n, own) = (test.len(), &test.present);
         let protocol = self.config.protocol.name();
         let mut scores = Vec::new();
-        let mut push = |rate: f64, split: &str, metric: String, value: f64, n: usize| {
-            scores.push(Score {
+        // The one place that leaves a score out: it has no value. Nothing is ever put in its place.
+        let mut push = |rate: f64, split: &str, metric: String, value: Option<f64>, n: usize| {
+            scores.extend(value.map(|value| Score {
                 protocol: protocol.clone(),
                 rate,
                 split: split.to_owned(),
                 metric,
                 value,
                 n,
-            });
+            }));
         };
         let by_pattern = self.config.protocol == (Protocol::Patterns {});
         if by_pattern {
-            for (measure, value) in self.pattern_scores(model, test)? {
-                push(0.0, "test", measure, value, n);
+            for measure in self.pattern_scores(model, test)? {
+                push(0.0, "test", measure.name, measure.value, measure.n);
             }
         }
         for (rate, seen) in self.asked(test, "test").into_iter().filter(|_| !by_pattern) {
@@ -138,8 +153,8 @@ impl Run<'_> {
             Protocol::TestMissing { .. } | Protocol::Patterns {} => 0.0,
             Protocol::Modalities {} => {
                 let level = own.modalities() as f64;
-                for (measure, value) in self.measures(model, test)?.into_iter().chain(gaps) {
-                    push(level, "test", measure, value, n);
+                for measure in self.measures(model, test)?.into_iter().chain(gaps) {
+                    push(level, "test", measure.name, measure.value, measure.n);
                 }
                 level
             }
@@ -147,8 +162,8 @@ impl Run<'_> {
             | Protocol::TrainNoise { rate, .. }
             | Protocol::Missing { rate } => *rate,
             Protocol::Upweighted { beta, .. } => {
-                for (measure, value) in self.measures(model, test)? {
-                    push(*beta, "test", measure, value, n);
+                for measure in self.measures(model, test)? {
+                    push(*beta, "test", measure.name, measure.value, measure.n);
                 }
                 *beta
             }
@@ -173,8 +188,9 @@ impl Run<'_> {
         }
         let last = self.facts.history.iter().rev().find(|record| record.fit == MULTIMODAL);
         let losses = last.into_iter().flat_map(|record| &record.losses);
-        for (name, value) in losses.filter(|(_, value)| value.is_finite()) {
-            push(level, "train", format!("loss_{name}"), *value, dataset.train.len());
+        for (name, value) in losses {
+            let value = value.is_finite().then_some(*value);
+            push(level, "train", format!("loss_{name}"), value, dataset.train.len());
         }
         Ok(scores)
     }
@@ -213,7 +229,7 @@ impl Run<'_> {
 
     /// Validation quality with what the protocol leaves of a test sample, at each of its levels. A mask of its own for
     /// validation, or the choice of a setting would know the test's.
-    fn as_tested(&self, model: &Model, at_end: f64) -> Result<Vec<(f64, f64)>> {
+    fn as_tested(&self, model: &Model, at_end: Option<f64>) -> Result<Vec<(f64, Option<f64>)>> {
         let samples = &self.dataset.validation;
         let asked = self.asked(samples, "validation").into_iter();
         let scored = asked.map(|(rate, seen)| {

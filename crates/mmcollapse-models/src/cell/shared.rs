@@ -3,8 +3,8 @@
 //! The vanilla model is a cell of its own and what KD diagnoses; a unimodal baseline serves every fusion and, where its
 //! modality is never scarce, every missing rate; a distilled encoder serves every fusion that lets its modality
 //! collapse. A finished fit leaves its weights and history in a file named by the hash of all that decides them, initial
-//! weights included, so that the file's user gets the bits it would have trained itself. A file that is broken is
-//! trained anew.
+//! weights included, so that the file's user gets the bits it would have trained itself. A file that is damaged is
+//! reported and trained anew.
 
 use std::{
     collections::BTreeMap,
@@ -97,45 +97,52 @@ impl Recipe {
 }
 
 impl SharedFit {
-    /// Puts the trained weights into the fit's parameters and returns its history; nothing if it is not there, or
-    /// not as it was written.
-    pub fn read(&self, fit: &Fit) -> Option<Vec<EpochRecord>> {
-        if !self.path.exists() {
-            return None;
+    /// Puts the trained weights into the fit's parameters and returns its history; nothing if it is not there.
+    ///
+    /// # Errors
+    /// A file that is not as it was written; the parameters are then as they were.
+    pub fn read(&self, fit: &Fit) -> Result<Option<Vec<EpochRecord>>> {
+        // Whatever else than its absence keeps it from being read is told by reading it.
+        if self.path.try_exists().is_ok_and(|exists| !exists) {
+            return Ok(None);
         }
-        let (state, metadata) = safetensors::load(&self.path, &fit.params.root().device()).ok()?;
-        let whole = metadata.get("recipe") == Some(&self.recipe)
-            && metadata.get("weights").map(String::as_str) == digest(&state).ok().as_deref();
-        if !whole {
-            return None;
+        let broken = |reason: String| self.error(reason);
+        let (state, metadata) =
+            safetensors::load(&self.path, &fit.params.root().device()).map_err(|e| broken(e.to_string()))?;
+        if metadata.get("recipe") != Some(&self.recipe) {
+            return Err(broken("it belongs to another fit".to_owned()));
         }
-        let mut history: Vec<EpochRecord> = serde_json::from_str(metadata.get("history")?).ok()?;
-        let mut weights = fit.params.state().ok()?;
+        let history = metadata.get("history").map_or("", String::as_str);
+        let mut history: Vec<EpochRecord> = serde_json::from_str(history).map_err(|e| broken(e.to_string()))?;
+        let mut weights = fit.params.state()?;
         weights.extend(state);
-        fit.params.load(&weights).ok()?;
+        fit.params.load(&weights)?;
         for record in &mut history {
             record.fit.clone_from(&fit.label);
         }
-        Some(history)
+        Ok(Some(history))
     }
 
     /// Writes the trained weights and the history, whole or not at all.
+    ///
+    /// # Errors
+    /// The file cannot be written.
     pub fn write(&self, fit: &Fit, history: &[EpochRecord]) -> Result<()> {
-        let broken = |reason: String| ModelError::Shared {
-            path: self.path.display().to_string(),
-            reason,
-        };
-        if let Some(folder) = self.path.parent() {
-            std::fs::create_dir_all(folder).map_err(|e| broken(e.to_string()))?;
-        }
+        let broken = |reason: String| self.error(reason);
         let history = serde_json::to_string(history).map_err(|e| broken(e.to_string()))?;
         let state = outcome(fit.params)?;
         let metadata = BTreeMap::from([
             ("recipe".to_owned(), self.recipe.clone()),
-            ("weights".to_owned(), digest(&state)?),
             ("history".to_owned(), history),
         ]);
         safetensors::save(&self.path, &state, &metadata).map_err(|e| broken(e.to_string()))
+    }
+
+    fn error(&self, reason: String) -> ModelError {
+        ModelError::Shared {
+            path: self.path.display().to_string(),
+            reason,
+        }
     }
 }
 

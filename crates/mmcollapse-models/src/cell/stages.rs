@@ -49,8 +49,8 @@ impl Run<'_> {
         if changed { &self.dataset.digest } else { &self.clean }.clone()
     }
 
-    /// Quality of a branch on the validation samples that have its modality.
-    fn branch_quality(&self, branch: &Branch) -> Result<f64> {
+    /// Quality of a branch on the validation samples that have its modality; none where it is not defined.
+    fn branch_quality(&self, branch: &Branch) -> Result<Option<f64>> {
         let rows = self.presence.validation.rows(branch.modality);
         let samples = self.dataset.validation.select(&rows);
         let presence = samples.present.only(&[branch.modality]);
@@ -90,8 +90,15 @@ impl Run<'_> {
             (_, Some(student)) => student,
             (Some(name), None) => self.modality(name)?,
             (None, None) => {
-                let collapsed = self.facts.diagnosis.as_ref().map(|d| d.collapsed.clone());
-                self.modality(&collapsed.unwrap_or_default())?
+                let collapsed = self.facts.diagnosis.as_ref().and_then(|d| d.collapsed.clone());
+                let collapsed = collapsed.ok_or_else(|| ModelError::Unfit {
+                    dataset: self.dataset.name.clone(),
+                    reason:
+                        "validation cannot tell which modality collapses: of none has it samples, or samples of two \
+                             classes where there are two; name the one to distil (`student` of kd)"
+                            .to_owned(),
+                })?;
+                self.modality(&collapsed)?
             }
         };
         self.facts.student = Some(student);

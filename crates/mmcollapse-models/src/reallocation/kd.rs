@@ -97,10 +97,12 @@ impl Distillation {
         }
     }
 
-    /// Who teaches together, in the order they teach, given each modality's unimodal accuracy.
-    pub fn rounds(&self, student: usize, accuracy: &[f64], seed: u64) -> Vec<Vec<usize>> {
+    /// Who teaches together, in the order they teach, given each modality's unimodal accuracy. One whose accuracy is not
+    /// defined (validation cannot tell it) counts as the weakest.
+    pub fn rounds(&self, student: usize, accuracy: &[Option<f64>], seed: u64) -> Vec<Vec<usize>> {
         let mut teachers: Vec<usize> = (0..accuracy.len()).filter(|&m| m != student).collect();
-        teachers.sort_by(|&a, &b| accuracy[a].total_cmp(&accuracy[b]));
+        let known = |m: usize| accuracy[m].unwrap_or(f64::NEG_INFINITY);
+        teachers.sort_by(|&a, &b| known(a).total_cmp(&known(b)));
         match self.order {
             TeacherOrder::WeakestToStrongest => {}
             TeacherOrder::StrongestToWeakest => teachers.reverse(),
@@ -147,7 +149,7 @@ mod tests {
         let kd = Distillation::default();
         let rounds = |order: TeacherOrder, seed: u64| {
             let kd = Distillation { order, ..kd.clone() };
-            kd.rounds(1, &[0.9, 0.1, 0.5, 0.7], seed)
+            kd.rounds(1, &[0.9, 0.1, 0.5, 0.7].map(Some), seed)
         };
         assert_eq!(rounds(TeacherOrder::WeakestToStrongest, 0), [[2], [3], [0]]);
         assert_eq!(rounds(TeacherOrder::StrongestToWeakest, 0), [[0], [3], [2]]);
@@ -156,5 +158,7 @@ mod tests {
         let drawn: BTreeSet<_> = (0..20).map(|seed| rounds(TeacherOrder::Random, seed)).collect();
         assert!(drawn.len() > 3, "{drawn:?}");
         assert_eq!(rounds(TeacherOrder::Random, 7), rounds(TeacherOrder::Random, 7));
+        let unknown = kd.rounds(1, &[Some(0.9), Some(0.1), None, Some(0.7)], 0);
+        assert_eq!(unknown, [[2], [3], [0]]);
     }
 }

@@ -101,7 +101,7 @@ impl Substitution for LatentSubstitution {
                     f64::INFINITY
                 } else {
                     match self.config.similarity {
-                        Similarity::Cosine => mean_cosine_similarity(latent, reference),
+                        Similarity::Cosine => mean_cosine_similarity(latent, reference).map(|(cosine, _)| cosine),
                         Similarity::Cka => linear_cka(latent, reference),
                     }
                     // Latents that are dead or not finite resemble nothing.

@@ -2,7 +2,7 @@
 //!
 //! It holds the weights, buffers and optimizer moments of the fit that runs, what earlier fits left (weights of
 //! teachers, of a distilled encoder), and as JSON in its metadata the configuration, the epoch, the step and what
-//! was measured. Random streams need no state of their own: their positions are the epoch and the step.
+//! was measured; with a checksum of all that, so that a damaged one is never trained on. Random streams need no state of their own: their positions are the epoch and the step.
 
 use std::{collections::BTreeMap, path::Path};
 
@@ -42,7 +42,8 @@ impl Checkpoint {
     /// A file that is broken or belongs to another configuration.
     pub fn read(folder: &Path, config: &str, device: &Device) -> Result<Option<Self>> {
         let path = folder.join(FILE);
-        if !path.exists() {
+        // Whatever else than its absence keeps it from being read is told by reading it.
+        if path.try_exists().is_ok_and(|exists| !exists) {
             return Ok(None);
         }
         let broken = |reason: String| ModelError::Checkpoint {

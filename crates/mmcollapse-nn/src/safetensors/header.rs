@@ -110,6 +110,12 @@ impl Header {
                 .shape
                 .iter()
                 .try_fold(entry.dtype.size_in_bytes(), |size, &n| size.checked_mul(n));
+            // Strides are products as well, those of empty tensors too.
+            let strides = entry
+                .shape
+                .iter()
+                .try_fold(1_usize, |size, &n| size.checked_mul(n.max(1)));
+            let size = size.filter(|_| strides.is_some());
             if entry.start != expected || size.is_none_or(|size| entry.end.checked_sub(entry.start) != Some(size)) {
                 bail!(
                     "tensor `{}` {:?} {:?} claims bytes {}..{}, expected {} bytes from {expected}",
