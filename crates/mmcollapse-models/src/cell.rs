@@ -1,5 +1,6 @@
 //! A cell: one training run, what it is told, and what it leaves.
 
+mod check;
 mod measures;
 mod noise;
 mod patterns;
@@ -17,6 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{diagnosis::Diagnosis, training::EpochRecord};
 
+pub use check::{check_cell, outline};
 pub(crate) use run::Facts;
 pub use run::{Folders, MULTIMODAL, UNIMODAL, run_cell};
 
