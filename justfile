@@ -23,7 +23,7 @@ tune *ARGS:
 run *ARGS:
     {{ mmcollapse }} run {{ ARGS }}
 
-# tables and figures again from what was trained, then REPRODUCTION.md and results/report: `just report [table4]`
+# tables and figures again from what was trained, then results/REPRODUCTION.md and results/report: `just report [table4]`
 [group('results')]
 report *ARGS:
     {{ mmcollapse }} report {{ ARGS }}

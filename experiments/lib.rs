@@ -16,13 +16,22 @@ macro_rules! program {
 
         fn main() -> std::process::ExitCode {
             let own = Some(env!("CARGO_BIN_NAME"));
-            $crate::cli::main($crate::EXPERIMENTS, $crate::CLAIMS, $crate::SPACES, own)
+            $crate::cli::main(
+                $crate::EXPERIMENTS,
+                $crate::CLAIMS,
+                $crate::SPACES,
+                $crate::BUILT_FROM,
+                own,
+            )
         }
     };
 }
 
 /// The paper's claims and their tests.
 pub const CLAIMS: &str = include_str!("claims.yaml");
+
+/// The commit that this is built from, as the build script found it.
+pub const BUILT_FROM: &str = env!("MMCOLLAPSE_BUILT_FROM");
 
 /// What may be tuned of each method.
 pub const SPACES: &str = include_str!("tune.yaml");
@@ -202,6 +211,9 @@ pub static EXPERIMENTS: &[ExperimentInfo] = &[
 ];
 
 #[cfg(test)]
+mod built_from;
+
+#[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
 
@@ -265,15 +277,15 @@ mod tests {
         }
     }
 
-    /// REPRODUCTION.md is what the committed results give.
+    /// results/REPRODUCTION.md is what the committed results give.
     #[test]
     fn the_committed_report_is_that_of_the_committed_results() {
         let root = std::path::Path::new("..");
         let made = mmcollapse_bench::report::reproduction(EXPERIMENTS, CLAIMS, &root.join("results")).unwrap();
-        let committed = std::fs::read_to_string(root.join("REPRODUCTION.md")).unwrap();
+        let committed = std::fs::read_to_string(root.join("results/REPRODUCTION.md")).unwrap();
         assert!(
             made == committed,
-            "REPRODUCTION.md is not up to date: run `mmcollapse report`"
+            "results/REPRODUCTION.md is not up to date: run `mmcollapse report`"
         );
     }
 

@@ -2,12 +2,12 @@
 
 use std::process::ExitCode;
 
-use mmcollapse_experiments::{CLAIMS, EXPERIMENTS, SPACES};
+use mmcollapse_experiments::{BUILT_FROM, CLAIMS, EXPERIMENTS, SPACES};
 
 /// Training allocates a tensor an operation; this allocator is 10 to 25 % faster at that.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    mmcollapse_bench::cli::main(EXPERIMENTS, CLAIMS, SPACES, None)
+    mmcollapse_bench::cli::main(EXPERIMENTS, CLAIMS, SPACES, BUILT_FROM, None)
 }

@@ -1,9 +1,11 @@
 //! The command line: verbs, flags, and what each does.
 
 mod data;
+mod dry;
 mod gate;
 mod list;
 mod on;
+mod rounds;
 mod run;
 mod tune;
 
@@ -14,18 +16,24 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 use miette::{IntoDiagnostic, Result, miette};
 use mmcollapse_nn::device::DeviceChoice;
+use mmcollapse_nn::output::{self, Lost};
+use mmcollapse_nn::{say, tell};
 
 use crate::experiment::ExperimentInfo;
 use crate::models::Training;
-use crate::provenance::{Origin, cores};
-use crate::report;
+use crate::provenance::{Build, Origin, cores};
+use crate::report::{self, Written};
 use crate::runner::Interrupt;
+use crate::signals;
 use crate::spec::Preset;
 use crate::store::Store;
 use crate::worker::serve;
 
 /// Exit status of an interrupted run, as shells have it for Ctrl-C.
 const INTERRUPTED: u8 = 130;
+
+/// Exit status of what only prints, when its reader has gone, as shells have it for SIGPIPE.
+const NO_READER: u8 = 141;
 
 /// Multimodal representation collapse: trains, measures and tabulates.
 #[derive(Parser)]
@@ -56,8 +64,13 @@ Examples:
   mmcollapse reproduce table3 table4 --preset quick --workers 2
   mmcollapse reproduce table4 --preset full --device cuda:0 --workers 4
   mmcollapse reproduce table4 --dry-run
+  mmcollapse reproduce table4 --dry-run -v      every cell with its key
   mmcollapse reproduce table3 --tuned     with the settings that `mmcollapse tune table3` found
   mmcollapse reproduce table3 --dataset avmnist-hard
+  mmcollapse reproduce table4 --seeds 2 --force     two seeds, even in place of a result of ten
+
+Cells are trained seed by seed: after each seed the table and figure are written anew with their n. A result with fewer rows,
+seeds or cells than the one in its folder is written beside it, to RESULTS/<experiment>/<preset>-partial/, and says so.
 
 Trained cells are kept in the store (--store): cells that two experiments share are trained once, an
 interrupted run goes on where it stopped, and several runs may work on one store at the same time.")]
@@ -73,9 +86,8 @@ interrupted run goes on where it stopped, and several runs may work on one store
         tuned: bool,
         #[command(flatten)]
         how: How,
-        /// Folder for tables and figures: RESULTS/<experiment>/<preset>/.
-        #[arg(long, default_value = "results")]
-        results: PathBuf,
+        #[command(flatten)]
+        to: To,
     },
     /// Search settings for every row of an experiment, the same number of trials each, on validation only.
     ///
@@ -126,12 +138,14 @@ Filters on the same field are alternatives, those on different fields must all h
     },
     /// Make tables, figures, REPRODUCTION.md and the HTML report from what is there, without training.
     ///
-    /// Tables and figures come from the store. REPRODUCTION.md, beside the folder of results, and report/index.html in it
-    /// come from the files of that folder: of each experiment the largest preset but smoke.
+    /// Tables and figures come from the store. RESULTS/REPRODUCTION.md and RESULTS/report/index.html come from the files of that
+    /// folder: of each experiment the largest preset but smoke that is complete. They stay as they are where they would lose
+    /// an experiment, and the command then fails.
     #[command(after_help = "\
 Examples:
   mmcollapse report                       of every experiment that has cells in the store
-  mmcollapse report table4 --preset smoke")]
+  mmcollapse report table4 --preset smoke
+  mmcollapse report table4 --force        from this store, even if the result there has more rows or seeds")]
     Report {
         /// Names of experiments; all if none is given.
         experiments: Vec<String>,
@@ -139,9 +153,8 @@ Examples:
         what: What,
         #[command(flatten)]
         place: Place,
-        /// Folder for tables and figures: RESULTS/<experiment>/<preset>/.
-        #[arg(long, default_value = "results")]
-        results: PathBuf,
+        #[command(flatten)]
+        to: To,
     },
     /// Print what there is: methods with their options, experiments, data sets.
     #[command(after_help = "\
@@ -216,6 +229,27 @@ struct Place {
     offline: bool,
 }
 
+/// Where results go.
+#[derive(Args, Clone)]
+struct To {
+    /// Folder for tables and figures: RESULTS/<experiment>/<preset>/.
+    #[arg(long, default_value = "results")]
+    results: PathBuf,
+    /// Let a less complete result (fewer rows, seeds or cells) replace a more complete one, instead of writing it to
+    /// RESULTS/<experiment>/<preset>-partial/.
+    #[arg(long)]
+    force: bool,
+}
+
+impl To {
+    fn published(&self) -> run::Published<'_> {
+        run::Published {
+            results: &self.results,
+            force: self.force,
+        }
+    }
+}
+
 /// How it is run.
 #[derive(Args, Clone)]
 struct How {
@@ -227,9 +261,13 @@ struct How {
     /// Processes that train at the same time [default: the number of cores].
     #[arg(long, value_name = "N")]
     workers: Option<usize>,
-    /// Print the cells, which of them are in the store, and how long the rest will take; train nothing.
+    /// Print the cells of each row, how many of them are in the store, and how long the rest will take; train nothing. What a
+    /// run would refuse is refused.
     #[arg(long)]
     dry_run: bool,
+    /// With --dry-run: print every cell too.
+    #[arg(short, long, requires = "dry_run")]
+    verbose: bool,
 }
 
 /// What can be listed.
@@ -264,13 +302,15 @@ enum Ending {
 
 /// Runs the program with the arguments of this process. `fixed` makes it the program of one experiment:
 /// `table4 --dry-run` is `mmcollapse reproduce table4 --dry-run`. `claims` and `spaces` are the texts of `claims.yaml` and
-/// `tune.yaml`.
+/// `tune.yaml`; `built_from` is what [`Build::set`] reads.
 pub fn main(
     experiments: &'static [ExperimentInfo],
     claims: &'static str,
     spaces: &'static str,
+    built_from: &str,
     fixed: Option<&'static str>,
 ) -> ExitCode {
+    Build::set(built_from);
     let arguments = arguments(std::env::args_os().collect(), fixed);
     let cli = Cli::parse_from(arguments);
     let program = Program {
@@ -278,12 +318,26 @@ pub fn main(
         claims,
         spaces,
     };
-    match program.run(cli.verb) {
+    let only_prints = matches!(cli.verb, Verb::List { .. } | Verb::Data { .. });
+    let ended = program.run(cli.verb);
+    match output::lost() {
+        // As tools end whose reader has what it wanted: `mmcollapse list | head -1`.
+        Some(Lost::Reader) if only_prints && ended.is_ok() => return ExitCode::from(NO_READER),
+        Some(Lost::Written(reason)) => {
+            tell!("standard output could not be written: {reason}");
+            if only_prints {
+                return ExitCode::FAILURE;
+            }
+        }
+        // A run has left its results in files.
+        Some(Lost::Reader) | None => {}
+    }
+    match ended {
         Ok(Ending::Well) => ExitCode::SUCCESS,
         Ok(Ending::Badly) => ExitCode::FAILURE,
         Ok(Ending::Interrupted) => ExitCode::from(INTERRUPTED),
         Err(report) => {
-            eprintln!("{report:?}");
+            tell!("{report:?}");
             ExitCode::FAILURE
         }
     }
@@ -309,8 +363,8 @@ impl Program {
                 what,
                 tuned,
                 how,
-                results,
-            } => run::reproduce(&self.named(&experiments)?, what, tuned, &how, &results),
+                to,
+            } => run::reproduce(&self.named(&experiments)?, what, tuned, &how, to.published()),
             Verb::Tune {
                 experiment,
                 asked,
@@ -327,31 +381,39 @@ impl Program {
                 experiments,
                 what,
                 place,
-                results,
+                to,
             } => {
                 let all = experiments.is_empty();
-                let ending = run::report(&self.named(&experiments)?, all, what, &place, &results)?;
-                for path in report::write(self.experiments, self.claims, &results)? {
-                    println!("{}", path.display());
+                let ending = run::report(&self.named(&experiments)?, all, what, &place, to.published())?;
+                match report::write(self.experiments, self.claims, &to.results, to.force)? {
+                    Written::Pages(paths) => {
+                        for path in paths {
+                            say!("{}", path.display());
+                        }
+                        Ok(ending)
+                    }
+                    Written::Kept(reason) => {
+                        tell!("{reason}");
+                        Ok(Ending::Badly)
+                    }
                 }
-                Ok(ending)
             }
             Verb::List { what } => {
                 let listed = |kind| what.is_none_or(|what| what == kind);
                 if listed(Listed::Experiments) {
-                    print!("{}", list::experiments(self.experiments)?);
+                    output::out(format_args!("{}", list::experiments(self.experiments)?));
                 }
                 if listed(Listed::Methods) {
-                    print!("{}", list::methods());
+                    output::out(format_args!("{}", list::methods()));
                 }
                 if listed(Listed::Datasets) {
-                    print!("{}", list::datasets());
+                    output::out(format_args!("{}", list::datasets()));
                 }
                 Ok(Ending::Well)
             }
             Verb::Data { verb } => {
                 let said = verb.run()?;
-                print!("{}", said.text);
+                output::out(format_args!("{}", said.text));
                 Ok(if said.is_fault { Ending::Badly } else { Ending::Well })
             }
             Verb::Gate {
@@ -403,21 +465,18 @@ fn workers(asked: Option<usize>) -> usize {
     asked.unwrap_or_else(cores).max(1)
 }
 
-/// An interrupt that Ctrl-C (and a scheduler's SIGTERM) sets.
+/// An interrupt that Ctrl-C sets, and so do SIGTERM (a scheduler's) and SIGHUP (of a closed terminal).
 fn interrupt() -> Result<Interrupt> {
     let interrupt = Interrupt::default();
     let handler = interrupt.clone();
-    let set = ctrlc::set_handler(move || {
+    signals::on_stop(move || {
         if handler.requests() == 0 {
-            eprintln!("\nstopping: running cells keep their checkpoints (again to stop at once)");
+            tell!("\nstopping: running cells keep their checkpoints (again to stop at once)");
         }
         handler.request();
-    });
-    match set {
-        // A second verb in the same process, in tests only: the first handler stays.
-        Ok(()) | Err(ctrlc::Error::MultipleHandlers) => Ok(interrupt),
-        Err(error) => Err(error).into_diagnostic(),
-    }
+    })
+    .into_diagnostic()?;
+    Ok(interrupt)
 }
 
 #[cfg(test)]

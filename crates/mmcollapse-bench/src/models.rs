@@ -1,11 +1,12 @@
 //! The bridge to `mmcollapse-models`: how a configuration resolves, and what training a cell is.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use miette::Result;
+use miette::{IntoDiagnostic, Result, WrapErr, miette};
 use mmcollapse_data::{Dataset, LoadOptions, digests};
 use mmcollapse_models::{
-    CellConfig, CellOutcome, Folders, MULTIMODAL, ModelError, Observer, UNIMODAL, revision, run_cell,
+    CellConfig, CellOutcome, Folders, MULTIMODAL, ModelError, Observer, UNIMODAL, check_cell, outline, revision,
+    run_cell,
 };
 use mmcollapse_nn::Device;
 use serde_json::Value;
@@ -13,7 +14,7 @@ use serde_json::Value;
 use crate::cell::{Cell, Outcome, Score, Status};
 use crate::curves::Encoder;
 use crate::experiment::ExperimentInfo;
-use crate::plan::{Plan, Resolver, Selection};
+use crate::plan::{Plan, Planned, Resolver, Selection};
 use crate::spec::Spec;
 use crate::worker::{Context, Work, WorkError};
 
@@ -24,6 +25,8 @@ const KEPT: usize = 16;
 pub struct ModelResolver {
     options: LoadOptions,
     digests: BTreeMap<(String, u64), String>,
+    /// Outlines of data sets, by name.
+    outlines: BTreeMap<String, Dataset>,
 }
 
 impl ModelResolver {
@@ -36,11 +39,77 @@ impl ModelResolver {
                 progress: true,
             },
             digests: BTreeMap::new(),
+            outlines: BTreeMap::new(),
         }
     }
 }
 
+/// Refusals that an error lists before it counts the rest.
+const LISTED: usize = 5;
+
 impl ModelResolver {
+    /// Checks that cells can be trained on their data sets, so that none of them fails for what is known before.
+    ///
+    /// Of each data set the first seed is looked at, and of cells that differ in the seed alone one.
+    ///
+    /// # Errors
+    /// Every reason why some cannot, with the rows that it is true of.
+    pub fn check<'a>(&mut self, experiment: &str, cells: impl Iterator<Item = &'a Planned>) -> Result<()> {
+        let mut answers: BTreeMap<String, Option<String>> = BTreeMap::new();
+        let mut refused: BTreeMap<String, (usize, BTreeSet<&str>)> = BTreeMap::new();
+        let mut all = 0;
+        for planned in cells {
+            all += 1;
+            let kind = planned.cell.kind();
+            let answer = match answers.get(&kind) {
+                Some(answer) => answer.clone(),
+                None => {
+                    let config: CellConfig = serde_json::from_value(planned.cell.config.clone())
+                        .into_diagnostic()
+                        .wrap_err_with(|| planned.label())?;
+                    let outline = self.outline(&config.dataset, config.seed)?;
+                    let answer = check_cell(&config, outline).err().map(|error| told(&error));
+                    answers.entry(kind).or_insert(answer).clone()
+                }
+            };
+            if let Some(reason) = answer {
+                let (cells, rows) = refused.entry(reason).or_default();
+                *cells += 1;
+                rows.insert(&planned.row.name);
+            }
+        }
+        if refused.is_empty() {
+            return Ok(());
+        }
+        let refusals = refused.iter().take(LISTED).map(|(reason, (cells, rows))| {
+            let rows = rows.iter().copied().collect::<Vec<_>>().join(", ");
+            format!("{reason} ({cells} cells: {rows})")
+        });
+        let text = refusals.collect::<Vec<_>>().join("\n");
+        let more = match refused.len().saturating_sub(LISTED) {
+            0 => String::new(),
+            more => format!("\nand {more} more reasons"),
+        };
+        let cells: usize = refused.values().map(|(cells, _)| cells).sum();
+        Err(miette!(
+            help = "nothing was trained; `mmcollapse list datasets` prints the data sets, `--only` and the spec choose rows, and \
+                    under `datasets: NAME:` a spec says which modalities of another data set take the place of its own",
+            "{experiment}: {cells} of the {all} cells to train cannot be trained:\n{text}{more}"
+        ))
+    }
+
+    /// The outline of a data set as this seed draws it.
+    fn outline(&mut self, name: &str, seed: u64) -> Result<&Dataset> {
+        if !self.outlines.contains_key(name) {
+            let options = LoadOptions { seed, ..self.options };
+            let dataset = mmcollapse_data::find(name)?.load(&options)?;
+            self.outlines.insert(name.to_owned(), outline(&dataset));
+        }
+        self.outlines
+            .get(name)
+            .ok_or_else(|| miette!("data set `{name}` is not there"))
+    }
+
     /// How data sets are loaded, by seed 0.
     pub fn options(&self) -> &LoadOptions {
         &self.options

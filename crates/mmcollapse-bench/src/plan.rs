@@ -42,6 +42,17 @@ pub struct Plan {
     pub cells: Vec<Planned>,
     /// Digest of each data set.
     pub data: BTreeMap<String, String>,
+    /// What the preset has in all, whichever of its cells were selected.
+    pub whole: Whole,
+}
+
+/// The size of a preset.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Whole {
+    /// Its cells.
+    pub cells: usize,
+    /// Its seeds.
+    pub seeds: usize,
 }
 
 /// A cell and its place in the experiment.
@@ -153,10 +164,16 @@ impl Plan {
         let end = first.saturating_add(selection.seeds.unwrap_or(settings.seeds));
         let mut digests: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
         let mut cells = Vec::new();
+        let mut whole = Whole {
+            cells: 0,
+            seeds: settings.seeds as usize,
+        };
         for row in spec.rows(settings) {
             let rough_seconds = settings.seconds * cost(spec, settings, &row);
             let end = row.seeds.map_or(end, |own| end.min(first.saturating_add(own)));
             let of_protocols = settings_of_protocols(spec, settings, &row);
+            let seeds = row.seeds.map_or(settings.seeds, |own| own.min(settings.seeds)) as usize;
+            whole.cells += seeds * of_protocols.len() * spec.datasets().len();
             for (dataset, task) in spec.datasets() {
                 for ((protocol, rates), seed) in of_protocols
                     .iter()
@@ -216,6 +233,7 @@ impl Plan {
             experiment: experiment.name.to_owned(),
             preset,
             cells,
+            whole,
             data: digests
                 .into_iter()
                 .map(|(name, digests)| (name, one(digests)))

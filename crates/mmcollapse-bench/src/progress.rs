@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
+use mmcollapse_nn::{output, tell};
+
 use crate::runner::{Fate, Watcher};
 
 /// Expects a cell to take as long as finished cells of its kind, else what the spec says, corrected by how
@@ -106,7 +108,7 @@ pub struct Expectation {
 }
 
 /// Shows a run on the terminal: a bar for the whole and a line for each worker; where standard error is no
-/// terminal, a plain line for each finished cell.
+/// terminal, or one that takes no control sequences, a plain line for each finished cell.
 pub struct Progress {
     jobs: Vec<Expectation>,
     workers: usize,
@@ -132,7 +134,8 @@ struct State {
 impl Progress {
     /// A watcher of these jobs; `estimator` knows the durations in the store.
     pub fn new(jobs: Vec<Expectation>, workers: usize, estimator: Estimator) -> Self {
-        let bars = io::stderr().is_terminal().then(|| Bars::new(jobs.len(), workers));
+        let is_terminal = io::stderr().is_terminal() && !output::is_plain();
+        let bars = is_terminal.then(|| Bars::new(jobs.len(), workers));
         let fates = vec![false; jobs.len()];
         let progress = Self {
             jobs,
@@ -166,8 +169,17 @@ impl Progress {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Time until the last job is done, from what jobs took so far.
+    /// Time until the last job is done, for readers.
+    pub fn time_left(&self) -> String {
+        duration_text(self.seconds_left(&self.state()))
+    }
+
     fn eta(&self, state: &State) -> String {
+        format!("ETA {}", duration_text(self.seconds_left(state)))
+    }
+
+    /// Seconds until the last job is done, from what jobs took so far.
+    fn seconds_left(&self, state: &State) -> f64 {
         let mut left = Vec::new();
         for (index, job) in self.jobs.iter().enumerate() {
             if state.fates[index] {
@@ -181,14 +193,14 @@ impl Progress {
                 .map_or(0.0, |(_, since)| since.elapsed().as_secs_f64());
             left.push((seconds - spent).max(0.0));
         }
-        format!("ETA {}", duration_text(makespan(&left, self.workers)))
+        makespan(&left, self.workers)
     }
 
     fn print(&self, line: &str) {
         match &self.bars {
             // Fails if the terminal is gone, and then there is nobody to tell.
             Some(bars) => drop(bars.all.println(line)),
-            None => eprintln!("{line}"),
+            None => tell!("{line}"),
         }
     }
 }

@@ -1,8 +1,7 @@
 //! Where a result comes from: what every table and figure carries.
 
 use std::collections::BTreeMap;
-use std::path::Path;
-use std::process::{Command, Stdio};
+use std::sync::OnceLock;
 use std::{env, fs, thread};
 
 use serde::{Deserialize, Serialize};
@@ -19,18 +18,27 @@ pub struct Provenance {
     pub preset: String,
     /// The command that gives the result again.
     pub command: String,
-    /// Commit of the checkout the result was made in, if it was made in one.
+    /// Commit that the program which made the result was built from, if it is known.
     pub commit: Option<Commit>,
+    /// Why it is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub commit_not_known: Option<String>,
     /// Version of the program.
     pub version: String,
     /// Digest of each data set.
     pub data: BTreeMap<String, String>,
     /// Cells that went into the result, diverged ones included.
     pub cells: usize,
-    /// Cells of the plan that are missing from it; a complete result has none.
+    /// Cells of the preset that are missing from it; a complete result has none.
     pub missing: usize,
     /// Distinct seeds.
     pub seeds: usize,
+    /// Seeds of the preset, if the result lacks cells of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub preset_seeds: Option<usize>,
+    /// Name of the folder beside this one that holds a more complete result, if there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub more_complete: Option<String>,
     /// On what and at which commit the cells were trained, and how many of them each.
     pub origins: Vec<OriginCount>,
     /// Sum of the cells' own times, in seconds.
@@ -48,13 +56,13 @@ pub struct Provenance {
     pub tuned: Option<TunedBy>,
 }
 
-/// A commit, and whether the checkout differed from it.
+/// A commit, and whether the sources differed from it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Commit {
     /// Full hash.
     pub hash: String,
-    /// Whether files that git tracks were changed, or others were added; results themselves do not count.
+    /// Whether sources were changed or added; before the commit was built in, any file but results counted.
     pub dirty: bool,
 }
 
@@ -64,7 +72,7 @@ pub struct Commit {
 pub struct Origin {
     /// Version of the program.
     pub version: String,
-    /// Commit of the checkout the run was started in, if it was one.
+    /// Commit that the program was built from, if it is known.
     pub commit: Option<Commit>,
     /// The machine.
     pub machine: Machine,
@@ -99,7 +107,7 @@ impl Origin {
     pub fn here(device: &str) -> Self {
         Self {
             version: VERSION.to_owned(),
-            commit: Commit::of(Path::new(".")),
+            commit: Build::here().commit(),
             machine: Machine::here(),
             device: device.to_owned(),
         }
@@ -109,42 +117,63 @@ impl Origin {
 /// Version of the program, from the workspace.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 
-impl Commit {
-    /// The commit of the checkout around `folder`; `None` without git or outside of a checkout.
-    ///
-    /// It is read when the program runs rather than built in, so that a commit does not force a rebuild.
-    pub fn of(folder: &Path) -> Option<Self> {
-        let hash = git(folder, &["rev-parse", "--verify", "HEAD"])?;
-        let changes = git(
-            folder,
-            &["status", "--porcelain", "--", ":(top)", ":(top,exclude)results"],
-        )?;
-        Some(Self {
-            hash: hash.trim().to_owned(),
-            dirty: !changes.trim().is_empty(),
-        })
+/// What a program was built from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Build {
+    /// A commit, with or without changes.
+    From(Commit),
+    /// Nothing that is known, for this reason.
+    NotKnown(String),
+}
+
+static BUILD: OnceLock<Build> = OnceLock::new();
+
+impl Build {
+    /// Says what this program was built from: `commit HASH clean`, `commit HASH dirty`, or why it is not known. The first call
+    /// counts.
+    pub fn set(text: &str) {
+        BUILD.get_or_init(|| Self::parse(text));
     }
 
-    /// The first twelve digits, with `+` where the checkout differed.
+    /// What this program was built from.
+    pub fn here() -> Self {
+        let unsaid = || Self::NotKnown("the program does not say what it was built from".to_owned());
+        BUILD.get().cloned().unwrap_or_else(unsaid)
+    }
+
+    fn parse(text: &str) -> Self {
+        match text.split(' ').collect::<Vec<_>>()[..] {
+            ["commit", hash, state @ ("clean" | "dirty")] => Self::From(Commit {
+                hash: hash.to_owned(),
+                dirty: state == "dirty",
+            }),
+            _ => Self::NotKnown(text.to_owned()),
+        }
+    }
+
+    /// The commit, if it is known.
+    pub fn commit(&self) -> Option<Commit> {
+        match self {
+            Self::From(commit) => Some(commit.clone()),
+            Self::NotKnown(_) => None,
+        }
+    }
+
+    /// Why the commit is not known, if it is not.
+    pub fn why_not_known(&self) -> Option<String> {
+        match self {
+            Self::From(_) => None,
+            Self::NotKnown(reason) => Some(reason.clone()),
+        }
+    }
+}
+
+impl Commit {
+    /// The first twelve digits, with `+` where the sources differed.
     pub fn short(&self) -> String {
         let digits = self.hash.get(..12).unwrap_or(&self.hash);
         format!("{digits}{}", if self.dirty { "+" } else { "" })
     }
-}
-
-fn git(folder: &Path, arguments: &[&str]) -> Option<String> {
-    let output = Command::new("git")
-        .arg("-C")
-        .arg(folder)
-        .args(arguments)
-        .stdin(Stdio::null())
-        .stderr(Stdio::null())
-        .output()
-        .ok()?;
-    if !output.status.success() {
-        return None;
-    }
-    String::from_utf8(output.stdout).ok()
 }
 
 impl Machine {
@@ -200,34 +229,23 @@ mod tests {
     }
 
     #[test]
-    fn outside_of_a_checkout_there_is_no_commit() {
-        let folder = tempfile::tempdir().unwrap();
-        assert_eq!(Commit::of(folder.path()), None);
+    fn what_a_program_was_built_from_is_read() {
+        let clean = Build::parse("commit 0123456789abcdef clean").commit().unwrap();
+        assert_eq!((clean.short().as_str(), clean.dirty), ("0123456789ab", false));
+        let dirty = Build::parse("commit 0123456789abcdef dirty").commit().unwrap();
+        assert_eq!(dirty.short(), "0123456789ab+");
+        let reason = "git refused: fatal: detected dubious ownership";
+        let build = Build::parse(reason);
+        assert_eq!((build.commit(), build.why_not_known().as_deref()), (None, Some(reason)));
     }
 
+    /// As programs wrote it that read the commit where they ran.
     #[test]
-    fn a_checkout_that_differs_is_marked() {
-        let folder = tempfile::tempdir().unwrap();
-        let run = |arguments: &[&str]| {
-            let done = Command::new("git")
-                .arg("-C")
-                .arg(folder.path())
-                .args(["-c", "user.name=t", "-c", "user.email=t@example.org"])
-                .args(["-c", "commit.gpgsign=false"])
-                .args(arguments)
-                .output();
-            done.is_ok_and(|output| output.status.success())
-        };
-        if !run(&["init", "-q"]) {
-            return; // a machine without git: `Commit::of` is then `None`, as tested above
-        }
-        assert!(run(&["commit", "-q", "--allow-empty", "--no-verify", "-m", "first"]));
-        let clean = Commit::of(folder.path()).unwrap();
-        assert!(!clean.dirty);
-        assert_eq!(clean.short(), clean.hash[..12]);
-        mmcollapse_nn::files::write_atomic(&folder.path().join("new"), b"x").unwrap();
-        let dirty = Commit::of(folder.path()).unwrap();
-        assert!(dirty.dirty && dirty.short().ends_with('+'));
+    fn an_older_provenance_is_read() {
+        let text = r#"{"experiment": "table4", "preset": "quick", "command": "c", "commit": null, "version": "0.1.0",
+            "data": {}, "cells": 3, "missing": 0, "seeds": 1, "origins": [], "cell_seconds": 1.0, "wall_seconds": 1.0}"#;
+        let read: Provenance = serde_json::from_str(text).unwrap();
+        assert_eq!((read.cells, read.commit, read.commit_not_known), (3, None, None));
     }
 
     #[test]

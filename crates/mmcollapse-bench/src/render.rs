@@ -156,6 +156,14 @@ pub fn render(
         .collect()
 }
 
+/// Whether a file in a result's folder is one that [`render`] writes.
+pub(crate) fn is_ours(name: &str) -> bool {
+    const STEMS: [&str; 6] = ["table", "runs", "tests", "curves", "probes", "figure"];
+    const ENDS: [&str; 7] = ["md", "tex", "parquet", "csv", "provenance.json", "svg", "png"];
+    let parts = name.split_once('.');
+    parts.is_some_and(|(stem, end)| STEMS.contains(&stem) && ENDS.contains(&end))
+}
+
 fn parquet(frame: &mut DataFrame) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
     ParquetWriter::new(&mut bytes).finish(frame).into_diagnostic()?;
@@ -173,10 +181,18 @@ fn warnings(provenance: &Provenance) -> Vec<String> {
     let mut warnings = Vec::new();
     warnings.extend(provenance.synthetic.clone());
     if provenance.missing > 0 {
+        let seeds = provenance
+            .preset_seeds
+            .map_or_else(String::new, |of| format!("n = {} of {of} seeds, ", provenance.seeds));
         warnings.push(format!(
-            "Incomplete: {} of {} cells are missing; the numbers will change.",
+            "Incomplete: {seeds}{} of {} cells are missing; the numbers will change.",
             provenance.missing,
             provenance.missing + provenance.cells
+        ));
+    }
+    if let Some(kept) = &provenance.more_complete {
+        warnings.push(format!(
+            "Partial: the more complete result of the same experiment is in the folder `{kept}` beside this one."
         ));
     }
     if provenance.preset == "smoke" {
@@ -196,10 +212,11 @@ fn warnings(provenance: &Provenance) -> Vec<String> {
 
 /// Where a result comes from, one fact a line; the first one gives it again.
 fn facts(provenance: &Provenance) -> Vec<String> {
-    let commit = provenance.commit.as_ref().map_or_else(
-        || "no commit (made outside of a checkout)".to_owned(),
-        |commit| format!("commit {}", commit.short()),
-    );
+    let commit = match (&provenance.commit, &provenance.commit_not_known) {
+        (Some(commit), _) => format!("commit {}", commit.short()),
+        (None, Some(reason)) => format!("commit not known ({reason})"),
+        (None, None) => "commit not known".to_owned(),
+    };
     let mut facts = vec![
         format!("Made by: {}", provenance.command),
         format!("version {}, {commit}", provenance.version),

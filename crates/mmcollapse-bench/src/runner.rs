@@ -34,7 +34,9 @@ pub struct Job {
     pub cell: Cell,
     /// Its name in progress and errors, for example `shaspec+ebr, test_missing, seed 3`.
     pub label: String,
-    /// Seconds it is expected to take; long ones start first, so that the end is not spent waiting for one.
+    /// Jobs of a lower round start before all of a higher one: the seed, so that every row has it before the next.
+    pub round: u64,
+    /// Seconds it is expected to take; long ones of a round start first, so that the end is not spent waiting for one.
     pub estimate: f64,
 }
 
@@ -122,11 +124,14 @@ impl Runner {
         }
     }
 
-    /// Does the jobs, the longest first; returns when each is done, failed or given up.
+    /// Does the jobs round by round, in each the longest first; returns when each is done, failed or given up.
     pub fn run(&self, jobs: &[Job], watcher: &dyn Watcher) -> Summary {
         let mut order: Vec<usize> = (0..jobs.len()).collect();
         // Stable: equal estimates keep the order of the plan.
-        order.sort_by(|&a, &b| jobs[b].estimate.total_cmp(&jobs[a].estimate));
+        order.sort_by(|&a, &b| {
+            let rounds = jobs[a].round.cmp(&jobs[b].round);
+            rounds.then_with(|| jobs[b].estimate.total_cmp(&jobs[a].estimate))
+        });
         let run = Run {
             runner: self,
             jobs,

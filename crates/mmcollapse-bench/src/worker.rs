@@ -10,14 +10,16 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
 use std::sync::{Arc, Once};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 use std::{io, process, thread};
 
 use mmcollapse_nn::files::LineFile;
+use mmcollapse_nn::tell;
 use serde::{Deserialize, Serialize};
 
 use crate::cell::{Cell, Outcome, Status};
 use crate::provenance::Origin;
+use crate::signals;
 use crate::store::{Claim, Found, Store, StoreError, Stored};
 
 /// How long a worker whose runner is gone may take to reach a point where it can stop.
@@ -175,7 +177,7 @@ pub trait Work {
 pub fn serve(store: &Store, origin: &Origin, work: &mut dyn Work) {
     let stop = StopFlag::default();
     // Ctrl-C on a terminal reaches the workers too; it is the runner that says when they stop.
-    let _ = ctrlc::set_handler(|| {});
+    let _ = signals::ignore();
     let orders = listen(stop.clone());
     // What a program prints before it gets here must not run into the first event.
     let _ = io::stdout().write_all(b"\n");
@@ -198,7 +200,7 @@ fn listen(stop: StopFlag) -> mpsc::Receiver<Order> {
         for line in io::stdin().lock().lines() {
             let Ok(line) = line else { break };
             let Ok(order) = serde_json::from_str(&line) else {
-                eprintln!("an order that this worker does not understand: {line}");
+                tell!("an order that this worker does not understand: {line}");
                 continue;
             };
             if order == Order::Stop {
@@ -259,7 +261,8 @@ fn train(store: &Store, origin: &Origin, work: &mut dyn Work, cell: &Cell, stop:
             Found::Damaged(reason) => note(format!("damaged, done again: {reason}")),
             Found::Missing => {}
         }
-        let from = now();
+        // The clock of the wall may be set meanwhile; only its start is read.
+        let (from, started) = (now(), Instant::now());
         let outcome = match attempt(&claim, work, cell, stop) {
             Err(WorkError::Stopped) if claim.is_lost() && !stop.is_set() => return busy(),
             outcome => outcome?,
@@ -267,7 +270,7 @@ fn train(store: &Store, origin: &Origin, work: &mut dyn Work, cell: &Cell, stop:
         let stored = Stored {
             outcome,
             origin: origin.clone(),
-            trained: (from, now()),
+            trained: (from, from + started.elapsed().as_secs_f64()),
         };
         if !claim.finish(&stored).map_err(told)? {
             return busy();

@@ -17,6 +17,7 @@ use std::{env, fs};
 use mmcollapse_bench::cell::{Cell, Outcome, Score, Status};
 use mmcollapse_bench::provenance::Origin;
 use mmcollapse_bench::runner::{Fate, Interrupt, Job, Runner, Summary, Watcher, WorkerCommand};
+use mmcollapse_bench::signals;
 use mmcollapse_bench::store::{Found, Store};
 use mmcollapse_bench::worker::{Context, Work, WorkError, serve};
 use mmcollapse_nn::files::{LineFile, write_atomic};
@@ -52,7 +53,7 @@ fn runner_entry() {
         let configs: Vec<Value> = serde_json::from_str(&env::var(CELLS).unwrap()).unwrap();
         let interrupt = Interrupt::default();
         let handler = interrupt.clone();
-        ctrlc::set_handler(move || handler.request()).unwrap();
+        signals::on_stop(move || handler.request()).unwrap();
         let summary = run_with(&root, &configs, 2, interrupt, &Notes::default());
         let unfinished = summary.fates.contains(&Fate::Unfinished);
         std::process::exit(if unfinished { 3 } else { 0 });
@@ -220,6 +221,7 @@ fn run_by(command: WorkerCommand, configs: &[Value], workers: usize, interrupt: 
         .map(|config| Job {
             cell: cell(config),
             label: format!("cell {}", config["seed"]),
+            round: config["round"].as_u64().unwrap_or_default(),
             estimate: 1.0,
         })
         .collect();
@@ -355,11 +357,33 @@ fn a_panic_is_reported_and_an_error_is_not_tried_again() {
     assert_eq!(count(folder.path(), "start 1 "), 1);
 }
 
+/// Every row has a seed before any row has the next, whatever takes long.
+#[test]
+fn jobs_are_done_round_by_round() {
+    let folder = tempfile::tempdir().unwrap();
+    let rounds = [1, 0, 1, 0, 2, 0];
+    let jobs: Vec<Value> = rounds
+        .iter()
+        .enumerate()
+        .map(|(number, round)| {
+            let mut config = config(number as u64, 1, "well");
+            config["round"] = json!(round);
+            config
+        })
+        .collect();
+    run_with(folder.path(), &jobs, 1, Interrupt::default(), &Notes::default());
+    let trace = fs::read_to_string(trace_path(folder.path())).unwrap();
+    let started = trace.lines().filter_map(|line| line.strip_prefix("start "));
+    let order: Vec<&str> = started.filter_map(|rest| rest.split(' ').next()).collect();
+    assert_eq!(order, ["1", "3", "5", "0", "2", "4"]);
+}
+
 #[test]
 fn a_program_that_does_not_start_is_no_endless_loop() {
     let jobs = [Job {
         cell: cell(&config(0, 1, "well")),
         label: "cell".into(),
+        round: 0,
         estimate: 1.0,
     }];
     for (program, expected) in [

@@ -2,6 +2,7 @@
 
 #[cfg(test)]
 mod absent;
+mod check;
 #[cfg(test)]
 mod damaged;
 mod measures;
@@ -21,6 +22,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{diagnosis::Diagnosis, training::EpochRecord};
 
+pub use check::{check_cell, outline};
 pub(crate) use run::Facts;
 pub use run::{Folders, MULTIMODAL, UNIMODAL, run_cell};
 

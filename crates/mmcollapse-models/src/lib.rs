@@ -23,7 +23,8 @@ mod upweight;
 mod tests;
 
 pub use cell::{
-    AS_TESTED, CellOutcome, Findings, Folders, MULTIMODAL, Observer, Score, Silent, Status, UNIMODAL, run_cell,
+    AS_TESTED, CellOutcome, Findings, Folders, MULTIMODAL, Observer, Score, Silent, Status, UNIMODAL, check_cell,
+    outline, run_cell,
 };
 pub use config::{CellConfig, MethodConfig, Protocol, Training, UpweightMode, revision};
 pub use diagnosis::{Diagnosis, ModalityDiagnosis};

@@ -13,6 +13,7 @@ pub mod losses;
 mod mode;
 pub mod ops;
 pub mod optim;
+pub mod output;
 mod params;
 pub mod random;
 pub mod safetensors;

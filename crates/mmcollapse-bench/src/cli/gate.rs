@@ -4,6 +4,7 @@ use std::path::Path;
 
 use miette::{IntoDiagnostic, Result, miette};
 use mmcollapse_nn::device::DeviceChoice;
+use mmcollapse_nn::{output, say};
 
 use super::run::{Work, gather};
 use super::{Ending, interrupt, workers};
@@ -62,15 +63,15 @@ pub fn gate(
         }
         let got = Golden::of(experiment.name, &gather(&plan, &store)?.records);
         let Some(golden) = golden else {
-            println!("{}", got.write(results)?.display());
+            say!("{}", got.write(results)?.display());
             continue;
         };
         let checks = golden.compare(&got);
-        print!("{}", text(&checks));
+        output::out(format_args!("{}", text(&checks)));
         let failures = checks.iter().filter(|check| check.verdict.is_err()).count();
         if failures > 0 {
             ending = Ending::Badly;
-            println!(
+            say!(
                 "{}: {failures} of {} values regressed; if that is meant, raise the revision of what changed \
                  and run `mmcollapse gate {} --update`",
                 experiment.name,
@@ -78,7 +79,7 @@ pub fn gate(
                 experiment.name
             );
         } else {
-            println!("{}: all {} values as expected", experiment.name, checks.len());
+            say!("{}: all {} values as expected", experiment.name, checks.len());
         }
     }
     Ok(ending)

@@ -3,21 +3,26 @@
 use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::fmt::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc;
 use std::time::Instant;
-use std::{env, io};
+use std::{env, io, thread};
 
 use miette::{IntoDiagnostic, Result, WrapErr, miette};
 use mmcollapse_nn::device::DeviceChoice;
+use mmcollapse_nn::{output, say, tell};
 
+use super::dry;
 use super::on::{other_dataset, spec_on, synthetic};
+use super::rounds::Rounds;
 use super::{Ending, How, Place, What, interrupt, workers};
 use crate::cell::CellRecord;
 use crate::experiment::ExperimentInfo;
 use crate::models::ModelResolver;
 use crate::plan::{Filter, Plan, Planned, Selection};
-use crate::progress::{Basis, Estimator, Expectation, Progress, duration_text, makespan};
-use crate::provenance::{Commit, Provenance, VERSION, count_origins};
+use crate::progress::{Basis, Estimator, Expectation, Progress, duration_text};
+use crate::provenance::{Build, Provenance, VERSION, count_origins};
+use crate::publish::{Extent, Place as Folder, place, sweep};
 use crate::render::render;
 use crate::runner::{Fate, Interrupt, Job, Runner, Summary, WorkerCommand};
 use crate::spec::Spec;
@@ -32,7 +37,7 @@ pub fn reproduce(
     what: What,
     tuned: bool,
     how: &How,
-    results: &Path,
+    published: Published<'_>,
 ) -> Result<Ending> {
     let mut resolver = ModelResolver::new(how.place.offline);
     let selection = Selection {
@@ -44,24 +49,26 @@ pub fn reproduce(
     for experiment in experiments {
         let spec = spec_on(experiment, what.dataset.as_deref(), &resolver)?;
         let tuned = tuned
-            .then(|| Tuned::of(results, experiment, &spec, what.preset))
+            .then(|| Tuned::of(published.results, experiment, &spec, what.preset))
             .transpose()?;
         let plan = match &tuned {
             Some(tuned) => tuned.plan(experiment, &spec, &selection, &mut resolver)?,
             None => Plan::of(experiment, &spec, what.preset, &selection, &mut resolver)?,
         };
         let work = Work::new(&plan, Store::new(&how.place.store))?;
+        work.check(&mut resolver)?;
         if how.dry_run {
-            print!("{}", work.dry_run(workers(how.workers)));
+            output::out(format_args!("{}", work.dry_run(workers(how.workers), how.verbose)));
             continue;
         }
-        match work.train(how.device, workers(how.workers), &interrupt)? {
+        let tuned = tuned.map(|tuned| tuned.by(&spec));
+        let showing = Showing::new(experiment, &spec, &plan, &what, tuned, published)?;
+        match work.train_in_rounds(how.device, workers(how.workers), &interrupt, Some(&showing))? {
             Ending::Interrupted => return Ok(Ending::Interrupted),
             Ending::Badly => ending = Ending::Badly,
             Ending::Well => {}
         }
-        let tuned = tuned.map(|tuned| tuned.by(&spec));
-        make(experiment, &spec, &plan, &what, tuned, &work.store, results)?;
+        make(&plan, &work.store, &showing)?;
     }
     Ok(ending)
 }
@@ -76,14 +83,15 @@ pub fn train_some(experiment: &'static ExperimentInfo, only: &[String], what: Wh
     let mut resolver = ModelResolver::new(how.place.offline);
     let (_, plan) = planned(experiment, &what, &selection, &mut resolver)?;
     let work = Work::new(&plan, Store::new(&how.place.store))?;
+    work.check(&mut resolver)?;
     if how.dry_run {
-        print!("{}", work.dry_run(workers(how.workers)));
+        output::out(format_args!("{}", work.dry_run(workers(how.workers), how.verbose)));
         return Ok(Ending::Well);
     }
     let ending = work.train(how.device, workers(how.workers), &interrupt()?)?;
     for planned in &plan.cells {
         if let Found::Whole(stored) = work.store.find(&planned.key)? {
-            println!("{}", outcome_line(planned, &stored));
+            say!("{}", outcome_line(planned, &stored));
         }
     }
     Ok(ending)
@@ -95,7 +103,7 @@ pub fn report(
     all: bool,
     what: What,
     place: &Place,
-    results: &Path,
+    published: Published<'_>,
 ) -> Result<Ending> {
     let store = Store::new(&place.store);
     let mut resolver = ModelResolver::new(place.offline);
@@ -107,13 +115,13 @@ pub fn report(
         let (spec, plan) = match planned(experiment, &what, &selection, &mut resolver) {
             // Who lacks the data of one experiment can still have the report of the others.
             Err(error) if all => {
-                eprintln!("{} ({}): left as it is: {error}", experiment.name, what.preset);
+                tell!("{} ({}): left as it is: {error}", experiment.name, what.preset);
                 continue;
             }
             planned => planned?,
         };
         if all && gather(&plan, &store)?.records.is_empty() {
-            eprintln!(
+            tell!(
                 "{} ({}): nothing of it is in {}",
                 experiment.name,
                 what.preset,
@@ -121,7 +129,8 @@ pub fn report(
             );
             continue;
         }
-        make(experiment, &spec, &plan, &what, None, &store, results)?;
+        let showing = Showing::new(experiment, &spec, &plan, &what, None, published)?;
+        make(&plan, &store, &showing)?;
     }
     Ok(Ending::Well)
 }
@@ -189,53 +198,42 @@ impl<'a> Work<'a> {
         self.estimator.seconds(&planned.cell.kind(), planned.rough_seconds)
     }
 
-    /// The cells, which of them are there, and how long the rest will take.
-    pub(super) fn dry_run(&self, workers: usize) -> String {
-        let mut text = String::new();
-        let mut times = Vec::new();
-        let mut bases: BTreeSet<Basis> = BTreeSet::new();
-        for (place, planned) in self.plan.cells.iter().enumerate() {
-            let state = if self.missing.contains(&place) {
-                let (seconds, basis) = self.estimate(planned);
-                times.push(seconds);
-                bases.insert(basis);
-                format!("to train, about {}", duration_text(seconds))
-            } else {
-                "in the store".to_owned()
-            };
-            let _ = writeln!(text, "{}  {}: {state}", planned.key, planned.label());
-        }
-        for reason in &self.damaged {
-            let _ = writeln!(text, "damaged, will be done again: {reason}");
-        }
-        let all = self.plan.cells.len();
-        let _ = writeln!(
-            text,
-            "{} ({}): {all} cells, {} in the store, {} to train",
-            self.plan.experiment,
-            self.plan.preset,
-            all - times.len(),
-            times.len(),
-        );
-        if !times.is_empty() {
-            let bases: Vec<&str> = bases.into_iter().map(Basis::as_str).collect();
-            let _ = writeln!(
-                text,
-                "estimated time: {} with {workers} workers, from {}",
-                duration_text(makespan(&times, workers)),
-                bases.join("; ")
-            );
-        }
-        text
+    /// Whether what is to be trained can be.
+    ///
+    /// # Errors
+    /// Why some of it cannot.
+    pub(super) fn check(&self, resolver: &mut ModelResolver) -> Result<()> {
+        let missing = self.missing.iter().map(|place| &self.plan.cells[*place]);
+        resolver.check(&format!("{} ({})", self.plan.experiment, self.plan.preset), missing)
+    }
+
+    /// Which cells are there and how long the rest will take, row by row; `verbose`: and cell by cell.
+    pub(super) fn dry_run(&self, workers: usize, verbose: bool) -> String {
+        let missing: BTreeSet<usize> = self.missing.iter().copied().collect();
+        dry::text(self.plan, &missing, &self.damaged, workers, verbose, |planned| {
+            self.estimate(planned)
+        })
     }
 
     /// Trains what is missing.
     pub(super) fn train(&self, device: DeviceChoice, workers: usize, interrupt: &Interrupt) -> Result<Ending> {
+        self.train_in_rounds(device, workers, interrupt, None)
+    }
+
+    /// Trains what is missing, and shows what is complete after every seed.
+    pub(super) fn train_in_rounds(
+        &self,
+        device: DeviceChoice,
+        workers: usize,
+        interrupt: &Interrupt,
+        showing: Option<&Showing<'_>>,
+    ) -> Result<Ending> {
         let all = self.plan.cells.len();
         let found = all - self.missing.len();
-        eprintln!(
+        tell!(
             "{} ({}): {all} cells, {found} in the store",
-            self.plan.experiment, self.plan.preset
+            self.plan.experiment,
+            self.plan.preset
         );
         if self.missing.is_empty() {
             return Ok(Ending::Well);
@@ -246,6 +244,7 @@ impl<'a> Work<'a> {
             .map(|planned| Job {
                 cell: planned.cell.clone(),
                 label: planned.label(),
+                round: planned.seed,
                 estimate: self.estimate(planned).0,
             })
             .collect();
@@ -259,7 +258,23 @@ impl<'a> Work<'a> {
         let command = worker_command(&self.store, device).into_diagnostic()?;
         let progress = Progress::new(expectations, workers, self.estimator.clone());
         let started = Instant::now();
-        let summary = Runner::new(command, workers, interrupt.clone()).run(&jobs, &progress);
+        let runner = Runner::new(command, workers, interrupt.clone());
+        let summary = match showing {
+            None => runner.run(&jobs, &progress),
+            Some(showing) => {
+                let (sender, settled) = mpsc::channel();
+                let rounds = Rounds::new(&progress, jobs.iter().map(|job| job.round).collect(), sender);
+                thread::scope(|scope| {
+                    let rounds = &rounds;
+                    let shown = scope.spawn(move || rounds.show(settled, self.plan, &self.store, showing));
+                    let summary = runner.run(&jobs, rounds);
+                    rounds.end();
+                    // It has no result to lose: what it could not show is made at the end.
+                    let _ = shown.join();
+                    summary
+                })
+            }
+        };
         progress.close();
         let seconds = started.elapsed().as_secs_f64();
         conclude(&summary, &jobs, seconds)
@@ -273,13 +288,13 @@ fn conclude(summary: &Summary, jobs: &[Job], seconds: f64) -> Result<Ending> {
     let diverged = count(|fate| matches!(fate, Fate::Done { diverged: true, .. }));
     let failed = count(|fate| matches!(fate, Fate::Failed(_)));
     let unfinished = count(|fate| matches!(fate, Fate::Unfinished));
-    eprintln!(
+    tell!(
         "{done} cells done ({diverged} diverged), {failed} failed, {unfinished} unfinished in {}",
         duration_text(seconds)
     );
     for (job, fate) in jobs.iter().zip(&summary.fates) {
         if let Fate::Failed(reason) = fate {
-            eprintln!("failed: {}: {reason}", job.label);
+            tell!("failed: {}: {reason}", job.label);
         }
     }
     if let Some(error) = &summary.error {
@@ -289,7 +304,7 @@ fn conclude(summary: &Summary, jobs: &[Job], seconds: f64) -> Result<Ending> {
         ));
     }
     if unfinished > 0 {
-        eprintln!("interrupted: the same command goes on from here");
+        tell!("interrupted: the same command goes on from here");
         return Ok(Ending::Interrupted);
     }
     Ok(if failed > 0 { Ending::Badly } else { Ending::Well })
@@ -323,6 +338,15 @@ pub(super) struct Gathered {
     stored: Vec<Stored>,
 }
 
+impl Gathered {
+    /// What of it is of these seeds.
+    pub(super) fn of_seeds(self, seeds: &BTreeSet<u64>) -> Self {
+        let both = self.records.into_iter().zip(self.stored);
+        let (records, stored) = both.filter(|(record, _)| seeds.contains(&record.seed)).unzip();
+        Self { records, stored }
+    }
+}
+
 /// Reads the outcomes of a plan, in its order; what is not there is left out.
 pub(super) fn gather(plan: &Plan, store: &Store) -> Result<Gathered, StoreError> {
     let mut gathered = Gathered {
@@ -344,80 +368,156 @@ pub(super) fn gather(plan: &Plan, store: &Store) -> Result<Gathered, StoreError>
     Ok(gathered)
 }
 
-/// Renders an experiment into its folder.
-fn make(
-    experiment: &ExperimentInfo,
-    spec: &Spec,
-    plan: &Plan,
-    what: &What,
+/// Where results are kept.
+#[derive(Clone, Copy)]
+pub struct Published<'a> {
+    /// Their folder.
+    pub results: &'a Path,
+    /// Whether a less complete result may replace a more complete one.
+    pub force: bool,
+}
+
+/// How the outcomes of an experiment are shown.
+pub(super) struct Showing<'a> {
+    experiment: &'a ExperimentInfo,
+    preset: String,
+    command: String,
+    dataset: Option<String>,
+    synthetic: Option<String>,
     tuned: Option<TunedBy>,
-    store: &Store,
-    results: &Path,
-) -> Result<()> {
+    /// The folder of the result.
+    own: PathBuf,
+    force: bool,
+}
+
+/// A result that was written.
+pub(super) struct Shown {
+    pub(super) folder: PathBuf,
+    files: Vec<PathBuf>,
+    /// Which result was kept in its place and why, in words.
+    pub(super) kept: Option<String>,
+}
+
+impl<'a> Showing<'a> {
+    pub(super) fn new(
+        experiment: &'a ExperimentInfo,
+        spec: &Spec,
+        plan: &Plan,
+        what: &What,
+        tuned: Option<TunedBy>,
+        published: Published<'_>,
+    ) -> Result<Self> {
+        let preset = what.preset.to_string();
+        let mut command = format!("mmcollapse reproduce {} --preset {preset}", experiment.name);
+        if let Some(seeds) = what.seeds {
+            let _ = write!(command, " --seeds {seeds}");
+        }
+        let synthetic = synthetic(plan)?;
+        let dataset = other_dataset(spec, synthetic.is_some());
+        if let Some(dataset) = dataset {
+            let _ = write!(command, " --dataset {dataset}");
+        }
+        let folder = what.preset.folder(dataset, tuned.is_some());
+        if tuned.is_some() {
+            command.push_str(" --tuned");
+        }
+        Ok(Self {
+            experiment,
+            preset,
+            command,
+            dataset: dataset.map(str::to_owned),
+            synthetic,
+            tuned,
+            own: published.results.join(experiment.name).join(folder),
+            force: published.force,
+        })
+    }
+
+    /// Writes tables and figures of what is gathered, into the folder of the result or, if a more complete one is there,
+    /// beside it. At the end of a run, or of a report, `--force` replaces that one.
+    pub(super) fn show(&self, plan: &Plan, gathered: &Gathered, is_end: bool) -> Result<Shown> {
+        let extent = Extent::of(&gathered.records);
+        let Folder { folder, kept } = if self.force && is_end {
+            Folder {
+                folder: self.own.clone(),
+                kept: None,
+            }
+        } else {
+            place(&self.own, &extent)
+        };
+        let seeds: BTreeSet<u64> = gathered.records.iter().map(|record| record.seed).collect();
+        let planned: BTreeSet<u64> = plan.cells.iter().map(|planned| planned.seed).collect();
+        let all = plan.whole.cells.max(plan.cells.len());
+        let missing = all.saturating_sub(gathered.records.len());
+        let name = |folder: &Path| folder.file_name().unwrap_or_default().display().to_string();
+        let provenance = Provenance {
+            dataset: self.dataset.clone(),
+            synthetic: self.synthetic.clone(),
+            tuned: self.tuned.clone(),
+            missing,
+            preset_seeds: (missing > 0).then_some(plan.whole.seeds.max(planned.len())),
+            more_complete: kept.as_ref().map(|kept| name(&kept.folder)),
+            ..provenance(plan, self.command.clone(), &gathered.stored, seeds.len())
+        };
+        let failed = || format!("making tables and figures in {}", folder.display());
+        let files = render(self.experiment, &gathered.records, &provenance, &folder).wrap_err_with(failed)?;
+        sweep(&self.own, &folder, &extent)
+            .into_diagnostic()
+            .wrap_err("cannot remove the partial results that this one covers")?;
+        let kept = kept.map(|kept| format!("{} stays: this one has {}", kept.folder.display(), kept.reason));
+        Ok(Shown { folder, files, kept })
+    }
+}
+
+/// Renders what the store has of a plan.
+fn make(plan: &Plan, store: &Store, showing: &Showing<'_>) -> Result<()> {
     let gathered = gather(plan, store)?;
-    let preset = what.preset.to_string();
+    let (name, preset) = (showing.experiment.name, &showing.preset);
     let missing = plan.cells.len() - gathered.records.len();
     if gathered.records.is_empty() {
         return Err(miette!(
-            help = format!(
-                "`mmcollapse reproduce {} --preset {preset}` trains them",
-                experiment.name
-            ),
-            "{} ({preset}): none of its {} cells is in the store {}",
-            experiment.name,
+            help = format!("`mmcollapse reproduce {name} --preset {preset}` trains them"),
+            "{name} ({preset}): none of its {} cells is in the store {}",
             plan.cells.len(),
             store.root().display()
         ));
     }
     if missing > 0 {
-        eprintln!(
-            "{} ({preset}): {missing} of {} cells are missing from the tables",
-            experiment.name,
+        tell!(
+            "{name} ({preset}): {missing} of {} cells are missing from the tables",
             plan.cells.len()
         );
     }
-    let mut command = format!("mmcollapse reproduce {} --preset {preset}", experiment.name);
-    if let Some(seeds) = what.seeds {
-        let _ = write!(command, " --seeds {seeds}");
+    let shown = showing.show(plan, &gathered, true)?;
+    if let Some(kept) = shown.kept {
+        tell!(
+            "{name} ({preset}): {kept}; this one is in {} (--force replaces it)",
+            shown.folder.display()
+        );
     }
-    let synthetic = synthetic(plan)?;
-    let dataset = other_dataset(spec, synthetic.is_some());
-    if let Some(dataset) = dataset {
-        let _ = write!(command, " --dataset {dataset}");
-    }
-    let folder = what.preset.folder(dataset, tuned.is_some());
-    if tuned.is_some() {
-        command.push_str(" --tuned");
-    }
-    let seeds: BTreeSet<u64> = gathered.records.iter().map(|record| record.seed).collect();
-    let provenance = Provenance {
-        dataset: dataset.map(str::to_owned),
-        synthetic,
-        tuned,
-        ..provenance(plan, command, &gathered.stored, seeds.len())
-    };
-    let folder = results.join(experiment.name).join(folder);
-    let files = render(experiment, &gathered.records, &provenance, &folder)
-        .wrap_err_with(|| format!("making tables and figures in {}", folder.display()))?;
-    for file in files {
-        println!("{}", file.display());
+    for file in shown.files {
+        say!("{}", file.display());
     }
     Ok(())
 }
 
 /// Where a result that rests on these cells of a plan comes from.
 pub(super) fn provenance(plan: &Plan, command: String, stored: &[Stored], seeds: usize) -> Provenance {
+    let build = Build::here();
     Provenance {
         experiment: plan.experiment.clone(),
         preset: plan.preset.to_string(),
         command,
-        commit: Commit::of(Path::new(".")),
+        commit: build.commit(),
+        commit_not_known: build.why_not_known(),
         version: VERSION.to_owned(),
         data: plan.data.clone(),
         synthetic: None,
         cells: stored.len(),
         missing: plan.cells.len().saturating_sub(stored.len()),
         seeds,
+        preset_seeds: None,
+        more_complete: None,
         origins: count_origins(stored.iter().map(|stored| &stored.origin)),
         cell_seconds: stored.iter().map(|stored| stored.outcome.seconds).sum(),
         wall_seconds: wall_seconds(stored),

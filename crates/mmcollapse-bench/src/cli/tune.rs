@@ -6,6 +6,7 @@ use std::path::Path;
 
 use clap::Args;
 use miette::{Result, miette};
+use mmcollapse_nn::{output, say};
 
 use super::on::spec_on;
 use super::run::{Work, provenance};
@@ -71,8 +72,10 @@ pub(super) fn tune(
     let plan = trials.of_rows(&asked.only)?;
     let store = Store::new(&how.place.store);
     let work = Work::new(&plan, store.clone())?;
+    work.check(&mut resolver)?;
     if how.dry_run {
-        print!("{}{}", trials.text(&asked.only), work.dry_run(workers(how.workers)));
+        let cells = work.dry_run(workers(how.workers), how.verbose);
+        output::out(format_args!("{}{cells}", trials.text(&asked.only)));
         return Ok(Ending::Well);
     }
     match work.train(how.device, workers(how.workers), &interrupt()?)? {
@@ -87,7 +90,7 @@ pub(super) fn tune(
     tuned.provenance = provenance(&trials.of_rows(&rows)?, command(&trials, asked, &rows), &stored, seeds);
     for row in &tuned.rows {
         let (best, own) = (row.best()?, row.trials.first().map_or(0.0, |tried| tried.mean));
-        println!(
+        say!(
             "{}: validation {:.4} by trial {} of {}, {own:.4} as the spec says; {}",
             row.row,
             best.mean,
@@ -96,7 +99,7 @@ pub(super) fn tune(
             best.setting
         );
     }
-    println!("{}", tuned.write(&spec, results)?.display());
+    say!("{}", tuned.write(&spec, results)?.display());
     Ok(Ending::Well)
 }
 

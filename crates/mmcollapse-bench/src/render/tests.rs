@@ -48,6 +48,9 @@ fn provenance() -> Provenance {
         dataset: None,
         synthetic: None,
         tuned: None,
+        commit_not_known: None,
+        preset_seeds: None,
+        more_complete: None,
     }
 }
 

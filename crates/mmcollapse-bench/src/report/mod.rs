@@ -3,13 +3,14 @@
 //! ```text
 //! experiments/claims.yaml --claims--> tests
 //! results/EXPERIMENT/PRESET/{runs,table}.parquet --results--> values by seed
-//! both --verdict--> REPRODUCTION.md --page--> results/report/index.html, with every table and figure
+//! both --verdict--> results/REPRODUCTION.md --page--> results/report/index.html, with every table and figure
 //! ```
 
 pub mod claims;
+mod listed;
 mod page;
 mod reproduction;
-mod results;
+pub(crate) mod results;
 mod verdict;
 
 use std::path::{Path, PathBuf};
@@ -19,31 +20,48 @@ use mmcollapse_nn::files::write_atomic;
 
 use crate::experiment::ExperimentInfo;
 
-/// Writes REPRODUCTION.md beside the folder `results` and `report/index.html` in it; returns their paths.
+/// What became of the report.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Written {
+    /// The paths of its files.
+    Pages(Vec<PathBuf>),
+    /// The report that is there has more than the new one would, in words, and stays.
+    Kept(String),
+}
+
+/// Writes REPRODUCTION.md and `report/index.html` into the folder `results`; if they are there and would lose results, only
+/// with `force`.
 ///
-/// Of each experiment the largest preset that has results is taken; smoke never.
+/// Of each experiment the largest preset that has complete results is taken, else the largest that has any; smoke never.
 ///
 /// # Errors
 /// Claims that cannot be read, a results file that is broken, a file that cannot be written.
-pub fn write(experiments: &[ExperimentInfo], claims: &str, results: &Path) -> Result<Vec<PathBuf>> {
+pub fn write(experiments: &[ExperimentInfo], claims: &str, results: &Path, force: bool) -> Result<Written> {
     let claims = claims::Claims::parse(claims, experiments)?;
     let found = results::Results::read(experiments, results)?;
+    let path = results.join("REPRODUCTION.md");
+    let lost = if force {
+        Vec::new()
+    } else {
+        listed::lost(&path, &found)?
+    };
+    if !lost.is_empty() {
+        return Ok(Written::Kept(format!(
+            "{}: left as it is: the new one would lose {} (--force replaces it)",
+            path.display(),
+            lost.join("; ")
+        )));
+    }
     let reproduction = reproduction::markdown(&claims, &found)?;
     let page = page::html(&reproduction, &found);
-    let beside = results.parent().filter(|parent| !parent.as_os_str().is_empty());
-    let files = [
-        (beside.unwrap_or(Path::new(".")).join("REPRODUCTION.md"), reproduction),
-        (results.join("report").join("index.html"), page),
-    ];
-    files
-        .into_iter()
-        .map(|(path, text)| {
-            write_atomic(&path, text.as_bytes())
-                .into_diagnostic()
-                .wrap_err("cannot write the report")?;
-            Ok(path)
-        })
-        .collect()
+    let files = [(path, reproduction), (results.join("report").join("index.html"), page)];
+    let written = files.into_iter().map(|(path, text)| {
+        write_atomic(&path, text.as_bytes())
+            .into_diagnostic()
+            .wrap_err("cannot write the report")?;
+        Ok(path)
+    });
+    written.collect::<Result<_>>().map(Written::Pages)
 }
 
 /// The text of REPRODUCTION.md.

@@ -138,6 +138,18 @@ fn from_markdown(text: &str, deeper: u8) -> String {
             attrs,
         }),
         Event::End(TagEnd::Heading(level)) => Event::End(TagEnd::Heading(down(level))),
+        // The page lies a folder below the text.
+        Event::Start(Tag::Link {
+            link_type,
+            dest_url,
+            title,
+            id,
+        }) if !dest_url.contains(':') && !dest_url.starts_with('#') => Event::Start(Tag::Link {
+            link_type,
+            dest_url: format!("../{dest_url}").into(),
+            title,
+            id,
+        }),
         // Wide tables scroll by themselves.
         other => other,
     });

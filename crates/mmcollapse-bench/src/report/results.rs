@@ -68,14 +68,22 @@ struct Measurement {
 }
 
 impl Results {
-    /// Reads the largest preset of each experiment.
+    /// Reads the largest preset of each experiment that is complete, else the largest that has any result.
     pub fn read(experiments: &[ExperimentInfo], root: &Path) -> Result<Self> {
         let (mut own, mut others, mut tuned) = (Vec::new(), Vec::new(), Vec::new());
         for experiment in experiments {
             let found = |dataset: Option<&str>, tuned: bool, into: &mut Vec<Measured>| -> Result<()> {
                 let folders = PRESETS.map(|preset| root.join(experiment.name).join(preset.folder(dataset, tuned)));
-                if let Some(folder) = folders.into_iter().find(|folder| folder.join("runs.parquet").is_file()) {
-                    into.push(Measured::read(experiment, folder)?);
+                let there = folders
+                    .into_iter()
+                    .filter(|folder| folder.join("runs.parquet").is_file());
+                let mut all = there
+                    .map(|folder| Measured::read(experiment, folder))
+                    .collect::<Result<Vec<_>>>()?;
+                // A full preset of which little is trained is less than a quick one that is whole.
+                let best = all.iter().position(|measured| measured.provenance.missing == 0);
+                if !all.is_empty() {
+                    into.push(all.swap_remove(best.unwrap_or(0)));
                 }
                 Ok(())
             };
@@ -231,13 +239,13 @@ fn printed(means: &Frame) -> Result<Vec<Printed>> {
 }
 
 /// A frame with its path, for messages.
-struct Frame {
+pub(crate) struct Frame {
     path: PathBuf,
     frame: DataFrame,
 }
 
 impl Frame {
-    fn read(path: PathBuf) -> Result<Self> {
+    pub(crate) fn read(path: PathBuf) -> Result<Self> {
         let bytes = fs::read(&path).into_diagnostic().wrap_err_with(|| broken(&path))?;
         let frame = ParquetReader::new(io::Cursor::new(bytes))
             .finish()
@@ -252,7 +260,7 @@ impl Frame {
             .map_err(|error| miette!("{}: {error}", broken(&self.path)))
     }
 
-    fn text(&self, name: &str) -> Result<Vec<String>> {
+    pub(crate) fn text(&self, name: &str) -> Result<Vec<String>> {
         let column = self
             .column(name)?
             .str()
@@ -270,7 +278,7 @@ impl Frame {
         Ok(column.iter().collect())
     }
 
-    fn counts(&self, name: &str) -> Result<Vec<u64>> {
+    pub(crate) fn counts(&self, name: &str) -> Result<Vec<u64>> {
         let column = self
             .column(name)?
             .u64()

@@ -208,7 +208,7 @@ fn tuned_settings_have_verdicts_of_their_own() {
             "| verdict on the paper's data | with tuned settings |\n",
             "| Something else. | not tested here yet | – |\n",
             "### With tuned settings\n",
-            "- [table4](results/table4/quick-tuned/table.md), 10 seeds\n",
+            "- [table4](table4/quick-tuned/table.md), 10 seeds\n",
             "| table4 | quick, tuned | 20 |",
             "It covers table4 (quick); with tuned settings: table4 (quick).",
         ],
@@ -221,11 +221,12 @@ fn tuned_settings_have_verdicts_of_their_own() {
 fn the_report_is_written_from_results_alone() {
     let folder = results("quick");
     let root = folder.path().join("results");
-    let paths = write(&[TABLE], CLAIMS, &root).unwrap();
-    assert_eq!(
-        paths,
-        [folder.path().join("REPRODUCTION.md"), root.join("report/index.html")]
-    );
+    let Written::Pages(paths) = write(&[TABLE], CLAIMS, &root, false).unwrap() else {
+        panic!("kept");
+    };
+    assert_eq!(paths, [root.join("REPRODUCTION.md"), root.join("report/index.html")]);
+    // Nothing beside the folder: a file of that name may be the user's own.
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
     let text = fs::read_to_string(&paths[0]).unwrap();
     has_all(
         &text,
@@ -259,8 +260,90 @@ fn the_report_is_written_from_results_alone() {
     ] {
         assert!(!page.contains(outside), "{outside}");
     }
-    assert_eq!(write(&[TABLE], CLAIMS, &root).unwrap(), paths);
+    assert_eq!(
+        write(&[TABLE], CLAIMS, &root, false).unwrap(),
+        Written::Pages(paths.clone())
+    );
     assert_eq!(fs::read_to_string(&paths[1]).unwrap(), page);
+}
+
+/// What is less complete leaves the report as it is, whatever is less: an experiment, a data set, seeds, cells, a preset.
+#[test]
+fn a_report_is_not_replaced_by_one_that_rests_on_less() {
+    let whole = || {
+        let folder = results("quick");
+        on_avmnist_hard(&records(), &folder.path().join("results"));
+        write(&[TABLE], CLAIMS, &folder.path().join("results"), false).unwrap();
+        folder
+    };
+    let less = |change: &dyn Fn(&Path), lost: &str| {
+        let folder = whole();
+        let root = folder.path().join("results");
+        let read = || {
+            let page = fs::read_to_string(root.join("report/index.html")).unwrap();
+            (fs::read_to_string(root.join("REPRODUCTION.md")).unwrap(), page)
+        };
+        let before = read();
+        change(&root);
+        let Written::Kept(reason) = write(&[TABLE], CLAIMS, &root, false).unwrap() else {
+            panic!("replaced, though it loses {lost}");
+        };
+        assert!(reason.contains(lost) && reason.contains("--force"), "{lost}: {reason}");
+        assert_eq!(read(), before);
+        assert!(matches!(
+            write(&[TABLE], CLAIMS, &root, true).unwrap(),
+            Written::Pages(_)
+        ));
+        assert_ne!(read(), before);
+    };
+    less(
+        &|root| fs::remove_dir_all(root.join("table4/quick")).unwrap(),
+        "lose table4 (quick, 10 seeds, 40 cells)",
+    );
+    less(
+        &|root| fs::remove_dir_all(root.join("table4/avmnist-hard-quick")).unwrap(),
+        "lose table4 --dataset avmnist-hard (quick, 10 seeds, 40 cells)",
+    );
+    let change = |root: &Path, field: &str, by: &str| {
+        let path = root.join("table4/quick/runs.provenance.json");
+        let text = fs::read_to_string(&path).unwrap().replace(field, by);
+        write_atomic(&path, text.as_bytes()).unwrap();
+    };
+    less(
+        &|root| change(root, "\"cells\": 40", "\"cells\": 39"),
+        "(quick, 10 seeds, 40 cells): there are quick, 10 seeds, 39 cells",
+    );
+    less(
+        &|root| change(root, "\"seeds\": 10", "\"seeds\": 9"),
+        "there are quick, 9 seeds, 40 cells",
+    );
+}
+
+/// The start of a large preset does not take the place of the whole of a smaller one.
+#[test]
+fn a_preset_that_is_whole_counts_before_a_larger_one_that_is_not() {
+    let folder = results("quick");
+    let root = folder.path().join("results");
+    let begun = Provenance {
+        experiment: "table4".into(),
+        preset: "full".into(),
+        command: "mmcollapse reproduce table4 --preset full".into(),
+        cells: 40,
+        missing: 1000,
+        seeds: 10,
+        ..Provenance::default()
+    };
+    render(&TABLE, &records(), &begun, &root.join("table4/full")).unwrap();
+    let preset = || {
+        Results::read(&[TABLE], &root).unwrap().experiments[0]
+            .provenance
+            .preset
+            .clone()
+    };
+    assert_eq!(preset(), "quick");
+    let ended = Provenance { missing: 0, ..begun };
+    render(&TABLE, &records(), &ended, &root.join("table4/full")).unwrap();
+    assert_eq!(preset(), "full");
 }
 
 #[test]
@@ -295,7 +378,7 @@ fn another_data_set_is_shown_and_decides_nothing() {
     assert_eq!((results.experiments.len(), results.others.len()), (1, 1));
     assert_eq!(verdicts(&results), before);
     let text = reproduction::markdown(&claims, &results).unwrap();
-    assert!(text.contains("(results/table4/avmnist-hard-quick/table.md)"), "{text}");
+    assert!(text.contains("(table4/avmnist-hard-quick/table.md)"), "{text}");
     let page = page::html(&text, &results);
     assert!(page.contains("id=\"table4-avmnist-hard\"") && page.contains("id=\"table4\""));
 }

@@ -214,13 +214,15 @@ impl Tuned {
     ) -> Result<Plan> {
         let mut plan = Plan::of(experiment, spec, self.preset, selection, resolver)?;
         plan.cells.clear();
+        plan.whole.cells = 0;
         for row in self.rows_of(spec) {
             let Some(tuned) = self.rows.iter().find(|tuned| tuned.row == row.name) else {
                 continue;
             };
             let spec = tuned.best()?.setting.applied(spec, self.preset, &row);
-            plan.cells
-                .extend(Plan::of(experiment, &spec, self.preset, selection, resolver)?.cells);
+            let of_row = Plan::of(experiment, &spec, self.preset, selection, resolver)?;
+            plan.cells.extend(of_row.cells);
+            plan.whole.cells += of_row.whole.cells;
         }
         if plan.cells.is_empty() {
             let names = |rows: Vec<&str>| rows.join(", ");

@@ -256,6 +256,9 @@ fn link(_: &Path, _: &Path, _: &Remote) -> io::Result<()> {
 
 /// A bar for a file of `size` bytes.
 pub(crate) fn bar(size: u64) -> ProgressBar {
+    if mmcollapse_nn::output::is_plain() {
+        return ProgressBar::hidden();
+    }
     let style = ProgressStyle::with_template("{msg} [{wide_bar}] {bytes}/{total_bytes} {bytes_per_sec} ({eta})");
     ProgressBar::new(size).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
 }

@@ -24,12 +24,7 @@ pub(super) fn corrupted(
 ) -> Result<Dataset, ModelError> {
     let spec = &dataset.modalities[modality];
     let name = &spec.name;
-    if let Kind::Codes { .. } = spec.kind {
-        return Err(ModelError::Unfit {
-            dataset: dataset.name.clone(),
-            reason: format!("modality `{name}` is codes, to which no noise can be added; choose one of numbers"),
-        });
-    }
+    admitted(dataset, modality)?;
     let mut noisy = dataset.clone();
     if rate == 0.0 || amplitude == 0.0 {
         return Ok(noisy);
@@ -54,6 +49,24 @@ pub(super) fn corrupted(
     let what = format!("{} noise {name} {rate} {amplitude}", dataset.digest);
     noisy.digest = format!("{:x}", Sha256::digest(what.as_bytes()));
     Ok(noisy)
+}
+
+/// Whether noise can be added to a modality.
+///
+/// # Errors
+/// A modality of codes, to which nothing can be added.
+pub(super) fn admitted(dataset: &Dataset, modality: usize) -> Result<(), ModelError> {
+    let spec = &dataset.modalities[modality];
+    match spec.kind {
+        Kind::Codes { .. } => Err(ModelError::Unfit {
+            dataset: dataset.name.clone(),
+            reason: format!(
+                "modality `{}` is codes, to which no noise can be added; choose one of numbers",
+                spec.name
+            ),
+        }),
+        _ => Ok(()),
+    }
 }
 
 /// The places in a sample's row that hold values: all of them, or of a series those of the steps that are there.

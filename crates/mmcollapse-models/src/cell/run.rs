@@ -76,23 +76,8 @@ pub fn run_cell(
 ) -> Result<CellOutcome> {
     let config = config.resolve()?;
     let clean = dataset.digest.clone();
-    let chosen;
-    let dataset = if config.modalities.is_empty() {
-        dataset
-    } else {
-        chosen = dataset.with(&positions(dataset, &config.modalities)?);
-        &chosen
-    };
-    let weak = config.protocol.modality().map(|name| {
-        dataset.modality(name).ok_or_else(|| ModelError::Unfit {
-            dataset: dataset.name.clone(),
-            reason: format!(
-                "the protocol is about modality `{name}`; the data set has {}",
-                names(dataset).join(", ")
-            ),
-        })
-    });
-    let weak = weak.transpose()?;
+    let (chosen, weak) = fitted(&config, dataset)?;
+    let dataset = chosen.as_ref().unwrap_or(dataset);
     let config_json = serde_json::to_string(&config).map_err(|e| ModelError::Unfit {
         dataset: dataset.name.clone(),
         reason: format!("the configuration cannot be written as JSON: {e}"),
@@ -138,6 +123,26 @@ pub fn run_cell(
     run.all_stages()
 }
 
+/// The data set with the modalities that the cell names, if it names any, and where in it the protocol's modality stands.
+pub(super) fn fitted(config: &CellConfig, dataset: &Dataset) -> Result<(Option<Dataset>, Option<usize>)> {
+    let chosen = match &config.modalities[..] {
+        [] => None,
+        named => Some(dataset.with(&positions(dataset, named)?)),
+    };
+    let dataset = chosen.as_ref().unwrap_or(dataset);
+    let weak = config.protocol.modality().map(|name| {
+        dataset.modality(name).ok_or_else(|| ModelError::Unfit {
+            dataset: dataset.name.clone(),
+            reason: format!(
+                "the protocol is about modality `{name}`; the data set has {}",
+                names(dataset).join(", ")
+            ),
+        })
+    });
+    let weak = weak.transpose()?;
+    Ok((chosen, weak))
+}
+
 /// Where the named modalities stand in the data set.
 fn positions(dataset: &Dataset, modalities: &[String]) -> Result<Vec<usize>> {
     let position = |name: &String| {
@@ -157,7 +162,7 @@ fn names(dataset: &Dataset) -> Vec<String> {
 }
 
 /// Who has what in training and validation under the cell's protocol.
-fn available(config: &CellConfig, weak: Option<usize>, samples: &Samples, purpose: &str) -> Presence {
+pub(super) fn available(config: &CellConfig, weak: Option<usize>, samples: &Samples, purpose: &str) -> Presence {
     let own = &samples.present;
     match (&config.protocol, weak) {
         (Protocol::Missing { rate }, _) => {

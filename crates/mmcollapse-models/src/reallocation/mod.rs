@@ -10,7 +10,7 @@ mod only;
 
 use mmcollapse_nn::{Mode, Result as TensorResult, Scope, Tensor};
 
-pub use kd::Distillation;
+pub use kd::{Distillation, TeacherOrder};
 
 use crate::{
     config::{MethodConfig, Training},

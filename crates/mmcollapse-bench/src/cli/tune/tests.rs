@@ -29,6 +29,7 @@ fn how(store: &Path) -> How {
         device: DeviceChoice::Cpu,
         workers: Some(1),
         dry_run: false,
+        verbose: false,
     }
 }
 
@@ -68,8 +69,12 @@ fn a_table_is_made_with_tuned_settings() {
         seeds: None,
         dataset: None,
     };
+    let published = run::Published {
+        results: &results,
+        force: false,
+    };
     assert_eq!(
-        run::reproduce(&[&EXPERIMENT], what, true, &how, &results).unwrap(),
+        run::reproduce(&[&EXPERIMENT], what, true, &how, published).unwrap(),
         Ending::Well
     );
     let read = |name: &str| fs::read_to_string(results.join("table4/smoke-tuned").join(name)).unwrap();
