@@ -6,6 +6,7 @@
 //! validation and test. Which modality a sample has is never written into the data but kept beside it, as a
 //! [`Presence`] drawn by [`masks`], so that all methods of a comparison lose the same modalities.
 
+mod arrow_schema;
 pub mod batch;
 pub mod cache;
 pub mod content;
@@ -20,6 +21,7 @@ pub mod masks;
 pub mod mfcc;
 pub mod noise;
 pub mod open;
+mod parquet_columns;
 pub mod parquet_rows;
 pub mod pca;
 mod presence;
