@@ -7,6 +7,7 @@
 //! [`Presence`] drawn by [`masks`], so that all methods of a comparison lose the same modalities.
 
 pub mod archive;
+mod arrow_schema;
 pub mod batch;
 pub mod cache;
 mod caps;
@@ -25,6 +26,7 @@ pub mod masks;
 pub mod mfcc;
 pub mod noise;
 pub mod open;
+mod parquet_columns;
 pub mod parquet_rows;
 pub mod pca;
 mod presence;

@@ -1,21 +1,14 @@
-//! The hub's layout of media in parquet: a struct `{bytes, path}` and an integer `label` a row.
+//! The hub's layout of media in parquet: a struct `{bytes, path}`, or the bytes alone, and an integer `label` a row.
 
-use std::fs::File;
-use std::panic;
 use std::path::Path;
 
-use candle_datasets::hub::FileReader;
-use parquet::column::reader::ColumnReader;
 use parquet::data_type::ByteArray;
-use parquet::errors::ParquetError;
-use parquet::file::reader::SerializedFileReader;
 
 use crate::DataError;
+use crate::parquet_columns::{Column, Columns, Kind, guarded};
 
 /// Most bytes that one row's media may have.
 pub const LARGEST_MEDIA: usize = 16 << 20;
-/// Most bytes that a row group may unpack to.
-const LARGEST_GROUP: i64 = 1 << 30;
 
 /// One row: encoded media and its class.
 #[derive(Clone, Debug)]
@@ -26,19 +19,17 @@ pub struct MediaRow {
     pub label: u32,
 }
 
-/// Reads every row of `path`, whose media stand in the struct `media` (`image` or `audio`).
+/// Reads every row of `path`, whose media stand in the column `media` (`image` or `audio`): a struct whose member `bytes` holds
+/// them, or the bytes themselves. Labels are integers of any width.
 ///
 /// # Errors
 /// [`DataError::File`] when it is no parquet file of that layout, [`DataError::Row`] for a row without media or label.
 pub fn read(path: &Path, media: &str) -> Result<Vec<MediaRow>, DataError> {
-    // The parquet crate panics over some damaged pages (a dictionary page turned into another, for one).
-    let rows = panic::catch_unwind(|| read_groups(path, media));
-    rows.unwrap_or_else(|_| {
-        Err(DataError::File {
-            path: path.to_owned(),
-            reason: "not a readable parquet file: its reader panicked".into(),
-        })
-    })
+    let broken = |reason| DataError::File {
+        path: path.to_owned(),
+        reason,
+    };
+    guarded(|| read_groups(path, media), broken)
 }
 
 fn read_groups(path: &Path, media: &str) -> Result<Vec<MediaRow>, DataError> {
@@ -46,67 +37,31 @@ fn read_groups(path: &Path, media: &str) -> Result<Vec<MediaRow>, DataError> {
         path: path.to_owned(),
         reason,
     };
-    let parquet = |error: ParquetError| broken(format!("not a readable parquet file: {error}"));
-    let file = File::open(path).map_err(|error| broken(error.to_string()))?;
-    let reader = SerializedFileReader::new(file).map_err(parquet)?;
-    let schema = reader.metadata().file_metadata().schema_descr();
-    let names: Vec<String> = schema.columns().iter().map(|c| c.path().string()).collect();
-    let column = |name: &str| {
-        let found = names.iter().position(|n| n == name);
-        found.ok_or_else(|| broken(format!("no column `{name}`; there are {}", names.join(", "))))
-    };
-    let (bytes_column, label_column) = (column(&format!("{media}.bytes"))?, column("label")?);
+    let file = Columns::open(path).map_err(broken)?;
+    let member = format!("{media}.bytes");
+    let bytes_column = file.find(&member).or_else(|| file.find(media));
+    let bytes_column = typed(bytes_column, &member, Kind::Bytes, &file).map_err(broken)?;
+    let label_column = typed(file.find("label"), "label", Kind::Whole, &file).map_err(broken)?;
 
     let mut rows = Vec::new();
-    for group in 0..reader.num_row_groups() {
-        let group = reader.get_row_group(group).map_err(parquet)?;
-        let size = group.metadata().total_byte_size();
-        if size > LARGEST_GROUP {
-            return Err(broken(format!(
-                "a row group of {size} bytes, at most {LARGEST_GROUP} are read"
-            )));
-        }
-        let n = usize::try_from(group.metadata().num_rows())
-            .map_err(|_| broken("a row group with a negative number of rows".into()))?;
+    for (group, n) in file.groups().map_err(broken)?.into_iter().enumerate() {
         let row_error = |row: usize, reason: String| DataError::Row {
             path: path.to_owned(),
             row: rows.len() + row,
             reason,
         };
-
-        let bytes = match group.get_column_reader(bytes_column).map_err(parquet)? {
-            ColumnReader::ByteArrayColumnReader(mut column) => {
-                let (mut levels, mut values) = (Vec::new(), Vec::new());
-                column
-                    .read_records(n, Some(&mut levels), None, &mut values)
-                    .map_err(parquet)?;
-                let deepest = schema.column(bytes_column).max_def_level();
-                spread(n, &levels, deepest, values)
-            }
-            _ => return Err(broken(format!("column `{media}.bytes` holds no byte strings"))),
-        };
-        let labels = match group.get_column_reader(label_column).map_err(parquet)? {
-            ColumnReader::Int64ColumnReader(mut column) => {
-                let (mut levels, mut values) = (Vec::new(), Vec::new());
-                column
-                    .read_records(n, Some(&mut levels), None, &mut values)
-                    .map_err(parquet)?;
-                let deepest = schema.column(label_column).max_def_level();
-                spread(n, &levels, deepest, values)
-            }
-            _ => return Err(broken("column `label` holds no 64-bit integers".into())),
-        };
-
+        let bytes = file.bytes(group, bytes_column).map_err(broken)?;
+        let labels = file.wholes(group, label_column).map_err(broken)?;
         let mut decoded = Vec::with_capacity(n);
         for (row, (bytes, label)) in bytes.into_iter().zip(labels).enumerate() {
-            let bytes = bytes.ok_or_else(|| row_error(row, format!("no `{media}.bytes`")))?;
+            let bytes = bytes.ok_or_else(|| row_error(row, format!("no `{}`", bytes_column.name)))?;
             let label = label.ok_or_else(|| row_error(row, "no label".into()))?;
             if bytes.len() > LARGEST_MEDIA {
                 let reason = format!("{} bytes of media, at most {LARGEST_MEDIA} are read", bytes.len());
                 return Err(row_error(row, reason));
             }
             let label = u32::try_from(label)
-                .map_err(|_| row_error(row, format!("label {label}, expected a class from 0 on")))?;
+                .map_err(|_| row_error(row, "expected as label a class from 0 on, got another number".into()))?;
             decoded.push(MediaRow { bytes, label });
         }
         rows.append(&mut decoded);
@@ -114,14 +69,13 @@ fn read_groups(path: &Path, media: &str) -> Result<Vec<MediaRow>, DataError> {
     Ok(rows)
 }
 
-/// Puts the values that are there at their rows: parquet stores no value where the definition level is not full.
-fn spread<T>(n: usize, levels: &[i16], deepest: i16, values: Vec<T>) -> Vec<Option<T>> {
-    let mut values = values.into_iter();
-    if deepest == 0 {
-        return (0..n).map(|_| values.next()).collect();
+/// `column` if it is there and holds `expected`; `name` is what is looked for.
+fn typed<'a>(column: Option<&'a Column>, name: &str, expected: Kind, file: &Columns) -> Result<&'a Column, String> {
+    let n = file.columns.len();
+    let column = column.ok_or_else(|| format!("expected a column `{name}`, got {n} columns without it"))?;
+    if column.kind != expected {
+        let (expected, got) = (expected.name(), column.kind.name());
+        return Err(format!("column `{}`: expected {expected}, got {got}", column.name));
     }
-    let there = |row: usize| levels.get(row).is_some_and(|&level| level == deepest);
-    (0..n)
-        .map(|row| if there(row) { values.next() } else { None })
-        .collect()
+    Ok(column)
 }

@@ -1,71 +1,16 @@
 //! eICU: small written tables, and the demo where `EICU_DEMO_DIR` names it.
 
+mod eicu_tables;
+
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use eicu_tables::{DIAGNOSIS, LAB, MEDICATION, PATIENT, TREATMENT, folder};
 use mmcollapse_data::Kind;
 use mmcollapse_data::ehr::manifest::{CohortCounts, RecordsManifest};
 use mmcollapse_data::ehr::{CodeKind, EhrSource, Eicu, Modality, SPLIT_SEED, Split, SplitBy, Task, dataset};
 use mmcollapse_data::manifest::BuiltIn;
 use mmcollapse_nn::files::write_atomic;
-
-const PATIENT: &str = "\
-patientunitstayid,patienthealthsystemstayid,gender,age,ethnicity,hospitaladmitoffset,hospitaldischargestatus,unitvisitnumber,unitdischargeoffset,uniquepid
-1,10,Female,60,Caucasian,-100,Alive,1,1000,002-1
-2,10,Female,60,Caucasian,-1200,Expired,2,800,002-1
-3,11,Male,> 89,,0,Alive,1,1000,002-2
-4,12,,40,,0,,1,720,002-3
-5,13,Male,17,Asian,0,Alive,1,1000,003-1
-6,14,Male,50,Asian,0,Alive,1,719,003-2
-7,15,Male,50,Asian,0,Alive,1,14401,003-3
-8,16,Male,50,Asian,-50,Alive,1,1000,003-4
-9,16,Male,50,Asian,-22651,Alive,2,1000,003-4
-";
-const DIAGNOSIS: &str = "\
-patientunitstayid,diagnosisoffset,diagnosisstring,diagnosispriority
-1,30,a|b,Other
-1,40,c|d,Primary
-1,1001,e|f,Primary
-99,10,x,Primary
-";
-const TREATMENT: &str = "patientunitstayid,treatmentoffset,treatmentstring\n1,20,t|u\n1,10,v\n1,20,t|u\n";
-const MEDICATION: &str = "\
-patientunitstayid,drugstartoffset,drugname,drugordercancelled
-1,-60,ASPIRIN,No
-1,5,HEPARIN,Yes
-1,6,,No
-";
-const NOTE: &str = "\
-patientunitstayid,noteoffset,notevalue,notetext
-1,20,Second,yes
-1,10,First,First
-";
-const LAB: &str = "\
-patientunitstayid,labresultoffset,labname,labresult
-1,20,sodium,140
-1,10,potassium,4.5
-1,30,sodium,
-";
-
-fn folder(replaced: &[(&str, &str)]) -> tempfile::TempDir {
-    let folder = tempfile::tempdir().unwrap();
-    let tables = [
-        ("patient", PATIENT),
-        ("diagnosis", DIAGNOSIS),
-        ("treatment", TREATMENT),
-        ("medication", MEDICATION),
-        ("note", NOTE),
-        ("lab", LAB),
-    ];
-    for (name, text) in tables {
-        let text = replaced
-            .iter()
-            .find(|(table, _)| *table == name)
-            .map_or(text, |(_, text)| text);
-        write_atomic(&folder.path().join(format!("{name}.csv")), text.as_bytes()).unwrap();
-    }
-    folder
-}
 
 #[test]
 fn cohort_labels_and_events() {

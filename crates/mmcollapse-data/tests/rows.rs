@@ -67,6 +67,96 @@ fn file(rows: &[Row], per_group: usize) -> Vec<u8> {
     writer.into_inner().unwrap()
 }
 
+/// A parquet file of `layout` (media, then label) whose every row is there.
+fn typed(layout: &str, rows: &[(Vec<u8>, i64)]) -> Vec<u8> {
+    let schema = Arc::new(parse_message_type(layout).unwrap());
+    let mut writer = SerializedFileWriter::new(Vec::new(), schema, Arc::default()).unwrap();
+    let mut group = writer.next_row_group().unwrap();
+    let n = rows.len();
+    while let Some(mut column) = group.next_column().unwrap() {
+        let labels = rows.iter().map(|row| row.1);
+        match column.untyped() {
+            ColumnWriter::ByteArrayColumnWriter(writer) => {
+                let levels = vec![writer.get_descriptor().max_def_level(); n];
+                let repeated = vec![0; n];
+                let values: Vec<ByteArray> = rows.iter().map(|row| ByteArray::from(row.0.clone())).collect();
+                writer.write_batch(&values, Some(&levels), Some(&repeated)).unwrap();
+            }
+            ColumnWriter::Int32ColumnWriter(writer) => {
+                let values: Vec<i32> = labels.map(|label| label as i32).collect();
+                writer.write_batch(&values, Some(&vec![1; n]), None).unwrap();
+            }
+            ColumnWriter::Int64ColumnWriter(writer) => {
+                let values: Vec<i64> = labels.collect();
+                writer.write_batch(&values, Some(&vec![1; n]), None).unwrap();
+            }
+            ColumnWriter::DoubleColumnWriter(writer) => {
+                let values: Vec<f64> = labels.map(|label| label as f64).collect();
+                writer.write_batch(&values, Some(&vec![1; n]), None).unwrap();
+            }
+            _ => unreachable!("no layout has another column"),
+        }
+        column.close().unwrap();
+    }
+    group.close().unwrap();
+    writer.into_inner().unwrap()
+}
+
+#[test]
+fn widths_and_layouts_come_from_the_schema() {
+    let rows = [(png(1), 1), (png(2), 0), (png(3), 200)];
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("typed.parquet");
+    let read = |layout: &str| {
+        mmcollapse_nn::files::write_atomic(&path, &typed(&format!("message schema {{ {layout} }}"), &rows)).unwrap();
+        parquet_rows::read(&path, "image").map_err(|error| error.to_string())
+    };
+    for layout in [
+        "optional group image { optional binary bytes; optional binary path (UTF8); } optional int64 label;",
+        "optional group image { optional binary bytes; } optional int32 label;",
+        "required group image { required binary bytes; } required int32 label;",
+        "optional binary image; optional int32 label (INTEGER(8,false));",
+        "required binary image; required int64 label (INTEGER(64,false));",
+        "required int32 label (INTEGER(16,true)); optional group image { required binary path (UTF8); required binary bytes; }",
+    ] {
+        let found = read(layout).unwrap_or_else(|error| panic!("{layout}: {error}"));
+        let found: Vec<(Vec<u8>, i64)> = found
+            .into_iter()
+            .map(|row| (row.bytes.data().to_vec(), i64::from(row.label)))
+            .collect();
+        assert_eq!(found, rows, "{layout}");
+    }
+    for (layout, expected) in [
+        (
+            "required binary image; required binary label (UTF8);",
+            "column `label`: expected integers, got text",
+        ),
+        (
+            "required binary image; required double label;",
+            "column `label`: expected integers, got floats",
+        ),
+        (
+            "required binary image; required int32 label (DATE);",
+            "column `label`: expected integers, got dates",
+        ),
+        (
+            "required int64 image; required int64 label;",
+            "column `image`: expected text or bytes, got integers",
+        ),
+        (
+            "repeated group image { required binary bytes; } required int64 label;",
+            "column `image.bytes`: expected text or bytes, got lists",
+        ),
+        (
+            "required binary picture; required int64 label;",
+            "expected a column `image.bytes`, got 2 columns",
+        ),
+    ] {
+        let error = read(layout).unwrap_err();
+        assert!(error.contains(expected), "{layout}: {error}");
+    }
+}
+
 /// A cache that holds a source of these files, and the source's manifest with `rows` and `digest`.
 fn source(files: &[Vec<u8>], rows: usize, digest: &str) -> (Manifest, Hub, TempDir) {
     let folder = tempfile::tempdir().unwrap();
@@ -142,7 +232,9 @@ fn a_broken_row_names_file_and_row() {
     assert!(broken(6, (Some(cut), Some(0))).contains("row 6"));
     assert!(broken(0, (None, Some(0))).contains("row 0: no `image.bytes`"));
     assert!(broken(5, (Some(png(1)), None)).contains("row 5: no label"));
-    assert!(broken(2, (Some(png(1)), Some(-1))).contains("row 2: label -1, expected a class"));
+    assert!(
+        broken(2, (Some(png(1)), Some(-1))).contains("row 2: expected as label a class from 0 on, got another number")
+    );
     assert!(broken(3, (Some(vec![0; parquet_rows::LARGEST_MEDIA + 1]), Some(0))).contains("at most"));
 }
 
@@ -161,7 +253,7 @@ fn other_content_than_the_manifest_says_is_refused() {
     let missing = parquet_rows::read(&hub.fetch(&manifest.remote(&manifest.files[0])).unwrap(), "audio");
     let missing = missing.unwrap_err().to_string();
     assert!(
-        missing.contains("no column `audio.bytes`; there are image.bytes, image.path, label"),
+        missing.contains("expected a column `audio.bytes`, got 3 columns without it"),
         "{missing}"
     );
 }

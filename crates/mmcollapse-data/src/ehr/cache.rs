@@ -157,6 +157,7 @@ fn write(path: &Path, key: &str, cohort: &Cohort) -> io::Result<()> {
             source: cohort.source.clone(),
             codes: cohort.codes.clone(),
             lab_items: cohort.lab_items.clone(),
+            coverage: cohort.coverage.clone(),
             admissions: Vec::new(),
         },
     };

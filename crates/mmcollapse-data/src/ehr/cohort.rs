@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
+use super::coverage::Coverage;
+
 /// Admissions of one source, with the words and items that their events point to.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Cohort {
@@ -13,6 +15,9 @@ pub struct Cohort {
     pub codes: Vec<Code>,
     /// What a [`LabEvent`] may measure, each once, by id; every item was measured in some admission.
     pub lab_items: Vec<LabItem>,
+    /// What of each table it was made of.
+    #[serde(default)]
+    pub coverage: Coverage,
     /// The admissions, sorted by patient and time.
     #[serde(skip)]
     pub admissions: Vec<Admission>,
@@ -25,7 +30,7 @@ pub struct Admission {
     pub subject: u64,
     /// The stay; unique in a cohort.
     pub id: u64,
-    /// From admission to discharge, in whole minutes. Negative in the rare record whose discharge precedes admission.
+    /// From admission to discharge, in whole minutes.
     pub minutes: i64,
     /// What is predicted, where it is known.
     pub outcome: Outcome,

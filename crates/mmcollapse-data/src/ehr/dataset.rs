@@ -270,7 +270,7 @@ fn distinct<'a>(names: impl Iterator<Item = &'a str>) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ehr::{Code, CodeKind, Demographics, LabEvent, LabItem, Outcome};
+    use crate::ehr::{Code, CodeKind, Coverage, Demographics, LabEvent, LabItem, Outcome};
 
     /// Ten admissions: everybody has demographics and diagnosis 0; the even ones have labs; the fifth has no label.
     fn cohort() -> Cohort {
@@ -310,6 +310,7 @@ mod tests {
                 id: 7,
                 label: "item".to_owned(),
             }],
+            coverage: Coverage::default(),
             admissions: (0..10).map(admission).collect(),
         }
     }

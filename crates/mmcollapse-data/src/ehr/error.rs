@@ -51,6 +51,14 @@ pub enum EhrError {
         reason: String,
     },
 
+    /// The ranges of laboratory values cannot be read.
+    #[error("data/lab-ranges.yaml: {reason}")]
+    #[diagnostic(help("the file is built into the program: please report it"))]
+    Ranges {
+        /// What is wrong.
+        reason: String,
+    },
+
     /// Planted tables would mix with what is there.
     #[error("{}: there is something in it already", folder.display())]
     #[diagnostic(help("name a folder that is empty or not there yet: planted tables never lie beside others"))]
@@ -85,16 +93,103 @@ pub enum EhrError {
     /// A table lacks a column.
     #[error("{}, line 1: there is no column `{column}`", path.display())]
     #[diagnostic(help(
-        "expected a heading with `{column}`, got: {found}. Is this the table of another release? Download it again from \
-         the release that `data list` names"
+        "expected a heading with {expected}, got {found} columns without it (their names are not printed: where the heading \
+         is missing, a record stands there). Is this the table of another release? Download it again from the release that \
+         `data list` names"
     ))]
     NoColumn {
         /// The table.
         path: PathBuf,
         /// What is looked for.
         column: &'static str,
-        /// The columns there are.
-        found: String,
+        /// All columns that are looked for.
+        expected: String,
+        /// How many columns there are.
+        found: usize,
+    },
+
+    /// A column of a typed table has a type that is not read.
+    #[error("{}, column `{column}`: expected {expected}, got {got}", path.display())]
+    #[diagnostic(help("write the table again with that type, or take the file that `data list` names"))]
+    Typed {
+        /// The table.
+        path: PathBuf,
+        /// Name of the column, or its place where the name is not a known one.
+        column: String,
+        /// Types that are read.
+        expected: &'static str,
+        /// The type that is there.
+        got: String,
+    },
+
+    /// A quote is not closed, or closed in the middle of a cell.
+    #[error("{}, line {line}: expected every quote closed at the end of its cell, got {got}", path.display())]
+    #[diagnostic(help(
+        "a quote that is not closed makes the rows behind it into one cell: download the table again, or double the quote if \
+         it belongs to the text"
+    ))]
+    Quote {
+        /// The table.
+        path: PathBuf,
+        /// Line of the opening quote, from 1.
+        line: u64,
+        /// What is there.
+        got: &'static str,
+    },
+
+    /// A table holds a heading only.
+    #[error("{}: expected rows below the heading, got none", path.display())]
+    #[diagnostic(help("the download was cut off or the table filtered away: download it again"))]
+    NoRows {
+        /// The table.
+        path: PathBuf,
+    },
+
+    /// No row of a table belongs to any stay.
+    #[error("{}: expected rows of the stays that the other tables name, got none", path.display())]
+    #[diagnostic(help(
+        "{counts}. The tables are of different releases, or a tool rewrote the stays' numbers: download all of them again \
+         from the same release"
+    ))]
+    NothingMatched {
+        /// The table.
+        path: PathBuf,
+        /// What became of its rows.
+        counts: String,
+    },
+
+    /// A table is there and gives no admission anything.
+    #[error("{}: no admission has {modality}, of which there are tables", folder.display())]
+    #[diagnostic(help(
+        "what became of their rows:\n{counts}\nDownload the tables again if they were not edited on purpose"
+    ))]
+    NobodyHas {
+        /// The folder of the tables.
+        folder: PathBuf,
+        /// The modality.
+        modality: &'static str,
+        /// What became of the rows, one table a line.
+        counts: String,
+    },
+
+    /// Codes lost their leading zeros, and it cannot be told which.
+    #[error(
+        "{}: expected codes as its release has them, got codes whose leading zeros are lost (ICD-{version})",
+        path.display()
+    )]
+    #[diagnostic(help(
+        "{lost} rows hold a code that is known with leading zeros only; of {unclear} it cannot be told which of several codes \
+         is meant, so none is restored. Spreadsheets do this: download the table again"
+    ))]
+    LostZeros {
+        /// The table of events.
+        path: PathBuf,
+        /// Version of the classification.
+        version: u32,
+        /// Rows that could be restored.
+        lost: u64,
+        /// Rows that could not.
+        unclear: u64,
     },
 
     /// A cell does not hold what its column should.

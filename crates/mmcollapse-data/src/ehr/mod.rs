@@ -8,15 +8,20 @@
 mod bert;
 pub mod cache;
 mod cohort;
+mod coverage;
 mod dataset;
 mod eicu;
 mod error;
+mod lab_ranges;
 mod labs;
 pub mod manifest;
 mod mimic_iv;
 mod note_embeddings;
+mod places;
 pub mod plant;
 mod pretrained;
+mod quotes;
+mod results;
 mod source;
 mod split;
 mod table;
@@ -28,6 +33,7 @@ mod vocabulary;
 pub use cohort::{
     Admission, Code, CodeEvent, CodeKind, Cohort, Demographics, LabEvent, LabItem, LabelCounts, Modality, Outcome, Task,
 };
+pub use coverage::{Count, Coverage, TableCoverage};
 pub use dataset::{CODES, LAB_ROWS, dataset};
 pub use eicu::Eicu;
 pub use error::EhrError;

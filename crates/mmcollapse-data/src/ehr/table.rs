@@ -1,6 +1,7 @@
 //! A table of a release, read row by row: `.csv.gz` or `.csv`, columns found by name.
 //!
-//! Only one row is in memory at a time, as the largest table is larger than the memory of the machines it is read on.
+//! Only one row is in memory at a time, as the largest table is larger than the memory of the machines it is read on. What
+//! becomes of the rows is counted ([`TableCoverage`]).
 
 use std::fs::File;
 use std::io::{BufReader, Read};
@@ -8,7 +9,9 @@ use std::path::{Path, PathBuf};
 
 use csv::{ByteRecord, ErrorKind, Reader, ReaderBuilder};
 
+use super::coverage::{Count, TableCoverage};
 use super::error::EhrError;
+use super::quotes::{QuoteFault, QuoteGuard};
 use super::time;
 use crate::caps::Rows;
 use crate::gzip::Gunzip;
@@ -22,6 +25,22 @@ pub(super) struct Table {
     reader: Reader<Box<dyn Read>>,
     record: ByteRecord,
     line: u64,
+    coverage: TableCoverage,
+}
+
+/// What a table is called, and which of its columns may hold line breaks, as free text does.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Form {
+    /// Path below the folder, without ending.
+    pub(super) name: &'static str,
+    pub(super) free_text: &'static [&'static str],
+}
+
+impl Form {
+    /// A table without free text.
+    pub(super) const fn plain(name: &'static str) -> Self {
+        Self { name, free_text: &[] }
+    }
 }
 
 /// A column that was found in the heading.
@@ -49,17 +68,26 @@ pub(super) fn require(folder: &Path, table: &str) -> Result<PathBuf, EhrError> {
 }
 
 impl Table {
-    /// Opens `path` and finds `columns` in its heading.
-    pub(super) fn open<const N: usize>(
-        path: &Path,
+    /// Opens the table `form` below `folder`, which has to be there, and finds `columns` in its heading.
+    pub(super) fn require<const N: usize>(
+        folder: &Path,
+        form: Form,
         columns: [&'static str; N],
     ) -> Result<(Self, [Column; N]), EhrError> {
-        let broken = |reason: String| EhrError::Broken {
+        Self::open(&require(folder, form.name)?, form, columns)
+    }
+
+    /// Opens `path` and finds `columns` in its heading, in any capitals where they are not there as written.
+    pub(super) fn open<const N: usize>(
+        path: &Path,
+        form: Form,
+        columns: [&'static str; N],
+    ) -> Result<(Self, [Column; N]), EhrError> {
+        let file = File::open(path).map_err(|error| EhrError::Broken {
             path: path.to_owned(),
             line: 0,
-            reason,
-        };
-        let file = File::open(path).map_err(|error| broken(error.to_string()))?;
+            reason: error.to_string(),
+        })?;
         let file = BufReader::with_capacity(BUFFER, file);
         let source: Box<dyn Read> = if path.extension().is_some_and(|ending| ending == "gz") {
             let length = file.get_ref().metadata().map_or(0, |metadata| metadata.len());
@@ -67,38 +95,35 @@ impl Table {
         } else {
             Box::new(Rows::new(file))
         };
-        let mut reader = ReaderBuilder::new().buffer_capacity(BUFFER).from_reader(source);
-        let heading = match reader.byte_headers() {
-            Ok(heading) => heading.clone(),
-            Err(error) => return Err(broken(reason(&error))),
-        };
-        let found = columns.map(|name| {
-            let index = heading.iter().position(|cell| cell == name.as_bytes());
-            index.map(|index| Column { name, index }).ok_or(name)
-        });
-        if let Some(column) = found.iter().find_map(|column| column.err()) {
-            let names: Vec<_> = heading.iter().map(String::from_utf8_lossy).collect();
-            return Err(EhrError::NoColumn {
-                path: path.to_owned(),
-                column,
-                found: if names.is_empty() {
-                    "an empty file".into()
-                } else {
-                    names.join(", ")
-                },
-            });
-        }
-        let table = Self {
+        let source: Box<dyn Read> = Box::new(QuoteGuard::new(source, form.free_text));
+        let mut table = Self {
             path: path.to_owned(),
-            reader,
+            reader: ReaderBuilder::new().buffer_capacity(BUFFER).from_reader(source),
             record: ByteRecord::new(),
-            line: 1,
+            line: 0,
+            coverage: TableCoverage::new(form.name),
         };
-        // Every column was found, so the name that stands for a missing one is never used.
-        Ok((
-            table,
-            found.map(|column| column.unwrap_or_else(|name| Column { name, index: 0 })),
-        ))
+        let heading = match table.reader.byte_headers() {
+            Ok(heading) => heading.clone(),
+            Err(error) => {
+                return Err(broken(path, 0, &error));
+            }
+        };
+        table.line = 1;
+        // Every column is found or an error, so the first place that stands for a missing one is never used.
+        let mut found = columns.map(|name| Column { name, index: 0 });
+        for column in &mut found {
+            column.index = place(&heading, column.name).map_err(|times| match times {
+                0 => EhrError::NoColumn {
+                    path: path.to_owned(),
+                    column: column.name,
+                    expected: columns.join(", "),
+                    found: heading.len(),
+                },
+                _ => table.contradiction("every column once in the heading", "one that is needed twice"),
+            })?;
+        }
+        Ok((table, found))
     }
 
     /// Goes to the next row; `false` at the end of the table.
@@ -106,26 +131,37 @@ impl Table {
         match self.reader.read_byte_record(&mut self.record) {
             Ok(more) => {
                 self.line = self.record.position().map_or(self.line, csv::Position::line);
+                self.coverage.rows += u64::from(more);
                 Ok(more)
             }
-            Err(error) => Err(self.wrong(&error)),
+            Err(error) => Err(broken(&self.path, self.line, &error)),
         }
     }
 
-    fn wrong(&self, error: &csv::Error) -> EhrError {
-        if let ErrorKind::UnequalLengths { pos, expected_len, len } = error.kind() {
-            return EhrError::Row {
-                path: self.path.clone(),
-                line: pos.as_ref().map_or(self.line, csv::Position::line),
-                expected: *expected_len,
-                got: *len,
-            };
+    /// Counts this row as not used.
+    pub(super) fn drop(&mut self, why: Count) {
+        self.coverage.drop(why, 1);
+    }
+
+    /// What became of the rows, once the table was read to its end.
+    ///
+    /// # Errors
+    /// When it has no row, which a download that was cut off behind the heading leaves, unless it `may_be_empty`; or when
+    /// the stay of every row that names one, of an item that is read, is unknown.
+    pub(super) fn finish(self, may_be_empty: bool) -> Result<TableCoverage, EhrError> {
+        let Self { path, coverage, .. } = self;
+        if coverage.rows == 0 && !may_be_empty {
+            return Err(EhrError::NoRows { path });
         }
-        EhrError::Broken {
-            path: self.path.clone(),
-            line: self.line,
-            reason: reason(error),
+        let of = |why: Count| coverage.dropped.get(&why).copied().unwrap_or_default();
+        let unknown = of(Count::UnknownStay);
+        if unknown > 0 && unknown + of(Count::NoStay) + of(Count::OtherItem) == coverage.rows {
+            return Err(EhrError::NothingMatched {
+                path,
+                counts: coverage.to_string(),
+            });
         }
+        Ok(coverage)
     }
 
     /// The cell as text, without white space around it; `None` where it is empty.
@@ -209,6 +245,47 @@ impl Table {
             expected,
             got: kind_of(self.record.get(column.index).unwrap_or_default()),
         }
+    }
+}
+
+/// The place of the column `name`, else how often it is there.
+fn place(heading: &ByteRecord, name: &str) -> Result<usize, usize> {
+    let of = |same: &dyn Fn(&[u8]) -> bool| {
+        let found: Vec<usize> = (0..heading.len()).filter(|&i| same(heading[i].trim_ascii())).collect();
+        match found[..] {
+            [place] => Ok(place),
+            _ => Err(found.len()),
+        }
+    };
+    match of(&|cell| cell == name.as_bytes()) {
+        Err(0) => of(&|cell| cell.eq_ignore_ascii_case(name.as_bytes())),
+        found => found,
+    }
+}
+
+/// What the reader of `path` says after `line`, without the row that it stumbled on.
+fn broken(path: &Path, line: u64, error: &csv::Error) -> EhrError {
+    let path = path.to_owned();
+    match error.kind() {
+        ErrorKind::UnequalLengths { pos, expected_len, len } => EhrError::Row {
+            path,
+            line: pos.as_ref().map_or(line, csv::Position::line),
+            expected: *expected_len,
+            got: *len,
+        },
+        ErrorKind::Io(io) => match QuoteFault::of(io) {
+            Some(QuoteFault { line, got }) => EhrError::Quote { path, line, got },
+            None => EhrError::Broken {
+                path,
+                line,
+                reason: reason(error),
+            },
+        },
+        _ => EhrError::Broken {
+            path,
+            line,
+            reason: reason(error),
+        },
     }
 }
 

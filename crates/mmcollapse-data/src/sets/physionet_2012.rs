@@ -13,6 +13,7 @@ use mmcollapse_nn::random::Stream;
 use serde::Deserialize;
 
 use crate::archive;
+use crate::ehr::{Count, TableCoverage};
 use crate::files::FilesSource;
 use crate::manifest::read_yaml;
 use crate::{DataError, Dataset, DatasetSource, Kind, LoadOptions, ModalitySpec, Presence, Samples};
@@ -54,13 +55,23 @@ impl Physionet2012 {
         Ok(Self::recipe()?.source)
     }
 
+    /// What became of the rows of the records in `folder`, and how many stays have each modality.
+    ///
+    /// # Errors
+    /// What [`Physionet2012::load_from`] fails with.
+    pub fn coverage(folder: Option<&Path>) -> Result<Vec<String>, DataError> {
+        let recipe = Self::recipe()?;
+        let (stays, table) = recipe.stays(folder)?;
+        Ok(recipe.coverage(&stays, &table))
+    }
+
     /// Cuts the stays in the files of `folder`.
     ///
     /// # Errors
     /// When a file is missing, not the one that the manifest knows, or holds something else than the challenge's records.
     pub fn load_from(seed: u64, folder: Option<&Path>) -> Result<Dataset, DataError> {
         let recipe = Self::recipe()?;
-        let stays = recipe.stays(folder)?;
+        let (stays, _) = recipe.stays(folder)?;
         Ok(recipe.assemble(seed, &stays))
     }
 }
@@ -91,7 +102,7 @@ impl DatasetSource for Physionet2012 {
         let (_, stays) = match read.take() {
             Some(kept) if kept.0 == folder => read.insert(kept),
             _ => {
-                let stays = recipe.stays(folder.as_deref())?;
+                let (stays, _) = recipe.stays(folder.as_deref())?;
                 read.insert((folder, stays))
             }
         };
@@ -116,8 +127,28 @@ impl Recipe {
         all.into_iter().collect()
     }
 
-    /// Every stay of both sets, in the order of their numbers.
-    fn stays(&self, folder: Option<&Path>) -> Result<Vec<Stay>, DataError> {
+    /// By the place of each variable whether a value counts.
+    fn valid(&self) -> impl Fn(usize, f64) -> bool {
+        let ranged: BTreeMap<&str, (f64, f64)> = self
+            .series
+            .values()
+            .chain([&self.once])
+            .flatten()
+            .map(|(name, range)| (name.as_str(), *range))
+            .collect();
+        let variables = self.variables();
+        let ranges: Vec<_> = variables.iter().map(|name| ranged.get(name).copied()).collect();
+        let mark = |name: &str| MARKS.iter().find(|(mark, _)| *mark == name).map(|(_, kinds)| *kinds);
+        let marks: Vec<_> = variables.iter().map(|name| mark(name)).collect();
+        move |variable, value| match (ranges[variable], marks[variable]) {
+            (Some(range), _) => within(value, range),
+            (None, Some(kinds)) => kinds.contains(&value),
+            (None, None) => false,
+        }
+    }
+
+    /// Every stay of both sets, in the order of their numbers, and what became of their rows.
+    fn stays(&self, folder: Option<&Path>) -> Result<(Vec<Stay>, TableCoverage), DataError> {
         let contents = self.source.bytes(folder)?;
         let variables = self.variables();
         let mut records = Vec::new();
@@ -133,17 +164,57 @@ impl Recipe {
                 read.map_err(wrong)?;
             } else {
                 let text = std::str::from_utf8(bytes).map_err(|error| wrong(error.to_string()))?;
-                deaths.extend(record::outcomes(text).map_err(wrong)?);
+                for (id, died) in record::outcomes(text).map_err(wrong)? {
+                    if deaths.insert(id, died).is_some_and(|known| known != died) {
+                        return Err(wrong(
+                            "expected one outcome of every record, got two different ones".to_owned(),
+                        ));
+                    }
+                }
             }
         }
+        let mut table = TableCoverage::new("records");
+        let valid = self.valid();
+        for record in &mut records {
+            let read = record.events.len() as u64;
+            let (invalid, joined) = record.settle(&valid);
+            table.rows += record.rows;
+            table.drop(Count::OtherItem, record.rows - read);
+            table.drop(Count::OutOfRange, invalid);
+            table.note(Count::Joined, joined);
+        }
         records.sort_by_key(|record| record.id);
+        if records.windows(2).any(|pair| pair[0].id == pair[1].id) {
+            return Err(self
+                .source
+                .wrong("expected every record once, got one twice".to_owned()));
+        }
         let stay = |record: Record| match deaths.get(&record.id) {
             Some(died) => Ok(Stay { died: *died, record }),
             None => Err(self
                 .source
                 .wrong("a record of the archives has no line in the files of outcomes".to_owned())),
         };
-        records.into_iter().map(stay).collect()
+        Ok((records.into_iter().map(stay).collect::<Result<_, _>>()?, table))
+    }
+
+    /// One line a modality, then one of the rows.
+    fn coverage(&self, stays: &[Stay], table: &TableCoverage) -> Vec<String> {
+        let variables = self.variables();
+        let having = |modality: &BTreeMap<String, (f64, f64)>| {
+            let is_of = |event: &record::Event| modality.contains_key(variables[event.variable]);
+            stays.iter().filter(|stay| stay.record.events.iter().any(is_of)).count()
+        };
+        let line = |name: &str, n: usize| {
+            let share = 100. * n as f64 / stays.len().max(1) as f64;
+            format!("{name}: {n} of {} stays ({share:.1} %)", stays.len())
+        };
+        let once = self.once.keys().map(|name| {
+            let only = BTreeMap::from([(name.clone(), (0., 0.))]);
+            line(&format!("static, {name}"), having(&only))
+        });
+        let series = self.series.iter().map(|(name, modality)| line(name, having(modality)));
+        once.chain(series).chain([table.to_string()]).collect()
     }
 
     fn assemble(&self, seed: u64, stays: &[Stay]) -> Dataset {
@@ -204,8 +275,8 @@ impl Recipe {
                 .place(name)
                 .and_then(|variable| Some((variable, record.once(variable)?)))
         };
-        for (name, range) in &self.once {
-            let found = first(name).filter(|(_, value)| within(*value, *range));
+        for name in self.once.keys() {
+            let found = first(name);
             row.extend([
                 found.map_or(0., |(variable, value)| scales.of(variable, value)),
                 f32::from(u8::from(found.is_some())),
@@ -219,17 +290,15 @@ impl Recipe {
     }
 }
 
-/// Of every variable its column among those of a modality and the range within which a value counts.
-type Columns = Vec<Option<(usize, (f64, f64))>>;
+/// Of every variable its column among those of a modality.
+type Columns = Vec<Option<usize>>;
 
 /// A step for every hour in which a variable of the modality was measured: that it is there, the hour as a share of
 /// the stay, and of each variable its last standardised value (0 before the first) and whether this hour has one.
 fn steps(record: &Record, columns: &Columns, scales: &Scales) -> Vec<f32> {
     let mut hours: BTreeMap<usize, Vec<(usize, f32)>> = BTreeMap::new();
     for event in &record.events {
-        if let Some((column, range)) = columns[event.variable]
-            && within(event.value, range)
-        {
+        if let Some(column) = columns[event.variable] {
             let hour = (event.minute / 60).min(HOURS - 1);
             let value = scales.of(event.variable, event.value);
             hours.entry(hour).or_default().push((column, value));
@@ -270,16 +339,10 @@ impl<'a> Scales<'a> {
             of: vec![(0., 1.); variables.len()],
             variables,
         };
-        let ranges = recipe.series.values().chain([&recipe.once]).flatten();
-        let mut of = vec![None; scales.variables.len()];
-        for (name, range) in ranges {
-            if let Some(variable) = scales.place(name) {
-                of[variable] = Some(*range);
-            }
-        }
+        let is_mark = |variable: usize| MARKS.iter().any(|(name, _)| *name == scales.variables[variable]);
         let mut values = vec![Vec::new(); scales.variables.len()];
         for event in training.iter().flat_map(|stay| &stay.record.events) {
-            if of[event.variable].is_some_and(|range| within(event.value, range)) {
+            if !is_mark(event.variable) {
                 values[event.variable].push(scales.transformed(event.variable, event.value));
             }
         }
@@ -304,9 +367,9 @@ impl<'a> Scales<'a> {
 
     fn columns(&self, modality: &BTreeMap<String, (f64, f64)>) -> Columns {
         let mut columns = vec![None; self.variables.len()];
-        for (column, (name, range)) in modality.iter().enumerate() {
+        for (column, name) in modality.keys().enumerate() {
             if let Some(variable) = self.place(name) {
-                columns[variable] = Some((column, *range));
+                columns[variable] = Some(column);
             }
         }
         columns

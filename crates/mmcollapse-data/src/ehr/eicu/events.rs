@@ -1,185 +1,237 @@
-//! Diagnoses, treatments (as procedures), medications, notes, laboratory values.
+//! Diagnoses, treatments (as procedures), medications, laboratory values.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use super::super::cohort::{Code, CodeEvent, CodeKind, LabEvent, LabItem};
+use super::super::cohort::{Code, CodeEvent, CodeKind, LabItem};
+use super::super::coverage::Count;
 use super::super::error::EhrError;
-use super::super::table::{Table, find, require};
+use super::super::lab_ranges::LabRanges;
+use super::super::results::{Measurement, Results};
+use super::super::table::{Form, Table};
 use super::super::vocabulary::Vocabulary;
 use super::stays::{Stays, offset};
+
+/// More items than can be told apart.
+pub(super) const TOO_MANY: &str = "some hundred items, got more than 65536";
+
+/// An event, after what ranks before its time.
+type Ranked = (u8, CodeEvent);
+
+/// Sorts the events of a stay by rank, minute and code, each once; and how many there were more than once.
+fn ordered(mut events: Vec<Ranked>, vocabulary: &Vocabulary) -> (Vec<CodeEvent>, u64) {
+    let n = events.len();
+    events.sort_by_key(|(rank, event)| (*rank, event.minute, &vocabulary.codes[event.code as usize]));
+    events.dedup();
+    let repeated = n - events.len();
+    (events.into_iter().map(|(_, event)| event).collect(), repeated as u64)
+}
 
 /// Diagnoses in the order of their priority, then of their time. eICU codes them along the stay; what was entered after it
 /// does not count.
 pub(super) fn diagnoses(folder: &Path, stays: &mut Stays, vocabulary: &mut Vocabulary) -> Result<(), EhrError> {
-    let path = require(folder, "diagnosis")?;
-    let (mut table, [id, time, name, priority]) = Table::open(
-        &path,
-        [
-            "patientunitstayid",
-            "diagnosisoffset",
-            "diagnosisstring",
-            "diagnosispriority",
-        ],
-    )?;
-    let mut events: Vec<Vec<(u8, CodeEvent)>> = vec![Vec::new(); stays.admissions.len()];
+    let columns = [
+        "patientunitstayid",
+        "diagnosisoffset",
+        "diagnosisstring",
+        "diagnosispriority",
+    ];
+    let (mut table, [id, time, name, priority]) = Table::require(folder, Form::plain("diagnosis"), columns)?;
+    let mut events: Vec<Vec<Ranked>> = vec![Vec::new(); stays.admissions.len()];
     while table.next()? {
-        let Some(place) = stays.place(table.id(id)?) else {
+        let Some((place, minute)) = row(&mut table, stays, id, time)? else {
             continue;
         };
-        let minute = stays.minute(place, offset(&table, time)?);
-        if let (Some(minute), Some(name)) = (minute, table.optional_text(name)?) {
-            let rank = match table.optional_text(priority)? {
-                Some("Primary") => 0,
-                Some("Major") => 1,
-                _ => 2,
-            };
-            let code = vocabulary.place(path_code(CodeKind::Diagnosis, name));
-            events[place].push((rank, CodeEvent { minute, code }));
-        }
+        let Some(name) = table.optional_text(name)? else {
+            table.drop(Count::NoValue);
+            continue;
+        };
+        let priority = table.optional_text(priority)?.unwrap_or_default();
+        let is = |word: &str| priority.eq_ignore_ascii_case(word);
+        let rank = if is("Primary") {
+            0
+        } else if is("Major") {
+            1
+        } else {
+            2
+        };
+        let code = vocabulary.place(path_code(CodeKind::Diagnosis, name));
+        events[place].push((rank, CodeEvent { minute, code }));
     }
-    for (admission, mut events) in stays.admissions.iter_mut().zip(events) {
-        events.sort_unstable();
-        events.dedup();
-        admission.diagnoses = events.into_iter().map(|(_, event)| event).collect();
+    let mut coverage = table.finish(false)?;
+    for (admission, events) in stays.admissions.iter_mut().zip(events) {
+        let (events, repeated) = ordered(events, vocabulary);
+        admission.diagnoses = events;
+        coverage.drop(Count::Replaced, repeated);
     }
+    stays.tables.push(coverage);
     Ok(())
 }
 
 /// What was done, by time.
 pub(super) fn treatments(folder: &Path, stays: &mut Stays, vocabulary: &mut Vocabulary) -> Result<(), EhrError> {
-    let path = require(folder, "treatment")?;
-    let (mut table, [id, time, name]) =
-        Table::open(&path, ["patientunitstayid", "treatmentoffset", "treatmentstring"])?;
+    let columns = ["patientunitstayid", "treatmentoffset", "treatmentstring"];
+    let (mut table, [id, time, name]) = Table::require(folder, Form::plain("treatment"), columns)?;
+    let mut events: Vec<Vec<Ranked>> = vec![Vec::new(); stays.admissions.len()];
     while table.next()? {
-        let Some(place) = stays.place(table.id(id)?) else {
+        let Some((place, minute)) = row(&mut table, stays, id, time)? else {
             continue;
         };
-        let minute = stays.minute(place, offset(&table, time)?);
-        if let (Some(minute), Some(name)) = (minute, table.optional_text(name)?) {
-            let code = vocabulary.place(path_code(CodeKind::Procedure, name));
-            stays.admissions[place].procedures.push(CodeEvent { minute, code });
-        }
+        let Some(name) = table.optional_text(name)? else {
+            table.drop(Count::NoValue);
+            continue;
+        };
+        let code = vocabulary.place(path_code(CodeKind::Procedure, name));
+        events[place].push((0, CodeEvent { minute, code }));
     }
-    for admission in &mut stays.admissions {
-        admission.procedures.sort_unstable();
-        admission.procedures.dedup();
+    let mut coverage = table.finish(false)?;
+    for (admission, events) in stays.admissions.iter_mut().zip(events) {
+        let (events, repeated) = ordered(events, vocabulary);
+        admission.procedures = events;
+        coverage.drop(Count::Replaced, repeated);
     }
+    stays.tables.push(coverage);
     Ok(())
 }
 
 /// Drugs by the time of their start. Orders that were cancelled or name no drug are passed over.
 pub(super) fn medications(folder: &Path, stays: &mut Stays, vocabulary: &mut Vocabulary) -> Result<(), EhrError> {
-    let path = require(folder, "medication")?;
     let columns = ["patientunitstayid", "drugstartoffset", "drugname", "drugordercancelled"];
-    let (mut table, [id, time, name, cancelled]) = Table::open(&path, columns)?;
+    let (mut table, [id, time, name, cancelled]) = Table::require(folder, Form::plain("medication"), columns)?;
+    let mut events: Vec<Vec<Ranked>> = vec![Vec::new(); stays.admissions.len()];
     while table.next()? {
-        let Some(place) = stays.place(table.id(id)?) else {
+        let Some((place, minute)) = row(&mut table, stays, id, time)? else {
             continue;
         };
-        let minute = stays.minute(place, offset(&table, time)?);
-        let given = table.optional_text(cancelled)? != Some("Yes");
-        if let (Some(minute), Some(name), true) = (minute, table.optional_text(name)?, given) {
-            let code = vocabulary.place(Code {
-                kind: CodeKind::Medication,
-                code: name.to_owned(),
-                title: name.to_lowercase(),
-            });
-            stays.admissions[place].medications.push(CodeEvent { minute, code });
+        let cancelled = table.optional_text(cancelled)?;
+        if cancelled.is_some_and(|word| word.eq_ignore_ascii_case("Yes")) {
+            table.drop(Count::Cancelled);
+            continue;
         }
+        let Some(name) = table.optional_text(name)? else {
+            table.drop(Count::NoValue);
+            continue;
+        };
+        let code = vocabulary.place(Code {
+            kind: CodeKind::Medication,
+            code: name.to_owned(),
+            title: name.to_lowercase(),
+        });
+        events[place].push((0, CodeEvent { minute, code }));
     }
-    for admission in &mut stays.admissions {
-        admission.medications.sort_unstable();
-        admission.medications.dedup();
+    let mut coverage = table.finish(false)?;
+    for (admission, events) in stays.admissions.iter_mut().zip(events) {
+        let (events, repeated) = ordered(events, vocabulary);
+        admission.medications = events;
+        coverage.drop(Count::Replaced, repeated);
     }
+    stays.tables.push(coverage);
     Ok(())
 }
 
-/// eICU's notes are forms: of each entry what it is about and what was entered, by time.
-pub(super) fn notes(folder: &Path, stays: &mut Stays) -> Result<(), EhrError> {
-    let Some(path) = find(folder, "note") else {
-        return Ok(());
+/// The stay and minute of a row; `None`, and counted, where it is none of the cohort or no input.
+fn row(
+    table: &mut Table,
+    stays: &Stays,
+    id: super::super::table::Column,
+    time: super::super::table::Column,
+) -> Result<Option<(usize, i32)>, EhrError> {
+    let id = table.id(id)?;
+    let Some(place) = stays.place(table, id) else {
+        return Ok(None);
     };
-    let (mut table, [id, time, about, text]) =
-        Table::open(&path, ["patientunitstayid", "noteoffset", "notevalue", "notetext"])?;
-    let mut entries: BTreeMap<usize, Vec<(i32, String)>> = BTreeMap::new();
-    while table.next()? {
-        let Some(place) = stays.place(table.id(id)?) else {
-            continue;
-        };
-        let minute = stays.minute(place, offset(&table, time)?);
-        if let (Some(minute), Some(text)) = (minute, table.optional_text(text)?) {
-            let entry = match table.optional_text(about)? {
-                Some(about) if about != text => format!("{about}: {text}"),
-                _ => text.to_owned(),
-            };
-            entries.entry(place).or_default().push((minute, entry));
-        }
-    }
-    for (place, mut entries) in entries {
-        entries.sort();
-        entries.dedup();
-        let texts: Vec<String> = entries.into_iter().map(|(_, text)| text).collect();
-        stays.admissions[place].notes = Some(texts.join(". "));
-    }
-    Ok(())
+    let time = offset(table, time)?;
+    Ok(stays.minute(table, place, time).map(|minute| (place, minute)))
 }
 
-/// Every item of `lab`; the items that were measured, by name.
-pub(super) fn labs(path: &Path, stays: &mut Stays) -> Result<Vec<LabItem>, EhrError> {
-    let (mut table, [id, time, name, value]) =
-        Table::open(path, ["patientunitstayid", "labresultoffset", "labname", "labresult"])?;
-    let mut measured = Measured::default();
+/// Every item of `lab`; the items that were measured, by name. Of several results of an item at one time the last that was
+/// revised within the stay counts.
+pub(super) fn labs(path: &Path, stays: &mut Stays, ranges: &LabRanges) -> Result<Vec<LabItem>, EhrError> {
+    let columns = [
+        "patientunitstayid",
+        "labresultoffset",
+        "labresultrevisedoffset",
+        "labname",
+        "labresult",
+    ];
+    // What a laboratory wrote beside the number is free text.
+    let form = Form {
+        name: "lab",
+        free_text: &["labresulttext"],
+    };
+    let (mut table, [id, time, revised, name, value]) = Table::open(path, form, columns)?;
+    let mut measured = Named::default();
     while table.next()? {
-        let Some(place) = stays.place(table.id(id)?) else {
+        let Some((place, minute)) = row(&mut table, stays, id, time)? else {
             continue;
         };
-        let minute = stays.minute(place, offset(&table, time)?);
+        let revised = match table.optional(revised, "a whole number of minutes or nothing", |text| {
+            text.parse().ok()
+        })? {
+            None => minute,
+            Some(revised) => match stays.minute(&mut table, place, revised) {
+                Some(revised) => revised,
+                None => continue,
+            },
+        };
         let value = table.optional(value, "a finite number or nothing", |text| {
             text.parse().ok().filter(|value: &f32| value.is_finite())
         })?;
-        if let (Some(minute), Some(name), Some(value)) = (minute, table.optional_text(name)?, value) {
-            measured.add(place, name, minute, value);
+        let (Some(name), Some(value)) = (table.optional_text(name)?.map(str::to_owned), value) else {
+            table.drop(Count::NoValue);
+            continue;
+        };
+        if let Err(why) = ranges.eicu(&name.to_lowercase()).check(value, None) {
+            table.drop(why);
+            continue;
         }
+        let result = Measurement {
+            drawn: minute,
+            revised,
+            minute,
+            value,
+            abnormal: false,
+        };
+        measured.add(place, &name, result);
     }
-    Ok(measured.put(stays))
+    let too_many = table.contradiction("some hundred items", "more than 65536");
+    let mut coverage = table.finish(false)?;
+    let (items, replaced) = measured.put(stays).ok_or(too_many)?;
+    coverage.drop(Count::Replaced, replaced);
+    stays.tables.push(coverage);
+    Ok(items)
 }
 
-/// Measurements of items that are known by name only, while they are being gathered.
+/// Results of items that are known by name only, in any capitals.
 #[derive(Default)]
-pub(super) struct Measured(BTreeMap<String, Vec<(usize, i32, f32)>>);
+pub(super) struct Named {
+    results: Results<String>,
+    /// How an item is written, by its name in small letters: the first of several ways.
+    labels: BTreeMap<String, String>,
+}
 
-impl Measured {
-    pub(super) fn add(&mut self, place: usize, item: &str, minute: i32, value: f32) {
-        match self.0.get_mut(item) {
-            Some(events) => events.push((place, minute, value)),
+impl Named {
+    pub(super) fn add(&mut self, place: usize, name: &str, result: Measurement) {
+        let item = name.to_lowercase();
+        match self.labels.get_mut(&item) {
+            Some(label) if name < label.as_str() => name.clone_into(label),
+            Some(_) => {}
             None => {
-                self.0.insert(item.to_owned(), vec![(place, minute, value)]);
+                self.labels.insert(item.clone(), name.to_owned());
             }
         }
+        self.results.add(place, item, result);
     }
 
-    /// Puts them into `stays`; the items, numbered by name. eICU marks nothing as abnormal.
-    pub(super) fn put(self, stays: &mut Stays) -> Vec<LabItem> {
-        let mut items = Vec::new();
-        for (item, (label, events)) in (0_u16..).zip(self.0) {
-            items.push(LabItem {
-                id: u32::from(item),
-                label,
-            });
-            for (place, minute, value) in events {
-                stays.admissions[place].labs.push(LabEvent {
-                    minute,
-                    item,
-                    value,
-                    abnormal: false,
-                });
-            }
-        }
-        for admission in &mut stays.admissions {
-            admission.labs.sort_by_key(|event| (event.minute, event.item));
-        }
-        items
+    /// Puts them into `stays`; the items, numbered by name, and how many results others took the place of. `None` where items
+    /// are too many. eICU marks nothing as abnormal.
+    pub(super) fn put(mut self, stays: &mut Stays) -> Option<(Vec<LabItem>, u64)> {
+        let (items, replaced) = self.results.put(&mut stays.admissions)?;
+        let labelled = (0..).zip(items).map(|(id, item)| LabItem {
+            id,
+            label: self.labels.remove(&item).unwrap_or(item),
+        });
+        Some((labelled.collect(), replaced))
     }
 }
 

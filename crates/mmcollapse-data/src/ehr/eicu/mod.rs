@@ -4,13 +4,16 @@
 //! what happened after the stay. Offsets are minutes since admission to the unit.
 
 mod events;
+mod notes;
 mod stays;
 mod yaib;
 
 use std::path::{Path, PathBuf};
 
-use super::cohort::Cohort;
+use super::cohort::{Cohort, Modality};
+use super::coverage::Coverage;
 use super::error::EhrError;
+use super::lab_ranges::LabRanges;
 use super::manifest::RecordsManifest;
 use super::source::EhrSource;
 use super::table;
@@ -41,21 +44,30 @@ impl Eicu {
     /// # Errors
     /// When a table is missing, damaged, or holds what it should not.
     pub fn cohort(&self, folder: &Path, hourly: Option<&Path>) -> Result<Cohort, EhrError> {
+        let ranges = LabRanges::read()?;
         let mut stays = stays::read(folder)?;
         let mut vocabulary = Vocabulary::default();
         events::diagnoses(folder, &mut stays, &mut vocabulary)?;
         events::treatments(folder, &mut stays, &mut vocabulary)?;
         events::medications(folder, &mut stays, &mut vocabulary)?;
-        events::notes(folder, &mut stays)?;
+        let with_notes = notes::read(folder, &mut stays)?;
         let lab_items = match (table::find(folder, "lab"), hourly) {
-            (Some(path), _) => events::labs(&path, &mut stays)?,
-            (None, Some(path)) => yaib::labs(path, &mut stays)?,
-            (None, None) => Vec::new(),
+            (Some(path), _) => Some(events::labs(&path, &mut stays, &ranges)?),
+            (None, Some(path)) => Some(yaib::labs(path, &mut stays, &ranges)?),
+            (None, None) => None,
         };
+        let codes = vocabulary.settle(&mut stays.admissions);
+        let coverage = Coverage::new(&stays.admissions, stays.tables);
+        coverage.promised(folder, |modality| match modality {
+            Modality::Notes => with_notes,
+            Modality::Labs => lab_items.is_some(),
+            _ => true,
+        })?;
         Ok(Cohort {
             source: self.name.to_owned(),
-            codes: vocabulary.codes,
-            lab_items,
+            codes,
+            lab_items: lab_items.unwrap_or_default(),
+            coverage,
             admissions: stays.admissions,
         })
     }
@@ -71,7 +83,7 @@ impl EhrSource for Eicu {
     }
 
     fn revision(&self) -> u32 {
-        1
+        2
     }
 
     fn files(&self, manifest: &RecordsManifest, folder: &Path) -> Result<Vec<PathBuf>, EhrError> {

@@ -7,12 +7,14 @@
 //! death that is predicted is this one. A stay without a next one counts as none: other hospital stays of a patient have no
 //! order in time.
 
-use std::collections::HashMap;
+use std::collections::HashSet;
 use std::path::Path;
 
 use super::super::cohort::{Admission, Demographics, Outcome};
+use super::super::coverage::{Count, TableCoverage};
 use super::super::error::EhrError;
-use super::super::table::{Column, Table, require};
+use super::super::places::{self, Places};
+use super::super::table::{Column, Form, Table, require};
 
 /// Shortest and longest stay in the unit, in minutes.
 const LENGTHS: std::ops::RangeInclusive<i64> = 720..=14400;
@@ -25,20 +27,21 @@ const AGES: std::ops::RangeInclusive<u32> = 18..=89;
 pub(super) struct Stays {
     /// Sorted by patient, hospital stay and visit.
     pub(super) admissions: Vec<Admission>,
-    /// Place of each stay, by number.
-    places: HashMap<u64, usize>,
+    pub(super) places: Places,
+    /// What of each table was used, in the order of reading.
+    pub(super) tables: Vec<TableCoverage>,
 }
 
 impl Stays {
-    /// Place of the stay `id`, if it is in the cohort.
-    pub(super) fn place(&self, id: u64) -> Option<usize> {
-        self.places.get(&id).copied()
+    /// Place of the stay of the row at which `table` stands; a row of no stay of the cohort is counted.
+    pub(super) fn place(&self, table: &mut Table, id: u64) -> Option<usize> {
+        self.places.of_row(table, Some(id))
     }
 
-    /// The minute of an offset of the stay at `place`; `None` after discharge, as what was not known then is no input.
-    pub(super) fn minute(&self, place: usize, offset: i64) -> Option<i32> {
-        let known = offset <= self.admissions[place].minutes;
-        i32::try_from(offset).ok().filter(|_| known)
+    /// The minute of an offset of the stay at `place`. `None`, and counted, after the stay, as what was not known then is no
+    /// input, and before birth.
+    pub(super) fn minute(&self, table: &mut Table, place: usize, offset: i64) -> Option<i32> {
+        places::minute_of_row(table, &self.admissions[place], Some(offset))
     }
 }
 
@@ -62,39 +65,42 @@ struct Stay {
 /// The cohort without events.
 pub(super) fn read(folder: &Path) -> Result<Stays, EhrError> {
     let path = require(folder, "patient")?;
-    let mut stays = all(&path)?;
+    let (mut stays, mut coverage) = all(&path)?;
     stays.sort_by_key(|stay| (stay.subject, stay.hospital, stay.visit, stay.id));
     let mut cohort = Stays {
         admissions: Vec::new(),
-        places: HashMap::new(),
+        places: Places::default(),
+        tables: Vec::new(),
     };
     for (i, stay) in stays.iter().enumerate() {
-        let Some(age) = stay.age.filter(|age| AGES.contains(age)) else {
+        let age = stay.age.filter(|age| AGES.contains(age));
+        let why = match age {
+            _ if stay.minutes < 0 => Some(Count::NegativeStay),
+            _ if !LENGTHS.contains(&stay.minutes) => Some(Count::OtherLength),
+            None => Some(Count::OtherAge),
+            Some(_) => None,
+        };
+        let (None, Some(age)) = (why, age) else {
+            coverage.drop(why.unwrap_or(Count::OtherAge), 1);
+            cohort.places.insert(stay.id, None);
             continue;
         };
-        if !LENGTHS.contains(&stay.minutes) {
-            continue;
-        }
         let later = stays[i + 1..]
             .iter()
             .take_while(|other| (other.subject, other.hospital) == (stay.subject, stay.hospital));
-        let next = later
-            .filter(|other| other.visit > stay.visit)
-            .min_by_key(|other| other.visit);
-        if cohort.places.insert(stay.id, cohort.admissions.len()).is_some() {
-            return Err(EhrError::Broken {
-                path,
-                line: 0,
-                reason: "a patientunitstayid that stands there twice".into(),
-            });
-        }
+        let later = later.filter(|other| other.visit > stay.visit);
+        let end = stay.begin + stay.minutes;
+        let (overlapping, after): (Vec<&Stay>, Vec<&Stay>) = later.partition(|other| other.begin < end);
+        coverage.note(Count::Overlapping, overlapping.len() as u64);
+        let next = after.into_iter().min_by_key(|other| (other.visit, other.begin));
+        cohort.places.insert(stay.id, Some(cohort.admissions.len()));
         cohort.admissions.push(Admission {
             subject: stay.subject,
             id: stay.id,
             minutes: stay.minutes,
             outcome: Outcome {
                 mortality: stay.died,
-                readmission: Some(next.is_some_and(|next| next.begin - (stay.begin + stay.minutes) <= READMISSION)),
+                readmission: Some(next.is_some_and(|next| next.begin - end <= READMISSION)),
             },
             demographics: Some(Demographics {
                 age,
@@ -114,10 +120,11 @@ pub(super) fn read(folder: &Path) -> Result<Stays, EhrError> {
             rows: stays.len(),
         });
     }
+    cohort.tables.push(coverage);
     Ok(cohort)
 }
 
-fn all(path: &Path) -> Result<Vec<Stay>, EhrError> {
+fn all(path: &Path) -> Result<(Vec<Stay>, TableCoverage), EhrError> {
     let columns = [
         "patientunitstayid",
         "patienthealthsystemstayid",
@@ -144,9 +151,13 @@ fn all(path: &Path) -> Result<Vec<Stay>, EhrError> {
             ethnicity,
             status,
         ],
-    ) = Table::open(path, columns)?;
+    ) = Table::open(path, Form::plain("patient"), columns)?;
     let mut stays = Vec::new();
+    let mut ids = HashSet::new();
     while table.next()? {
+        if !ids.insert(table.id(id)?) {
+            return Err(table.contradiction("every patientunitstayid once", "one that stands further up too"));
+        }
         let word = |column: Column| Ok(table.optional_text(column)?.unwrap_or("unknown").to_owned());
         stays.push(Stay {
             subject: table.required(patient, "a patient's number such as 002-1039", subject)?,
@@ -158,14 +169,14 @@ fn all(path: &Path) -> Result<Vec<Stay>, EhrError> {
             age: table.optional(age, "a whole number or `> 89`", years)?.flatten(),
             gender: word(gender)?,
             ethnicity: word(ethnicity)?,
-            died: table.optional(status, "Alive, Expired or nothing", |text| match text {
-                "Alive" => Some(false),
-                "Expired" => Some(true),
-                _ => None,
+            died: table.optional(status, "Alive, Expired or nothing", |text| {
+                let is = |word: &str| text.eq_ignore_ascii_case(word);
+                (is("Alive") || is("Expired")).then(|| is("Expired"))
             })?,
         });
     }
-    Ok(stays)
+    // Without a row the cohort is empty, which has an error of its own.
+    Ok((stays, table.finish(true)?))
 }
 
 /// The cell as minutes since admission to the unit.

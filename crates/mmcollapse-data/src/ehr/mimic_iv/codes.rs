@@ -3,127 +3,153 @@
 //! As in MUSE's code, a row of which a needed cell is empty, whose code has no title, or that repeats another is passed
 //! over, and so is what happened after discharge.
 
-use std::collections::HashMap;
 use std::path::Path;
 
 use super::super::cohort::{Code, CodeEvent, CodeKind};
+use super::super::coverage::Count;
 use super::super::error::EhrError;
-use super::super::table::{Table, require};
+use super::super::table::{Form, Table, require};
 use super::super::vocabulary::Vocabulary;
 use super::stays::Stays;
-
-/// Title by version (9 or 10) and code: the same code means different things in the two versions.
-type Titles = HashMap<(u32, String), String>;
+use super::titles::{Lookup, Titles};
 
 /// Puts the codes into `stays`; what they mean.
-pub(super) fn read(folder: &Path, stays: &mut Stays) -> Result<Vec<Code>, EhrError> {
+pub(super) fn read(folder: &Path, stays: &mut Stays, may_be_empty: &[CodeKind]) -> Result<Vec<Code>, EhrError> {
     let mut vocabulary = Vocabulary::default();
-    diagnoses(folder, stays, &mut vocabulary)?;
-    procedures(folder, stays, &mut vocabulary)?;
-    medications(folder, stays, &mut vocabulary)?;
-    Ok(vocabulary.codes)
+    let empty = |kind: CodeKind| may_be_empty.contains(&kind);
+    diagnoses(folder, stays, &mut vocabulary, empty(CodeKind::Diagnosis))?;
+    procedures(folder, stays, &mut vocabulary, empty(CodeKind::Procedure))?;
+    medications(folder, stays, &mut vocabulary, empty(CodeKind::Medication))?;
+    Ok(vocabulary.settle(&mut stays.admissions))
 }
 
-/// A coded event and what it is sorted by.
-type Ranked = (i32, u32, CodeEvent);
+/// A row of a stay: its place, minute and rank.
+type Row = (usize, i32, u32);
+/// A coded event and its rank.
+type Ranked = (u32, CodeEvent);
 
-/// Sorts the events of a stay, each once.
-fn ordered(mut events: Vec<Ranked>) -> Vec<CodeEvent> {
-    events.sort_unstable();
+/// Sorts the events of a stay by minute, rank and code, each once; and how many there were more than once.
+fn ordered(mut events: Vec<Ranked>, vocabulary: &Vocabulary) -> (Vec<CodeEvent>, u64) {
+    let n = events.len();
+    events.sort_by_key(|(rank, event)| (event.minute, *rank, &vocabulary.codes[event.code as usize]));
     events.dedup();
-    events.into_iter().map(|(_, _, event)| event).collect()
+    let repeated = n - events.len();
+    (events.into_iter().map(|(_, event)| event).collect(), repeated as u64)
 }
 
-fn titles(folder: &Path, table: &str) -> Result<Titles, EhrError> {
-    let path = require(folder, table)?;
-    let (mut table, [code, version, title]) = Table::open(&path, ["icd_code", "icd_version", "long_title"])?;
-    let mut titles = Titles::new();
-    while table.next()? {
-        if let Some(title) = table.optional_text(title)? {
-            let key = (table.whole(version)?, table.text(code)?.to_owned());
-            titles.insert(key, title.to_lowercase());
-        }
-    }
-    Ok(titles)
-}
-
-fn icd(kind: CodeKind, version: u32, code: &str, titles: &Titles) -> Option<Code> {
-    let title = titles.get(&(version, code.to_owned()))?.clone();
-    Some(Code {
-        kind,
-        code: format!("icd{version}:{code}"),
-        title,
-    })
-}
-
-fn diagnoses(folder: &Path, stays: &mut Stays, vocabulary: &mut Vocabulary) -> Result<(), EhrError> {
-    let titles = titles(folder, "hosp/d_icd_diagnoses")?;
+fn diagnoses(
+    folder: &Path,
+    stays: &mut Stays,
+    vocabulary: &mut Vocabulary,
+    may_be_empty: bool,
+) -> Result<(), EhrError> {
+    let (titles, of_titles) = Titles::read(folder, "hosp/d_icd_diagnoses", CodeKind::Diagnosis)?;
     let path = require(folder, "hosp/diagnoses_icd")?;
-    let (mut table, [id, rank, code, version]) = Table::open(&path, ["hadm_id", "seq_num", "icd_code", "icd_version"])?;
-    let mut events: Vec<Vec<Ranked>> = vec![Vec::new(); stays.admissions.len()];
+    let columns = ["hadm_id", "seq_num", "icd_code", "icd_version"];
+    let (mut table, [id, rank, code, version]) = Table::open(&path, Form::plain("hosp/diagnoses_icd"), columns)?;
+    let mut lookup = Lookup::new(&titles);
+    let mut found = Vec::new();
     while table.next()? {
-        let Some(place) = stays.place(table.id(id)?) else {
-            continue;
-        };
-        let rank = table.whole(rank)?;
-        let found = icd(CodeKind::Diagnosis, table.whole(version)?, table.text(code)?, &titles);
-        // Minute 0 is after discharge where the discharge precedes the admission.
-        if let Some(code) = found.filter(|_| stays.admissions[place].minutes >= 0) {
-            let code = vocabulary.place(code);
-            events[place].push((0, rank, CodeEvent { minute: 0, code }));
+        let (id, version) = (table.id(id)?, table.whole(version)?);
+        lookup.see(version, table.text(code)?);
+        if let Some(place) = stays.place(&mut table, Some(id)) {
+            let row = (place, 0, table.whole(rank)?);
+            found.extend(lookup.find(version, table.text(code)?, row));
         }
     }
-    for (admission, events) in stays.admissions.iter_mut().zip(events) {
-        admission.diagnoses = ordered(events);
+    let mut coverage = table.finish(may_be_empty)?;
+    found.extend(lookup.finish(&path, &mut coverage)?);
+    let by_stay = by_stay(found, vocabulary, stays.admissions.len());
+    for (admission, events) in stays.admissions.iter_mut().zip(by_stay) {
+        let (events, repeated) = ordered(events, vocabulary);
+        admission.diagnoses = events;
+        coverage.drop(Count::Replaced, repeated);
     }
+    stays.tables.extend([of_titles, coverage]);
     Ok(())
 }
 
-fn procedures(folder: &Path, stays: &mut Stays, vocabulary: &mut Vocabulary) -> Result<(), EhrError> {
-    let titles = titles(folder, "hosp/d_icd_procedures")?;
+/// The rows of each of `n` stays, their codes numbered.
+fn by_stay(rows: Vec<(Code, Row)>, vocabulary: &mut Vocabulary, n: usize) -> Vec<Vec<Ranked>> {
+    let mut events = vec![Vec::new(); n];
+    for (code, (place, minute, rank)) in rows {
+        let code = vocabulary.place(code);
+        events[place].push((rank, CodeEvent { minute, code }));
+    }
+    events
+}
+
+fn procedures(
+    folder: &Path,
+    stays: &mut Stays,
+    vocabulary: &mut Vocabulary,
+    may_be_empty: bool,
+) -> Result<(), EhrError> {
+    let (titles, of_titles) = Titles::read(folder, "hosp/d_icd_procedures", CodeKind::Procedure)?;
     let path = require(folder, "hosp/procedures_icd")?;
-    let (mut table, [id, rank, date, code, version]) =
-        Table::open(&path, ["hadm_id", "seq_num", "chartdate", "icd_code", "icd_version"])?;
-    let mut events: Vec<Vec<Ranked>> = vec![Vec::new(); stays.admissions.len()];
+    let columns = ["hadm_id", "seq_num", "chartdate", "icd_code", "icd_version"];
+    let form = Form::plain("hosp/procedures_icd");
+    let (mut table, [id, rank, date, code, version]) = Table::open(&path, form, columns)?;
+    let mut lookup = Lookup::new(&titles);
+    let mut found = Vec::new();
     while table.next()? {
-        let Some(place) = stays.place(table.id(id)?) else {
+        let (id, version) = (table.id(id)?, table.whole(version)?);
+        lookup.see(version, table.text(code)?);
+        let Some(place) = stays.place(&mut table, Some(id)) else {
             continue;
         };
-        let rank = table.whole(rank)?;
-        let found = icd(CodeKind::Procedure, table.whole(version)?, table.text(code)?, &titles);
-        let minute = table.optional_time(date)?.and_then(|time| stays.minute(place, time));
-        if let (Some(code), Some(minute)) = (found, minute) {
-            let code = vocabulary.place(code);
-            events[place].push((minute, rank, CodeEvent { minute, code }));
+        let (rank, time) = (table.whole(rank)?, table.optional_time(date)?);
+        if let Some(minute) = stays.minute(&mut table, place, time) {
+            found.extend(lookup.find(version, table.text(code)?, (place, minute, rank)));
         }
     }
-    for (admission, events) in stays.admissions.iter_mut().zip(events) {
-        admission.procedures = ordered(events);
+    let mut coverage = table.finish(may_be_empty)?;
+    found.extend(lookup.finish(&path, &mut coverage)?);
+    let by_stay = by_stay(found, vocabulary, stays.admissions.len());
+    for (admission, events) in stays.admissions.iter_mut().zip(by_stay) {
+        let (events, repeated) = ordered(events, vocabulary);
+        admission.procedures = events;
+        coverage.drop(Count::Replaced, repeated);
     }
+    stays.tables.extend([of_titles, coverage]);
     Ok(())
 }
 
-fn medications(folder: &Path, stays: &mut Stays, vocabulary: &mut Vocabulary) -> Result<(), EhrError> {
-    let path = require(folder, "hosp/prescriptions")?;
-    let (mut table, [id, start, drug]) = Table::open(&path, ["hadm_id", "starttime", "drug"])?;
+fn medications(
+    folder: &Path,
+    stays: &mut Stays,
+    vocabulary: &mut Vocabulary,
+    may_be_empty: bool,
+) -> Result<(), EhrError> {
+    let form = Form::plain("hosp/prescriptions");
+    let (mut table, [id, start, drug]) = Table::require(folder, form, ["hadm_id", "starttime", "drug"])?;
     while table.next()? {
-        let Some(place) = table.optional_id(id)?.and_then(|id| stays.place(id)) else {
+        let id = table.optional_id(id)?;
+        let Some(place) = stays.place(&mut table, id) else {
             continue;
         };
-        let minute = table.optional_time(start)?.and_then(|time| stays.minute(place, time));
-        if let (Some(minute), Some(name)) = (minute, table.optional_text(drug)?) {
-            let code = vocabulary.place(Code {
-                kind: CodeKind::Medication,
-                code: name.to_owned(),
-                title: name.to_lowercase(),
-            });
-            stays.admissions[place].medications.push(CodeEvent { minute, code });
-        }
+        let time = table.optional_time(start)?;
+        let Some(minute) = stays.minute(&mut table, place, time) else {
+            continue;
+        };
+        let Some(name) = table.optional_text(drug)? else {
+            table.drop(Count::NoValue);
+            continue;
+        };
+        let code = vocabulary.place(Code {
+            kind: CodeKind::Medication,
+            code: name.to_owned(),
+            title: name.to_lowercase(),
+        });
+        stays.admissions[place].medications.push(CodeEvent { minute, code });
     }
+    let mut coverage = table.finish(may_be_empty)?;
     for admission in &mut stays.admissions {
-        let name = |event: &CodeEvent| (event.minute, vocabulary.codes[event.code as usize].code.as_str());
-        admission.medications.sort_by(|a, b| name(a).cmp(&name(b)));
-        admission.medications.dedup();
+        let events = admission.medications.drain(..).map(|event| (0, event)).collect();
+        let (events, repeated) = ordered(events, vocabulary);
+        admission.medications = events;
+        coverage.drop(Count::Replaced, repeated);
     }
+    stays.tables.push(coverage);
     Ok(())
 }

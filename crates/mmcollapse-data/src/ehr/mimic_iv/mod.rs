@@ -7,13 +7,16 @@ mod codes;
 mod labs;
 mod notes;
 mod stays;
+mod titles;
 
 use std::path::Path;
 
 pub use labs::LAB_TERMS;
 
-use super::cohort::Cohort;
+use super::cohort::{CodeKind, Cohort, Modality};
+use super::coverage::Coverage;
 use super::error::EhrError;
+use super::plant::Planted;
 use super::source::EhrSource;
 
 /// MIMIC-IV, its open demo of 100 patients, or planted records in the same form.
@@ -51,18 +54,37 @@ impl EhrSource for MimicIv {
     }
 
     fn revision(&self) -> u32 {
-        1
+        2
     }
 
     fn read(&self, folder: &Path) -> Result<Cohort, EhrError> {
+        // Planted tables say themselves which modalities nobody has.
+        let planted = Planted::of(folder)?;
+        let none_planted = |modality: Modality| {
+            let presence = planted.as_ref().map(|planted| &planted.presence);
+            presence.is_some_and(|presence| presence.get(modality.name()).is_none_or(|n| *n == 0))
+        };
+        let kinds = [
+            (Modality::Diagnoses, CodeKind::Diagnosis),
+            (Modality::Procedures, CodeKind::Procedure),
+            (Modality::Medications, CodeKind::Medication),
+        ];
+        let kinds = kinds.into_iter().filter(|(modality, _)| none_planted(*modality));
+        let kinds: Vec<CodeKind> = kinds.map(|(_, kind)| kind).collect();
+
         let mut stays = stays::read(folder)?;
-        let codes = codes::read(folder, &mut stays)?;
-        let lab_items = labs::read(folder, &mut stays)?;
-        notes::read(folder, &mut stays)?;
+        let codes = codes::read(folder, &mut stays, &kinds)?;
+        let lab_items = labs::read(folder, &mut stays, none_planted(Modality::Labs))?;
+        let with_notes = notes::read(folder, &mut stays, none_planted(Modality::Notes))?;
+        let coverage = Coverage::new(&stays.admissions, stays.tables);
+        coverage.promised(folder, |modality| {
+            !none_planted(modality) && (modality != Modality::Notes || with_notes)
+        })?;
         Ok(Cohort {
             source: self.name.to_owned(),
             codes,
             lab_items,
+            coverage,
             admissions: stays.admissions,
         })
     }

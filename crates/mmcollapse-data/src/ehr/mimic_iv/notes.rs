@@ -2,25 +2,55 @@
 
 use std::path::Path;
 
+use super::super::coverage::Count;
 use super::super::error::EhrError;
-use super::super::table::{Table, find};
+use super::super::table::{Form, Table, find};
 use super::stays::Stays;
 
-/// Puts the hospital course into `stays`. Of several notes of a stay the last counts.
-pub(super) fn read(folder: &Path, stays: &mut Stays) -> Result<(), EhrError> {
-    let Some(path) = find(folder, "note/discharge") else {
-        return Ok(());
+const FORM: Form = Form {
+    name: "note/discharge",
+    free_text: &["text"],
+};
+
+/// What a note is later by: when it was stored (else written), and its number among the patient's notes. Of equal ones the text
+/// decides, so that the order of rows never does.
+type Age = (Option<i64>, Option<u32>, String);
+
+/// Puts the hospital course into `stays`; whether the table is there. Of several notes of a stay the last that has one counts.
+pub(super) fn read(folder: &Path, stays: &mut Stays, may_be_empty: bool) -> Result<bool, EhrError> {
+    let Some(path) = find(folder, FORM.name) else {
+        return Ok(false);
     };
-    let (mut table, [id, text]) = Table::open(&path, ["hadm_id", "text"])?;
+    let columns = ["hadm_id", "charttime", "storetime", "note_seq", "text"];
+    let (mut table, [id, written, stored, number, text]) = Table::open(&path, FORM, columns)?;
+    let mut latest: Vec<Option<Age>> = vec![None; stays.admissions.len()];
     while table.next()? {
-        let Some(place) = table.optional_id(id)?.and_then(|id| stays.place(id)) else {
+        let id = table.optional_id(id)?;
+        let Some(place) = stays.place(&mut table, id) else {
             continue;
         };
-        if let Some(course) = table.optional_text(text)?.and_then(hospital_course) {
-            stays.admissions[place].notes = Some(course);
+        let Some(course) = table.optional_text(text)?.and_then(hospital_course) else {
+            table.drop(Count::NoCourse);
+            continue;
+        };
+        let time = match table.optional_time(stored)? {
+            None => table.optional_time(written)?,
+            stored => stored,
+        };
+        let number = table.optional(number, "a whole number or nothing", |text| text.parse().ok())?;
+        let note = (time, number, course);
+        if latest[place].is_some() {
+            table.drop(Count::Replaced);
+        }
+        if latest[place].as_ref().is_none_or(|known| *known < note) {
+            latest[place] = Some(note);
         }
     }
-    Ok(())
+    for (admission, note) in stays.admissions.iter_mut().zip(latest) {
+        admission.notes = note.map(|(_, _, course)| course);
+    }
+    stays.tables.push(table.finish(may_be_empty)?);
+    Ok(true)
 }
 
 /// What stands between the headings of the hospital course and of the medications on admission, without the marks of

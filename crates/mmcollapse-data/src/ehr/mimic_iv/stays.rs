@@ -5,13 +5,19 @@
 //! 10 days and some hours: 210 admissions of the demo instead of 201); the age is the patient's at their anchor year,
 //! moved by the years from there to the admission; days after discharge are whole days rounded down, so a death on the
 //! day of discharge counts as day -1; the next admission is the patient's next one of any length or outcome.
+//!
+//! What contradicts itself is unknown, and counted: a date of death before a day on which the patient left the hospital alive
+//! is none, a stay whose discharge precedes its admission is left out, and an admission that begins before the discharge is no
+//! readmission, but the next one that begins after it may be.
 
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
 use super::super::cohort::{Admission, Demographics, Outcome};
+use super::super::coverage::{Count, TableCoverage};
 use super::super::error::EhrError;
-use super::super::table::{Table, require};
+use super::super::places::{self, Places};
+use super::super::table::{Form, Table, require};
 use super::super::time::{self, DAY, MINUTE};
 
 /// Longest stay, in seconds.
@@ -29,22 +35,29 @@ pub(super) struct Stays {
     pub(super) admissions: Vec<Admission>,
     /// Seconds of each admission.
     starts: Vec<i64>,
-    /// Place of each admission, by number.
-    places: HashMap<u64, usize>,
+    places: Places,
+    /// What of each table was used, in the order of reading.
+    pub(super) tables: Vec<TableCoverage>,
 }
 
 impl Stays {
-    /// Place of the admission `id`, if it is in the cohort.
-    pub(super) fn place(&self, id: u64) -> Option<usize> {
-        self.places.get(&id).copied()
+    /// Place of the admission `id` of the row at which `table` stands; a row of no admission of the cohort is counted.
+    pub(super) fn place(&self, table: &mut Table, id: Option<u64>) -> Option<usize> {
+        self.places.of_row(table, id)
     }
 
-    /// Minute of the stay at `place` that `seconds` falls into, towards admission; `None` after discharge, as what was
-    /// not known then is no input. What precedes admission (tests in the emergency department) is.
-    pub(super) fn minute(&self, place: usize, seconds: i64) -> Option<i32> {
-        let minute = (seconds - self.starts[place]) / MINUTE;
-        let known = minute <= self.admissions[place].minutes;
-        i32::try_from(minute).ok().filter(|_| known)
+    /// Minute of the stay at `place` that `seconds` falls into, towards admission. `None`, and counted, where there is no
+    /// time, after discharge, as what was not known then is no input, and before birth. What precedes admission (tests in
+    /// the emergency department) is input.
+    pub(super) fn minute(&self, table: &mut Table, place: usize, seconds: Option<i64>) -> Option<i32> {
+        let after = seconds.map(|seconds| (seconds - self.starts[place]) / MINUTE);
+        places::minute_of_row(table, &self.admissions[place], after)
+    }
+
+    /// Seconds from the admission at `place` to `seconds`, as far as they fit.
+    pub(super) fn seconds(&self, place: usize, seconds: i64) -> i32 {
+        let after = seconds - self.starts[place];
+        i32::try_from(after).unwrap_or(if after < 0 { i32::MIN } else { i32::MAX })
     }
 }
 
@@ -69,33 +82,39 @@ struct Stay {
 
 /// The cohort without events.
 pub(super) fn read(folder: &Path) -> Result<Stays, EhrError> {
-    let patients = patients(folder)?;
+    let (mut patients, mut of_patients) = patients(folder)?;
     let path = require(folder, "hosp/admissions")?;
-    let mut stays = all(&path, &patients)?;
+    let (mut stays, mut of_stays) = all(&path, &patients)?;
     stays.sort_by_key(|stay| (stay.subject, stay.admitted, stay.id));
+    of_patients.note(Count::DeathBeforeDischarge, forget_early_deaths(&mut patients, &stays));
 
     let mut cohort = Stays {
         admissions: Vec::new(),
         starts: Vec::new(),
-        places: HashMap::new(),
+        places: Places::default(),
+        tables: Vec::new(),
     };
     for (i, stay) in stays.iter().enumerate() {
         let Some(patient) = patients.get(&stay.subject) else {
             continue;
         };
         let age = stay.year - patient.born;
-        let length = stay.discharged - stay.admitted;
-        if length > LONGEST || !AGES.contains(&age) || stay.died_in_hospital {
+        if let Some(why) = stay.outside(age) {
+            of_stays.drop(why, 1);
+            cohort.places.insert(stay.id, None);
             continue;
         }
-        let next = stays.get(i + 1).filter(|next| next.subject == stay.subject);
-        cohort.places.insert(stay.id, cohort.admissions.len());
+        let later = stays[i + 1..].iter().take_while(|next| next.subject == stay.subject);
+        let (overlapping, after): (Vec<&Stay>, Vec<&Stay>) = later.partition(|next| next.admitted < stay.discharged);
+        of_stays.note(Count::Overlapping, overlapping.len() as u64);
+        let next = after.first().map(|next| next.admitted);
+        cohort.places.insert(stay.id, Some(cohort.admissions.len()));
         cohort.starts.push(stay.admitted);
         cohort.admissions.push(Admission {
             subject: stay.subject,
             id: stay.id,
-            minutes: length.div_euclid(MINUTE),
-            outcome: outcome(stay.discharged, patient.died, next.map(|next| next.admitted)),
+            minutes: (stay.discharged - stay.admitted).div_euclid(MINUTE),
+            outcome: outcome(stay.discharged, patient.died, next),
             demographics: Some(Demographics {
                 age: age as u32,
                 gender: patient.gender.clone(),
@@ -114,7 +133,39 @@ pub(super) fn read(folder: &Path) -> Result<Stays, EhrError> {
             rows: stays.len(),
         });
     }
+    cohort.tables = vec![of_patients, of_stays];
     Ok(cohort)
+}
+
+impl Stay {
+    /// Why the stay of a patient of `age` years is outside the cohort, if it is.
+    fn outside(&self, age: i64) -> Option<Count> {
+        let length = self.discharged - self.admitted;
+        let rules = [
+            (length < 0, Count::NegativeStay),
+            (length > LONGEST, Count::OtherLength),
+            (!AGES.contains(&age), Count::OtherAge),
+            (self.died_in_hospital, Count::DiedInHospital),
+        ];
+        rules.into_iter().find_map(|(broken, why)| broken.then_some(why))
+    }
+}
+
+/// Forgets dates of death before a day on which the patient left the hospital alive; how many there were. Such a date is wrong,
+/// and nobody knows the right one.
+fn forget_early_deaths(patients: &mut HashMap<u64, Patient>, stays: &[Stay]) -> u64 {
+    let mut forgotten = 0;
+    for stay in stays.iter().filter(|stay| !stay.died_in_hospital) {
+        // A date of death is a midnight, so days are held against days: death on the day of discharge is possible.
+        let last = stay.discharged.max(stay.admitted).div_euclid(DAY);
+        if let Some(patient) = patients.get_mut(&stay.subject)
+            && patient.died.is_some_and(|died| died.div_euclid(DAY) < last)
+        {
+            patient.died = None;
+            forgotten += 1;
+        }
+    }
+    forgotten
 }
 
 /// The labels of a stay.
@@ -136,10 +187,12 @@ fn outcome(discharged: i64, died: Option<i64>, next: Option<i64>) -> Outcome {
     }
 }
 
-fn patients(folder: &Path) -> Result<HashMap<u64, Patient>, EhrError> {
-    let path = require(folder, "hosp/patients")?;
-    let (mut table, [subject, gender, age, year, died]) =
-        Table::open(&path, ["subject_id", "gender", "anchor_age", "anchor_year", "dod"])?;
+fn patients(folder: &Path) -> Result<(HashMap<u64, Patient>, TableCoverage), EhrError> {
+    let (mut table, [subject, gender, age, year, died]) = Table::require(
+        folder,
+        Form::plain("hosp/patients"),
+        ["subject_id", "gender", "anchor_age", "anchor_year", "dod"],
+    )?;
     let mut patients = HashMap::new();
     while table.next()? {
         let patient = Patient {
@@ -151,10 +204,10 @@ fn patients(folder: &Path) -> Result<HashMap<u64, Patient>, EhrError> {
             return Err(table.contradiction("every subject_id once", "one that stands further up too"));
         }
     }
-    Ok(patients)
+    Ok((patients, table.finish(false)?))
 }
 
-fn all(path: &Path, patients: &HashMap<u64, Patient>) -> Result<Vec<Stay>, EhrError> {
+fn all(path: &Path, patients: &HashMap<u64, Patient>) -> Result<(Vec<Stay>, TableCoverage), EhrError> {
     let columns = [
         "subject_id",
         "hadm_id",
@@ -163,7 +216,8 @@ fn all(path: &Path, patients: &HashMap<u64, Patient>) -> Result<Vec<Stay>, EhrEr
         "hospital_expire_flag",
         "race",
     ];
-    let (mut table, [subject, id, admitted, discharged, died, race]) = Table::open(path, columns)?;
+    let form = Form::plain("hosp/admissions");
+    let (mut table, [subject, id, admitted, discharged, died, race]) = Table::open(path, form, columns)?;
     let mut stays = Vec::new();
     let mut ids = HashSet::new();
     while table.next()? {
@@ -188,7 +242,8 @@ fn all(path: &Path, patients: &HashMap<u64, Patient>) -> Result<Vec<Stay>, EhrEr
         }
         stays.push(stay);
     }
-    Ok(stays)
+    // Without a row the cohort is empty, which has an error of its own.
+    Ok((stays, table.finish(true)?))
 }
 
 #[cfg(test)]
@@ -212,6 +267,36 @@ mod tests {
         assert_eq!(of(None, Some(91 * DAY - 1)), (None, Some(false)));
         assert_eq!(of(None, Some(91 * DAY)), (Some(false), Some(false)));
         assert_eq!(of(Some(50), Some(10 * DAY)), (Some(true), Some(true)));
-        assert_eq!(of(None, Some(-DAY)), (None, Some(true)));
+    }
+
+    #[test]
+    fn a_death_before_a_discharge_alive_is_none() {
+        let stay = |from: i64, to: i64, died_in_hospital| Stay {
+            subject: 1,
+            id: 1,
+            admitted: from * DAY + MINUTE,
+            year: 1970,
+            discharged: to * DAY + 60 * MINUTE,
+            died_in_hospital,
+            ethnicity: String::new(),
+        };
+        let after = |died: i64, stays: &[Stay]| {
+            let patient = Patient {
+                gender: String::new(),
+                born: 1900,
+                died: Some(died * DAY),
+            };
+            let mut patients = HashMap::from([(1, patient)]);
+            let forgotten = forget_early_deaths(&mut patients, stays);
+            (patients[&1].died.map(|died| died / DAY), forgotten)
+        };
+        assert_eq!(after(10, &[stay(5, 10, false)]), (Some(10), 0));
+        assert_eq!(after(9, &[stay(5, 10, false)]), (None, 1));
+        assert_eq!(after(2, &[stay(5, 10, false)]), (None, 1));
+        // The patient came back alive: the date is as wrong for the first stay.
+        assert_eq!(after(20, &[stay(5, 10, false), stay(30, 31, false)]), (None, 1));
+        // Who died in hospital may be discharged a day later.
+        assert_eq!(after(9, &[stay(5, 10, true)]), (Some(9), 0));
+        assert_eq!(after(9, &[stay(10, 5, false)]), (None, 1));
     }
 }

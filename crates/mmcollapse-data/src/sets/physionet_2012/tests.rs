@@ -20,7 +20,9 @@ const RECORD: &str = "Time,Parameter,Value
 #[test]
 fn a_record_becomes_steps() {
     let recipe = Physionet2012::recipe().unwrap();
-    let record = Record::parse(RECORD, &recipe.variables()).unwrap();
+    let mut record = Record::parse(RECORD, &recipe.variables()).unwrap();
+    // Height -1 and a temperature of -17.8.
+    assert_eq!(record.settle(recipe.valid()), (2, 0));
     let stay = Stay { record, died: true };
     let scales = Scales::fit(&recipe, &[&stay]);
     // Temperatures 35.1 and 36.1 (mean 35.6, deviation .5): the last of the hour counts; -17.8 is no temperature.
@@ -49,12 +51,58 @@ fn a_record_becomes_steps() {
 }
 
 #[test]
+fn a_mark_of_nothing_known_does_not_hide_what_was_measured_later() {
+    let recipe = Physionet2012::recipe().unwrap();
+    let text = RECORD
+        .replace("00:00,Weight,80", "00:00,Weight,-1")
+        .replace("00:00,Gender,0", "00:00,Gender,-1")
+        + "05:00,Gender,1\n06:00,Weight,0\n07:00,Weight,70\n09:00,Weight,90\n10:00,Height,170\n";
+    let mut record = Record::parse(&text, &recipe.variables()).unwrap();
+    record.settle(recipe.valid());
+    let variables = recipe.variables();
+    let once = |name: &str| record.once(variables.binary_search(&name).unwrap());
+    assert_eq!(
+        [once("Weight"), once("Height"), once("Gender"), once("ICUType")],
+        [Some(70.), Some(170.), Some(1.), Some(4.)]
+    );
+}
+
+#[test]
+fn the_order_of_rows_changes_nothing() {
+    let recipe = Physionet2012::recipe().unwrap();
+    let read = |text: &str| {
+        let mut record = Record::parse(text, &recipe.variables()).unwrap();
+        record.settle(recipe.valid());
+        record
+    };
+    let text = format!("{RECORD}03:00,HR,83\n");
+    let mut lines: Vec<&str> = text.lines().collect();
+    lines[1..].reverse();
+    let record = read(&text);
+    assert_eq!(record, read(&lines.join("\n")));
+    // Two heart rates at once: their mean.
+    let variables = recipe.variables();
+    let rates: Vec<f64> = record
+        .events
+        .iter()
+        .filter(|event| variables[event.variable] == "HR")
+        .map(|event| event.value)
+        .collect();
+    assert_eq!(rates, [78., 90.]);
+}
+
+#[test]
 fn what_is_wrong_is_named_with_its_line() {
     for (from, to, expected) in [
         ("Time,Parameter", "Hour,Parameter", "line 1"),
         ("00:07,GCS,15", "00:07,GCS", "line 8: expected three cells"),
         ("02:10", "0210", "line 11: expected a time"),
         ("35.1", "warm", "line 9: expected a number"),
+        ("03:00", "49:00", "line 12: expected a time"),
+        ("03:00", "03:60", "line 12: expected a time"),
+        ("03:00", "99999999999999999999:00", "line 12: expected a time"),
+        ("RecordID,7", "RecordID,-7", "line 2: expected a whole number"),
+        ("00:00,Age,54", "00:00,RecordID,8", "line 3: expected one RecordID"),
         ("RecordID", "Record", "no RecordID"),
     ] {
         let error = Record::parse(&RECORD.replace(from, to), &["GCS", "Temp"]).unwrap_err();
@@ -88,6 +136,16 @@ fn the_real_files_are_known() {
         );
         return;
     };
+    // Counted in the files on their own: 7325 stays have a valid weight first, 58 more one later; 8 have no gender.
+    let coverage = Physionet2012::coverage(Some(&folder)).unwrap();
+    assert!(
+        coverage.contains(&"static, Weight: 7383 of 8000 stays (92.3 %)".to_owned()),
+        "{coverage:?}"
+    );
+    assert!(
+        coverage.contains(&"static, Height: 4156 of 8000 stays (52.0 %)".to_owned()),
+        "{coverage:?}"
+    );
     let data = Physionet2012::load_from(0, Some(&folder)).unwrap();
     let test = data.test.for_final_evaluation();
     let parts = [&data.train, &data.validation, test];
