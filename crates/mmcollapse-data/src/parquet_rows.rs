@@ -4,11 +4,12 @@ use std::fs::File;
 use std::panic;
 use std::path::Path;
 
+use bytes::Bytes;
 use candle_datasets::hub::FileReader;
 use parquet::column::reader::ColumnReader;
 use parquet::data_type::ByteArray;
 use parquet::errors::ParquetError;
-use parquet::file::reader::SerializedFileReader;
+use parquet::file::reader::{ChunkReader, SerializedFileReader};
 
 use crate::DataError;
 
@@ -24,6 +25,8 @@ pub struct MediaRow {
     pub bytes: ByteArray,
     /// Class.
     pub label: u32,
+    /// What the file calls it, where it was asked for and is there.
+    pub path: Option<ByteArray>,
 }
 
 /// Reads every row of `path`, whose media stand in the struct `media` (`image` or `audio`).
@@ -31,9 +34,24 @@ pub struct MediaRow {
 /// # Errors
 /// [`DataError::File`] when it is no parquet file of that layout, [`DataError::Row`] for a row without media or label.
 pub fn read(path: &Path, media: &str) -> Result<Vec<MediaRow>, DataError> {
-    // The parquet crate panics over some damaged pages (a dictionary page turned into another, for one).
-    let rows = panic::catch_unwind(|| read_groups(path, media));
-    rows.unwrap_or_else(|_| {
+    let file = File::open(path).map_err(|error| DataError::File {
+        path: path.to_owned(),
+        reason: error.to_string(),
+    })?;
+    whole(|| read_groups(file, path, media, false), path)
+}
+
+/// Reads every row of a file that is built into the program, with the path that each row has; `path` is for errors.
+///
+/// # Errors
+/// See [`read`].
+pub fn read_embedded(content: &'static [u8], path: &Path, media: &str) -> Result<Vec<MediaRow>, DataError> {
+    whole(|| read_groups(Bytes::from_static(content), path, media, true), path)
+}
+
+/// The parquet crate panics over some damaged pages (a dictionary page turned into another, for one).
+fn whole(read: impl FnOnce() -> Result<Vec<MediaRow>, DataError>, path: &Path) -> Result<Vec<MediaRow>, DataError> {
+    panic::catch_unwind(panic::AssertUnwindSafe(read)).unwrap_or_else(|_| {
         Err(DataError::File {
             path: path.to_owned(),
             reason: "not a readable parquet file: its reader panicked".into(),
@@ -41,13 +59,17 @@ pub fn read(path: &Path, media: &str) -> Result<Vec<MediaRow>, DataError> {
     })
 }
 
-fn read_groups(path: &Path, media: &str) -> Result<Vec<MediaRow>, DataError> {
+fn read_groups(
+    file: impl ChunkReader + 'static,
+    path: &Path,
+    media: &str,
+    paths: bool,
+) -> Result<Vec<MediaRow>, DataError> {
     let broken = |reason: String| DataError::File {
         path: path.to_owned(),
         reason,
     };
     let parquet = |error: ParquetError| broken(format!("not a readable parquet file: {error}"));
-    let file = File::open(path).map_err(|error| broken(error.to_string()))?;
     let reader = SerializedFileReader::new(file).map_err(parquet)?;
     let schema = reader.metadata().file_metadata().schema_descr();
     let names: Vec<String> = schema.columns().iter().map(|c| c.path().string()).collect();
@@ -56,6 +78,11 @@ fn read_groups(path: &Path, media: &str) -> Result<Vec<MediaRow>, DataError> {
         found.ok_or_else(|| broken(format!("no column `{name}`; there are {}", names.join(", "))))
     };
     let (bytes_column, label_column) = (column(&format!("{media}.bytes"))?, column("label")?);
+    let path_column = if paths {
+        Some(column(&format!("{media}.path"))?)
+    } else {
+        None
+    };
 
     let mut rows = Vec::new();
     for group in 0..reader.num_row_groups() {
@@ -74,16 +101,20 @@ fn read_groups(path: &Path, media: &str) -> Result<Vec<MediaRow>, DataError> {
             reason,
         };
 
-        let bytes = match group.get_column_reader(bytes_column).map_err(parquet)? {
+        let strings = |place: usize| match group.get_column_reader(place).map_err(parquet)? {
             ColumnReader::ByteArrayColumnReader(mut column) => {
                 let (mut levels, mut values) = (Vec::new(), Vec::new());
                 column
                     .read_records(n, Some(&mut levels), None, &mut values)
                     .map_err(parquet)?;
-                let deepest = schema.column(bytes_column).max_def_level();
-                spread(n, &levels, deepest, values)
+                Ok(spread(n, &levels, schema.column(place).max_def_level(), values))
             }
-            _ => return Err(broken(format!("column `{media}.bytes` holds no byte strings"))),
+            _ => Err(broken(format!("column `{}` holds no byte strings", names[place]))),
+        };
+        let bytes = strings(bytes_column)?;
+        let paths = match path_column {
+            Some(place) => strings(place)?,
+            None => vec![None; n],
         };
         let labels = match group.get_column_reader(label_column).map_err(parquet)? {
             ColumnReader::Int64ColumnReader(mut column) => {
@@ -98,7 +129,7 @@ fn read_groups(path: &Path, media: &str) -> Result<Vec<MediaRow>, DataError> {
         };
 
         let mut decoded = Vec::with_capacity(n);
-        for (row, (bytes, label)) in bytes.into_iter().zip(labels).enumerate() {
+        for (row, ((bytes, label), path)) in bytes.into_iter().zip(labels).zip(paths).enumerate() {
             let bytes = bytes.ok_or_else(|| row_error(row, format!("no `{media}.bytes`")))?;
             let label = label.ok_or_else(|| row_error(row, "no label".into()))?;
             if bytes.len() > LARGEST_MEDIA {
@@ -107,7 +138,7 @@ fn read_groups(path: &Path, media: &str) -> Result<Vec<MediaRow>, DataError> {
             }
             let label = u32::try_from(label)
                 .map_err(|_| row_error(row, format!("label {label}, expected a class from 0 on")))?;
-            decoded.push(MediaRow { bytes, label });
+            decoded.push(MediaRow { bytes, label, path });
         }
         rows.append(&mut decoded);
     }

@@ -34,6 +34,7 @@ pub(super) fn announce(hub: &Hub, repo: &ApiRepo, url: &str, answered: &mut bool
             .http_status_as_error(false)
             .max_redirects(0)
             .max_redirects_will_error(false)
+            .timeout_resolve(Some(hub.patience.answer))
             .timeout_connect(Some(hub.patience.answer))
             .timeout_recv_response(Some(hub.patience.answer))
             .build()

@@ -12,6 +12,7 @@
 mod announce;
 mod error;
 mod patience;
+mod probe;
 mod transfer;
 
 use std::fmt;

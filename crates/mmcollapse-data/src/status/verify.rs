@@ -10,6 +10,7 @@ use crate::content::hex;
 use crate::ehr::TextEncoder;
 use crate::ehr::manifest::{CohortCounts, RecordsManifest};
 use crate::ehr::plant::Planted;
+use crate::embedded::Excerpt;
 use crate::files::FilesSource;
 use crate::folder::{self, FolderSource};
 use crate::hub::Hub;
@@ -133,6 +134,21 @@ pub fn verify_in(name: &str, hub: &Hub) -> Result<Vec<Verified>, DataError> {
             });
         }
     }
+    for excerpt in named.embedded {
+        let start = Instant::now();
+        let excerpted = excerpt.decode()?;
+        let known = |(part, records)| Some((part, records, excerpt.content.get(part)?));
+        for (part, records, content) in excerpted.parts().into_iter().filter_map(known) {
+            verified.push(Verified {
+                source: excerpt.name.clone(),
+                part: part.to_owned(),
+                rows: <[_]>::len(records),
+                digest: content.digest.clone(),
+                verdict: Verdict::Expected,
+                seconds: start.elapsed().as_secs_f64(),
+            });
+        }
+    }
     for source in named.folders {
         let start = Instant::now();
         let clips = source.clips(source.folder().as_deref())?;
@@ -206,6 +222,7 @@ fn verify_records(manifest: &RecordsManifest) -> Result<Verified, DataError> {
 #[derive(Debug)]
 struct Sources {
     hub: Vec<Manifest>,
+    embedded: Vec<Excerpt>,
     folders: Vec<FolderSource>,
     files: Vec<FilesSource>,
     records: Vec<RecordsManifest>,
@@ -216,6 +233,7 @@ impl Sources {
     fn all() -> Result<Self, DataError> {
         Ok(Self {
             hub: Manifest::all()?,
+            embedded: Excerpt::all()?,
             folders: FolderSource::all()?,
             files: files_sources()?,
             records: RecordsManifest::all()?,
@@ -226,7 +244,8 @@ impl Sources {
     fn names(&self) -> Vec<&str> {
         let hub = self.hub.iter().map(|m| m.name.as_str());
         let folders = self.folders.iter().map(|f| f.name.as_str());
-        hub.chain(folders)
+        hub.chain(self.embedded.iter().map(|e| e.name.as_str()))
+            .chain(folders)
             .chain(self.files.iter().map(|f| f.name.as_str()))
             .chain(self.records.iter().map(|r| r.name.as_str()))
             .chain(self.encoders.iter().map(|e| e.name.as_str()))
@@ -256,6 +275,7 @@ impl Sources {
             });
         }
         sources.hub.retain(|m| wanted.contains(&m.name.as_str()));
+        sources.embedded.retain(|e| wanted.contains(&e.name.as_str()));
         sources.folders.retain(|f| wanted.contains(&f.name.as_str()));
         sources.files.retain(|f| wanted.contains(&f.name.as_str()));
         sources.records.retain(|r| wanted.contains(&r.name.as_str()));
@@ -286,6 +306,7 @@ mod tests {
         assert_eq!(of("fsdd"), ["fsdd"]);
         assert_eq!(of("avmnist"), ["mnist", "fsdd"]);
         assert_eq!(of("avmnist-hard"), ["mnist", "fsdd", "esc10"]);
+        assert_eq!(of("avmnist-embedded"), ["avmnist-embedded"]);
         assert_eq!(of("mfeat"), ["mfeat"]);
         assert_eq!(of("eicu-demo-mortality"), ["eicu-demo"]);
         assert_eq!(of("eicu-demo+bert-tiny-mortality"), ["eicu-demo", "bert-tiny"]);
@@ -296,7 +317,7 @@ mod tests {
         let help = miette::Diagnostic::help(&error).unwrap().to_string();
         assert!(
             help.contains(
-                "mnist, fsdd, esc10, mfeat, physionet-2012, mimic-iv, mimic-iv-demo, eicu, eicu-demo, ehr-planted, \
+                "mnist, fsdd, avmnist-embedded, esc10, mfeat, physionet-2012, mimic-iv, mimic-iv-demo, eicu, eicu-demo, ehr-planted, \
                  bert-tiny, bio-clinicalbert, avmnist,"
             ) && help.contains("all"),
             "{help}"
