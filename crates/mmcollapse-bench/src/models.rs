@@ -1,8 +1,10 @@
 //! The bridge to `mmcollapse-models`: how a configuration resolves, and what training a cell is.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use miette::Result;
+use mmcollapse_data::stand_in::{StandIn, stand_in};
 use mmcollapse_data::{Dataset, LoadOptions};
 use mmcollapse_models::{
     CellConfig, CellOutcome, Folders, MULTIMODAL, ModelError, Observer, UNIMODAL, revision, run_cell,
@@ -24,6 +26,8 @@ const KEPT: usize = 16;
 pub struct ModelResolver {
     options: LoadOptions,
     digests: BTreeMap<(String, u64), String>,
+    /// What took the place of data sets, by the names of those.
+    stand_ins: BTreeMap<String, StandIn>,
 }
 
 impl ModelResolver {
@@ -36,11 +40,27 @@ impl ModelResolver {
                 progress: true,
             },
             digests: BTreeMap::new(),
+            stand_ins: BTreeMap::new(),
         }
     }
 }
 
 impl ModelResolver {
+    /// What takes the place of the data set `name`, where it cannot be had for these seeds. It is said on standard error and
+    /// settled for all that is run with this resolver when it is asked for first.
+    ///
+    /// # Errors
+    /// When a manifest is wrong.
+    pub fn stand_in(&mut self, name: &str, seeds: Range<u64>) -> Result<Option<&StandIn>> {
+        if !self.stand_ins.contains_key(name)
+            && let Some(found) = stand_in(name, seeds, &self.options)?
+        {
+            eprintln!("{found}");
+            self.stand_ins.insert(name.to_owned(), found);
+        }
+        Ok(self.stand_ins.get(name))
+    }
+
     /// How data sets are loaded, by seed 0.
     pub fn options(&self) -> &LoadOptions {
         &self.options
