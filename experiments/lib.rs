@@ -219,6 +219,7 @@ mod tests {
 
     use mmcollapse_bench::models::check_spec;
     use mmcollapse_bench::paper::Paper;
+    use mmcollapse_data::DatasetSource;
 
     use super::*;
 
@@ -238,6 +239,8 @@ mod tests {
             let mut spec = mmcollapse_bench::spec::Spec::of(experiment).unwrap();
             if let Some(dataset) = &test.dataset {
                 spec.on(dataset);
+                let excerpt = mmcollapse_data::find(dataset).ok().and_then(DatasetSource::excerpt);
+                assert_eq!(excerpt, None, "no verdict rests on an excerpt: {}", test.says);
             }
             let quick = &spec.presets[&mmcollapse_bench::spec::Preset::Quick];
             let rows: Vec<String> = spec.rows(quick).into_iter().map(|row| row.name).collect();

@@ -224,7 +224,7 @@ struct Place {
     /// Folder that trained cells are kept in.
     #[arg(long, default_value = "runs")]
     store: PathBuf,
-    /// Never use the network; data must be in the hub's cache (HF_HOME).
+    /// Never use the network; data must be in the hub's cache (HF_HOME), or avmnist-embedded takes the place of avmnist.
     #[arg(long)]
     offline: bool,
 }

@@ -1,8 +1,10 @@
 //! The bridge to `mmcollapse-models`: how a configuration resolves, and what training a cell is.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 
 use miette::{IntoDiagnostic, Result, WrapErr, miette};
+use mmcollapse_data::stand_in::{StandIn, stand_in};
 use mmcollapse_data::{Dataset, LoadOptions, digests};
 use mmcollapse_models::{
     CellConfig, CellOutcome, Folders, MULTIMODAL, ModelError, Observer, UNIMODAL, check_cell, outline, revision,
@@ -27,6 +29,8 @@ pub struct ModelResolver {
     digests: BTreeMap<(String, u64), String>,
     /// Outlines of data sets, by name.
     outlines: BTreeMap<String, Dataset>,
+    /// What took the place of data sets, by the names of those.
+    stand_ins: BTreeMap<String, StandIn>,
 }
 
 impl ModelResolver {
@@ -40,6 +44,7 @@ impl ModelResolver {
             },
             digests: BTreeMap::new(),
             outlines: BTreeMap::new(),
+            stand_ins: BTreeMap::new(),
         }
     }
 }
@@ -108,6 +113,21 @@ impl ModelResolver {
         self.outlines
             .get(name)
             .ok_or_else(|| miette!("data set `{name}` is not there"))
+    }
+
+    /// What takes the place of the data set `name`, where it cannot be had for these seeds. It is said on standard error and
+    /// settled for all that is run with this resolver when it is asked for first.
+    ///
+    /// # Errors
+    /// When a manifest is wrong.
+    pub fn stand_in(&mut self, name: &str, seeds: Range<u64>) -> Result<Option<&StandIn>> {
+        if !self.stand_ins.contains_key(name)
+            && let Some(found) = stand_in(name, seeds, &self.options)?
+        {
+            output::err(format_args!("{found}\n"));
+            self.stand_ins.insert(name.to_owned(), found);
+        }
+        Ok(self.stand_ins.get(name))
     }
 
     /// How data sets are loaded, by seed 0.

@@ -14,6 +14,7 @@
 use std::path::{Path, PathBuf};
 
 use miette::{IntoDiagnostic, Result, WrapErr, miette};
+use mmcollapse_data::DatasetSource;
 use mmcollapse_nn::files::write_atomic;
 use polars::prelude::{CsvWriter, DataFrame, ParquetWriter, SerWriter};
 
@@ -205,6 +206,8 @@ fn warnings(provenance: &Provenance) -> Vec<String> {
         warnings.push(format!(
             "Data set {dataset}, which is not the paper's: its numbers do not stand beside ours, and no verdict on the paper's data rests on these."
         ));
+        let excerpt = mmcollapse_data::find(dataset).ok().and_then(DatasetSource::excerpt);
+        warnings.extend(excerpt.map(str::to_owned));
     }
     warnings.extend(provenance.tuned.as_ref().map(TunedBy::text));
     warnings

@@ -33,6 +33,15 @@ fn folder_from(environment: &Environment<impl Fn(&str) -> Option<OsString>>) -> 
     })
 }
 
+/// Whether `folder` keeps something under `name` and `key`.
+pub(crate) fn is_kept(folder: &Path, name: &str, key: &str) -> bool {
+    place(folder, name, key).is_file()
+}
+
+fn place(folder: &Path, name: &str, key: &str) -> PathBuf {
+    folder.join(format!("{name}-{}.bin", &key[..key.len().min(20)]))
+}
+
 /// The data set kept in `folder` under `name` and `key`, or made by `build` and kept.
 ///
 /// One process builds, others wait for it. A folder that cannot be written costs the cache, not the data set.
@@ -48,7 +57,7 @@ pub fn dataset(
     let Some(folder) = folder else {
         return build();
     };
-    let path = folder.join(format!("{name}-{}.bin", &key[..key.len().min(20)]));
+    let path = place(folder, name, key);
     if let Some(dataset) = read(&path) {
         return Ok(dataset);
     }

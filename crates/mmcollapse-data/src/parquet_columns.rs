@@ -10,11 +10,12 @@ use std::panic::{self, AssertUnwindSafe};
 use std::path::Path;
 use std::sync::Arc;
 
+use candle_datasets::hub::FileReader;
 use parquet::basic::{ConvertedType, LogicalType, TimeUnit, Type};
 use parquet::column::reader::{ColumnReader, ColumnReaderImpl};
 use parquet::data_type::{ByteArray, DataType};
 use parquet::errors::ParquetError;
-use parquet::file::reader::{FileReader, SerializedFileReader};
+use parquet::file::reader::{ChunkReader, SerializedFileReader};
 use parquet::schema::types::ColumnDescriptor;
 
 use crate::arrow_schema::{self, Unit};
@@ -68,7 +69,7 @@ pub(crate) struct Column {
 
 /// A parquet file whose columns are known.
 pub(crate) struct Columns {
-    reader: SerializedFileReader<File>,
+    reader: Box<dyn FileReader>,
     pub(crate) columns: Vec<Column>,
 }
 
@@ -86,8 +87,12 @@ fn unreadable(error: ParquetError) -> String {
 impl Columns {
     /// Opens `path` and reads its schema.
     pub(crate) fn open(path: &Path) -> Result<Self, String> {
-        let file = File::open(path).map_err(|error| error.to_string())?;
-        let reader = SerializedFileReader::new(file).map_err(unreadable)?;
+        Self::of(File::open(path).map_err(|error| error.to_string())?)
+    }
+
+    /// Reads the schema of a file that is open, or in memory.
+    pub(crate) fn of(file: impl ChunkReader + 'static) -> Result<Self, String> {
+        let reader = Box::new(SerializedFileReader::new(file).map_err(unreadable)?);
         let metadata = reader.metadata().file_metadata();
         let described = metadata.key_value_metadata().into_iter().flatten();
         let described = described.filter(|pair| pair.key == arrow_schema::KEY);

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 
 use crate::ehr::manifest::RecordsManifest;
 use crate::ehr::plant::SYNTHETIC;
+use crate::embedded::Excerpt;
 use crate::files::FilesSource;
 use crate::folder::FolderSource;
 use crate::hub::{Hub, Remote};
@@ -93,6 +94,42 @@ impl fmt::Display for SourceStatus {
         }
         writeln!(f, "         used by  {}", self.sets.join(", "))
     }
+}
+
+/// An excerpt that is built into the program.
+#[derive(Clone, Debug)]
+pub struct EmbeddedStatus {
+    /// What it is.
+    pub manifest: Excerpt,
+    /// Data sets made of it.
+    pub sets: Vec<&'static str>,
+}
+
+impl fmt::Display for EmbeddedStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let m = &self.manifest;
+        writeln!(f, "{:<8} {} (built in)", m.name, m.title)?;
+        for place in m.from.values() {
+            writeln!(f, "         from     {} @ {}", place.repo, &place.revision[..12])?;
+        }
+        writeln!(f, "         licence  {}", m.licence)?;
+        for (part, content) in &m.content {
+            writeln!(f, "         content  {part}: {} rows", content.rows)?;
+        }
+        writeln!(f, "         used by  {}", self.sets.join(", "))
+    }
+}
+
+/// Every excerpt that is built into the program.
+///
+/// # Errors
+/// When a manifest is wrong.
+pub fn embedded() -> Result<Vec<EmbeddedStatus>, DataError> {
+    let status = |manifest: Excerpt| EmbeddedStatus {
+        sets: sets_of(&manifest.name),
+        manifest,
+    };
+    Ok(Excerpt::all()?.into_iter().map(status).collect())
 }
 
 /// A folder that the user names or that holds downloads, and whether it is there.

@@ -1,28 +1,55 @@
-//! avMNIST from the real files: counts, pairs, splits, and what damage to the files leads to.
+//! avMNIST: counts, pairs, splits, and what damage to the files leads to; from the excerpt that is built in, and from the hub's
+//! files where they are.
 
 mod real_data;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::sync::OnceLock;
 use std::time::Instant;
 
+use mmcollapse_data::content::hex;
+use mmcollapse_data::embedded::Excerpt;
 use mmcollapse_data::hub::Hub;
 use mmcollapse_data::manifest::BuiltIn;
 use mmcollapse_data::manifest::Manifest;
 use mmcollapse_data::sets::{AvMnist, Parts};
+use mmcollapse_data::sources::Record;
 use mmcollapse_data::{DataError, Dataset, DatasetSource, Samples, sources, status};
+use sha2::{Digest, Sha256};
 
-const PLAIN: AvMnist = AvMnist {
-    standardize_sound: false,
-};
-
-/// Builds from sources that all tests share, decoded once.
-fn build(hub: &Hub, entry: AvMnist, seed: u64) -> Dataset {
+/// The decoded excerpt, shared by all tests.
+fn embedded() -> &'static Parts {
     static PARTS: OnceLock<Parts> = OnceLock::new();
-    entry
-        .assemble(seed, PARTS.get_or_init(|| Parts::decode(hub).unwrap()))
-        .unwrap()
+    PARTS.get_or_init(|| Parts::embedded().unwrap())
+}
+
+/// The decoded files of the hub, shared by all tests; else says loudly that `what` is skipped.
+fn of_hub(what: &str) -> Option<&'static Parts> {
+    static PARTS: OnceLock<Option<Parts>> = OnceLock::new();
+    let decode = || Some(Parts::decode(&real_data::hub(what)?).unwrap());
+    PARTS.get_or_init(decode).as_ref()
+}
+
+/// What a test is made on: the excerpt, and the hub's files where they are.
+fn everywhere(what: &str) -> Vec<(AvMnist, &'static Parts)> {
+    let of_hub = of_hub(what).map(|parts| (AvMnist::Plain, parts));
+    [(AvMnist::Embedded, embedded())].into_iter().chain(of_hub).collect()
+}
+
+/// Digests of MNIST's images in a part, as ids have them.
+fn digests(entry: AvMnist, part: &str) -> BTreeSet<String> {
+    let short = |records: &[Record]| records.iter().map(|r| r.identity.hex()[..12].to_owned()).collect();
+    if entry == AvMnist::Embedded {
+        let excerpted = Excerpt::find("avmnist-embedded").unwrap().decode().unwrap();
+        let parts = excerpted.parts();
+        return short(parts.iter().find(|(name, _)| *name == part).unwrap().1);
+    }
+    let (mnist, hub) = (
+        Manifest::find("mnist").unwrap(),
+        real_data::hub("images of MNIST").unwrap(),
+    );
+    short(&sources::records(&mnist, part, &hub).unwrap())
 }
 
 /// Image digests and clip names of a split.
@@ -32,10 +59,12 @@ fn parts(samples: &Samples) -> (BTreeSet<&str>, BTreeSet<&str>) {
 
 #[test]
 fn counts_splits_and_pairs() {
-    let Some(hub) = real_data::hub("avMNIST from the real files") else {
-        return;
-    };
-    let data = build(&hub, PLAIN, 7);
+    for (entry, parts) in everywhere("avMNIST from the hub's files") {
+        check_counts_splits_and_pairs(entry, &entry.assemble(7, parts).unwrap());
+    }
+}
+
+fn check_counts_splits_and_pairs(entry: AvMnist, data: &Dataset) {
     let test = data.test.for_final_evaluation();
     assert_eq!((data.train.len(), data.validation.len(), test.len()), (840, 210, 450));
     assert_eq!(data.train.class_counts(10), [84; 10]);
@@ -59,12 +88,7 @@ fn counts_splits_and_pairs() {
     }
 
     // Test images come from MNIST's test part, the others from its training part.
-    let mnist = Manifest::find("mnist").unwrap();
-    let digests = |part: &str| -> BTreeSet<String> {
-        let records = sources::records(&mnist, part, &hub).unwrap();
-        records.iter().map(|r| r.identity.hex()[..12].to_owned()).collect()
-    };
-    let (of_train, of_test) = (digests("train"), digests("test"));
+    let (of_train, of_test) = (digests(entry, "train"), digests(entry, "test"));
     assert!(parts(test).0.iter().all(|image| of_test.contains(*image)));
     assert!(parts(&data.train).0.iter().all(|image| of_train.contains(*image)));
     assert!(parts(&data.validation).0.iter().all(|image| of_train.contains(*image)));
@@ -88,10 +112,14 @@ fn counts_splits_and_pairs() {
 
 #[test]
 fn the_seed_decides_and_nothing_else() {
-    let Some(hub) = real_data::hub("seeds of avMNIST") else {
-        return;
-    };
-    let (one, again, other) = (build(&hub, PLAIN, 1), build(&hub, PLAIN, 1), build(&hub, PLAIN, 2));
+    for (entry, parts) in everywhere("seeds of avMNIST") {
+        check_that_the_seed_decides(entry, parts);
+    }
+}
+
+fn check_that_the_seed_decides(entry: AvMnist, sources: &Parts) {
+    let build = |entry: AvMnist, seed: u64| entry.assemble(seed, sources).unwrap();
+    let (one, again, other) = (build(entry, 1), build(entry, 1), build(entry, 2));
     assert_eq!(one, again);
     assert_ne!(one.digest, other.digest);
     // Another seed: other images, other pairs, other validation pairs; the clips of a split's source stay.
@@ -100,13 +128,7 @@ fn the_seed_decides_and_nothing_else() {
     let tests = [&one, &other].map(|data| parts(data.test.for_final_evaluation()));
     assert_eq!(tests[0].1, tests[1].1);
 
-    let standard = build(
-        &hub,
-        AvMnist {
-            standardize_sound: true,
-        },
-        1,
-    );
+    let standard = build(AvMnist::Standardized, 1);
     assert_eq!(standard.train.ids, one.train.ids);
     assert_eq!(standard.train.inputs[0], one.train.inputs[0]);
     for k in 0..20 {
@@ -123,20 +145,79 @@ fn the_seed_decides_and_nothing_else() {
 
 #[test]
 fn a_cached_data_set_loads_in_no_time() {
-    let Some(hub) = real_data::hub("loading time of avMNIST") else {
-        return;
+    let nowhere = Hub {
+        offline: true,
+        ..Hub::from_variables(|_| None)
     };
+    check_that_loading_again_is_quick(AvMnist::Embedded, &nowhere);
+    if let Some(hub) = real_data::hub("loading time of avMNIST") {
+        check_that_loading_again_is_quick(AvMnist::Plain, &hub);
+    }
+}
+
+fn check_that_loading_again_is_quick(entry: AvMnist, hub: &Hub) {
     let folder = tempfile::tempdir().unwrap();
     let load = || {
         let start = Instant::now();
-        let data = PLAIN.load_from(3, &hub, Some(folder.path())).unwrap();
+        let data = entry.load_from(3, hub, Some(folder.path())).unwrap();
         (data, start.elapsed().as_secs_f64())
     };
     let ((first, cold), (second, warm)) = (load(), load());
-    eprintln!("avmnist: {cold:.2} s from the hub's files, {warm:.3} s from the cache");
+    eprintln!(
+        "{}: {cold:.2} s from the files, {warm:.3} s from the cache",
+        entry.name()
+    );
     assert_eq!(first, second);
-    assert!(warm < 0.5, "{warm} s");
-    assert_eq!(PLAIN.name(), first.name);
+    assert!(warm < cold / 2., "{warm} s after {cold} s");
+    assert_eq!(entry.name(), first.name);
+}
+
+/// Bits of the sound of each clip by its name.
+fn sounds(data: &Dataset) -> BTreeMap<String, Vec<u32>> {
+    let splits = [&data.train, &data.validation, data.test.for_final_evaluation()];
+    let of = |samples: &Samples, i: usize| {
+        let name = samples.ids[i].split_once('+').unwrap().1.to_owned();
+        (name, samples.row(1, i).iter().map(|x| x.to_bits()).collect())
+    };
+    let all = splits.into_iter().flat_map(|s| (0..s.len()).map(move |i| of(s, i)));
+    all.collect()
+}
+
+#[test]
+fn the_excerpt_has_the_hubs_clips_bit_for_bit_and_the_images_of_the_smallest_digests() {
+    let what = "the excerpt against the hub's files";
+    let (Some(parts), Some(hub)) = (of_hub(what), real_data::hub(what)) else {
+        return;
+    };
+    let [ours, theirs] = [(AvMnist::Embedded, embedded()), (AvMnist::Plain, parts)]
+        .map(|(entry, parts)| sounds(&entry.assemble(11, parts).unwrap()));
+    assert_eq!(ours.len(), 1500);
+    assert!(
+        ours == theirs,
+        "an input made of a clip of the excerpt differs from the hub's"
+    );
+
+    let excerpt = Excerpt::find("avmnist-embedded").unwrap();
+    let excerpted = excerpt.decode().unwrap();
+    for (part, images, n) in [
+        ("train", &excerpted.train_images, excerpt.train_images_per_class),
+        ("test", &excerpted.test_images, excerpt.test_images_per_class),
+    ] {
+        // By class, then digest: the first n of each class.
+        let all = sources::records(&Manifest::find("mnist").unwrap(), part, &hub).unwrap();
+        let of = |class: u32| all.iter().filter(move |r| r.identity.label == class).take(n);
+        let expected: Vec<&Record> = (0..10).flat_map(of).collect();
+        assert!(images.iter().eq(expected), "{part}");
+    }
+}
+
+#[test]
+fn the_excerpts_draw_is_the_same_on_every_machine() {
+    let data = AvMnist::Embedded.assemble(0, embedded()).unwrap();
+    let splits = [&data.train, &data.validation, data.test.for_final_evaluation()];
+    let ids: Vec<&str> = splits.iter().flat_map(|s| &s.ids).map(String::as_str).collect();
+    let digest = hex(&Sha256::digest(ids.join("\n")));
+    assert_eq!(digest[..16], *"78256967e02e4a65");
 }
 
 #[test]
@@ -202,6 +283,15 @@ fn list_and_verify_say_what_is_there() {
     let error = status::verify_in("avmnist", &nothing).unwrap_err();
     let help = miette::Diagnostic::help(&error).unwrap().to_string();
     assert!(help.contains("data fetch"), "{error}: {help}");
+
+    let verified = status::verify_in("avmnist-embedded", &nothing).unwrap();
+    let rows: Vec<(&str, usize)> = verified.iter().map(|v| (v.part.as_str(), v.rows)).collect();
+    assert_eq!(rows, [("train", 4000), ("test", 1000), ("clips", 1500)]);
+    let text: String = status::embedded().unwrap().iter().map(ToString::to_string).collect();
+    assert!(
+        text.contains("(built in)") && text.contains("CC BY-SA 4.0") && text.contains("used by  avmnist-embedded"),
+        "{text}"
+    );
 
     let Some(hub) = real_data::hub("verification of the sources") else {
         return;

@@ -6,6 +6,7 @@
 
 mod real_data;
 
+use mmcollapse_data::embedded::Excerpt;
 use mmcollapse_data::manifest::BuiltIn;
 use mmcollapse_data::manifest::Manifest;
 use mmcollapse_data::mfcc::{Mfcc, MfccConfig};
@@ -87,9 +88,28 @@ fn nothing_is_one_frame_of_silence() {
     assert!(got[1..].iter().all(|x| x.abs() < 1e-9));
 }
 
+/// Samples as fractions of full scale.
+fn fractions(content: &[u8]) -> impl Iterator<Item = f64> {
+    let samples = content.chunks_exact(2).map(|b| i16::from_le_bytes([b[0], b[1]]));
+    samples.map(|s| f64::from(s) / 32_768.)
+}
+
 #[test]
-fn real_clips_equal_librosa() {
-    let Some(hub) = real_data::hub("MFCC of real clips") else {
+fn clips_of_the_excerpt_equal_librosa() {
+    let excerpted = Excerpt::find("avmnist-embedded").unwrap().decode().unwrap();
+    let mut compared = 0;
+    for clip in fixture().fsdd {
+        if let Some(place) = excerpted.names.iter().position(|name| *name == clip.name) {
+            compare(&clip, &fractions(&excerpted.clips[place].content).collect::<Vec<_>>());
+            compared += 1;
+        }
+    }
+    assert_eq!(compared, 6);
+}
+
+#[test]
+fn clips_of_the_hub_equal_librosa() {
+    let Some(hub) = real_data::hub("MFCC of the hub's clips") else {
         return;
     };
     let manifest = Manifest::find("fsdd").unwrap();
@@ -101,8 +121,6 @@ fn real_clips_equal_librosa() {
             .find(|line| line.ends_with(&format!(",{}", clip.name)))
             .unwrap();
         let record = records.iter().find(|r| line.starts_with(&r.identity.hex())).unwrap();
-        let samples = record.content.chunks_exact(2).map(|b| i16::from_le_bytes([b[0], b[1]]));
-        let y: Vec<f64> = samples.step_by(3).map(|s| f64::from(s) / 32_768.).collect();
-        compare(&clip, &y);
+        compare(&clip, &fractions(&record.content).step_by(3).collect::<Vec<_>>());
     }
 }

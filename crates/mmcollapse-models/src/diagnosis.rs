@@ -181,7 +181,10 @@ mod tests {
         assert!(probed(clear).cross_entropy().unwrap() < 0.1);
         let blind = probed(vec![1.0; n * 4]);
         assert!(blind.accuracy().unwrap() <= 0.4, "{blind:?}");
-        assert!((blind.cross_entropy().unwrap() - libm::log(3.0)).abs() < 1e-3, "{blind:?}");
+        assert!(
+            (blind.cross_entropy().unwrap() - libm::log(3.0)).abs() < 1e-3,
+            "{blind:?}"
+        );
         let clear = features(
             (0..n * 4)
                 .map(|i| if i % 4 == (i / 4) % 3 { 1.0 } else { 0.0 })

@@ -108,6 +108,9 @@ fn sources() -> Result<String> {
     for source in mmcollapse_data::list(&options(true))? {
         let _ = write!(text, "{source}");
     }
+    for embedded in mmcollapse_data::status::embedded()? {
+        let _ = write!(text, "{embedded}");
+    }
     for folder in mmcollapse_data::status::folders()? {
         let _ = write!(text, "{folder}");
     }

@@ -6,6 +6,7 @@ use miette::{IntoDiagnostic, Result, miette};
 use mmcollapse_nn::device::DeviceChoice;
 use mmcollapse_nn::{output, say};
 
+use super::on::spec_on_excerpt;
 use super::run::{Work, gather};
 use super::{Ending, interrupt, workers};
 use crate::experiment::ExperimentInfo;
@@ -56,7 +57,8 @@ pub fn gate(
         } else {
             Some(Golden::read(results, experiment.name)?)
         };
-        let plan = Plan::new(experiment, Preset::Smoke, &Selection::default(), &mut resolver)?;
+        let spec = spec_on_excerpt(experiment, &resolver)?;
+        let plan = Plan::of(experiment, &spec, Preset::Smoke, &Selection::default(), &mut resolver)?;
         let work = Work::new(&plan, store.clone())?;
         if work.train(DeviceChoice::Cpu, workers(asked), &interrupt)? == Ending::Interrupted {
             return Ok(Ending::Interrupted);

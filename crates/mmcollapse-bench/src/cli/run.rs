@@ -47,7 +47,7 @@ pub fn reproduce(
     let interrupt = interrupt()?;
     let mut ending = Ending::Well;
     for experiment in experiments {
-        let spec = spec_on(experiment, what.dataset.as_deref(), &resolver)?;
+        let spec = what.spec(experiment, &mut resolver)?;
         let tuned = tuned
             .then(|| Tuned::of(published.results, experiment, &spec, what.preset))
             .transpose()?;
@@ -142,9 +142,17 @@ fn planned(
     selection: &Selection,
     resolver: &mut ModelResolver,
 ) -> Result<(Spec, Plan)> {
-    let spec = spec_on(experiment, what.dataset.as_deref(), resolver)?;
+    let spec = what.spec(experiment, resolver)?;
     let plan = Plan::of(experiment, &spec, what.preset, selection, resolver)?;
     Ok((spec, plan))
+}
+
+impl What {
+    /// The spec of an experiment on the data set that is asked for; see [`spec_on`].
+    fn spec(&self, experiment: &ExperimentInfo, resolver: &mut ModelResolver) -> Result<Spec> {
+        let seeds = self.seeds.map(|seeds| 0..seeds);
+        spec_on(experiment, self.dataset.as_deref(), self.preset, seeds, resolver)
+    }
 }
 
 /// A plan, the store, and which cells have to be trained.

@@ -15,7 +15,7 @@ use crate::experiment::ExperimentInfo;
 use crate::models::ModelResolver;
 use crate::spec::{Preset, ProtocolName, Spec};
 use crate::store::Store;
-use crate::tuning::{Budget, Spaces, Trials, Tuned};
+use crate::tuning::{Budget, FIRST_SEED, Spaces, Trials, Tuned};
 
 /// What is tuned, and the budget of each row.
 #[derive(Args, Clone)]
@@ -57,7 +57,17 @@ pub(super) fn tune(
 ) -> Result<Ending> {
     let spaces = Spaces::parse(spaces).map_err(|error| *error)?;
     let mut resolver = ModelResolver::new(how.place.offline);
-    let spec = spec_on(experiment, asked.dataset.as_deref(), &resolver)?;
+    let seeds = FIRST_SEED..FIRST_SEED.saturating_add(asked.seeds);
+    let spec = spec_on(
+        experiment,
+        asked.dataset.as_deref(),
+        asked.preset,
+        Some(seeds),
+        &mut resolver,
+    )?;
+    let mut asked = asked.clone();
+    asked.dataset = asked.dataset.or_else(|| spec.other_dataset().map(str::to_owned));
+    let asked = &asked;
     let judged = spaces
         .judged(spec.levels(spec.presets.get(&asked.preset)), asked.protocol, asked.rate)
         .map_err(|reason| miette!("{} ({}): {reason}", experiment.name, asked.preset))?;

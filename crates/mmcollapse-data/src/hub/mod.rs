@@ -23,6 +23,7 @@ mod address;
 mod announce;
 mod error;
 mod patience;
+mod probe;
 mod request;
 mod transfer;
 

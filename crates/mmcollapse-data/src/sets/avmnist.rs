@@ -13,9 +13,10 @@ use mmcollapse_nn::random::Stream;
 use serde::Deserialize;
 
 use self::inputs::{Features, standardize};
+use crate::embedded::Excerpt;
 use crate::hub::Hub;
 use crate::manifest::{BuiltIn, Manifest, read_yaml};
-use crate::sets::spoken::{Clip, NAMES, named};
+use crate::sets::spoken::{Clip, NAMES, called, named};
 use crate::sources::{Record, hub, records};
 use crate::{DataError, Dataset, DatasetSource, LoadOptions, ModalitySpec, Samples, cache};
 
@@ -62,31 +63,60 @@ impl Recipe {
 }
 
 /// The registry's entries for avMNIST.
-#[derive(Clone, Copy, Debug)]
-pub struct AvMnist {
-    /// Bring each MFCC coefficient to mean 0 and standard deviation 1 over the training samples' frames.
-    pub standardize_sound: bool,
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AvMnist {
+    /// From the hub's files.
+    Plain,
+    /// From the hub's files, with each MFCC coefficient brought to mean 0 and standard deviation 1 over the training
+    /// samples' frames.
+    Standardized,
+    /// From the excerpt that is built into the program: the same clips, images drawn from fewer.
+    Embedded,
 }
 
 impl DatasetSource for AvMnist {
     fn name(&self) -> &'static str {
-        if self.standardize_sound {
-            "avmnist_standardized"
-        } else {
-            "avmnist"
+        match self {
+            Self::Plain => "avmnist",
+            Self::Standardized => "avmnist_standardized",
+            Self::Embedded => "avmnist-embedded",
         }
     }
 
     fn summary(&self) -> &'static str {
-        if self.standardize_sound {
-            "avmnist with each MFCC coefficient standardised on the training samples"
-        } else {
-            "1500 pairs of MNIST image (1x28x28) and FSDD spoken digit (MFCC, 1x20x20): train 840, validation 210, test 450"
+        match self {
+            Self::Plain => {
+                "1500 pairs of MNIST image (1x28x28) and FSDD spoken digit (MFCC, 1x20x20): train 840, validation 210, test 450"
+            }
+            Self::Standardized => "avmnist with each MFCC coefficient standardised on the training samples",
+            Self::Embedded => {
+                "avmnist from an excerpt built into the program, which needs no network: the same clips, images drawn from 5000"
+            }
         }
     }
 
     fn sources(&self) -> &'static [&'static str] {
-        &["mnist", "fsdd"]
+        match self {
+            Self::Plain | Self::Standardized => &["mnist", "fsdd"],
+            Self::Embedded => &["avmnist-embedded"],
+        }
+    }
+
+    fn excerpt(&self) -> Option<&'static str> {
+        let embedded = *self == Self::Embedded;
+        embedded.then_some(
+            "avmnist-embedded is an excerpt of avMNIST's data: the same clips, images drawn from 4000 instead of 60 000 to train and \
+             from 1000 instead of 10 000 to test.",
+        )
+    }
+
+    fn stand_in(&self) -> Option<&'static str> {
+        (*self == Self::Plain).then_some("avmnist-embedded")
+    }
+
+    fn is_kept(&self, seed: u64) -> bool {
+        let (folder, key) = (cache::folder(), self.key(seed));
+        folder.is_some_and(|folder| key.is_ok_and(|key| cache::is_kept(&folder, self.name(), &key)))
     }
 
     fn load(&self, options: &LoadOptions) -> Result<Dataset, DataError> {
@@ -100,33 +130,48 @@ impl AvMnist {
     /// # Errors
     /// When a source cannot be had or does not hold what its manifest says.
     pub fn load_from(&self, seed: u64, hub: &Hub, cached: Option<&Path>) -> Result<Dataset, DataError> {
-        let recipe = Recipe::built_in()?;
-        let (images, sounds) = (Manifest::find(&recipe.image)?, Manifest::find(&recipe.sound)?);
+        cache::dataset(cached, self.name(), &self.key(seed)?, || self.build(seed, hub))
+    }
+
+    /// Key of what is kept of a seed.
+    fn key(&self, seed: u64) -> Result<String, DataError> {
+        let content = match self {
+            Self::Plain | Self::Standardized => {
+                let recipe = Recipe::built_in()?;
+                let (images, sounds) = (Manifest::find(&recipe.image)?, Manifest::find(&recipe.sound)?);
+                format!("{:?} {:?}", images.content, sounds.content)
+            }
+            Self::Embedded => format!("{:?}", Excerpt::find(self.name())?.content),
+        };
         // What was cached by other code must not be found: the code itself is part of the key, and so are a few draws.
         let draws = format!("{:?}", Stream::new(seed, "cache").permutation(16));
-        let key = cache::key(&[
+        Ok(cache::key(&[
             RECIPE,
             NAMES,
-            &format!("{:?} {:?}", images.content, sounds.content),
+            &content,
             include_str!("avmnist.rs"),
             include_str!("avmnist/inputs.rs"),
             include_str!("spoken.rs"),
             include_str!("../mfcc.rs"),
             include_str!("../stft.rs"),
             include_str!("../decode.rs"),
+            include_str!("../embedded.rs"),
             &draws,
             self.name(),
             &seed.to_string(),
-        ]);
-        cache::dataset(cached, self.name(), &key, || self.build(seed, hub))
+        ]))
     }
 
-    /// Builds it from the files of `hub`.
+    /// Builds it from the files of `hub` or from the excerpt.
     ///
     /// # Errors
     /// When a source cannot be had or does not hold what its manifest says.
     pub fn build(&self, seed: u64, hub: &Hub) -> Result<Dataset, DataError> {
-        self.assemble(seed, &Parts::decode(hub)?)
+        let parts = match self {
+            Self::Plain | Self::Standardized => Parts::decode(hub)?,
+            Self::Embedded => Parts::embedded()?,
+        };
+        self.assemble(seed, &parts)
     }
 
     /// Puts it together from decoded records.
@@ -135,8 +180,13 @@ impl AvMnist {
     /// When the records are too few for the recipe or of another kind.
     pub fn assemble(&self, seed: u64, parts: &Parts) -> Result<Dataset, DataError> {
         let recipe = Recipe::built_in()?;
-        let clips = of_speakers(&recipe, named(&recipe.name, &parts.clips)?);
-        let mut features = Features::new(&recipe);
+        // The excerpt's clips are thinned already.
+        let (clips, every) = match &parts.names {
+            None => (named(&recipe.name, &parts.clips)?, recipe.every),
+            Some(names) => (called(&recipe.name, &parts.clips, names)?, 1),
+        };
+        let clips = of_speakers(&recipe, clips);
+        let mut features = Features::new(&recipe, every);
         let (mut train, mut validation, mut test) = (Pairs::default(), Pairs::default(), Pairs::default());
         for class in 0..CLASSES as u32 {
             let draw = |purpose: &str| Stream::at(seed, &format!("avmnist/{purpose}"), u64::from(class));
@@ -154,7 +204,7 @@ impl AvMnist {
             }
         }
         let mut splits = [train, validation, test].map(Pairs::samples);
-        if self.standardize_sound {
+        if *self == Self::Standardized {
             standardize(&mut splits, &recipe);
         }
         let [train, validation, test] = splits;
@@ -178,6 +228,8 @@ pub struct Parts {
     pub(super) train_images: Vec<Record>,
     pub(super) test_images: Vec<Record>,
     pub(super) clips: Vec<Record>,
+    /// Names of the clips where they are those of the excerpt, whose digests name no recording.
+    names: Option<Vec<String>>,
 }
 
 impl Parts {
@@ -187,11 +239,31 @@ impl Parts {
     /// When a source cannot be had or does not hold what its manifest says.
     pub fn decode(hub: &Hub) -> Result<Self, DataError> {
         let recipe = Recipe::built_in()?;
-        let (images, sounds) = (Manifest::find(&recipe.image)?, Manifest::find(&recipe.sound)?);
+        Self::of(&recipe.image, &recipe.sound, hub)
+    }
+
+    /// Decodes and checks the sources of these names.
+    pub(super) fn of(images: &str, sounds: &str, hub: &Hub) -> Result<Self, DataError> {
+        let (images, sounds) = (Manifest::find(images)?, Manifest::find(sounds)?);
         Ok(Self {
             train_images: records(&images, "train", hub)?,
             test_images: records(&images, "test", hub)?,
             clips: records(&sounds, "all", hub)?,
+            names: None,
+        })
+    }
+
+    /// Decodes and checks the excerpt.
+    ///
+    /// # Errors
+    /// When it does not hold what its manifest says; a test keeps that from happening.
+    pub fn embedded() -> Result<Self, DataError> {
+        let excerpted = Excerpt::find("avmnist-embedded")?.decode()?;
+        Ok(Self {
+            train_images: excerpted.train_images,
+            test_images: excerpted.test_images,
+            clips: excerpted.clips,
+            names: Some(excerpted.names),
         })
     }
 }

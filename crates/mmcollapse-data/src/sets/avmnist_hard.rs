@@ -16,7 +16,7 @@ use super::spoken::{Clip, NAMES, named};
 use crate::folder::{self, FolderClip, FolderSource};
 use crate::hub::Hub;
 use crate::manifest::{BuiltIn, Manifest, read_yaml};
-use crate::sources::{Record, hub, records};
+use crate::sources::{Record, hub};
 use crate::stft::Stft;
 use crate::{DataError, Dataset, DatasetSource, LoadOptions, ModalitySpec, Samples, cache};
 
@@ -186,13 +186,8 @@ impl HardParts {
     /// When a source cannot be had or does not hold what its manifest says.
     pub fn decode(hub: &Hub, noise: Vec<FolderClip>) -> Result<Self, DataError> {
         let recipe = HardRecipe::built_in()?;
-        let (images, sounds) = (Manifest::find(&recipe.image)?, Manifest::find(&recipe.sound)?);
         Ok(Self {
-            digits: Parts {
-                train_images: records(&images, "train", hub)?,
-                test_images: records(&images, "test", hub)?,
-                clips: records(&sounds, "all", hub)?,
-            },
+            digits: Parts::of(&recipe.image, &recipe.sound, hub)?,
             noise,
             noise_classes: FolderSource::find(&recipe.noise)?.classes,
         })

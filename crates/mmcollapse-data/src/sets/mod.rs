@@ -51,6 +51,21 @@ pub trait DatasetSource: Sync {
         false
     }
 
+    /// What it lacks of the data set that it is an excerpt of, if it is one: said wherever its numbers stand.
+    fn excerpt(&self) -> Option<&'static str> {
+        None
+    }
+
+    /// The data set built into the program that takes its place where its files cannot be had.
+    fn stand_in(&self) -> Option<&'static str> {
+        None
+    }
+
+    /// Whether what was prepared for a seed is kept, so that loading it needs no source.
+    fn is_kept(&self, _seed: u64) -> bool {
+        false
+    }
+
     /// Loads and cuts it; the same options give the same bits.
     ///
     /// # Errors
@@ -60,12 +75,9 @@ pub trait DatasetSource: Sync {
 
 /// Every data set there is.
 pub static SETS: &[&dyn DatasetSource] = &[
-    &AvMnist {
-        standardize_sound: false,
-    },
-    &AvMnist {
-        standardize_sound: true,
-    },
+    &AvMnist::Plain,
+    &AvMnist::Standardized,
+    &AvMnist::Embedded,
     &AvMnistHard,
     &Mfeat,
     &Physionet2012,

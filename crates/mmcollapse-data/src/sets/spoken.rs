@@ -30,18 +30,13 @@ impl Clip<'_> {
     }
 }
 
-/// Every recording with its name; `set` is who asks, for errors.
-pub(super) fn named<'a>(set: &str, records: &'a [Record]) -> Result<Vec<Clip<'a>>, DataError> {
-    let names: BTreeMap<&str, &str> = NAMES.lines().skip(1).filter_map(|line| line.split_once(',')).collect();
-    let one = |record: &'a Record| {
+impl<'a> Clip<'a> {
+    /// The recording of this name; `set` is who asks, for errors.
+    fn new(set: &str, record: &'a Record, name: &'a str) -> Result<Self, DataError> {
         let odd = |reason: String| DataError::Recipe {
             name: set.to_owned(),
             reason,
         };
-        let digest = record.identity.hex();
-        let name = names
-            .get(digest.as_str())
-            .ok_or_else(|| odd(format!("no name for the clip with digest {digest}")))?;
         let mut parts = name.split('_');
         let (digit, speaker, index) = (parts.next(), parts.next(), parts.next());
         let number = |text: Option<&str>| text.and_then(|t| t.parse::<usize>().ok());
@@ -54,12 +49,31 @@ pub(super) fn named<'a>(set: &str, records: &'a [Record]) -> Result<Vec<Clip<'a>
         if record.form != [RATE] {
             return Err(odd(format!("clip {name} at {:?} Hz, expected {RATE}", record.form)));
         }
-        Ok(Clip {
+        Ok(Self {
             name,
             speaker,
             index,
             record,
         })
+    }
+}
+
+/// Every recording with the name that its digest has; `set` is who asks, for errors.
+pub(super) fn named<'a>(set: &str, records: &'a [Record]) -> Result<Vec<Clip<'a>>, DataError> {
+    let names: BTreeMap<&str, &str> = NAMES.lines().skip(1).filter_map(|line| line.split_once(',')).collect();
+    let one = |record: &'a Record| {
+        let digest = record.identity.hex();
+        let name = names.get(digest.as_str()).ok_or_else(|| DataError::Recipe {
+            name: set.to_owned(),
+            reason: format!("no name for the clip with digest {digest}"),
+        })?;
+        Clip::new(set, record, name)
     };
     records.iter().map(one).collect()
+}
+
+/// Every recording with the name beside it; `set` is who asks, for errors.
+pub(super) fn called<'a>(set: &str, records: &'a [Record], names: &'a [String]) -> Result<Vec<Clip<'a>>, DataError> {
+    let clips = records.iter().zip(names);
+    clips.map(|(record, name)| Clip::new(set, record, name)).collect()
 }

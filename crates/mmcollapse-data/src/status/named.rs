@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use super::{encoder, files_sources};
 use crate::ehr::manifest::RecordsManifest;
 use crate::ehr::{self, TextEncoder};
+use crate::embedded::Excerpt;
 use crate::files::FilesSource;
 use crate::folder::FolderSource;
 use crate::hub::Hub;
@@ -15,6 +16,7 @@ use crate::{DataError, SETS, cache, find};
 #[derive(Debug)]
 pub(crate) struct Sources {
     pub(super) hub: Vec<Manifest>,
+    pub(super) embedded: Vec<Excerpt>,
     pub(super) folders: Vec<FolderSource>,
     pub(super) files: Vec<FilesSource>,
     pub(super) records: Vec<RecordsManifest>,
@@ -25,6 +27,7 @@ impl Sources {
     fn all() -> Result<Self, DataError> {
         Ok(Self {
             hub: Manifest::all()?,
+            embedded: Excerpt::all()?,
             folders: FolderSource::all()?,
             files: files_sources()?,
             records: RecordsManifest::all()?,
@@ -35,7 +38,8 @@ impl Sources {
     fn names(&self) -> Vec<&str> {
         let hub = self.hub.iter().map(|m| m.name.as_str());
         let folders = self.folders.iter().map(|f| f.name.as_str());
-        hub.chain(folders)
+        hub.chain(self.embedded.iter().map(|e| e.name.as_str()))
+            .chain(folders)
             .chain(self.files.iter().map(|f| f.name.as_str()))
             .chain(self.records.iter().map(|r| r.name.as_str()))
             .chain(self.encoders.iter().map(|e| e.name.as_str()))
@@ -65,6 +69,7 @@ impl Sources {
             });
         }
         sources.hub.retain(|m| wanted.contains(&m.name.as_str()));
+        sources.embedded.retain(|e| wanted.contains(&e.name.as_str()));
         sources.folders.retain(|f| wanted.contains(&f.name.as_str()));
         sources.files.retain(|f| wanted.contains(&f.name.as_str()));
         sources.records.retain(|r| wanted.contains(&r.name.as_str()));
@@ -128,6 +133,7 @@ mod tests {
         assert_eq!(of("fsdd"), ["fsdd"]);
         assert_eq!(of("avmnist"), ["mnist", "fsdd"]);
         assert_eq!(of("avmnist-hard"), ["mnist", "fsdd", "esc10"]);
+        assert_eq!(of("avmnist-embedded"), ["avmnist-embedded"]);
         assert_eq!(of("mfeat"), ["mfeat"]);
         assert_eq!(of("eicu-demo-mortality"), ["eicu-demo"]);
         assert_eq!(of("eicu-demo+bert-tiny-mortality"), ["eicu-demo", "bert-tiny"]);
@@ -138,8 +144,8 @@ mod tests {
         let help = miette::Diagnostic::help(&error).unwrap().to_string();
         assert!(
             help.contains(
-                "mnist, fsdd, esc10, mfeat, physionet-2012, mimic-iv, mimic-iv-demo, eicu, eicu-demo, ehr-planted, \
-                 bert-tiny, bio-clinicalbert, avmnist,"
+                "mnist, fsdd, avmnist-embedded, esc10, mfeat, physionet-2012, mimic-iv, mimic-iv-demo, eicu, \
+                 eicu-demo, ehr-planted, bert-tiny, bio-clinicalbert, avmnist,"
             ) && help.contains("all"),
             "{help}"
         );

@@ -9,16 +9,18 @@ use crate::sources::Record;
 /// Turns records into inputs.
 pub(super) struct Features<'a> {
     pub recipe: &'a Recipe,
+    /// One sample in so many of a clip is heard.
+    every: usize,
     mfcc: Mfcc,
 }
 
 impl<'a> Features<'a> {
-    pub fn new(recipe: &'a Recipe) -> Self {
+    pub fn new(recipe: &'a Recipe, every: usize) -> Self {
         let mfcc = Mfcc::new(MfccConfig {
             coefficients: recipe.coefficients,
             ..MfccConfig::librosa(recipe.mel_sample_rate)
         });
-        Self { recipe, mfcc }
+        Self { recipe, every, mfcc }
     }
 
     /// `[1, 28, 28]`
@@ -29,7 +31,7 @@ impl<'a> Features<'a> {
 
     /// `[1, coefficients, frames]`
     pub fn sound(&self, clip: &Clip) -> Vec<f32> {
-        let clip: Vec<f64> = clip.samples().step_by(self.recipe.every.max(1)).collect();
+        let clip: Vec<f64> = clip.samples().step_by(self.every.max(1)).collect();
         let coefficients = self.mfcc.of(&clip);
         let frames = self.mfcc.frames(clip.len());
         let mut padded = vec![0.; self.recipe.coefficients * self.recipe.frames];
