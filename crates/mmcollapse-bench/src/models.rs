@@ -10,7 +10,7 @@ use mmcollapse_models::{
     CellConfig, CellOutcome, Folders, MULTIMODAL, ModelError, Observer, UNIMODAL, check_cell, outline, revision,
     run_cell,
 };
-use mmcollapse_nn::Device;
+use mmcollapse_nn::{Device, tell};
 use serde_json::Value;
 
 use crate::cell::{Cell, Outcome, Score, Status};
@@ -124,7 +124,7 @@ impl ModelResolver {
         if !self.stand_ins.contains_key(name)
             && let Some(found) = stand_in(name, seeds, &self.options)?
         {
-            output::err(format_args!("{found}\n"));
+            tell!("{found}");
             self.stand_ins.insert(name.to_owned(), found);
         }
         Ok(self.stand_ins.get(name))

@@ -147,7 +147,7 @@ fn check_that_the_seed_decides(entry: AvMnist, sources: &Parts) {
 fn a_cached_data_set_loads_in_no_time() {
     let nowhere = Hub {
         offline: true,
-        ..Hub::from_variables(|_| None)
+        ..Hub::from_variables(|_| None::<std::ffi::OsString>)
     };
     check_that_loading_again_is_quick(AvMnist::Embedded, &nowhere);
     if let Some(hub) = real_data::hub("loading time of avMNIST") {

@@ -236,7 +236,7 @@ impl PartFile {
         let folder = folder_of(path);
         create_folders(folder)?;
         let open = || {
-            let mut file = OpenOptions::new().write(true).create(true).truncate(false).open(path)?;
+            let mut file = options_in(folder).write(true).create(true).truncate(false).open(path)?;
             file.set_len(keep)?;
             file.seek(SeekFrom::End(0))?;
             io::Result::Ok(file)

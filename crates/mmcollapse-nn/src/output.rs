@@ -6,7 +6,7 @@
 //! [`lost`] at its end.
 
 use std::fmt;
-use std::io::{self, Write as _};
+use std::io;
 use std::sync::{Mutex, PoisonError};
 
 /// Why standard output could not be written, the first time that it could not.
