@@ -280,7 +280,7 @@ fn told(error: &ModelError) -> String {
 }
 
 /// The outcome as stored. A score that is not finite can only come from a diverged run, which then has none.
-fn converted(outcome: CellOutcome) -> Result<Outcome, WorkError> {
+pub(crate) fn converted(outcome: CellOutcome) -> Result<Outcome, WorkError> {
     let diagnosis = serde_json::to_value(&outcome.diagnosis)
         .map_err(|error| WorkError::Failed(format!("the diagnosis has no JSON: {error}")))?;
     let mut curves: BTreeMap<String, Vec<f64>> = BTreeMap::new();

@@ -10,7 +10,7 @@ use super::on::spec_on_excerpt;
 use super::run::{Work, gather};
 use super::{Ending, interrupt, workers};
 use crate::experiment::ExperimentInfo;
-use crate::gate::{Golden, path, text};
+use crate::gate::{Comparison, Golden, path, text};
 use crate::models::ModelResolver;
 use crate::plan::{Plan, Selection};
 use crate::spec::Preset;
@@ -21,16 +21,22 @@ pub fn with_golden_values(
     experiments: &'static [ExperimentInfo],
     results: &Path,
 ) -> Result<Vec<&'static ExperimentInfo>> {
-    let found: Vec<&ExperimentInfo> = experiments
+    let (found, without): (Vec<_>, Vec<&ExperimentInfo>) = experiments
         .iter()
-        .filter(|experiment| path(results, experiment.name).exists())
-        .collect();
+        .partition(|experiment| path(results, experiment.name).exists());
     if found.is_empty() {
         return Err(miette!(
             help = "`mmcollapse gate --update` writes them",
             "there are no golden values under {}",
             results.join("golden").display()
         ));
+    }
+    if !without.is_empty() {
+        let names: Vec<&str> = without.iter().map(|experiment| experiment.name).collect();
+        say!(
+            "without golden values, so not compared: {} (`mmcollapse gate NAME --update` writes them)",
+            names.join(", ")
+        );
     }
     Ok(found)
 }
@@ -50,6 +56,7 @@ pub fn gate(
     let mut resolver = ModelResolver::new(offline);
     let interrupt = interrupt()?;
     let mut ending = Ending::Well;
+    let comparison = Comparison::here();
     for experiment in experiments {
         // Read first, so that a missing file is told before a minute has gone by.
         let golden = if update {
@@ -68,20 +75,24 @@ pub fn gate(
             say!("{}", got.write(results)?.display());
             continue;
         };
-        let checks = golden.compare(&got);
+        let checks = golden.compare(&got, comparison);
         output::out(format_args!("{}", text(&checks)));
         let failures = checks.iter().filter(|check| check.verdict.is_err()).count();
         if failures > 0 {
             ending = Ending::Badly;
             say!(
-                "{}: {failures} of {} values regressed; if that is meant, raise the revision of what changed \
+                "{}: {failures} of {} cells regressed; if that is meant, raise the revision of what changed \
                  and run `mmcollapse gate {} --update`",
                 experiment.name,
                 checks.len(),
                 experiment.name
             );
         } else {
-            say!("{}: all {} values as expected", experiment.name, checks.len());
+            let how = match comparison {
+                Comparison::Exact => "to the last bit",
+                Comparison::Tolerance => "within the tolerance for another processor",
+            };
+            say!("{}: all {} cells as expected, {how}", experiment.name, checks.len());
         }
     }
     Ok(ending)
