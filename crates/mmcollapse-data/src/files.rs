@@ -179,7 +179,9 @@ impl KnownFile {
             let before = numbers.len();
             for word in line.split_whitespace() {
                 let number = word.parse::<f32>().ok().filter(|x| x.is_finite());
-                numbers.push(number.ok_or_else(|| format!("line {}: `{word}` is no number", place + 1))?);
+                numbers.push(
+                    number.ok_or_else(|| format!("line {}: expected finite numbers, got another word", place + 1))?,
+                );
             }
             let found = numbers.len() - before;
             if found != self.columns {
@@ -231,9 +233,9 @@ mod tests {
         );
         let says = |text: &str, of: &str| read(text, of).unwrap_err().to_string();
         for (text, of, expected) in [
-            ("1 2\n3 x\n", "1 2\n3 x\n", "line 2: `x` is no number"),
+            ("1 2\n3 x\n", "1 2\n3 x\n", "line 2: expected finite numbers"),
             ("1 2\n3\n", "1 2\n3\n", "line 2: 1 numbers, expected 2"),
-            ("1 NaN\n", "1 NaN\n", "line 1: `NaN` is no number"),
+            ("1 NaN\n", "1 NaN\n", "line 1: expected finite numbers"),
             ("1 2\n", "1 3\n", "not the file this program knows"),
         ] {
             assert!(says(text, of).contains(expected), "{}", says(text, of));

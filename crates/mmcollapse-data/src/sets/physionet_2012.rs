@@ -43,8 +43,11 @@ struct Recipe {
 pub struct Physionet2012;
 
 impl Physionet2012 {
+    /// Name of the source.
+    pub(crate) const SOURCE: &'static str = "physionet-2012";
+
     fn recipe() -> Result<Recipe, DataError> {
-        read_yaml("physionet-2012", TEXT)
+        read_yaml(Self::SOURCE, TEXT)
     }
 
     /// Where the files come from.
@@ -55,14 +58,14 @@ impl Physionet2012 {
         Ok(Self::recipe()?.source)
     }
 
-    /// What became of the rows of the records in `folder`, and how many stays have each modality.
+    /// How many stays there are in `folder`; one line each of how many have what, and of what became of the rows.
     ///
     /// # Errors
     /// What [`Physionet2012::load_from`] fails with.
-    pub fn coverage(folder: Option<&Path>) -> Result<Vec<String>, DataError> {
+    pub fn coverage(folder: Option<&Path>) -> Result<(usize, Vec<String>), DataError> {
         let recipe = Self::recipe()?;
         let (stays, table) = recipe.stays(folder)?;
-        Ok(recipe.coverage(&stays, &table))
+        Ok((stays.len(), recipe.coverage(&stays, &table)))
     }
 
     /// Cuts the stays in the files of `folder`.
@@ -86,7 +89,7 @@ impl DatasetSource for Physionet2012 {
     }
 
     fn sources(&self) -> &'static [&'static str] {
-        &["physionet-2012"]
+        &[Self::SOURCE]
     }
 
     fn two_classes(&self) -> bool {

@@ -81,6 +81,7 @@ fn verify_in(
     whole.rows = counts.admissions;
     whole.digest = content_digest(&cohort);
     whole.details.push(counts.to_string());
+    whole.details.extend(cohort.coverage.lines());
     // Planted tables say themselves what is in them, of whatever size they are.
     let planted = Planted::of(folder)?.map(|planted| planted.cohort);
     if let Some(expected) = planted.or(manifest.cohort) {

@@ -137,7 +137,8 @@ fn the_real_files_are_known() {
         return;
     };
     // Counted in the files on their own: 7325 stays have a valid weight first, 58 more one later; 8 have no gender.
-    let coverage = Physionet2012::coverage(Some(&folder)).unwrap();
+    let (stays, coverage) = Physionet2012::coverage(Some(&folder)).unwrap();
+    assert_eq!(stays, 8000);
     assert!(
         coverage.contains(&"static, Weight: 7383 of 8000 stays (92.3 %)".to_owned()),
         "{coverage:?}"
