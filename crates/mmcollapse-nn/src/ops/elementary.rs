@@ -101,6 +101,7 @@ impl CustomOp1 for Function {
     }
 }
 
+#[derive(Clone, Copy)]
 struct Values<'a> {
     function: Function,
     x: &'a [f32],
@@ -129,13 +130,6 @@ mod tests {
     use crate::Device;
     use crate::ops::on_each_level;
 
-    impl Clone for Values<'_> {
-        fn clone(&self) -> Self {
-            *self
-        }
-    }
-    impl Copy for Values<'_> {}
-
     #[test]
     fn every_machine_has_the_same_bits() {
         let x: Vec<f32> = (0..3001).map(|i| (i - 1500) as f32 / 31.0).collect();
@@ -150,9 +144,9 @@ mod tests {
 
     #[test]
     fn values_are_right_up_to_rounding() {
+        type Pair = (fn(&Tensor) -> Result<Tensor>, fn(f32) -> f64);
         let x: Vec<f32> = (1..2000).map(|i| i as f32 / 171.0).collect();
         let tensor = Tensor::new(x.as_slice(), &Device::Cpu).unwrap();
-        type Pair = (fn(&Tensor) -> Result<Tensor>, fn(f32) -> f64);
         let functions: [Pair; 5] = [
             (exp, |x| libm::exp(f64::from(x))),
             (ln, |x| libm::log(f64::from(x))),

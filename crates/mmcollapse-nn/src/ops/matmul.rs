@@ -12,7 +12,12 @@ use crate::{Result, Tensor};
 #[expect(clippy::disallowed_methods, reason = "candle's own on other devices and types")]
 pub fn matmul(a: &Tensor, b: &Tensor) -> Result<Tensor> {
     if !fused::applies(&[a, b]) {
-        return a.matmul(b);
+        // candle takes a transpose as it lies, but no other view.
+        let taken = |x: &Tensor| match laid_out(x)? {
+            (x, true) => x.t(),
+            (x, false) => Ok(x),
+        };
+        return taken(a)?.matmul(&taken(b)?);
     }
     let (rank, fits) = (a.rank(), a.rank() >= 2 && a.rank() == b.rank());
     if !fits || a.dims()[..rank - 2] != b.dims()[..rank - 2] || a.dims()[rank - 1] != b.dims()[rank - 2] {

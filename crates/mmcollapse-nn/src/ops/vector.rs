@@ -65,11 +65,13 @@ fn best() -> Level {
 
 /// The level that a value of [`VECTOR_VARIABLE`] asks for.
 fn named(name: &str) -> Result<Level, String> {
-    let here = |level, there: bool| match there {
-        true => Ok(level),
-        false => Err(format!(
+    let here = |level, there: bool| {
+        if there {
+            return Ok(level);
+        }
+        Err(format!(
             "{VECTOR_VARIABLE} is `{name}`, but this processor lacks these instructions; unset it, or set it to one it has"
-        )),
+        ))
     };
     match name {
         "" => Ok(best()),
@@ -136,8 +138,8 @@ pub(crate) fn vectorized<K: Kernel>(kernel: K) -> K::Output {
         // SAFETY: as above.
         #[cfg(target_arch = "x86_64")]
         Level::Avx2 => unsafe { x86::with_avx2(kernel) },
-        Level::Portable => kernel.run(Portable::<8> { fused: true }),
-        Level::Unfused => kernel.run(Portable::<8> { fused: false }),
+        Level::Portable => kernel.run(Portable { fused: true }),
+        Level::Unfused => kernel.run(Portable { fused: false }),
     }
 }
 
@@ -251,22 +253,22 @@ impl<'a, T, const N: usize, const M: usize> Iterator for Together<'a, T, N, M> {
     }
 }
 
-/// Whatever the compiler makes of arrays of `W` numbers; multiply-adds are rounded once where `fused`.
+/// Whatever the compiler makes of arrays; multiply-adds are rounded once where `fused`.
 #[derive(Clone, Copy)]
-struct Portable<const W: usize> {
+struct Portable {
     fused: bool,
 }
 
 /// Rows of a portable block: where multiply-adds are calls, a large block takes long to compile and gains nothing.
 const PORTABLE_ROWS: usize = if FUSED_EVERYWHERE { 6 } else { 2 };
 
-impl<const W: usize> Simd for Portable<W> {
-    type Vector = [f32; W];
-    type Array = [f32; W];
+impl Simd for Portable {
+    type Vector = [f32; 8];
+    type Array = [f32; 8];
 
-    const WIDTH: usize = W;
-    const WEIGHTED_ROWS: usize = if W == LANES { 12 } else { PORTABLE_ROWS };
-    const PRODUCT_BLOCK: (usize, usize) = if W == LANES { (6, 4) } else { (PORTABLE_ROWS, 2) };
+    const WIDTH: usize = 8;
+    const WEIGHTED_ROWS: usize = PORTABLE_ROWS;
+    const PRODUCT_BLOCK: (usize, usize) = (PORTABLE_ROWS, 2);
 
     #[inline(always)]
     fn arrays(values: &[f32]) -> &[Self::Array] {
@@ -280,7 +282,7 @@ impl<const W: usize> Simd for Portable<W> {
 
     #[inline(always)]
     fn splat(self, value: f32) -> Self::Vector {
-        [value; W]
+        [value; 8]
     }
 
     #[inline(always)]
@@ -295,7 +297,7 @@ impl<const W: usize> Simd for Portable<W> {
 
     #[inline(always)]
     fn multiply_add(self, a: Self::Vector, b: Self::Vector, mut c: Self::Vector) -> Self::Vector {
-        for i in 0..W {
+        for i in 0..Self::WIDTH {
             c[i] = if FUSED_EVERYWHERE || self.fused {
                 a[i].mul_add(b[i], c[i])
             } else {
@@ -310,7 +312,7 @@ impl<const W: usize> Simd for Portable<W> {
 /// blocks of AVX-512 where it has AVX2, so that the order of its sums is compared on machines without it.
 #[cfg(test)]
 pub(crate) fn on_each_level<K: Kernel + Copy>(kernel: K) -> Vec<(&'static str, K::Output)> {
-    let mut levels = vec![("portable", kernel.run(Portable::<8> { fused: true }))];
+    let mut levels = vec![("portable", kernel.run(Portable { fused: true }))];
     #[cfg(target_arch = "x86_64")]
     {
         if x86::has_avx2() {

@@ -48,7 +48,7 @@ pub(super) unsafe fn with_avx512<K: Kernel>(kernel: K) -> K::Output {
 #[cfg(test)]
 #[target_feature(enable = "avx2,fma")]
 pub(super) unsafe fn with_wide_blocks<K: Kernel>(kernel: K) -> K::Output {
-    kernel.run(super::Portable::<16> { fused: true })
+    kernel.run(Wide(Avx2(())))
 }
 
 /// AVX2 and FMA, sixteen registers; only made where the machine has them.
@@ -178,5 +178,56 @@ impl Simd for Avx512 {
     #[inline(always)]
     fn multiply_add(self, a: __m512, b: __m512, c: __m512) -> __m512 {
         unsafe { _mm512_fmadd_ps(a, b, c) }
+    }
+}
+
+/// The vectors and blocks of AVX-512 as pairs of AVX2's.
+#[cfg(test)]
+#[derive(Clone, Copy)]
+struct Wide(Avx2);
+
+#[cfg(test)]
+impl Simd for Wide {
+    type Vector = [__m256; 2];
+    type Array = [f32; 16];
+
+    const WIDTH: usize = Avx512::WIDTH;
+    const WEIGHTED_ROWS: usize = Avx512::WEIGHTED_ROWS;
+    const PRODUCT_BLOCK: (usize, usize) = Avx512::PRODUCT_BLOCK;
+
+    #[inline(always)]
+    fn arrays(values: &[f32]) -> &[Self::Array] {
+        values.as_chunks().0
+    }
+
+    #[inline(always)]
+    fn arrays_mut(values: &mut [f32]) -> &mut [Self::Array] {
+        values.as_chunks_mut().0
+    }
+
+    #[inline(always)]
+    fn splat(self, value: f32) -> Self::Vector {
+        [self.0.splat(value); 2]
+    }
+
+    #[inline(always)]
+    fn load(self, values: &Self::Array) -> Self::Vector {
+        let halves = Avx2::arrays(values);
+        [self.0.load(&halves[0]), self.0.load(&halves[1])]
+    }
+
+    #[inline(always)]
+    fn store(self, vector: Self::Vector, to: &mut Self::Array) {
+        for (half, to) in vector.into_iter().zip(Avx2::arrays_mut(to)) {
+            self.0.store(half, to);
+        }
+    }
+
+    #[inline(always)]
+    fn multiply_add(self, a: Self::Vector, b: Self::Vector, c: Self::Vector) -> Self::Vector {
+        [
+            self.0.multiply_add(a[0], b[0], c[0]),
+            self.0.multiply_add(a[1], b[1], c[1]),
+        ]
     }
 }
