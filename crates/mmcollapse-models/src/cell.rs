@@ -1,5 +1,7 @@
 //! A cell: one training run, what it is told, and what it leaves.
 
+#[cfg(test)]
+mod levels;
 mod measures;
 mod noise;
 mod patterns;

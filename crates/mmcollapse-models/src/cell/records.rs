@@ -41,7 +41,7 @@ fn samples(n: usize, part: &str) -> Samples {
     }
 }
 
-fn records() -> Dataset {
+pub(super) fn records() -> Dataset {
     let modalities = vec![
         ModalitySpec::new("demographics", &[2]),
         ModalitySpec::new("diagnoses", &[3]).of(Kind::Codes { vocabulary: 8 }),

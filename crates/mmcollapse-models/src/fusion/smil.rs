@@ -406,7 +406,7 @@ mod tests {
                 .head
                 .classify(&model.noise.in_evaluation(&h, draw).unwrap(), Mode::Eval)
                 .unwrap();
-            let e = exp(logits).unwrap();
+            let e = exp(&logits).unwrap();
             values(&e.broadcast_div(&e.sum_keepdim(1).unwrap()).unwrap())
         };
         let (first, second) = (probabilities(0), probabilities(1));
