@@ -5,6 +5,8 @@ mod absent;
 mod check;
 #[cfg(test)]
 mod damaged;
+#[cfg(test)]
+mod levels;
 mod measures;
 mod noise;
 mod patterns;
