@@ -192,7 +192,7 @@ fn warnings(provenance: &Provenance) -> Vec<String> {
     }
     if let Some(kept) = &provenance.more_complete {
         warnings.push(format!(
-            "Partial: the more complete result of the same experiment is in the folder `{kept}` beside this one."
+            "Partial: the more complete result of the same experiment is in the folder {kept} beside this one."
         ));
     }
     if provenance.preset == "smoke" {

@@ -102,3 +102,40 @@ pub(super) fn text(
     }
     if verbose { text + &cells } else { text }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::models::ModelResolver;
+    use crate::plan::Selection;
+    use crate::spec::Preset;
+    use crate::tuning::tests::EXPERIMENT;
+
+    #[test]
+    fn rows_are_summed_and_cells_come_with_verbose() {
+        let selection = Selection::default();
+        let plan = Plan::new(&EXPERIMENT, Preset::Smoke, &selection, &mut ModelResolver::new(true)).unwrap();
+        let mut missing: BTreeSet<usize> = (0..plan.cells.len()).collect();
+        missing.retain(|place| plan.cells[*place].row.name != "concat" && *place != 7);
+        let text = |verbose| text(&plan, &missing, &["x".to_owned()], 2, verbose, |_| (30.0, Basis::Spec));
+        let expected = "\
+table4 (smoke): 24 cells, 7 in the store, 17 to train
+  row          cells  in the store  to train  time on one worker
+  concat           6             6         0  –
+  concat+ebr       6             1         5  3 min
+  shaspec          6             0         6  3 min
+  shaspec+ebr      6             0         6  3 min
+damaged, will be done again: x
+estimated time: 5 min with 2 workers, from the spec's rough figures
+";
+        assert_eq!(text(false), expected);
+        let (short, long) = (text(false), text(true));
+        let cells = long.strip_prefix(short.as_str()).unwrap();
+        assert_eq!(cells.lines().count(), plan.cells.len());
+        assert!(
+            cells.contains("concat+ebr, test_missing, seed 0: to train, about 30 s"),
+            "{cells}"
+        );
+        assert!(cells.contains(": in the store"), "{cells}");
+    }
+}

@@ -44,7 +44,7 @@ pub fn reproduce(
         seeds: what.seeds,
         ..Selection::default()
     };
-    let interrupt = interrupt()?;
+    let mut interrupted: Option<Interrupt> = None;
     let mut ending = Ending::Well;
     for experiment in experiments {
         let spec = spec_on(experiment, what.dataset.as_deref(), &resolver)?;
@@ -63,7 +63,13 @@ pub fn reproduce(
         }
         let tuned = tuned.map(|tuned| tuned.by(&spec));
         let showing = Showing::new(experiment, &spec, &plan, &what, tuned, published)?;
-        match work.train_in_rounds(how.device, workers(how.workers), &interrupt, Some(&showing))? {
+        // Until something is trained, Ctrl-C ends the program at once.
+        let interrupt = match &interrupted {
+            Some(interrupt) if interrupt.requests() > 0 => return Ok(Ending::Interrupted),
+            Some(interrupt) => interrupt,
+            None => &*interrupted.insert(interrupt()?),
+        };
+        match work.train_in_rounds(how.device, workers(how.workers), interrupt, Some(&showing))? {
             Ending::Interrupted => return Ok(Ending::Interrupted),
             Ending::Badly => ending = Ending::Badly,
             Ending::Well => {}
@@ -115,7 +121,13 @@ pub fn report(
         let (spec, plan) = match planned(experiment, &what, &selection, &mut resolver) {
             // Who lacks the data of one experiment can still have the report of the others.
             Err(error) if all => {
-                tell!("{} ({}): left as it is: {error}", experiment.name, what.preset);
+                let reasons: Vec<String> = error.chain().map(ToString::to_string).collect();
+                tell!(
+                    "{} ({}): left as it is: {}",
+                    experiment.name,
+                    what.preset,
+                    reasons.join(": ")
+                );
                 continue;
             }
             planned => planned?,

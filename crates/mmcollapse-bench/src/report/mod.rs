@@ -20,6 +20,9 @@ use mmcollapse_nn::files::write_atomic;
 
 use crate::experiment::ExperimentInfo;
 
+/// Results that a refusal names before it counts the rest.
+const LOST_NAMED: usize = 4;
+
 /// What became of the report.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Written {
@@ -46,10 +49,14 @@ pub fn write(experiments: &[ExperimentInfo], claims: &str, results: &Path, force
         listed::lost(&path, &found)?
     };
     if !lost.is_empty() {
+        let named = lost.iter().take(LOST_NAMED).cloned().collect::<Vec<_>>().join("; ");
+        let more = match lost.len().saturating_sub(LOST_NAMED) {
+            0 => String::new(),
+            more => format!("; and {more} more"),
+        };
         return Ok(Written::Kept(format!(
-            "{}: left as it is: the new one would lose {} (--force replaces it)",
+            "{}: left as it is: the new one would lose {named}{more} (--force replaces it)",
             path.display(),
-            lost.join("; ")
         )));
     }
     let reproduction = reproduction::markdown(&claims, &found)?;
