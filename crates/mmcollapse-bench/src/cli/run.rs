@@ -67,7 +67,7 @@ pub fn reproduce(
         let interrupt = match &interrupted {
             Some(interrupt) if interrupt.requests() > 0 => return Ok(Ending::Interrupted),
             Some(interrupt) => interrupt,
-            None => interrupted.insert(interrupt()?),
+            None => &*interrupted.insert(interrupt()?),
         };
         match work.train_in_rounds(how.device, workers(how.workers), interrupt, Some(&showing))? {
             Ending::Interrupted => return Ok(Ending::Interrupted),
