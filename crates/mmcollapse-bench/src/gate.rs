@@ -27,7 +27,6 @@ use miette::{Diagnostic, Result};
 use mmcollapse_nn::files::write_atomic;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use sha2::{Digest, Sha256};
 use thiserror::Error;
 
 use crate::cell::{CellRecord, Status, canonical, sha256};
@@ -253,13 +252,9 @@ impl GoldenCell {
     fn of(record: &CellRecord) -> Self {
         let outcome = &record.outcome;
         let curve = |values: &Vec<f64>| {
-            let mut hash = Sha256::new();
-            values
-                .iter()
-                .for_each(|value| hash.update(value.to_bits().to_le_bytes()));
-            let digits: String = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+            let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_bits().to_le_bytes()).collect();
             let last = values.last().copied().and_then(number);
-            (values.len(), last, digits[..DIGITS].to_owned())
+            (values.len(), last, sha256(&bytes)[..DIGITS].to_owned())
         };
         let mut scores: BTreeMap<String, BTreeMap<String, Value>> = BTreeMap::new();
         for score in &outcome.scores {

@@ -534,3 +534,47 @@ fn errors_name_what_does_not_fit() {
         assert!(message.contains(|c: char| c.is_ascii_digit()), "case {i}: {message}");
     }
 }
+
+/// An operation whose f64 form is candle's and whose f32 form is ours.
+fn check_both(name: &str, shapes: &[&[usize]], f: impl Fn(&[Tensor]) -> Result<Tensor> + Sync) {
+    check_f64(name, shapes, &f);
+    check_fused(name, shapes, &f, &f);
+}
+
+#[test]
+fn elementary_functions() {
+    let shapes: &[&[usize]] = &[&[3, 37]];
+    check_both("exp", shapes, |x| ops::exp(&x[0]));
+    check_both("ln", shapes, |x| ops::ln(&(x[0].sqr()? + 0.1)?));
+    check_both("tanh", shapes, |x| ops::tanh(&(&x[0] * 3.0)?));
+    check_both("erf", shapes, |x| ops::erf(&(&x[0] * 2.0)?));
+    check_both("sigmoid", shapes, |x| ops::sigmoid(&(&x[0] * 4.0)?));
+    check_both("exp of a transpose", shapes, |x| ops::exp(&x[0].t()?));
+}
+
+#[test]
+fn products_of_matrices_however_they_lie() {
+    check_both("matmul", &[&[5, 7], &[7, 4]], |x| ops::matmul(&x[0], &x[1]));
+    check_both("matmul, left transposed", &[&[7, 5], &[7, 4]], |x| {
+        ops::matmul(&x[0].t()?, &x[1])
+    });
+    check_both("matmul, right transposed", &[&[5, 7], &[4, 7]], |x| {
+        ops::matmul(&x[0], &x[1].t()?)
+    });
+    check_both("matmul, both transposed", &[&[7, 5], &[4, 7]], |x| {
+        ops::matmul(&x[0].t()?, &x[1].t()?)
+    });
+    check_both("batches", &[&[2, 3, 5, 4], &[2, 3, 6, 4]], |x| {
+        ops::matmul(&x[0], &x[1].transpose(2, 3)?)
+    });
+    check_both(
+        "batches that do not lie together",
+        &[&[3, 2, 5, 4], &[2, 3, 4, 6]],
+        |x| ops::matmul(&x[0].transpose(0, 1)?, &x[1]),
+    );
+    let (a, b) = (
+        Tensor::zeros((2, 3), DType::F32, &Device::Cpu).unwrap(),
+        Tensor::zeros((2, 3), DType::F32, &Device::Cpu).unwrap(),
+    );
+    assert!(ops::matmul(&a, &b).unwrap_err().to_string().contains("do not fit"));
+}

@@ -64,7 +64,7 @@ fn prints_a_digest_of_what_is_trained() {
             digest.update(score.value.to_bits().to_le_bytes());
         }
     }
-    let digits: String = digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+    let digits = format!("{:02x?}", &digest.finalize()[..]).replace(", ", "");
     println!("\ndigest: {digits} {level}");
 }
 

@@ -164,7 +164,7 @@ const PART_COLUMNS: usize = 32;
 /// Rows of a part of the result are a multiple of this: a block on every machine.
 const PART_ROWS: usize = 12;
 
-impl<'a> Product<'a> {
+impl Product<'_> {
     /// About as many parts as there are threads, cut along the longer side of the result.
     fn parts(self, threads: usize) -> Vec<Self> {
         let (m, n) = (self.lhs.rows, self.rhs.columns);
@@ -266,7 +266,7 @@ impl Kernel for Product<'_> {
                                 self.lhs.strides,
                                 (rows, depth),
                                 most,
-                            )
+                            );
                         };
                         packed_rows = packed;
                     }
@@ -587,7 +587,7 @@ mod tests {
             (numbers(self.m * self.k, 1), numbers(self.k * self.n, 2))
         }
 
-        fn views<'a>(self, (a, b): &'a (Vec<f32>, Vec<f32>)) -> (Matrix<'a>, Matrix<'a>) {
+        fn views(self, (a, b): &(Vec<f32>, Vec<f32>)) -> (Matrix<'_>, Matrix<'_>) {
             let Self { m, n, k, across, .. } = self;
             let view = |values, rows, columns, across| {
                 if across {

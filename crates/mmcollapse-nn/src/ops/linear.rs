@@ -5,6 +5,7 @@ use std::ops::RangeInclusive;
 use super::activation::{pass, rectify};
 use super::fused;
 use super::gemm::{Matrix, gemm, product};
+use super::matmul::matmul;
 use crate::candle::{CpuStorage, CustomOp3, Layout, Shape, bail};
 use crate::{Result, Tensor, gradients};
 
@@ -41,7 +42,7 @@ pub fn linear(x: &Tensor, w: &Tensor, b: Option<&Tensor>, relu: bool) -> Result<
 /// As [`linear`].
 pub fn linear_composed(x: &Tensor, w: &Tensor, b: Option<&Tensor>, relu: bool) -> Result<Tensor> {
     on_rows(x, w, b, |rows| {
-        let y = rows.matmul(&w.t()?)?;
+        let y = matmul(rows, &w.t()?)?;
         let y = match b {
             Some(b) => y.broadcast_add(b)?,
             None => y,
