@@ -253,6 +253,11 @@ impl Claim {
         self.lock.is_lost()
     }
 
+    /// Whether the cell is this process's now, by a look at the lock.
+    pub fn holds(&self) -> bool {
+        self.lock.still_held()
+    }
+
     /// Folder of the checkpoint; it exists if training was interrupted.
     pub fn checkpoint(&self) -> PathBuf {
         self.folder.join("checkpoint")
@@ -306,7 +311,7 @@ impl Claim {
             checksum: sha256(canonical(&payload).as_bytes()),
             payload,
         };
-        if !self.lock.still_held() {
+        if !self.holds() {
             return Ok(false);
         }
         let error = |error: io::Error| StoreError::new(&path, error);

@@ -261,7 +261,8 @@ fn train(store: &Store, origin: &Origin, work: &mut dyn Work, cell: &Cell, stop:
         }
         let from = now();
         let outcome = match attempt(&claim, work, cell, stop) {
-            Err(WorkError::Stopped) if claim.is_lost() && !stop.is_set() => return busy(),
+            // Whatever went wrong: the cell and its folder are another's by now.
+            Err(_) if !stop.is_set() && !claim.holds() => return busy(),
             outcome => outcome?,
         };
         let stored = Stored {
@@ -299,7 +300,7 @@ fn attempt(claim: &Claim, work: &mut dyn Work, cell: &Cell, stop: &StopFlag) -> 
             metrics: &mut metrics,
         };
         match work.run(cell, &mut context) {
-            Err(WorkError::Failed(error)) if continued => {
+            Err(WorkError::Failed(error)) if continued && claim.holds() => {
                 note(format!(
                     "{}: cannot be continued, done from the start: {error}",
                     checkpoint.display()

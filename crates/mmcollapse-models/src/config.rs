@@ -358,7 +358,7 @@ pub fn revision(cell: &CellConfig) -> Result<String> {
         Protocol::Modalities {} | Protocol::Patterns {} | Protocol::Upweighted { .. }
     );
     // A data set that is in no list is somebody's own.
-    let two_classes = mmcollapse_data::find(&cell.dataset).is_ok_and(|set| set.two_classes());
+    let two_classes = mmcollapse_data::find(&cell.dataset).is_ok_and(mmcollapse_data::DatasetSource::two_classes);
     if more || two_classes {
         parts.push(format!("scores/{SCORES_REVISION}"));
     }

@@ -1,5 +1,7 @@
 //! Specs that are read, refused and laid over.
 
+use std::fmt::Write as _;
+
 use super::error::find_key;
 use super::*;
 use serde_json::json;
@@ -254,7 +256,7 @@ fn a_spec_that_unfolds_without_end_is_refused() {
     let mut text = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n".to_owned();
     for level in 1..10 {
         let inner = vec![format!("*a{}", level - 1); 10].join(", ");
-        text += &format!("a{level}: &a{level} [{inner}]\n");
+        writeln!(text, "a{level}: &a{level} [{inner}]").unwrap();
     }
     error(&text);
     error(&"[".repeat(100_000));

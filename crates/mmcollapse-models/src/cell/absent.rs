@@ -9,7 +9,7 @@ use mmcollapse_data::{
 use mmcollapse_nn::Device;
 
 use crate::{
-    CellConfig, CellOutcome, Folders, Protocol, Silent, UpweightMode, run_cell,
+    CellConfig, CellOutcome, Folders, Protocol, Silent, UpweightMode, revision, run_cell,
     tests::{cell, tiny},
 };
 
@@ -167,5 +167,29 @@ fn every_protocol_works_where_validation_or_test_lacks_a_modality() {
                 assert!(score.value.is_finite() && score.n > 0, "{score:?}");
             }
         }
+    }
+}
+
+/// Cells whose scores were not what they are now have another key; those of all others keep theirs.
+#[test]
+fn the_revision_of_scores_is_part_of_the_keys_that_it_may_change() {
+    let of = |dataset: &str, config: &CellConfig| {
+        let config = CellConfig {
+            dataset: dataset.to_owned(),
+            ..config.clone()
+        };
+        revision(&config).unwrap().contains(" scores/2")
+    };
+    for config in every_protocol() {
+        let of_representations = matches!(
+            config.protocol,
+            Protocol::Modalities {} | Protocol::Patterns {} | Protocol::Upweighted { .. }
+        );
+        for set in mmcollapse_data::SETS {
+            let of_records = ["physionet-2012", "-mortality", "-readmission"];
+            let two = of_records.iter().any(|end| set.name().ends_with(end));
+            assert_eq!(of(set.name(), &config), two || of_representations, "{}", set.name());
+        }
+        assert_eq!(of("somebody's own", &config), of_representations);
     }
 }

@@ -24,7 +24,7 @@ use super::temporary::temporary_beside;
 use super::{folder_of, named};
 
 /// Silence after which a holder counts as gone: file servers are out of reach for a minute now and then.
-pub(super) const EXPIRY: Duration = Duration::from_secs(120);
+pub(super) const EXPIRY: Duration = Duration::from_mins(2);
 
 /// Signs of life in that time.
 const BEATS: u32 = 6;
@@ -267,7 +267,7 @@ fn now_at(place: &Path) -> io::Result<SystemTime> {
 mod tests {
     use super::*;
 
-    const LONG: Duration = Duration::from_secs(600);
+    const LONG: Duration = Duration::from_mins(10);
 
     fn claimed(path: &Path, expiry: Duration) -> Option<Lease> {
         Lease::claim(path, expiry).unwrap().ok()
@@ -302,7 +302,7 @@ mod tests {
         let (_folder, path) = folder();
         let elsewhere = "host=other machine=00000000 pid=1 started=1";
         foreign(&path, 7, elsewhere, Duration::from_secs(50));
-        let holder = Lease::claim(&path, Duration::from_secs(60)).unwrap().unwrap_err();
+        let holder = Lease::claim(&path, Duration::from_mins(1)).unwrap().unwrap_err();
         assert_eq!(holder.unwrap().host, "other");
         let lease = claimed(&path, Duration::from_secs(40)).unwrap();
         assert_eq!((lease.file.number, numbers(&path).unwrap()), (8, vec![8]));

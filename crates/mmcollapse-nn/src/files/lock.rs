@@ -270,7 +270,7 @@ fn unescaped(text: &str) -> String {
 mod tests {
     use super::*;
 
-    const MEANS: [Means; 2] = [Means::System, Means::Lease(Duration::from_secs(60))];
+    const MEANS: [Means; 2] = [Means::System, Means::Lease(Duration::from_mins(1))];
 
     fn taken(path: &Path, means: Means) -> Option<FileLock> {
         match attempt(path, means).unwrap() {

@@ -63,6 +63,7 @@ fn close(_folder: &Path) -> io::Result<bool> {
 }
 
 #[cfg(unix)]
+#[expect(clippy::verbose_bit_mask, reason = "modes are written in octal, three bits for whom")]
 fn is_private(folder: &Path) -> io::Result<bool> {
     use std::os::unix::fs::PermissionsExt;
     let metadata = fs::metadata(folder).map_err(|error| named(folder, &error))?;

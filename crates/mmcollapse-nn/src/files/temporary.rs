@@ -15,7 +15,7 @@ use super::{folder_of, named};
 const TEMPORARY: &str = ".partial";
 
 /// Of a writer that cannot be asked for (another machine, an older program) this much silence is its end.
-const ABANDONED: Duration = Duration::from_secs(24 * 60 * 60);
+const ABANDONED: Duration = Duration::from_hours(24);
 
 /// Counts the temporary files of this process: two threads that write the same target must not share one.
 static TEMPORARIES: AtomicU64 = AtomicU64::new(0);
@@ -81,23 +81,30 @@ fn is_temporary(entry: &DirEntry) -> bool {
     name.starts_with('.') && name.ends_with(TEMPORARY)
 }
 
-/// Whether the writer is known to have ended, or has been silent for too long.
+/// Whether the writer is known to have ended, or has been silent for too long. What is not named by this module is
+/// somebody else's.
 fn is_abandoned(entry: &DirEntry) -> bool {
-    let name = entry.file_name();
-    let writer = name.to_str().and_then(|name| {
-        let (_, writer) = name.strip_suffix(TEMPORARY)?.rsplit_once('.')?;
-        let mut parts = writer.split('-');
-        let (machine, pid) = (parts.next()?, parts.next()?);
-        parts.next()?;
-        Some((machine.to_owned(), pid.parse().ok()?))
-    });
-    match writer {
+    match writer(&entry.file_name().to_string_lossy()) {
+        None => false,
         Some((machine, pid)) if is_here(&machine) => !runs(pid),
-        _ => {
+        Some(_) => {
             let changed = entry.metadata().and_then(|metadata| metadata.modified());
             changed.is_ok_and(|changed| changed.elapsed().is_ok_and(|silence| silence > ABANDONED))
         }
     }
+}
+
+/// Machine and process by a temporary name, `.NAME.MACHINE-PID-COUNT.partial`; older programs wrote no machine.
+fn writer(name: &str) -> Option<(String, u32)> {
+    let (_, writer) = name.strip_suffix(TEMPORARY)?.rsplit_once('.')?;
+    let parts: Vec<&str> = writer.split('-').collect();
+    let (machine, pid, count) = match parts[..] {
+        [machine, pid, count] => (machine, pid, count),
+        [pid, count] => ("", pid, count),
+        _ => return None,
+    };
+    count.parse::<u64>().ok()?;
+    Some((machine.to_owned(), pid.parse().ok()?))
 }
 
 fn remove(entry: &DirEntry) -> io::Result<()> {
@@ -148,24 +155,24 @@ mod tests {
         let tables = here(&format!(".tables.{machine}-{dead}-1.partial"));
         let elsewhere = here(".fit.00000000-1-0.partial");
         let old = here(".fit.77-0.partial");
+        let not_ours = here(".somebody's.partial");
         let own = AtomicFile::create(&here("own")).unwrap();
-        for file in [&abandoned, &elsewhere, &old] {
+        for file in [&abandoned, &elsewhere, &old, &not_ours] {
             put(file);
         }
         fs::create_dir(&tables).unwrap();
         put(&tables.join("patients.csv"));
-        let day = SystemTime::now() - ABANDONED - Duration::from_secs(60);
-        File::options()
-            .write(true)
-            .open(&old)
-            .unwrap()
-            .set_modified(day)
-            .unwrap();
+        let day = SystemTime::now() - ABANDONED - Duration::from_mins(1);
+        for file in [&old, &not_ours] {
+            let file = File::options().write(true).open(file).unwrap();
+            file.set_modified(day).unwrap();
+        }
         // Not swept twice by one process; a test of a process's first write has to forget the one above.
         SWEPT.lock().unwrap().remove(folder.path());
         write_atomic(&here("result"), b"x").unwrap();
         assert!(!abandoned.exists() && !tables.exists() && !old.exists());
         assert!(elsewhere.exists(), "it may still be written");
+        assert!(not_ours.exists());
         own.commit().unwrap();
         assert!(here("own").exists() && here("result").exists());
 
