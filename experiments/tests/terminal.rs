@@ -104,10 +104,13 @@ fn an_error_that_nobody_can_read_is_no_panic() {
     }
 }
 
+/// What stands in for a stream, where the machine has it, and its name.
+type Stream = (fn() -> Option<Stdio>, &'static str);
+
 /// Trains to the end whatever becomes of its output, and leaves the same files.
 #[test]
 fn a_run_goes_on_without_its_terminal() {
-    let streams: [(fn() -> Option<Stdio>, &str); 2] = [(|| Some(closed()), "closed"), (full, "full")];
+    let streams: [Stream; 2] = [(|| Some(closed()), "closed"), (full, "full")];
     for (stream, name) in streams {
         let folder = tempfile::tempdir().unwrap();
         let (Some(stdout), Some(stderr)) = (stream(), stream()) else {
@@ -249,7 +252,7 @@ fn hung_up(folder: &Path, ignored: bool) -> (ExitStatus, String) {
     command.current_dir(folder).env_remove("TERM").env_remove("NO_COLOR");
     let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
     let mut stderr = child.stderr.take().unwrap();
-    let until = Instant::now() + Duration::from_secs(120);
+    let until = Instant::now() + Duration::from_mins(2);
     while !folder.join("runs/cells").is_dir() && Instant::now() < until {
         thread::sleep(Duration::from_millis(5));
     }

@@ -66,16 +66,15 @@ impl ModelResolver {
         for planned in cells {
             all += 1;
             let kind = planned.cell.kind();
-            let answer = match answers.get(&kind) {
-                Some(answer) => answer.clone(),
-                None => {
-                    let config: CellConfig = serde_json::from_value(planned.cell.config.clone())
-                        .into_diagnostic()
-                        .wrap_err_with(|| planned.label())?;
-                    let outline = self.outline(&config.dataset, config.seed)?;
-                    let answer = check_cell(&config, outline).err().map(|error| told(&error));
-                    answers.entry(kind).or_insert(answer).clone()
-                }
+            let answer = if let Some(answer) = answers.get(&kind) {
+                answer.clone()
+            } else {
+                let config: CellConfig = serde_json::from_value(planned.cell.config.clone())
+                    .into_diagnostic()
+                    .wrap_err_with(|| planned.label())?;
+                let outline = self.outline(&config.dataset, config.seed)?;
+                let answer = check_cell(&config, outline).err().map(|error| told(&error));
+                answers.entry(kind).or_insert(answer).clone()
             };
             if let Some(reason) = answer {
                 let (cells, rows) = refused.entry(reason).or_default();

@@ -86,7 +86,7 @@ impl Work for Fake {
             Some("fail") => return Err(WorkError::Failed("no such method".to_owned())),
             Some("panic") => panic!("a bug of cell {seed}"),
             Some("crash") => {
-                eprintln!("out of memory, as it were");
+                mmcollapse_nn::tell!("out of memory, as it were");
                 std::process::abort();
             }
             Some("crash once") if !crashed => {

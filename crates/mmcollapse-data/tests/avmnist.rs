@@ -163,7 +163,7 @@ fn check_that_loading_again_is_quick(entry: AvMnist, hub: &Hub) {
         (data, start.elapsed().as_secs_f64())
     };
     let ((first, cold), (second, warm)) = (load(), load());
-    eprintln!(
+    mmcollapse_nn::tell!(
         "{}: {cold:.2} s from the files, {warm:.3} s from the cache",
         entry.name()
     );

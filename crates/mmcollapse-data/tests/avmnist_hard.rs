@@ -214,7 +214,10 @@ fn without_the_folder_the_error_says_what_to_do() {
     wav.extend(44_100_u32.to_le_bytes());
     wav.extend(88_200_u32.to_le_bytes());
     wav.extend(b"\x02\0\x10\0data\x02\0\0\0\x01\0");
-    mmcollapse_nn::files::write_atomic(&class.join("1-1-A.wav"), &wav).unwrap();
+    // Folders are listed before a clip is read, so that an incomplete copy is told at once.
+    for class in FolderSource::find("esc10").unwrap().classes {
+        mmcollapse_nn::files::write_atomic(&folder.path().join(class).join("1-1-A.wav"), &wav).unwrap();
+    }
     let (error, _) = says(Some(folder.path()));
     assert!(
         error.contains("1-1-A.wav: 44100 samples a second, expected 8000"),

@@ -310,7 +310,7 @@ fn a_body_without_end_stops_at_the_announced_size() {
         );
         let mut sent = stream.write_all(head.as_bytes());
         while sent.is_ok() {
-            sent = stream.write_all(&[7; 1 << 16]);
+            sent = stream.write_all(&vec![7; 1 << 16]);
         }
     };
     let (error, _) = fails(first(99, false, endless));

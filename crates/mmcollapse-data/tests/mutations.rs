@@ -200,7 +200,7 @@ fn an_archive_that_unfolds_without_end_takes_no_memory_for_it() {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
     encoder.write_all(header.as_bytes()).unwrap();
     for _ in 0..300 {
-        encoder.write_all(&[0; 1 << 20]).unwrap();
+        encoder.write_all(&vec![0; 1 << 20]).unwrap();
     }
     let error = texts(&encoder.finish().unwrap()).unwrap_err();
     assert!(error.contains("at most 268435456 bytes"), "{error}");

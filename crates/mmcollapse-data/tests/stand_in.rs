@@ -1,7 +1,6 @@
 //! When the excerpt that is built in takes avMNIST's place: only where its files can be had neither from the cache nor from the
 //! hub, and quickly.
 
-#[allow(dead_code, reason = "not every test file needs all of it")]
 mod hub_server;
 
 use std::net::{TcpListener, TcpStream};

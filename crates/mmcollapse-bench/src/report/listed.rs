@@ -45,7 +45,7 @@ impl Listed {
         let Some(found) = results.all().find(same) else {
             return Some(name);
         };
-        let (new, preset) = (&found.provenance, |name: &str| if name == "full" { 1 } else { 0 });
+        let (new, preset) = (&found.provenance, |name: &str| u8::from(name == "full"));
         let less = match preset(&new.preset).cmp(&preset(&self.preset)) {
             std::cmp::Ordering::Less => true,
             std::cmp::Ordering::Equal => new.cells < self.cells || new.seeds < self.seeds,

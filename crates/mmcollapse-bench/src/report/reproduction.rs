@@ -59,7 +59,7 @@ pub fn markdown(claims: &Claims, results: &Results) -> Result<String> {
         );
         linked(&results.tuned, &mut text);
     }
-    text.push_str("\n");
+    text.push('\n');
     text.push_str(ORIGINS);
     text.push_str("\n\n| experiment | preset | cells | seeds | commit | data | command |\n| --- | --- | --: | --: | --- | --- | --- |\n");
     for measured in results.all() {

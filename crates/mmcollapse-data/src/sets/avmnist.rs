@@ -134,7 +134,7 @@ impl AvMnist {
     }
 
     /// Key of what is kept of a seed.
-    fn key(&self, seed: u64) -> Result<String, DataError> {
+    fn key(self, seed: u64) -> Result<String, DataError> {
         let content = match self {
             Self::Plain | Self::Standardized => {
                 let recipe = Recipe::built_in()?;

@@ -102,6 +102,7 @@ pub fn check_cell(config: &CellConfig, dataset: &Dataset) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use mmcollapse_data::Presence;
     use serde_json::json;
 
     use super::*;
@@ -155,18 +156,20 @@ mod tests {
                 &|c| c["reallocation"] = json!({"method": "kd", "student": "smell"}),
                 "no modality `smell` to distil",
             ),
-            (
-                &|c| {
-                    c["reallocation"] = json!({"method": "kd"});
-                    c["protocol"] = json!({"kind": "train_availability", "modality": "sound", "rate": 1.0});
-                },
-                "distillation needs at least 2 training samples with both student and teacher, got 0",
-            ),
         ] {
             let config = with(change);
             let text = refusal(&config, &dataset);
             assert!(text.contains(expected), "{expected}: {text}");
         }
+        let mut apart = dataset.clone();
+        let own = apart.train.present.clone();
+        apart.train.present = Presence::from_fn(own.len(), own.modalities(), |i, m| {
+            own.get(i, m) && m == i % own.modalities()
+        });
+        let distilled = with(&|c| c["reallocation"] = json!({"method": "kd"}));
+        let expected = "distillation needs at least 2 training samples with both student and teacher, got 0";
+        let text = refusal(&distilled, &apart);
+        assert!(text.contains(expected), "{text}");
         let mut of_one_class = dataset.clone();
         of_one_class.train.labels.fill(1);
         assert!(refusal(&plain, &of_one_class).contains("labels of one class"));

@@ -74,12 +74,14 @@ fn folders(results: &Path) -> Vec<String> {
     names
 }
 
+/// A kind of less: its name, the cells that it has, and what its caption says.
+type Kind = (&'static str, fn(&Planned) -> bool, &'static str);
+
 /// Whatever it has less of, it is written beside the more complete one and says so.
 #[test]
 fn a_less_complete_result_never_replaces_a_more_complete_one() {
     let folder = tempfile::tempdir().unwrap();
     let whole = store(folder.path(), "whole", |_| true);
-    type Kind = (&'static str, fn(&Planned) -> bool, &'static str);
     let kinds: [Kind; 3] = [
         (
             "fewer-seeds",
