@@ -545,7 +545,8 @@ mod tests {
     }
 
     /// The golden values that are committed must be able to fail: a method that has fallen to chance on ten
-    /// classes, or is not there at all, is seen in each cell of each file.
+    /// classes, or is not there at all, is seen in each cell of each file. A cell that diverged is at chance already: there
+    /// only the exact comparison sees another score.
     #[test]
     fn each_committed_row_fails_when_its_method_breaks() {
         let results = Path::new("../../results");
@@ -562,12 +563,14 @@ mod tests {
                 assert!(!fails(&golden));
                 for (place, cell) in golden.cells.iter().enumerate() {
                     let what = format!("{name}: {} {}", cell.row, cell.protocol);
-                    let mut chance = golden.clone();
-                    let groups = chance.cells[place].scores.values_mut();
-                    groups
-                        .flat_map(BTreeMap::values_mut)
-                        .for_each(|value| value.0 = Some(0.1));
-                    assert!(fails(&chance), "{what} at chance passes");
+                    if matches!(comparison, Comparison::Exact) || cell.status == "ok" {
+                        let mut chance = golden.clone();
+                        let groups = chance.cells[place].scores.values_mut();
+                        groups
+                            .flat_map(BTreeMap::values_mut)
+                            .for_each(|value| value.0 = Some(0.1));
+                        assert!(fails(&chance), "{what} at chance passes");
+                    }
                     let mut absent = golden.clone();
                     absent.cells.remove(place);
                     assert!(fails(&absent), "without {what} it passes");

@@ -9,11 +9,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use mmcollapse_nn::files::write_atomic;
+use mmcollapse_nn::files::{private_folder, write_atomic};
 use sha2::{Digest, Sha256};
 
 use crate::content::hex;
-use crate::ehr::cache::make_private;
 use crate::hub::Hub;
 use crate::manifest::is_hex;
 use crate::status::Sources;
@@ -93,7 +92,7 @@ fn read(path: &Path, state: &str) -> Option<String> {
 
 fn write(folder: &Path, path: &Path, state: &str, digest: &str) -> io::Result<()> {
     // Some are of patients' records, so the folder is closed to others.
-    make_private(folder)?;
+    private_folder(folder)?;
     write_atomic(path, text(state, digest).as_bytes())
 }
 

@@ -12,7 +12,7 @@ use std::time::UNIX_EPOCH;
 use flate2::Compression;
 use flate2::read::GzDecoder;
 use flate2::write::GzEncoder;
-use mmcollapse_nn::files::{AtomicFile, FileLock, write_atomic};
+use mmcollapse_nn::files::{self, AtomicFile, FileLock, write_atomic};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -127,25 +127,12 @@ pub(super) fn kept<T, E>(
 pub(super) fn private_folder(base: &Path) -> io::Result<PathBuf> {
     let folder = base.join("ehr");
     fs::create_dir_all(base)?;
-    make_private(&folder)?;
+    files::private_folder(&folder)?;
     let ignore = folder.join(".gitignore");
     if fs::read(&ignore).ok().as_deref() != Some(b"*\n") {
         write_atomic(&ignore, b"*\n")?;
     }
     Ok(folder)
-}
-
-#[cfg(unix)]
-pub(crate) fn make_private(folder: &Path) -> io::Result<()> {
-    use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
-    let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(folder);
-    made.and_then(|()| fs::set_permissions(folder, fs::Permissions::from_mode(0o700)))
-}
-
-/// Elsewhere the user's own folders are closed to others as they are.
-#[cfg(not(unix))]
-pub(crate) fn make_private(folder: &Path) -> io::Result<()> {
-    fs::create_dir_all(folder)
 }
 
 fn write(path: &Path, key: &str, cohort: &Cohort) -> io::Result<()> {
