@@ -206,7 +206,7 @@ Examples:
 /// What is run.
 #[derive(Args, Clone)]
 struct What {
-    /// How much: smoke (seconds), quick (minutes on two cores), full (the paper's protocol, many seeds).
+    /// How much: smoke (seconds), quick (an hour or more on two cores), full (the paper's protocol, many seeds).
     #[arg(long, value_enum, default_value_t = Preset::Quick)]
     preset: Preset,
     /// Number of seeds instead of the preset's.

@@ -16,10 +16,25 @@ use crate::progress::Progress;
 use crate::runner::{Fate, Watcher};
 use crate::store::Store;
 
+/// The round of cells that no table of a seed waits for.
+pub(super) const LAST: u64 = u64::MAX;
+
+/// Rows that have fewer seeds than others of the plan: a long training that is shown once, say. The first table does not wait
+/// for them.
+pub(super) fn late_rows(plan: &Plan) -> BTreeSet<&str> {
+    let mut seeds: BTreeMap<&str, BTreeSet<u64>> = BTreeMap::new();
+    for planned in &plan.cells {
+        seeds.entry(&planned.row.name).or_default().insert(planned.seed);
+    }
+    let most = seeds.values().map(BTreeSet::len).max();
+    seeds.retain(|_, of_row| Some(of_row.len()) < most);
+    seeds.into_keys().collect()
+}
+
 /// Watches a run and says when all cells of a seed are settled: done or failed.
 pub(super) struct Rounds<'a> {
     progress: &'a Progress,
-    /// Seed of each job.
+    /// Seed of each job, or [`LAST`].
     seeds: Vec<u64>,
     left: Mutex<BTreeMap<u64, usize>>,
     settled: Mutex<Option<Sender<()>>>,

@@ -14,7 +14,7 @@ use mmcollapse_nn::{output, say, tell};
 
 use super::dry;
 use super::on::{other_dataset, spec_on, synthetic};
-use super::rounds::Rounds;
+use super::rounds::{LAST, Rounds, late_rows};
 use super::{Ending, How, Place, What, interrupt, workers};
 use crate::cell::CellRecord;
 use crate::experiment::ExperimentInfo;
@@ -260,11 +260,16 @@ impl<'a> Work<'a> {
         }
         let device = settled(device)?;
         let planned = || self.missing.iter().map(|place| &self.plan.cells[*place]);
+        let late = late_rows(self.plan);
         let jobs: Vec<Job> = planned()
             .map(|planned| Job {
                 cell: planned.cell.clone(),
                 label: planned.label(),
-                round: planned.seed,
+                round: if late.contains(planned.row.name.as_str()) {
+                    LAST
+                } else {
+                    planned.seed
+                },
                 estimate: self.estimate(planned).0,
             })
             .collect();

@@ -257,3 +257,13 @@ fn a_line_says_where_the_table_of_a_seed_is() {
     );
     assert_eq!(name("ebr-stability"), "ebr-stability");
 }
+
+/// A row of few seeds, such as a training of many epochs, does not hold up the first table.
+#[test]
+fn rows_of_fewer_seeds_come_last() {
+    let mut plan = plan();
+    assert!(late_rows(&plan).is_empty());
+    plan.cells
+        .retain(|planned| planned.row.name != "concat" || planned.seed == 0);
+    assert_eq!(late_rows(&plan), BTreeSet::from(["concat"]));
+}
