@@ -185,6 +185,11 @@ impl Resolver for ModelResolver {
         self.digests.insert(asked, digest.clone());
         Ok(digest)
     }
+
+    /// The runner needs no sample, only digests.
+    fn planned(&mut self) {
+        mmcollapse_data::release();
+    }
 }
 
 /// Trains cells on one device.
@@ -204,6 +209,7 @@ impl Training {
 
     fn dataset(&mut self, config: &CellConfig) -> Result<&Dataset, String> {
         let asked = (config.dataset.clone(), config.seed);
+        self.datasets.retain(|_, dataset| dataset.unchanged());
         if !self.datasets.contains_key(&asked) {
             if self.datasets.len() >= KEPT {
                 self.datasets.clear();
@@ -216,6 +222,10 @@ impl Training {
                 progress: false,
             };
             let dataset = source.load(&options).map_err(|e| e.to_string())?;
+            if mmcollapse_data::cache::folder().is_some() {
+                // The next seed is in the cache as well.
+                mmcollapse_data::release();
+            }
             self.datasets.insert(asked.clone(), dataset);
         }
         self.datasets
@@ -245,7 +255,15 @@ impl Work for Training {
             shared: Some(&shared),
         };
         let mut observer = Telling(context);
-        match run_cell(&config, dataset, &device, &mut observer, folders) {
+        let trained = run_cell(&config, dataset, &device, &mut observer, folders);
+        if !dataset.unchanged() {
+            self.datasets.clear();
+            return Err(WorkError::Failed(
+                "the kept data set was changed while the cell was trained; start the run again: it is made anew"
+                    .to_owned(),
+            ));
+        }
+        match trained {
             Ok(outcome) => converted(outcome),
             Err(ModelError::Interrupted) => Err(WorkError::Stopped),
             Err(error) => Err(WorkError::Failed(told(&error))),

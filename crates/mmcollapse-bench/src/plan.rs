@@ -29,6 +29,9 @@ pub trait Resolver {
     /// # Errors
     /// If the data set is not known or not there.
     fn data_digest(&mut self, dataset: &str, seed: u64) -> Result<String>;
+
+    /// Says that a plan is complete.
+    fn planned(&mut self) {}
 }
 
 /// The cells of an experiment under a preset.
@@ -209,6 +212,7 @@ impl Plan {
                 }
             }
         }
+        resolver.planned();
         if cells.is_empty() {
             let rows: Vec<String> = spec.rows(settings).into_iter().map(|row| row.name).collect();
             return Err(FilterError {

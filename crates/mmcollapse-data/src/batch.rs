@@ -46,7 +46,7 @@ impl Batch {
             }
             let mut values = Vec::with_capacity(rows.len() * modality.width());
             for &row in &rows {
-                values.extend_from_slice(samples.row(m, index[row]));
+                samples.inputs[m].append(index[row], &mut values);
             }
             let mut shape = vec![rows.len()];
             shape.extend(&modality.shape);

@@ -1,22 +1,17 @@
 //! Finished data sets, kept on disk: decoding 70 000 images takes seconds, and many worker processes load at once.
 //!
-//! A cached file starts with the digest of its content and is written whole or not at all, so a damaged one is noticed
-//! and made again. Its name holds a key of everything that went into it. Losing the cache costs time only.
+//! A cached file ([`crate::prepared`]) holds the digest of its content and is written whole or not at all, so a damaged one is
+//! noticed and made again. Its name holds a key of everything that went into it. Losing the cache costs time only.
 
 use std::ffi::OsString;
-use std::fs;
 use std::path::{Path, PathBuf};
 
-use mmcollapse_nn::files::{FileLock, write_atomic};
-use serde::{Deserialize, Serialize};
+use mmcollapse_nn::files::FileLock;
 use sha2::{Digest, Sha256};
 
 use crate::content::hex;
 use crate::environment::{self, Environment};
-use crate::{DataError, Dataset, ModalitySpec, Samples};
-
-/// First bytes of a cached file; the digit is the format's version.
-const MAGIC: &[u8] = b"mmcollapse data 1\n";
+use crate::{DataError, Dataset, prepared};
 
 /// Where finished data sets are kept: `MMCOLLAPSE_CACHE`, else the user's cache folder; `None` where neither is known.
 pub fn folder() -> Option<PathBuf> {
@@ -57,98 +52,35 @@ pub fn dataset(
     let Some(folder) = folder else {
         return build();
     };
-    let path = place(folder, name, key);
-    if let Some(dataset) = read(&path) {
-        return Ok(dataset);
+    kept(
+        &place(folder, name, key),
+        |path| prepared::open(path, key),
+        build,
+        |path, dataset| prepared::keep(path, key, dataset),
+    )
+}
+
+/// What `read` finds in the file at `path`, or what `build` makes and `keep` puts there: one process builds, others wait for
+/// it. What cannot be kept is made again the next time, no more.
+///
+/// # Errors
+/// What `build` fails with.
+pub(crate) fn kept<T, E>(
+    path: &Path,
+    read: impl Fn(&Path) -> Option<T>,
+    build: impl FnOnce() -> Result<T, E>,
+    keep: impl FnOnce(&Path, T) -> T,
+) -> Result<T, E> {
+    if let Some(found) = read(path) {
+        return Ok(found);
     }
     let Ok(_lock) = FileLock::acquire(&path.with_extension("lock")) else {
         return build();
     };
-    if let Some(dataset) = read(&path) {
-        return Ok(dataset);
+    if let Some(found) = read(path) {
+        return Ok(found);
     }
-    let dataset = build()?;
-    // Not kept means made again the next time, no more.
-    let _ = write_atomic(&path, &encode(&dataset));
-    Ok(dataset)
-}
-
-fn read(path: &Path) -> Option<Dataset> {
-    decode(&fs::read(path).ok()?)
-}
-
-/// Everything but the numbers, as JSON.
-#[derive(Serialize, Deserialize)]
-struct Head {
-    name: String,
-    modalities: Vec<(String, Vec<usize>)>,
-    class_names: Vec<String>,
-    /// Ids and labels of train, validation, test.
-    splits: Vec<(Vec<String>, Vec<u32>)>,
-}
-
-/// magic | sha256 of the rest | length of head, u64 | head | numbers as little-endian f32: split by split, modality by
-/// modality.
-fn encode(dataset: &Dataset) -> Vec<u8> {
-    let splits = [&dataset.train, &dataset.validation, dataset.test.for_final_evaluation()];
-    let head = Head {
-        name: dataset.name.clone(),
-        modalities: dataset
-            .modalities
-            .iter()
-            .map(|m| (m.name.clone(), m.shape.clone()))
-            .collect(),
-        class_names: dataset.class_names.clone(),
-        splits: splits.iter().map(|s| (s.ids.clone(), s.labels.clone())).collect(),
-    };
-    let head = serde_json::to_vec(&head).unwrap_or_default();
-    let mut content = (head.len() as u64).to_le_bytes().to_vec();
-    content.extend(head);
-    for input in splits.iter().flat_map(|split| &split.inputs) {
-        content.extend(input.iter().flat_map(|x| x.to_le_bytes()));
-    }
-    let mut bytes = MAGIC.to_vec();
-    bytes.extend(Sha256::digest(&content));
-    bytes.extend(content);
-    bytes
-}
-
-/// The data set in `bytes`, `None` if they are not whole.
-fn decode(bytes: &[u8]) -> Option<Dataset> {
-    let (digest, content) = bytes.strip_prefix(MAGIC)?.split_at_checked(32)?;
-    if *digest != *Sha256::digest(content) {
-        return None;
-    }
-    let (length, rest) = content.split_first_chunk::<8>()?;
-    let (head, mut numbers) = rest.split_at_checked(usize::try_from(u64::from_le_bytes(*length)).ok()?)?;
-    let head: Head = serde_json::from_slice(head).ok()?;
-    let modalities: Vec<ModalitySpec> = head
-        .modalities
-        .iter()
-        .map(|(name, shape)| ModalitySpec::new(name, shape))
-        .collect();
-    let mut splits = Vec::new();
-    for (ids, labels) in head.splits {
-        let mut inputs = Vec::new();
-        for modality in &modalities {
-            let (these, others) = numbers.split_at_checked(4 * labels.len() * modality.width())?;
-            numbers = others;
-            let values = these
-                .chunks_exact(4)
-                .map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]));
-            inputs.push(values.collect());
-        }
-        splits.push(Samples::complete(ids, inputs, labels));
-    }
-    let [train, validation, test] = <[Samples; 3]>::try_from(splits).ok()?;
-    Some(Dataset::new(
-        head.name,
-        modalities,
-        head.class_names,
-        train,
-        validation,
-        test,
-    ))
+    Ok(keep(path, build()?))
 }
 
 /// Key of the parts that a cached data set is made from.
@@ -164,6 +96,9 @@ pub fn key(parts: &[&str]) -> String {
 #[cfg(test)]
 mod tests {
     use std::cell::Cell;
+    use std::fs;
+
+    use mmcollapse_nn::files::write_atomic;
 
     use super::*;
     use crate::sets::{PlantedConfig, planted};

@@ -1,12 +1,14 @@
-//! Samples in memory: one row of numbers per modality, a label, a name; and the three splits.
+//! Samples: one row of numbers per modality, a label, a name; and the three splits.
 
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::Presence;
 use crate::content::hex;
+use crate::{Ids, Presence, Rows};
 
 /// What the numbers of a modality are; it decides which encoders read them.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Kind {
     /// Measurements in a grid of the modality's shape.
     #[default]
@@ -41,7 +43,7 @@ impl Kind {
 }
 
 /// Name, shape and kind of one modality.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ModalitySpec {
     /// Name as specs and tables write it, for example `image`.
     pub name: String,
@@ -85,9 +87,9 @@ impl ModalitySpec {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Samples {
     /// Where each sample comes from, unique within the data set.
-    pub ids: Vec<String>,
-    /// Per modality the samples one after the other, row-major `[n, shape..]`; 0 where a sample lacks the modality.
-    pub inputs: Vec<Vec<f32>>,
+    pub ids: Ids,
+    /// Per modality a row a sample, row-major `[n, shape..]`; 0 where a sample lacks the modality.
+    pub inputs: Vec<Rows>,
     /// Class of each sample.
     pub labels: Vec<u32>,
     /// Which modalities each sample has in the source.
@@ -95,12 +97,16 @@ pub struct Samples {
 }
 
 impl Samples {
-    /// Samples that have every modality.
+    /// Samples that have every modality, `inputs` row-major.
+    ///
+    /// # Panics
+    /// When an input is not of as many rows as there are labels.
     pub fn complete(ids: Vec<String>, inputs: Vec<Vec<f32>>, labels: Vec<u32>) -> Self {
+        let n = labels.len();
         Self {
-            present: Presence::all(labels.len(), inputs.len()),
-            ids,
-            inputs,
+            present: Presence::all(n, inputs.len()),
+            ids: ids.into(),
+            inputs: inputs.into_iter().map(|numbers| Rows::dense(n, numbers)).collect(),
             labels,
         }
     }
@@ -119,10 +125,8 @@ impl Samples {
     ///
     /// # Panics
     /// When `modality` or `i` is out of range, as slices do.
-    pub fn row(&self, modality: usize, i: usize) -> &[f32] {
-        let inputs = &self.inputs[modality];
-        let width = inputs.len() / self.labels.len();
-        &inputs[i * width..(i + 1) * width]
+    pub fn row(&self, modality: usize, i: usize) -> Vec<f32> {
+        self.inputs[modality].row(i)
     }
 
     /// The samples at `index`, in that order; an index may occur more than once.
@@ -131,10 +135,9 @@ impl Samples {
     /// When an index is out of range, as slices do.
     #[must_use]
     pub fn select(&self, index: &[usize]) -> Self {
-        let inputs = (0..self.inputs.len()).map(|m| index.iter().flat_map(|&i| self.row(m, i)).copied().collect());
         Self {
-            ids: index.iter().map(|&i| self.ids[i].clone()).collect(),
-            inputs: inputs.collect(),
+            ids: self.ids.select(index),
+            inputs: self.inputs.iter().map(|rows| rows.select(index)).collect(),
             labels: index.iter().map(|&i| self.labels[i]).collect(),
             present: self.present.select(index),
         }
@@ -163,6 +166,18 @@ impl Samples {
         counts
     }
 
+    /// Bytes that the samples take in this process's own memory, and in files that all processes share.
+    pub fn memory(&self) -> (usize, usize) {
+        let names: usize = match &self.ids {
+            Ids::Numbered(_) => 0,
+            Ids::Named(names) => names.iter().map(|name| size_of::<String>() + name.capacity()).sum(),
+        };
+        let rows = self.inputs.iter().map(Rows::memory);
+        rows.fold((names + self.len() * (4 + self.inputs.len()), 0), |sum, rows| {
+            (sum.0 + rows.0, sum.1 + rows.1)
+        })
+    }
+
     fn hash_into(&self, hash: &mut Sha256) {
         hash.update((self.len() as u64).to_le_bytes());
         for (id, label) in self.ids.iter().zip(&self.labels) {
@@ -170,12 +185,8 @@ impl Samples {
             hash.update([0]);
             hash.update(label.to_le_bytes());
         }
-        let mut bytes = Vec::new();
-        for input in &self.inputs {
-            bytes.clear();
-            bytes.extend(input.iter().flat_map(|x| x.to_le_bytes()));
-            hash.update((bytes.len() as u64).to_le_bytes());
-            hash.update(&bytes);
+        for rows in &self.inputs {
+            rows.hash_into(hash);
         }
         // Samples that lack nothing have the digest they had before samples could lack anything.
         if !self.present.is_complete() {
@@ -286,6 +297,19 @@ impl Dataset {
         )
     }
 
+    /// Bytes that the samples take in this process's own memory, and in files that all processes share.
+    pub fn memory(&self) -> (usize, usize) {
+        let of = [&self.train, &self.validation, &self.test.0].map(Samples::memory);
+        (of.iter().map(|of| of.0).sum(), of.iter().map(|of| of.1).sum())
+    }
+
+    /// Whether the file that the samples lie in, if they do, is still what it was when it was opened. What was learnt from
+    /// one that is not counts for nothing.
+    pub fn unchanged(&self) -> bool {
+        let splits = [&self.train, &self.validation, &self.test.0];
+        splits.iter().all(|split| split.inputs.iter().all(Rows::unchanged))
+    }
+
     /// Position of the modality called `name`.
     pub fn modality(&self, name: &str) -> Option<usize> {
         self.modalities.iter().position(|m| m.name == name)
@@ -307,8 +331,9 @@ mod tests {
     #[test]
     fn rows_and_selection_keep_modalities_together() {
         let picked = samples().select(&[2, 0]);
-        assert_eq!(picked.ids, ["c", "a"]);
-        assert_eq!(picked.inputs, [vec![5., 6., 1., 2.], vec![30., 10.]]);
+        assert!(picked.ids.iter().eq(["c", "a"]));
+        let inputs: Vec<_> = picked.inputs.iter().map(Rows::numbers).collect();
+        assert_eq!(inputs, [vec![5., 6., 1., 2.], vec![30., 10.]]);
         assert_eq!(picked.row(0, 1), [1., 2.]);
         assert_eq!(picked.class_counts(2), [2, 0]);
         assert!(samples().select(&[]).is_empty());
@@ -322,7 +347,7 @@ mod tests {
         let names = vec!["0".to_owned(), "1".to_owned()];
         let whole = Dataset::new("d", spec, names, lacking, samples(), samples());
         let turned = whole.with(&[1, 0]);
-        assert_eq!((turned.modality("y"), turned.train.row(0, 2)), (Some(0), &[30.][..]));
+        assert_eq!((turned.modality("y"), turned.train.row(0, 2)), (Some(0), vec![30.]));
         assert_eq!(turned.train.present.rows(0), [0, 2]);
         assert_eq!(turned.with(&[1, 0]), whole);
         let one = whole.with(&[1]);
@@ -340,11 +365,11 @@ mod tests {
         };
         let base = of(samples(), samples());
         let mut other = samples();
-        other.inputs[1][2] = 30.000_002;
+        other.inputs[1].numbers_mut()[2] = 30.000_002;
         assert_ne!(base, of(other.clone(), samples()));
         assert_ne!(of(other.clone(), samples()), of(samples(), other));
         let mut renamed = samples();
-        renamed.ids[0] = "z".into();
+        renamed.ids = vec!["z".to_owned(), "b".to_owned(), "c".to_owned()].into();
         assert_ne!(base, of(renamed, samples()));
         let mut relabelled = samples();
         relabelled.labels[0] = 1;

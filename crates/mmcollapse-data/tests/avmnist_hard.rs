@@ -39,7 +39,7 @@ fn seven(parts: &HardParts) -> &'static Dataset {
 /// Image digests, clip names, classes of noise and clips of noise of a split.
 fn names(samples: &Samples) -> [BTreeSet<&str>; 4] {
     let mut found: [BTreeSet<&str>; 4] = Default::default();
-    for id in &samples.ids {
+    for id in samples.ids.names() {
         let parts: Vec<&str> = id.splitn(3, '+').collect();
         let class = parts[2].split_once('/').unwrap().0;
         for (set, part) in found.iter_mut().zip([parts[0], parts[1], class, parts[2]]) {
@@ -75,7 +75,7 @@ fn counts_pairs_and_held_out_noise() {
     assert!(train[2].is_disjoint(&tested[2]) && validation[2].is_subset(&train[2]));
     assert!(train[3].is_disjoint(&tested[3]));
     for (samples, is_test) in [(&data.train, false), (&data.validation, false), (test, true)] {
-        for (id, label) in samples.ids.iter().zip(&samples.labels) {
+        for (id, label) in samples.ids.names().iter().zip(&samples.labels) {
             let clip: Vec<&str> = id.split('+').nth(1).unwrap().split('_').collect();
             assert_eq!(clip[0].parse::<u32>().unwrap(), *label);
             assert_eq!(clip[2].parse::<u32>().unwrap() < 5, is_test, "{id}");
@@ -119,11 +119,16 @@ fn images_have_four_directions_and_sound_is_standardised() {
         let left = norm(&rest[largest(&rest).unwrap()]);
         assert!(left < 0.01, "a fifth direction of {left} grey levels");
     }
-    let sound: Vec<f64> = data.train.inputs[1].iter().map(|&x| f64::from(x)).collect();
+    let sound: Vec<f64> = data.train.inputs[1].numbers().iter().map(|&x| f64::from(x)).collect();
     let mean = sound.iter().sum::<f64>() / sound.len() as f64;
     let variance = sound.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / sound.len() as f64;
     assert!(mean.abs() < 1e-5 && (variance - 1.).abs() < 1e-5, "{mean} {variance}");
-    assert!(data.test.for_final_evaluation().inputs[1].iter().all(|x| x.is_finite()));
+    assert!(
+        data.test.for_final_evaluation().inputs[1]
+            .numbers()
+            .iter()
+            .all(|x| x.is_finite())
+    );
 }
 
 #[test]

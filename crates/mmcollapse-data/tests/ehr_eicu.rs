@@ -134,10 +134,11 @@ fn the_demos_counts_and_its_data_sets() {
         assert_eq!(data.train.len() + data.validation.len() + test.len(), labelled);
         assert_eq!(data.modalities.len(), 6);
         for (m, modality) in data.modalities.iter().enumerate() {
-            let finite = data.train.inputs[m].iter().all(|x| x.is_finite());
+            let numbers = data.train.inputs[m].numbers();
+            let finite = numbers.iter().all(|x| x.is_finite());
             assert!(finite && !data.train.present.rows(m).is_empty(), "{}", modality.name);
             if let Kind::Codes { vocabulary } = modality.kind {
-                let largest = data.train.inputs[m].iter().copied().fold(0_f32, f32::max);
+                let largest = numbers.iter().copied().fold(0_f32, f32::max);
                 assert!(
                     vocabulary > 100 && largest as usize == vocabulary,
                     "{vocabulary} {largest}"

@@ -15,9 +15,13 @@ use serde_json::json;
 
 /// Training samples joined with validation samples.
 fn joined(a: &Samples, b: &Samples) -> Samples {
-    let inputs = a.inputs.iter().zip(&b.inputs).map(|(a, b)| [&a[..], b].concat());
+    let inputs = a
+        .inputs
+        .iter()
+        .zip(&b.inputs)
+        .map(|(a, b)| [a.numbers(), b.numbers()].concat());
     Samples::complete(
-        [&a.ids[..], &b.ids].concat(),
+        [a.ids.names(), b.ids.names()].concat(),
         inputs.collect(),
         [&a.labels[..], &b.labels].concat(),
     )

@@ -208,7 +208,7 @@ fn every_method_handles_every_missing_pattern() {
 fn absent_inputs_cannot_reach_the_prediction() {
     let (dataset, device) = (tiny(), Device::Cpu);
     let mut other = dataset.train.clone();
-    other.inputs[1].iter_mut().for_each(|v| *v += 3.0);
+    other.inputs[1].numbers_mut().iter_mut().for_each(|v| *v += 3.0);
     let presence = Presence::from_fn(dataset.train.len(), 2, |_, m| m == 0);
     for config in every_method() {
         let model = ModelSpec::new(&config, &dataset).unwrap().build(&device).unwrap();

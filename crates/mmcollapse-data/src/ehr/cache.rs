@@ -12,7 +12,7 @@ use std::time::UNIX_EPOCH;
 use flate2::Compression;
 use flate2::read::GzDecoder;
 use flate2::write::GzEncoder;
-use mmcollapse_nn::files::{self, AtomicFile, FileLock, write_atomic};
+use mmcollapse_nn::files::{self, AtomicFile, write_atomic};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -87,40 +87,30 @@ pub fn cohort(
     key: &str,
     build: impl FnOnce() -> Result<Cohort, EhrError>,
 ) -> Result<Cohort, EhrError> {
-    let write = |path: &Path, cohort: &Cohort| write(path, key, cohort);
-    kept(base, name, "jsonl.gz", |path| read(path, key), build, write)
+    let keep = |path: &Path, cohort: Cohort| {
+        // Not kept means made again the next time, no more.
+        let _ = write(path, key, &cohort);
+        cohort
+    };
+    kept(base, name, "jsonl.gz", |path| read(path, key), build, keep)
 }
 
-/// What `read` finds in the file `name.ending` kept below `base`, or what `build` makes, then kept by `write`: one process
-/// builds, others wait for it.
+/// [`crate::cache::kept`] in the file `name.ending` of the private folder below `base`.
 ///
 /// # Errors
 /// What `build` fails with.
-pub(super) fn kept<T, E>(
+pub(crate) fn kept<T, E>(
     base: Option<&Path>,
     name: &str,
     ending: &str,
     read: impl Fn(&Path) -> Option<T>,
     build: impl FnOnce() -> Result<T, E>,
-    write: impl FnOnce(&Path, &T) -> io::Result<()>,
+    keep: impl FnOnce(&Path, T) -> T,
 ) -> Result<T, E> {
-    let Some(folder) = base.and_then(|base| private_folder(base).ok()) else {
-        return build();
-    };
-    let path = folder.join(format!("{name}.{ending}"));
-    if let Some(found) = read(&path) {
-        return Ok(found);
+    match base.and_then(|base| private_folder(base).ok()) {
+        Some(folder) => crate::cache::kept(&folder.join(format!("{name}.{ending}")), read, build, keep),
+        None => build(),
     }
-    let Ok(_lock) = FileLock::acquire(&folder.join(format!("{name}.lock"))) else {
-        return build();
-    };
-    if let Some(found) = read(&path) {
-        return Ok(found);
-    }
-    let built = build()?;
-    // Not kept means made again the next time, no more.
-    let _ = write(&path, &built);
-    Ok(built)
 }
 
 /// The folder of kept cohorts below `base`: mode 0700, and with a `.gitignore` of everything.

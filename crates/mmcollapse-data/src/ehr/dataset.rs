@@ -11,7 +11,7 @@ use super::labs::LabStatistics;
 use super::note_embeddings::NoteEmbeddings;
 use super::split::Split;
 use super::text::TextEmbedding;
-use crate::{DataError, Dataset, Kind, ModalitySpec, Presence, Samples};
+use crate::{DataError, Dataset, Ids, Kind, ModalitySpec, Presence, Rows, Samples};
 
 /// Codes that a sample has of a modality at most: the number of MUSE's whole sequence.
 pub const CODES: usize = 50;
@@ -73,22 +73,18 @@ pub fn dataset(
 fn samples(inputs: &[Input<'_>], cohort: &Cohort, index: &[usize], task: Task) -> Samples {
     let admissions: Vec<&Admission> = index.iter().map(|&i| &cohort.admissions[i]).collect();
     let mut present = Presence::all(index.len(), inputs.len());
-    let columns = inputs.iter().enumerate().map(|(m, input)| {
-        let mut values = Vec::with_capacity(index.len() * input.spec.width());
-        for (i, admission) in admissions.iter().enumerate() {
+    let rows = inputs.iter().enumerate().map(|(m, input)| {
+        let rows = admissions.iter().enumerate().map(|(i, admission)| {
             let row = input.row(admission);
             present.set(i, m, row.is_some());
-            let row = row.unwrap_or_default();
-            let padding = input.spec.width() - row.len();
-            values.extend(row);
-            values.resize(values.len() + padding, 0.);
-        }
-        values
+            row.unwrap_or_default()
+        });
+        Rows::packed(input.spec.width(), rows)
     });
-    let columns = columns.collect();
+    let inputs = rows.collect();
     Samples {
-        ids: (0..index.len()).map(|i| i.to_string()).collect(),
-        inputs: columns,
+        ids: Ids::Numbered(index.len()),
+        inputs,
         labels: admissions
             .iter()
             .map(|admission| u32::from(admission.label(task) == Some(true)))
@@ -355,7 +351,7 @@ mod tests {
         assert_eq!(data.train.len(), 6);
         assert_eq!(data.train.labels, [1, 0, 0, 1, 0, 1]);
         assert_eq!(data.train.present.rows(3), [0, 2, 5]);
-        assert_eq!(data.train.ids, ["0", "1", "2", "3", "4", "5"]);
+        assert!(data.train.ids.iter().eq(["0", "1", "2", "3", "4", "5"]));
         // Diagnosis 0 is number 2, each code once, padded with 0.
         assert_eq!(data.train.row(1, 1)[..3], [2., 1., 0.]);
         // The last fifty of sixty medications: codes 13 to 62, numbered from 2.

@@ -39,27 +39,35 @@ impl NoteEmbeddings {
     /// # Errors
     /// When the encoder cannot be had from `hub`, or its files are not what its manifest says.
     pub fn load(cohort: &Cohort, encoder: &TextEncoder, hub: &Hub, base: Option<&Path>) -> Result<Self, DataError> {
-        let files = encoder.files(hub)?;
-        let [config, tokens, weights] = digests(&files)?;
-        let reading = format!("{:?} {:?}", encoder.tokens, encoder.pooling);
-        let key = key(&[
-            FORMAT,
-            &encoder.hub.repo,
-            &encoder.hub.revision,
-            &reading,
-            &config,
-            &tokens,
-            &weights,
-            &digest(cohort),
-        ]);
+        let key = key(&[&Self::key(encoder, hub)?, &digest(cohort)]);
         cache::kept(
             base,
             &format!("{}+{}", cohort.source, encoder.name),
             "safetensors",
             |path| Self::read(path, &key),
-            || Self::embed(cohort, &PretrainedText::read(encoder, &files)?, hub.progress),
-            |path, embeddings| embeddings.write(path, &key),
+            || {
+                Self::embed(
+                    cohort,
+                    &PretrainedText::read(encoder, &encoder.files(hub)?)?,
+                    hub.progress,
+                )
+            },
+            |path, embeddings| {
+                let _ = embeddings.write(path, &key);
+                embeddings
+            },
         )
+    }
+
+    /// Of everything that embeddings depend on besides the notes: the encoder's files, revision and use.
+    ///
+    /// # Errors
+    /// When the encoder cannot be had from `hub`, or its files are not what its manifest says.
+    pub fn key(encoder: &TextEncoder, hub: &Hub) -> Result<String, DataError> {
+        let [config, tokens, weights] = digests(&encoder.files(hub)?)?;
+        let reading = format!("{:?} {:?}", encoder.tokens, encoder.pooling);
+        let (repo, revision) = (&encoder.hub.repo, &encoder.hub.revision);
+        Ok(key(&[FORMAT, repo, revision, &reading, &config, &tokens, &weights]))
     }
 
     fn embed(cohort: &Cohort, encoder: &PretrainedText, progress: bool) -> Result<Self, DataError> {

@@ -69,6 +69,19 @@ pub fn find(name: &str) -> Result<&'static dyn EhrSource, DataError> {
 /// # Errors
 /// What [`tables`] or [`EhrSource::read`] fails with.
 pub fn load(source: &dyn EhrSource, folder: Option<&Path>, kept: Option<&Path>) -> Result<Cohort, DataError> {
+    let (folder, key) = state(source, folder, kept)?;
+    Ok(cache::cohort(kept, source.name(), &key, || source.read(&folder))?)
+}
+
+/// Where the tables of `source` are ([`load`]), and the key ([`cache::key`]) under which what is made of them is kept.
+///
+/// # Errors
+/// When no folder is named, a table is missing, or the tables cannot be written.
+pub fn state(
+    source: &dyn EhrSource,
+    folder: Option<&Path>,
+    kept: Option<&Path>,
+) -> Result<(PathBuf, String), DataError> {
     let manifest = RecordsManifest::find(source.name())?;
     let folder = match folder {
         Some(folder) => folder.to_owned(),
@@ -76,7 +89,7 @@ pub fn load(source: &dyn EhrSource, folder: Option<&Path>, kept: Option<&Path>) 
     };
     let files = source.files(&manifest, &folder)?;
     let key = cache::key(source, &files)?;
-    Ok(cache::cohort(kept, source.name(), &key, || source.read(&folder))?)
+    Ok((folder, key))
 }
 
 /// The folder of the tables of `source`: where its manifest's variable points, else that of its downloads; those of a

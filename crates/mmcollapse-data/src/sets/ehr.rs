@@ -1,6 +1,7 @@
 //! Health records as data sets: one of each source and label.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::ehr::manifest::RecordsManifest;
@@ -9,7 +10,7 @@ use crate::ehr::{
     self, Cohort, EhrSource, Eicu, MimicIv, NoteEmbeddings, SPLIT_SEED, Split, SplitBy, Task, TextEncoder,
 };
 use crate::manifest::BuiltIn;
-use crate::{DataError, Dataset, DatasetSource, LoadOptions, cache, sources};
+use crate::{DataError, Dataset, DatasetSource, LoadOptions, cache, prepared, sources};
 
 /// One label of one source; its name is `SOURCE-LABEL`, or `SOURCE+ENCODER-LABEL` where a pretrained encoder reads the
 /// notes, so that no result can be taken for one of other inputs.
@@ -154,31 +155,71 @@ impl EhrSet {
         encoder: None,
     };
 
-    /// The cohort, read once a process: each seed cuts it anew.
-    fn cohort(&self, options: &LoadOptions) -> Result<Arc<Cohort>, DataError> {
-        static COHORTS: Once<&'static str, Cohort> = Mutex::new(BTreeMap::new());
-        once(&COHORTS, self.source.name(), || {
-            RecordsManifest::find(self.source.name())?.open().obtain(options)?;
-            ehr::load(self.source, None, cache::folder().as_deref())
+    /// [`DatasetSource::load`] from the tables in `folder` (else the user's), kept below `base` (usually
+    /// [`cache::folder`]): from the file that an earlier call left there, where it is of the same tables and code.
+    ///
+    /// # Errors
+    /// When tables or encoder cannot be had or hold something else than they should.
+    pub fn load_below(
+        &self,
+        options: &LoadOptions,
+        folder: Option<&Path>,
+        base: Option<&Path>,
+    ) -> Result<Dataset, DataError> {
+        let (folder, tables) = ehr::state(self.source, folder, base)?;
+        let encoder = self.encoder.map(|encoder| encoder_key(encoder, options));
+        let key = cache::key(&[
+            &format!("{} {}", self.name, options.seed),
+            ehr::fingerprint(),
+            &tables,
+            encoder.transpose()?.as_deref().map_or("", String::as_str),
+        ]);
+        let prepare = || {
+            // Read once for all the seeds of a plan.
+            let cohort = once(&COHORTS, tables.clone(), || ehr::load(self.source, Some(&folder), base))?;
+            let notes = self.encoder.map(|encoder| {
+                once(&NOTES, (tables.clone(), encoder), || {
+                    let encoder = TextEncoder::find(encoder)?;
+                    NoteEmbeddings::load(&cohort, &encoder, &sources::hub(options), base)
+                })
+            });
+            self.prepare(options.seed, &cohort, notes.transpose()?.as_deref())
+        };
+        let name = format!("{}-{}", self.name, options.seed);
+        let open = |path: &Path| prepared::open(path, &key);
+        ehr::kept(base, &name, "samples", open, prepare, |path, dataset| {
+            prepared::keep(path, &key, dataset)
         })
     }
 
-    /// The notes of `cohort` as `encoder` sees them, embedded once a process.
-    fn notes(
-        &self,
-        cohort: &Cohort,
-        encoder: &'static str,
-        options: &LoadOptions,
-    ) -> Result<Arc<NoteEmbeddings>, DataError> {
-        static NOTES: Once<(&'static str, &'static str), NoteEmbeddings> = Mutex::new(BTreeMap::new());
-        once(&NOTES, (self.source.name(), encoder), || {
-            let encoder = TextEncoder::find(encoder)?;
-            NoteEmbeddings::load(cohort, &encoder, &sources::hub(options), cache::folder().as_deref())
-        })
+    /// Seed 0 is the paper's cut; others cut anew, by patient, so that intervals hold the draw of the data.
+    fn prepare(&self, seed: u64, cohort: &Cohort, notes: Option<&NoteEmbeddings>) -> Result<Dataset, DataError> {
+        let seed = SPLIT_SEED.wrapping_add(seed);
+        let split = Split::new(&cohort.admissions, SplitBy::Patient, seed);
+        ehr::dataset(self.name, cohort, self.task, &split, notes)
     }
 }
 
-/// What was made once a process, by what it was made of.
+/// The key of the encoder of the notes, which takes its weights to be read, once a process.
+fn encoder_key(encoder: &'static str, options: &LoadOptions) -> Result<Arc<String>, DataError> {
+    static KEYS: Once<&'static str, String> = Mutex::new(BTreeMap::new());
+    once(&KEYS, encoder, || {
+        NoteEmbeddings::key(&TextEncoder::find(encoder)?, &sources::hub(options))
+    })
+}
+
+/// Cohorts by the key of their tables, until [`release`].
+static COHORTS: Once<String, Cohort> = Mutex::new(BTreeMap::new());
+/// Embedded notes by the key of the cohort's tables and the encoder, until [`release`].
+static NOTES: Once<(String, &'static str), NoteEmbeddings> = Mutex::new(BTreeMap::new());
+
+/// Lets go of cohorts and notes: they are kept in memory for the next seed, and take more of it than anything else.
+pub(super) fn release() {
+    COHORTS.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    NOTES.lock().unwrap_or_else(PoisonError::into_inner).clear();
+}
+
+/// What was made once, by what it was made of.
 type Once<K, T> = Mutex<BTreeMap<K, Arc<T>>>;
 
 fn once<K: Ord, T>(
@@ -217,13 +258,51 @@ impl DatasetSource for EhrSet {
         ehr::is_synthetic(self.source).then_some(SYNTHETIC)
     }
 
-    /// Seed 0 is the paper's cut; others cut anew, by patient, so that intervals hold the draw of the data.
     fn load(&self, options: &LoadOptions) -> Result<Dataset, DataError> {
-        let cohort = self.cohort(options)?;
-        let notes = self.encoder.map(|encoder| self.notes(&cohort, encoder, options));
-        let notes = notes.transpose()?;
-        let seed = SPLIT_SEED.wrapping_add(options.seed);
-        let split = Split::new(&cohort.admissions, SplitBy::Patient, seed);
-        ehr::dataset(self.name, &cohort, self.task, &split, notes.as_deref())
+        RecordsManifest::find(self.source.name())?.open().obtain(options)?;
+        self.load_below(options, None, cache::folder().as_deref())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cohort_is_held_from_seed_to_seed_and_then_let_go_of() {
+        let base = tempfile::tempdir().unwrap();
+        let folder = base.path().join("tables");
+        let planted = RecordsManifest::find("ehr-planted").unwrap().planted.unwrap();
+        ehr::plant::plant(
+            &ehr::plant::PlantConfig {
+                patients: 100,
+                ..planted
+            },
+            &folder,
+        )
+        .unwrap();
+        let (_, tables) = ehr::state(EhrSet::EHR_PLANTED_MORTALITY.source, Some(&folder), None).unwrap();
+        let held = || {
+            let cohorts = COHORTS.lock().unwrap();
+            cohorts.get(&tables).map(Arc::downgrade)
+        };
+        let load = |seed| {
+            let options = LoadOptions {
+                seed,
+                ..LoadOptions::default()
+            };
+            EhrSet::EHR_PLANTED_MORTALITY
+                .load_below(&options, Some(&folder), Some(base.path()))
+                .unwrap()
+        };
+        let first = load(0);
+        let cohort = held().unwrap();
+        assert_ne!(load(1).digest, first.digest);
+        assert!(held().unwrap().ptr_eq(&cohort));
+        release();
+        assert!(held().is_none() && cohort.upgrade().is_none());
+        // What was kept needs no cohort.
+        assert_eq!(load(0), first);
+        assert!(held().is_none());
     }
 }

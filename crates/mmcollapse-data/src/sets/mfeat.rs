@@ -195,7 +195,7 @@ mod tests {
         }
         let all: BTreeSet<&String> = [&set.train, &set.validation, test]
             .iter()
-            .flat_map(|s| &s.ids)
+            .flat_map(|s| s.ids.names())
             .collect();
         assert_eq!(all.len(), 2000, "no digit is in two splits");
         for (m, modality) in set.modalities.iter().enumerate() {
@@ -212,7 +212,7 @@ mod tests {
             );
         }
         // The same line of the file in every view, with its own label.
-        let line: usize = set.train.ids[5].parse().unwrap();
+        let line: usize = set.train.ids.get(5).parse().unwrap();
         assert_eq!((line - 1) / 200, set.train.labels[5] as usize);
         assert_eq!(recipe.assemble(3, &views).unwrap(), set);
         assert_ne!(recipe.assemble(4, &views).unwrap().train.ids, set.train.ids);

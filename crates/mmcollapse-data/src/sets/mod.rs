@@ -106,6 +106,11 @@ pub static SETS: &[&dyn DatasetSource] = &[
     &Planted,
 ];
 
+/// Lets go of what loading keeps in memory for the next seed: whoever needs no other one is left with the samples only.
+pub fn release() {
+    ehr::release();
+}
+
 /// The data set called `name`.
 ///
 /// # Errors

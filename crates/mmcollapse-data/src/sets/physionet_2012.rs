@@ -16,7 +16,7 @@ use crate::archive;
 use crate::ehr::{Count, TableCoverage};
 use crate::files::FilesSource;
 use crate::manifest::read_yaml;
-use crate::{DataError, Dataset, DatasetSource, Kind, LoadOptions, ModalitySpec, Presence, Samples};
+use crate::{DataError, Dataset, DatasetSource, Ids, Kind, LoadOptions, ModalitySpec, Presence, Rows, Samples};
 use record::Record;
 
 const NAME: &str = "physionet-2012-mortality";
@@ -247,22 +247,23 @@ impl Recipe {
     }
 
     fn samples(&self, stays: &[&Stay], scales: &Scales) -> Samples {
-        let mut inputs = vec![stays.iter().flat_map(|stay| self.once(&stay.record, scales)).collect()];
+        let width = 2 * self.once.len() + 2 + 4;
+        let mut inputs = vec![Rows::packed(
+            width,
+            stays.iter().map(|stay| self.once(&stay.record, scales)),
+        )];
         let mut present = Presence::all(stays.len(), 1 + self.series.len());
         for (m, variables) in self.series.values().enumerate() {
-            let width = HOURS * (2 + 2 * variables.len());
             let columns = scales.columns(variables);
-            let mut values: Vec<f32> = Vec::with_capacity(stays.len() * width);
-            for (i, stay) in stays.iter().enumerate() {
+            let rows = stays.iter().enumerate().map(|(i, stay)| {
                 let steps = steps(&stay.record, &columns, scales);
                 present.set(i, 1 + m, !steps.is_empty());
-                values.extend(steps);
-                values.resize((i + 1) * width, 0.);
-            }
-            inputs.push(values);
+                steps
+            });
+            inputs.push(Rows::packed(HOURS * (2 + 2 * variables.len()), rows));
         }
         Samples {
-            ids: (0..stays.len()).map(|i| i.to_string()).collect(),
+            ids: Ids::Numbered(stays.len()),
             inputs,
             labels: stays.iter().map(|stay| u32::from(stay.died)).collect(),
             present,

@@ -176,7 +176,7 @@ mod tests {
             }
             let distance = |x: &[f32], mean: &[f32]| -> f32 { x.iter().zip(mean).map(|(a, b)| (a - b).powi(2)).sum() };
             let right = (0..data.validation.len()).filter(|&i| {
-                let x = data.validation.row(m, i);
+                let x = &data.validation.row(m, i);
                 let nearest =
                     (0..data.classes).min_by(|&a, &b| distance(x, &means[a]).total_cmp(&distance(x, &means[b])));
                 nearest == Some(data.validation.labels[i] as usize)

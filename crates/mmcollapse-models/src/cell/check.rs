@@ -1,6 +1,6 @@
 //! What can be known of a cell before it is trained: whether its configuration fits the data set.
 
-use mmcollapse_data::{Dataset, Samples};
+use mmcollapse_data::{Dataset, Ids, Rows, Samples};
 use mmcollapse_nn::Device;
 
 use super::noise;
@@ -15,8 +15,8 @@ use crate::reallocation::{Distillation, Stage, TeacherOrder};
 /// It is small whatever the data set's size, and enough for [`check_cell`].
 pub fn outline(dataset: &Dataset) -> Dataset {
     let without = |samples: &Samples| Samples {
-        ids: vec![String::new(); samples.len()],
-        inputs: vec![Vec::new(); samples.inputs.len()],
+        ids: Ids::Numbered(samples.len()),
+        inputs: vec![Rows::default(); samples.inputs.len()],
         labels: samples.labels.clone(),
         present: samples.present.clone(),
     };

@@ -31,19 +31,16 @@ pub(super) fn corrupted(
     }
     let half_width = amplitude * standard_deviation(&dataset.train, modality, spec);
     for (part, samples) in [("train", &mut noisy.train), ("validation", &mut noisy.validation)] {
-        let n = samples.len().max(1);
-        let inputs = &mut samples.inputs[modality];
-        let width = inputs.len() / n;
-        for (i, row) in inputs.chunks_mut(width.max(1)).enumerate() {
+        samples.inputs[modality] = samples.inputs[modality].changed(|i, row| {
             let mut stream = Stream::at(seed, &format!("noise/{part}/{name}"), i as u64);
             if stream.uniform(0.0, 1.0) < rate {
-                let noise = stream.uniform_vec(width, -1.0, 1.0);
+                let noise = stream.uniform_vec(row.len(), -1.0, 1.0);
                 let places: Vec<usize> = values_of(spec, row).collect();
                 for place in places {
                     row[place] += noise[place] * half_width as f32;
                 }
             }
-        }
+        });
     }
     // Another data set to whoever shares fits by its digest.
     let what = format!("{} noise {name} {rate} {amplitude}", dataset.digest);
@@ -88,7 +85,13 @@ fn standard_deviation(samples: &Samples, modality: usize, spec: &ModalitySpec) -
             .into_iter()
             .map(|i| samples.row(modality, i))
     };
-    let values = || rows().flat_map(|row| values_of(spec, row).map(|place| f64::from(row[place])));
+    let values = || {
+        rows().flat_map(|row| {
+            values_of(spec, &row)
+                .map(|place| f64::from(row[place]))
+                .collect::<Vec<_>>()
+        })
+    };
     let n = values().count().max(1) as f64;
     let mean = values().sum::<f64>() / n;
     (values().map(|x| (x - mean).powi(2)).sum::<f64>() / n).sqrt()
@@ -104,7 +107,11 @@ mod tests {
     fn noise(clean: &Dataset, noisy: &Dataset, modality: usize) -> Vec<Option<Vec<f32>>> {
         (0..clean.train.len())
             .map(|i| {
-                let pairs = noisy.train.row(modality, i).iter().zip(clean.train.row(modality, i));
+                let pairs = noisy
+                    .train
+                    .row(modality, i)
+                    .into_iter()
+                    .zip(clean.train.row(modality, i));
                 let difference: Vec<f32> = pairs.map(|(a, b)| a - b).collect();
                 difference.iter().any(|d| *d != 0.0).then_some(difference)
             })
@@ -159,7 +166,7 @@ mod tests {
         let clean = data(Kind::Series);
         assert_eq!(standard_deviation(&clean.train, 0, &clean.modalities[0]), 1.0);
         let noisy = corrupted(&clean, 0, 1.0, 0.5, 3).unwrap();
-        for row in noisy.train.inputs[0].chunks(6) {
+        for row in noisy.train.inputs[0].numbers().chunks(6) {
             assert_eq!((row[0], &row[3..]), (1.0, &[0.0; 3][..]));
             assert!(row[1] != -1.0 && (row[1] + 1.0).abs() <= 0.5, "{row:?}");
         }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use mmcollapse_data::{Dataset, Kind, ModalitySpec, Presence, Samples};
+use mmcollapse_data::{Dataset, Ids, Kind, ModalitySpec, Presence, Rows, Samples};
 use mmcollapse_nn::{Device, random::Stream};
 use serde_json::json;
 
@@ -34,8 +34,8 @@ fn samples(n: usize, part: &str) -> Samples {
         inputs[3].extend(if present.get(i, 3) { [number()] } else { [0.0] });
     }
     Samples {
-        ids: (0..n).map(|i| i.to_string()).collect(),
-        inputs,
+        ids: Ids::Numbered(n),
+        inputs: inputs.into_iter().map(|numbers| Rows::dense(n, numbers)).collect(),
         labels,
         present,
     }

@@ -51,6 +51,7 @@ pub(super) fn standardize(splits: &mut [Samples; 3], recipe: &Recipe) {
     for k in 0..coefficients {
         let of_k = |row: usize| row % coefficients == k;
         let values: Vec<f64> = splits[0].inputs[1]
+            .numbers()
             .chunks_exact(frames)
             .enumerate()
             .filter(|(row, _)| of_k(*row))
@@ -62,7 +63,7 @@ pub(super) fn standardize(splits: &mut [Samples; 3], recipe: &Recipe) {
             .sqrt()
             .max(1e-12);
         for split in splits.iter_mut() {
-            let rows = split.inputs[1].chunks_exact_mut(frames).enumerate();
+            let rows = split.inputs[1].numbers_mut().chunks_exact_mut(frames).enumerate();
             for (_, frame) in rows.filter(|(row, _)| of_k(*row)) {
                 for x in frame {
                     *x = ((f64::from(*x) - mean) / sd) as f32;

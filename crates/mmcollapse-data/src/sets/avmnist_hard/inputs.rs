@@ -119,13 +119,13 @@ impl<'a> Noise<'a> {
 
 /// The sound to the mean 0 and standard deviation 1 that the training split then has.
 pub(super) fn standardize(splits: &mut [Samples; 3]) {
-    let values = &splits[0].inputs[1];
+    let values = splits[0].inputs[1].numbers();
     let n = values.len().max(1) as f64;
     let mean = values.iter().map(|&x| f64::from(x)).sum::<f64>() / n;
     let variance = values.iter().map(|&x| (f64::from(x) - mean).powi(2)).sum::<f64>() / n;
     let sd = variance.sqrt().max(1e-12);
     for split in splits {
-        for x in &mut split.inputs[1] {
+        for x in split.inputs[1].numbers_mut() {
             *x = ((f64::from(*x) - mean) / sd) as f32;
         }
     }
