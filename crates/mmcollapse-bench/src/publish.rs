@@ -11,7 +11,7 @@ use std::{fs, io};
 use crate::cell::CellRecord;
 use crate::provenance::Provenance;
 use crate::render::is_ours;
-use crate::report::results::Frame;
+use crate::report::frame::Frame;
 
 /// Names that a refusal lists before it counts the rest.
 const NAMED: usize = 3;

@@ -7,10 +7,11 @@
 //! ```
 
 pub mod claims;
+pub(crate) mod frame;
 mod listed;
 mod page;
 mod reproduction;
-pub(crate) mod results;
+mod results;
 mod verdict;
 
 use std::path::{Path, PathBuf};

@@ -1,13 +1,13 @@
 //! What was measured, as the files under `results/` hold it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
 use std::path::{Path, PathBuf};
-use std::{fs, io};
 
-use miette::{IntoDiagnostic, Result, WrapErr, miette};
+use miette::{IntoDiagnostic, Result, WrapErr};
 use mmcollapse_data::ehr::Task;
-use polars::prelude::{DataFrame, ParquetReader, SerReader};
 
+use super::frame::Frame;
 use crate::experiment::ExperimentInfo;
 use crate::paper::same_rate;
 use crate::provenance::Provenance;
@@ -187,7 +187,7 @@ pub(super) fn datasets() -> BTreeSet<&'static str> {
     names.flatten().collect()
 }
 
-fn broken(path: &Path) -> String {
+pub(super) fn broken(path: &Path) -> String {
     format!(
         "{} cannot be read; `mmcollapse report` makes it again from the store, `git checkout` brings the committed one",
         path.display()
@@ -199,7 +199,7 @@ fn values(runs: &Frame) -> Result<Vec<Measurement>> {
     let status = runs.text("status")?;
     let [level, value] = [runs.numbers("rate")?, runs.numbers("value")?];
     let seed = runs.counts("seed")?;
-    let all = (0..runs.frame.height()).filter_map(|i| {
+    let all = (0..runs.rows()).filter_map(|i| {
         Some(Measurement {
             protocol: protocol[i].clone(),
             row: row[i].clone(),
@@ -223,7 +223,7 @@ fn printed(means: &Frame) -> Result<Vec<Printed>> {
         means.numbers("paper")?,
     ];
     let n = means.counts("n_seeds")?;
-    let all = (0..means.frame.height()).filter_map(|i| {
+    let all = (0..means.rows()).filter_map(|i| {
         Some(Printed {
             protocol: protocol[i].clone(),
             row: row[i].clone(),
@@ -236,54 +236,4 @@ fn printed(means: &Frame) -> Result<Vec<Printed>> {
         })
     });
     Ok(all.collect())
-}
-
-/// A frame with its path, for messages.
-pub(crate) struct Frame {
-    path: PathBuf,
-    frame: DataFrame,
-}
-
-impl Frame {
-    pub(crate) fn read(path: PathBuf) -> Result<Self> {
-        let bytes = fs::read(&path).into_diagnostic().wrap_err_with(|| broken(&path))?;
-        let frame = ParquetReader::new(io::Cursor::new(bytes))
-            .finish()
-            .into_diagnostic()
-            .wrap_err_with(|| broken(&path))?;
-        Ok(Self { path, frame })
-    }
-
-    fn column(&self, name: &str) -> Result<&polars::prelude::Column> {
-        self.frame
-            .column(name)
-            .map_err(|error| miette!("{}: {error}", broken(&self.path)))
-    }
-
-    pub(crate) fn text(&self, name: &str) -> Result<Vec<String>> {
-        let column = self
-            .column(name)?
-            .str()
-            .into_diagnostic()
-            .wrap_err_with(|| broken(&self.path))?;
-        Ok(column.iter().map(|text| text.unwrap_or_default().to_owned()).collect())
-    }
-
-    fn numbers(&self, name: &str) -> Result<Vec<Option<f64>>> {
-        let column = self
-            .column(name)?
-            .f64()
-            .into_diagnostic()
-            .wrap_err_with(|| broken(&self.path))?;
-        Ok(column.iter().collect())
-    }
-
-    pub(crate) fn counts(&self, name: &str) -> Result<Vec<u64>> {
-        let column = self
-            .column(name)?
-            .u64()
-            .into_diagnostic()
-            .wrap_err_with(|| broken(&self.path))?;
-        Ok(column.iter().map(Option::unwrap_or_default).collect())
-    }
 }

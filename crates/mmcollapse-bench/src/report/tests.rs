@@ -522,10 +522,9 @@ fn claims_that_cannot_be_meant_are_refused() {
 proptest::proptest! {
     #![proptest_config(crate::mutation::cases(60))]
 
-    /// What a report reads again, damaged: an error that names the file, or results. The two parquet files stay whole: polars ends
-    /// the process over some damaged pages, asking for more memory than there is.
+    /// What a report reads again, damaged: an error that names the file, or results.
     #[test]
-    fn no_mutated_result_makes_the_report_panic(which in 2..5_usize, edits in crate::mutation::edits()) {
+    fn no_mutated_result_makes_the_report_panic(which in 0..5_usize, edits in crate::mutation::edits()) {
         static WHOLE: std::sync::LazyLock<tempfile::TempDir> = std::sync::LazyLock::new(|| results("quick"));
         let names = ["runs.parquet", "table.parquet", "runs.provenance.json", "table.md", "figure.svg"];
         let folder = tempfile::tempdir().unwrap();
