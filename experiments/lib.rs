@@ -220,6 +220,7 @@ mod tests {
     use mmcollapse_bench::models::check_spec;
     use mmcollapse_bench::paper::Paper;
     use mmcollapse_data::DatasetSource;
+    use mmcollapse_record::Metric;
 
     use super::*;
 
@@ -257,19 +258,19 @@ mod tests {
                 mmcollapse_data::find(&format!("{dataset}-{task}")).is_ok()
             };
             let labels = spec.tasks.iter().filter(|task| of_label(task));
-            let mut before: Vec<String> = labels.map(|task| format!("{task}_")).collect();
-            if before.is_empty() {
-                before.push(String::new());
+            let mut labels: Vec<Option<String>> = labels.cloned().map(Some).collect();
+            if labels.is_empty() {
+                labels.push(None);
             }
             let (protocols, levels) = spec.levels(Some(quick));
-            let named = |p: &str| before.iter().any(|label| format!("{label}{p}") == test.protocol);
-            assert!(protocols.iter().any(|p| named(p.as_str())), "{}", test.says);
+            let of_spec = protocols.contains(&test.protocol.protocol) && labels.contains(&test.protocol.task);
+            assert!(of_spec, "{}", test.says);
             assert_eq!(test.dataset.as_deref(), spec.other_dataset(), "{}", test.says);
             let paper = Paper::parse(experiment.paper, &experiment.paper_path()).unwrap();
-            let shown = experiment.shows.metrics(&paper.metric);
-            let alone = |metric: &&str| test.metric.starts_with(&format!("{metric}_"));
+            let shown = experiment.shows.metrics(&paper.metric).unwrap();
+            let alone = |metric: &Metric| test.metric.as_str().starts_with(&format!("{metric}_"));
             assert!(
-                shown.contains(&test.metric.as_str()) || shown.iter().any(alone),
+                shown.contains(&test.metric) || shown.iter().any(alone),
                 "{}: {}",
                 test.says,
                 test.metric

@@ -72,75 +72,6 @@ impl fmt::Display for CellKey {
     }
 }
 
-/// What a finished cell leaves.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Outcome {
-    /// Whether training went through.
-    pub status: Status,
-    /// What was measured; a diverged run is scored as it stood when it was stopped, or not at all.
-    pub scores: Vec<Score>,
-    /// Seconds the cell took on one worker, all its parts together where it was interrupted.
-    pub seconds: f64,
-    /// Number of trained parameters.
-    pub parameters: usize,
-    /// What the models tell of the run beside its scores (which modality collapsed, ranks); free in form.
-    #[serde(default)]
-    pub diagnosis: Value,
-    /// Of each loss term of the model that is scored, its mean over each epoch, up to the first that is not finite; and
-    /// of encoders that are probed along training, `probe_prefix_M` and `probe_baseline_M` (see [`crate::curves::probed`]).
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub curves: BTreeMap<String, Vec<f64>>,
-}
-
-/// Whether training went through.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
-pub enum Status {
-    /// It did.
-    Ok,
-    /// It was stopped because it could not recover: a finding about the method, counted in the tables.
-    Diverged {
-        /// What was seen: a loss that is not finite, latents that blow up, accuracy at chance.
-        reason: String,
-        /// Epoch at which it was seen.
-        epoch: usize,
-    },
-}
-
-/// One measured number.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Score {
-    /// `test_missing` or `train_availability`.
-    pub protocol: String,
-    /// Share of samples that lack the modality, in [0, 1].
-    pub rate: f64,
-    /// `validation` or `test`.
-    pub split: String,
-    /// Name of the measure, for example `accuracy`.
-    pub metric: String,
-    /// The number, in the metric's own unit (accuracy: a share in [0, 1]).
-    pub value: f64,
-    /// Samples it was measured on.
-    pub n: usize,
-}
-
-/// A finished cell with its place in an experiment: what tables and figures are made of.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct CellRecord {
-    /// Row of the experiment's table, for example `shaspec+ebr`.
-    pub row: String,
-    /// Name of the protocol.
-    pub protocol: String,
-    /// Seed; cells of equal seed share splits, masks and noise, so comparisons are paired by it.
-    pub seed: u64,
-    /// Resolved configuration.
-    pub config: Value,
-    /// What came out.
-    pub outcome: Outcome,
-}
-
 /// JSON with sorted keys and no spaces: equal values give equal text, whatever the map type of the parser.
 pub fn canonical(value: &Value) -> String {
     let mut text = String::new();
@@ -190,7 +121,6 @@ pub fn sha256(bytes: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
 
     fn cell(text: &str) -> Cell {
         Cell {
@@ -237,29 +167,5 @@ mod tests {
             cell(r#"{"a": 1, "seed": 1}"#).kind(),
             cell(r#"{"a": 2, "seed": 1}"#).kind()
         );
-    }
-
-    #[test]
-    fn an_outcome_survives_its_json() {
-        let outcome = Outcome {
-            status: Status::Diverged {
-                reason: "loss is not finite".into(),
-                epoch: 4,
-            },
-            scores: vec![Score {
-                protocol: "test_missing".into(),
-                rate: 0.95,
-                split: "test".into(),
-                metric: "accuracy".into(),
-                value: 0.1,
-                n: 450,
-            }],
-            seconds: 1.5,
-            parameters: 10,
-            diagnosis: json!({"collapsed": "sound"}),
-            curves: BTreeMap::new(),
-        };
-        let text = serde_json::to_string(&outcome).unwrap();
-        assert_eq!(serde_json::from_str::<Outcome>(&text).unwrap(), outcome);
     }
 }

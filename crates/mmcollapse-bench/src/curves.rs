@@ -2,16 +2,16 @@
 //! frames.
 
 use mmcollapse_probes::{PlateauRule, plateaus, steps_to_fall};
+use mmcollapse_record::{Record, Score};
 use polars::prelude::{DataFrame, NamedFrom, PolarsResult, Series};
 
-use crate::cell::{CellRecord, Score};
 use crate::summary::frames::{counts, text};
 
 /// The loss that is shown.
 const SEMANTIC: &str = "semantic";
 
 /// The semantic loss of a run at each epoch, up to where it is no longer finite.
-pub fn semantic(record: &CellRecord) -> &[f64] {
+pub fn semantic(record: &Record) -> &[f64] {
     record.outcome.curves.get(SEMANTIC).map_or(&[], Vec::as_slice)
 }
 
@@ -41,24 +41,24 @@ impl Encoder {
 
 /// Cross-entropies (nats, on validation) of the probes of a modality's encoder, at points evenly spaced over its training;
 /// empty if it was not probed.
-pub fn probed<'a>(record: &'a CellRecord, encoder: Encoder, modality: &str) -> &'a [f64] {
+pub fn probed<'a>(record: &'a Record, encoder: Encoder, modality: &str) -> &'a [f64] {
     let curve = record.outcome.curves.get(&encoder.curve(modality));
     curve.map_or(&[], Vec::as_slice)
 }
 
 /// The first modality that a model has.
-pub fn first(record: &CellRecord) -> Option<&str> {
-    record.config["modalities"][0].as_str()
+pub fn first(record: &Record) -> Option<&str> {
+    record.modalities.first().map(String::as_str)
 }
 
 /// The modality whose encoder has lost most at the end.
-pub fn eliminated(record: &CellRecord) -> Option<&str> {
+pub fn eliminated(record: &Record) -> Option<&str> {
     record.outcome.diagnosis["eliminated"].as_str()
 }
 
 /// The records with what is measured on their curves among the scores: `plateaus` (see
 /// [`mmcollapse_probes::plateaus`]) and `epochs_to_90`, the epoch (from 1) by whose end 90 % of the fall is done.
-pub fn measured(records: &[CellRecord]) -> Vec<CellRecord> {
+pub fn measured(records: &[Record]) -> Vec<Record> {
     records
         .iter()
         .cloned()
@@ -79,7 +79,7 @@ pub fn measured(records: &[CellRecord]) -> Vec<CellRecord> {
                     .scores
                     .extend(values.into_iter().filter_map(|(metric, value)| {
                         Some(Score {
-                            metric: metric.to_owned(),
+                            metric: metric.parse().ok()?,
                             value: value?,
                             ..like.clone()
                         })
@@ -94,7 +94,7 @@ pub fn measured(records: &[CellRecord]) -> Vec<CellRecord> {
 ///
 /// # Errors
 /// Those of Polars; none is known.
-pub fn frame(records: &[CellRecord]) -> PolarsResult<DataFrame> {
+pub fn frame(records: &[Record]) -> PolarsResult<DataFrame> {
     let points = || {
         records.iter().flat_map(|record| {
             semantic(record)
@@ -104,8 +104,8 @@ pub fn frame(records: &[CellRecord]) -> PolarsResult<DataFrame> {
         })
     };
     DataFrame::new_infer_height(vec![
-        text("row", points().map(|(r, _, _)| r.row.as_str()).collect()),
-        text("protocol", points().map(|(r, _, _)| r.protocol.as_str()).collect()),
+        text("row", points().map(|(r, _, _)| &r.row)),
+        text("protocol", points().map(|(r, _, _)| &r.setting)),
         counts("seed", points().map(|(r, _, _)| r.seed)),
         counts("epoch", points().map(|(_, epoch, _)| epoch as u64 + 1)),
         Series::new("loss".into(), points().map(|(_, _, loss)| loss).collect::<Vec<_>>()).into(),
@@ -117,9 +117,9 @@ pub fn frame(records: &[CellRecord]) -> PolarsResult<DataFrame> {
 ///
 /// # Errors
 /// Those of Polars; none is known.
-pub fn probes_frame(records: &[CellRecord]) -> PolarsResult<DataFrame> {
+pub fn probes_frame(records: &[Record]) -> PolarsResult<DataFrame> {
     struct Probe<'a> {
-        record: &'a CellRecord,
+        record: &'a Record,
         modalities: u64,
         modality: &'a str,
         eliminated: bool,
@@ -129,9 +129,7 @@ pub fn probes_frame(records: &[CellRecord]) -> PolarsResult<DataFrame> {
     }
     let mut probes = Vec::new();
     for record in records {
-        let modalities: Vec<&str> = record.config["modalities"].as_array().map_or_else(Vec::new, |names| {
-            names.iter().filter_map(serde_json::Value::as_str).collect()
-        });
+        let modalities: Vec<&str> = record.modalities.iter().map(String::as_str).collect();
         for (modality, encoder) in modalities
             .iter()
             .flat_map(|modality| [(modality, Encoder::Prefix), (modality, Encoder::Baseline)])
@@ -152,13 +150,13 @@ pub fn probes_frame(records: &[CellRecord]) -> PolarsResult<DataFrame> {
     let points = probes.iter().map(|probe| probe.point).max().unwrap_or(0);
     let all = || probes.iter();
     DataFrame::new_infer_height(vec![
-        text("row", all().map(|p| p.record.row.as_str()).collect()),
-        text("protocol", all().map(|p| p.record.protocol.as_str()).collect()),
+        text("row", all().map(|p| &p.record.row)),
+        text("protocol", all().map(|p| &p.record.setting)),
         counts("seed", all().map(|p| p.record.seed)),
         counts("modalities", all().map(|p| p.modalities)),
-        text("modality", all().map(|p| p.modality).collect()),
+        text("modality", all().map(|p| p.modality)),
         Series::new("eliminated".into(), all().map(|p| p.eliminated).collect::<Vec<_>>()).into(),
-        text("encoder", all().map(|p| p.encoder.name()).collect()),
+        text("encoder", all().map(|p| p.encoder.name())),
         counts("point", all().map(|p| p.point)),
         counts("points", all().map(|_| points)),
         Series::new(
@@ -172,8 +170,8 @@ pub fn probes_frame(records: &[CellRecord]) -> PolarsResult<DataFrame> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cell::Status;
     use crate::summary::synthetic::record;
+    use mmcollapse_record::{Split, Status};
 
     #[test]
     fn curves_are_measured_and_framed() {
@@ -186,8 +184,8 @@ mod tests {
             Status::Ok,
         );
         let like = Score {
-            metric: "loss_semantic".into(),
-            split: "train".into(),
+            metric: "loss_semantic".parse().unwrap(),
+            split: Split::Train,
             ..run.outcome.scores[0].clone()
         };
         run.outcome.scores.push(like);
@@ -202,7 +200,7 @@ mod tests {
         let frame = frame(&[run.clone()]).unwrap();
         assert_eq!(frame.shape(), (8, 5));
         // Probes are those of the modalities that the model has; which one is eliminated the diagnosis says.
-        run.config["modalities"] = serde_json::json!(["labs", "notes"]);
+        run.modalities = vec!["labs".to_owned(), "notes".to_owned()];
         run.outcome.diagnosis = serde_json::json!({"eliminated": "notes"});
         for (name, curve) in [("probe_prefix_labs", [0.5, 0.4]), ("probe_baseline_notes", [0.3, 0.2])] {
             run.outcome.curves.insert(name.into(), curve.into());

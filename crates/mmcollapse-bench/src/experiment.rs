@@ -1,5 +1,7 @@
 //! An experiment as its folder holds it: the spec, and the numbers that the paper prints.
 
+use mmcollapse_record::{Metric, UnknownName};
+
 /// One table or figure of the paper; `experiments/lib.rs` lists them all in one static slice.
 #[derive(Clone, Copy, Debug)]
 pub struct ExperimentInfo {
@@ -41,13 +43,18 @@ pub enum Shows {
 
 impl Shows {
     /// The metrics that have sheets of their own, `of_paper` being that of `paper.yaml`.
-    pub fn metrics<'a>(&self, of_paper: &'a str) -> Vec<&'a str> {
-        match self {
-            Self::Scores => vec![of_paper],
-            Self::Rows(others) | Self::Tests { others, .. } => [&[of_paper], *others].concat(),
-            Self::Measures(measures) | Self::Probes(measures) => measures.to_vec(),
-            Self::Curves => vec!["loss_semantic", "plateaus", "epochs_to_90"],
-        }
+    ///
+    /// # Errors
+    /// A name that no metric has.
+    pub fn metrics(&self, of_paper: &Metric) -> Result<Vec<Metric>, UnknownName> {
+        let (paper, others): (_, &[&str]) = match self {
+            Self::Scores => (Some(of_paper.clone()), &[]),
+            Self::Rows(others) | Self::Tests { others, .. } => (Some(of_paper.clone()), others),
+            Self::Measures(measures) | Self::Probes(measures) => (None, measures),
+            Self::Curves => (None, &["loss_semantic", "plateaus", "epochs_to_90"]),
+        };
+        let others = others.iter().map(|metric| metric.parse());
+        paper.map(Ok).into_iter().chain(others).collect()
     }
 }
 

@@ -18,13 +18,13 @@ mod probes;
 mod style;
 
 use mmcollapse_probes::Estimate;
+use mmcollapse_record::{Metric, ProtocolKind};
 
 pub use canvas::Picture;
 pub use forest::Forest;
 
 use crate::paper::Paper;
-use crate::spec::{Levels, ProtocolName};
-use crate::summary::{Column, Group, Method, ProtocolRun, Summary, label, words};
+use crate::summary::{Column, Group, Method, ProtocolRun, Summary, label};
 
 /// A figure before it is laid out.
 #[derive(Clone, Debug, PartialEq)]
@@ -145,7 +145,7 @@ impl Figure {
             title: text.title.to_owned(),
             note: note(summary, &paper.metric, text.preset),
             warnings: text.warnings,
-            y_label: format!("test {} (%)", words(&paper.metric)),
+            y_label: format!("test {} (%)", paper.metric.words()),
             axes: Axes::Percent,
             paper: rows.iter().any(has_paper),
             rows,
@@ -181,14 +181,14 @@ fn panels(summary: &Summary, paper: &Paper, protocol: &ProtocolRun, styles: &[us
         let groups: Vec<Option<&Group>> = protocol
             .rates
             .iter()
-            .map(|rate| summary.get(&protocol.name, position, &paper.metric, Column::Rate(*rate)))
+            .map(|rate| summary.get(&protocol.setting, position, &paper.metric, Column::Rate(*rate)))
             .collect();
         if groups.iter().all(Option::is_none) {
             continue;
         }
-        let place = names.iter().position(|name| *name == method.fusion_name);
+        let place = names.iter().position(|name| *name == method.row.fusion.name);
         let place = place.unwrap_or_else(|| {
-            names.push(&method.fusion_name);
+            names.push(&method.row.fusion.name);
             panels.push(Panel {
                 title: method.fusion_label(),
                 lines: Vec::new(),
@@ -203,9 +203,10 @@ fn panels(summary: &Summary, paper: &Paper, protocol: &ProtocolRun, styles: &[us
         });
         // Several variants of a method share the paper's number: it is marked once, in the first one's style.
         let marked = |s: &Summary| {
-            s.methods[..position]
-                .iter()
-                .any(|m| m.fusion_name == method.fusion_name && m.is_of_paper(&method.fusion, &method.reallocation))
+            s.methods[..position].iter().any(|m| {
+                m.row.fusion.name == method.row.fusion.name
+                    && m.is_of_paper(&method.row.fusion.method, &method.row.reallocation.method)
+            })
         };
         if !marked(summary) {
             let values = groups
@@ -225,7 +226,10 @@ fn panels(summary: &Summary, paper: &Paper, protocol: &ProtocolRun, styles: &[us
 fn fusions(summary: &Summary) -> Vec<&Method> {
     let mut fusions: Vec<&Method> = Vec::new();
     for method in &summary.methods {
-        if !fusions.iter().any(|known| known.fusion_name == method.fusion_name) {
+        if !fusions
+            .iter()
+            .any(|known| known.row.fusion.name == method.row.fusion.name)
+        {
             fusions.push(method);
         }
     }
@@ -235,23 +239,22 @@ fn fusions(summary: &Summary) -> Vec<&Method> {
 /// A row of panels against the levels of a protocol, without its panels.
 fn level_row(protocol: &ProtocolRun) -> PanelRow {
     let modality = &protocol.modality;
-    let scale = if protocol.levels() == Levels::Shares {
-        100.0
-    } else {
-        1.0
-    };
+    let scale = protocol.levels().scale();
     PanelRow {
-        heading: format!("{}: {}", protocol.name, crate::table::protocol_in_words(protocol)),
-        x_label: match protocol.kind {
-            Some(ProtocolName::TestMissing) => format!("test samples without {modality} (%)"),
-            Some(ProtocolName::TrainAvailability) => format!("training pairs without {modality} (%)"),
-            Some(ProtocolName::TrainNoise1 | ProtocolName::TrainNoise3) => {
+        heading: format!("{}: {}", protocol.setting, crate::table::protocol_in_words(protocol)),
+        x_label: match protocol.kind() {
+            ProtocolKind::TestMissing => format!("test samples without {modality} (%)"),
+            ProtocolKind::TrainAvailability => format!("training pairs without {modality} (%)"),
+            ProtocolKind::TrainNoise(_) => {
                 format!("training samples with noise on {modality} (%)")
             }
-            Some(ProtocolName::UpweightedLoss | ProtocolName::UpweightedFeature) => format!("β, weight of {modality}"),
-            Some(ProtocolName::Modalities) => "number of modalities".to_owned(),
-            Some(ProtocolName::Missing | ProtocolName::Patterns) | None => {
-                format!("missing rate, {} (%)", label(&protocol.name).to_lowercase())
+            ProtocolKind::Upweighted(_) => format!("β, weight of {modality}"),
+            ProtocolKind::Modalities => "number of modalities".to_owned(),
+            ProtocolKind::Missing | ProtocolKind::Patterns => {
+                format!(
+                    "missing rate, {} (%)",
+                    label(&protocol.setting.to_string()).to_lowercase()
+                )
             }
         },
         x_ticks: protocol.rates.iter().map(|rate| axis::number(scale * rate)).collect(),
@@ -259,9 +262,9 @@ fn level_row(protocol: &ProtocolRun) -> PanelRow {
     }
 }
 
-fn note(summary: &Summary, metric: &str, preset: &str) -> String {
+fn note(summary: &Summary, metric: &Metric, preset: &str) -> String {
     let here = || {
-        let of_metric = |g: &&Group| g.metric == metric && g.column != Column::MeanOfRates;
+        let of_metric = |g: &&Group| g.metric == *metric && g.column != Column::MeanOfRates;
         summary.groups.iter().filter(of_metric)
     };
     let range = |values: Vec<usize>| match (values.iter().min(), values.iter().max()) {
@@ -287,12 +290,12 @@ fn note(summary: &Summary, metric: &str, preset: &str) -> String {
 }
 
 /// How many seeds of which methods diverged, all panels of the method taken together.
-fn diverged(summary: &Summary, metric: &str) -> String {
+fn diverged(summary: &Summary, metric: &Metric) -> String {
     let means = || {
         summary
             .groups
             .iter()
-            .filter(|g| g.metric == metric && g.column == Column::MeanOfRates)
+            .filter(|g| g.metric == *metric && g.column == Column::MeanOfRates)
     };
     let counts: Vec<String> = summary
         .methods

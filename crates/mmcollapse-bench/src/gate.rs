@@ -18,6 +18,7 @@
 //! accuracy and that with all modalities there: the accuracies of single modalities, for which most models were not
 //! trained, move most with rounding.
 
+use mmcollapse_record::{Record, Status};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
@@ -29,7 +30,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use thiserror::Error;
 
-use crate::cell::{CellRecord, Status, canonical, sha256};
+use crate::cell::sha256;
 
 /// Standard deviations of the count of right samples that the gate allows where bits differ.
 const DEVIATIONS: f64 = 4.0;
@@ -138,7 +139,7 @@ pub fn tolerance(accuracy: f64, n: usize) -> f64 {
 
 impl Golden {
     /// The values of these records, as they would be written.
-    pub fn of(experiment: &str, records: &[CellRecord]) -> Self {
+    pub fn of(experiment: &str, records: &[Record]) -> Self {
         Self {
             experiment: experiment.to_owned(),
             comparison: WHY.to_owned(),
@@ -249,7 +250,7 @@ fn number(value: f64) -> Option<f64> {
 }
 
 impl GoldenCell {
-    fn of(record: &CellRecord) -> Self {
+    fn of(record: &Record) -> Self {
         let outcome = &record.outcome;
         let curve = |values: &Vec<f64>| {
             let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_bits().to_le_bytes()).collect();
@@ -260,13 +261,13 @@ impl GoldenCell {
         for score in &outcome.scores {
             let group = format!("{} {} {}", score.split, score.protocol, score.rate);
             let value = (number(score.value), score.n);
-            scores.entry(group).or_default().insert(score.metric.clone(), value);
+            scores.entry(group).or_default().insert(score.metric.to_string(), value);
         }
         Self {
-            row: record.row.clone(),
-            protocol: record.protocol.clone(),
+            row: record.row.to_string(),
+            protocol: record.setting.to_string(),
             seed: record.seed,
-            config: sha256(canonical(&record.config).as_bytes())[..DIGITS].to_owned(),
+            config: record.config.get(..DIGITS).unwrap_or(&record.config).to_owned(),
             parameters: outcome.parameters,
             status: match &outcome.status {
                 Status::Ok => "ok".to_owned(),
@@ -389,29 +390,32 @@ mod mutations;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cell::{Outcome, Score};
+    use crate::summary::synthetic::row_id;
+    use mmcollapse_record::{Outcome, ProtocolKind, Score, Split};
 
-    fn record(row: &str, seed: u64, accuracy: f64, status: Status) -> CellRecord {
-        let score = |split: &str, metric: &str, rate: f64, value: f64| Score {
-            protocol: "test_missing".into(),
+    fn record(row: &str, seed: u64, accuracy: f64, status: Status) -> Record {
+        let score = |split: Split, metric: &str, rate: f64, value: f64| Score {
+            protocol: ProtocolKind::TestMissing,
             rate,
-            split: split.into(),
-            metric: metric.into(),
+            split,
+            metric: metric.parse().unwrap(),
             value,
             n: 450,
         };
-        CellRecord {
-            row: row.into(),
-            protocol: "test_missing".into(),
+        Record {
+            row: row_id(row, ("concat", "none")),
+            setting: ProtocolKind::TestMissing.into(),
+            protocol: ProtocolKind::TestMissing.on("sound", &[0.95, 0.8]),
+            modalities: Vec::new(),
+            config: sha256(format!("{row} {seed}").as_bytes()),
             seed,
-            config: serde_json::json!({"row": row, "seed": seed}),
             outcome: Outcome {
                 status,
                 scores: vec![
-                    score("test", "accuracy", 0.95, accuracy),
-                    score("test", "accuracy", 0.8, accuracy + 0.02),
-                    score("validation", "accuracy", 0.95, 0.3),
-                    score("test", "loss", 0.0, 0.4),
+                    score(Split::Test, "accuracy", 0.95, accuracy),
+                    score(Split::Test, "accuracy", 0.8, accuracy + 0.02),
+                    score(Split::Validation, "accuracy", 0.95, 0.3),
+                    score(Split::Train, "loss_semantic", 0.0, 0.4),
                 ],
                 seconds: 1.0,
                 parameters: 1,
@@ -421,7 +425,7 @@ mod tests {
         }
     }
 
-    fn records(concat: f64, ebr: f64) -> Vec<CellRecord> {
+    fn records(concat: f64, ebr: f64) -> Vec<Record> {
         vec![
             record("concat", 0, concat, Status::Ok),
             record("concat", 1, concat + 0.02, Status::Ok),
@@ -430,7 +434,7 @@ mod tests {
         ]
     }
 
-    fn failures(records: &[CellRecord], comparison: Comparison) -> Vec<(String, String)> {
+    fn failures(records: &[Record], comparison: Comparison) -> Vec<(String, String)> {
         let golden = Golden::of("t", &self::records(0.8, 0.7));
         let checks = golden.compare(&Golden::of("t", records), comparison);
         let failed = checks
@@ -485,7 +489,7 @@ mod tests {
     #[test]
     fn another_configuration_or_size_is_seen() {
         let mut moved = records(0.8, 0.7);
-        moved[1].config = serde_json::json!({"row": "concat", "seed": 1, "weight": 2});
+        moved[1].config = "another".to_owned();
         for comparison in BOTH {
             let failed = failures(&moved, comparison);
             assert!(
@@ -502,7 +506,7 @@ mod tests {
     #[test]
     fn a_broken_method_fails_on_every_processor() {
         let broken = ["concat+ebr test_missing seed 0", "concat+ebr test_missing seed 1"];
-        let names = |records: &[CellRecord], comparison| -> Vec<String> {
+        let names = |records: &[Record], comparison| -> Vec<String> {
             failures(records, comparison)
                 .into_iter()
                 .map(|(what, _)| what)

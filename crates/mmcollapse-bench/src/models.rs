@@ -1,5 +1,6 @@
 //! The bridge to `mmcollapse-models`: how a configuration resolves, and what training a cell is.
 
+use mmcollapse_record::{Outcome, Status};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
@@ -13,7 +14,7 @@ use mmcollapse_models::{
 use mmcollapse_nn::{Device, tell};
 use serde_json::Value;
 
-use crate::cell::{Cell, Outcome, Score, Status};
+use crate::cell::Cell;
 use crate::curves::Encoder;
 use crate::experiment::ExperimentInfo;
 use crate::plan::{Plan, Planned, Resolver, Selection};
@@ -325,24 +326,13 @@ pub(crate) fn converted(outcome: CellOutcome) -> Result<Outcome, WorkError> {
         let end = curve.iter().position(|value| !value.is_finite()).unwrap_or(curve.len());
         curve.truncate(end);
     }
-    let diverged = !matches!(outcome.status, mmcollapse_models::Status::Ok);
+    let diverged = !matches!(outcome.status, Status::Ok);
     Ok(Outcome {
-        status: match outcome.status {
-            mmcollapse_models::Status::Ok => Status::Ok,
-            mmcollapse_models::Status::Diverged { reason, epoch } => Status::Diverged { reason, epoch },
-        },
+        status: outcome.status,
         scores: outcome
             .scores
             .into_iter()
             .filter(|score| score.value.is_finite() || !diverged)
-            .map(|score| Score {
-                protocol: score.protocol,
-                rate: score.rate,
-                split: score.split,
-                metric: score.metric,
-                value: score.value,
-                n: score.n,
-            })
             .collect(),
         seconds: outcome.seconds,
         parameters: outcome.parameters,
@@ -371,7 +361,7 @@ mod tests {
                     .collect(),
             };
         let outcome = CellOutcome {
-            status: mmcollapse_models::Status::Ok,
+            status: Status::Ok,
             scores: Vec::new(),
             seconds: 1.0,
             parameters: 1,

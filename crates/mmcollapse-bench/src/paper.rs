@@ -13,14 +13,12 @@
 //! A row is found by fusion and reallocation, so that the rows of an experiment may have other names, and
 //! several variants of a method stand beside the one number that the paper has for it.
 
+use mmcollapse_record::{Metric, same_level};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use miette::{NamedSource, SourceSpan};
 use serde::Deserialize;
-
-/// Rates closer than this are the same column.
-const SAME_RATE: f64 = 1e-9;
 
 /// One table of the paper.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -29,7 +27,7 @@ pub struct Paper {
     /// Where the numbers stand.
     pub source: Source,
     /// What they measure, by the name it has in scores.
-    pub metric: String,
+    pub metric: Metric,
     /// In what unit they are printed.
     pub unit: Unit,
     /// Levels of the columns: missing or noise rates in [0, 1], or values of beta.
@@ -167,7 +165,7 @@ impl Paper {
             if !(rate.is_finite() && *rate >= 0.0) {
                 return Err(format!("rate {rate} is not a number of at least 0"));
             }
-            if self.rates[..position].iter().any(|r| same_rate(*r, *rate)) {
+            if self.rates[..position].iter().any(|r| same_level(*r, *rate)) {
                 return Err(format!("rate {rate} occurs twice"));
             }
         }
@@ -211,7 +209,7 @@ impl Paper {
 
     /// The paper's number of a method at a missing rate, as a share in [0, 1].
     pub fn value(&self, fusion: &str, reallocation: &str, rate: f64) -> Option<f64> {
-        let column = self.rates.iter().position(|r| same_rate(*r, rate))?;
+        let column = self.rates.iter().position(|r| same_level(*r, rate))?;
         self.row(fusion, reallocation)?.values.get(column).copied()
     }
 
@@ -223,11 +221,6 @@ impl Paper {
             .collect();
         mmcollapse_probes::mean(&values?).ok()
     }
-}
-
-/// Whether two rates name the same column, whatever their decimals were rounded to.
-pub fn same_rate(a: f64, b: f64) -> bool {
-    (a - b).abs() < SAME_RATE
 }
 
 #[cfg(test)]

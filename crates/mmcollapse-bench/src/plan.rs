@@ -1,15 +1,15 @@
 //! From a spec to the cells of a preset, fully resolved and each with its key.
 
+use mmcollapse_record::{Levels, MethodName, Outcome, Protocol, ProtocolKind, Record, RowId, Setting, same_level};
 use std::collections::{BTreeMap, BTreeSet};
 
 use miette::{Result, WrapErr};
 use mmcollapse_data::Kind;
 use serde_json::{Map, Value, json};
 
-use crate::cell::{Cell, CellKey, sha256};
+use crate::cell::{Cell, CellKey, canonical, sha256};
 use crate::experiment::ExperimentInfo;
-use crate::paper::same_rate;
-use crate::spec::{Levels, Method, Preset, PresetSpec, ProtocolName, Row, Spec, SpecError, lay_over};
+use crate::spec::{Method, Preset, PresetSpec, Row, Spec, SpecError, lay_over};
 
 mod filter;
 
@@ -67,10 +67,14 @@ pub struct Planned {
     pub key: CellKey,
     /// Row of the table.
     pub row: Row,
-    /// What is predicted, where the experiment has several labels.
-    pub task: Option<String>,
-    /// Protocol.
-    pub protocol: ProtocolName,
+    /// The same row with the methods that it resolves to.
+    pub id: RowId,
+    /// Protocol and label under which its numbers stand in tables.
+    pub setting: Setting,
+    /// The protocol with its parameters.
+    pub protocol: Protocol,
+    /// The modalities that the model has, in order; empty for all of the data set.
+    pub modalities: Vec<String>,
     /// Missing rates it is scored at.
     pub rates: Vec<f64>,
     /// Seed.
@@ -82,13 +86,13 @@ pub struct Planned {
 impl Planned {
     /// Its name in progress and errors, for example `shaspec+ebr, test_missing, seed 3`.
     pub fn label(&self) -> String {
-        let rate = match self.protocol {
-            ProtocolName::TestMissing | ProtocolName::Patterns => String::new(),
-            ProtocolName::Modalities => {
+        let rate = match self.setting.protocol {
+            ProtocolKind::TestMissing | ProtocolKind::Patterns => String::new(),
+            ProtocolKind::Modalities => {
                 let counts: Vec<String> = self.rates.iter().map(ToString::to_string).collect();
                 format!(" of {}", counts.join(", "))
             }
-            ProtocolName::UpweightedLoss | ProtocolName::UpweightedFeature => {
+            ProtocolKind::Upweighted(_) => {
                 let betas: Vec<String> = self.rates.iter().map(ToString::to_string).collect();
                 format!(" by {}", betas.join(", "))
             }
@@ -97,14 +101,19 @@ impl Planned {
                 format!(" at {}", rates.join(", "))
             }
         };
-        format!("{}, {}{rate}, seed {}", self.row.name, self.setting(), self.seed)
+        format!("{}, {}{rate}, seed {}", self.row.name, self.setting, self.seed)
     }
 
-    /// Protocol and task in one word, under which its numbers stand in tables: `test_missing`, `mortality_missing`.
-    pub fn setting(&self) -> String {
-        match &self.task {
-            Some(task) => format!("{task}_{}", self.protocol.as_str()),
-            None => self.protocol.as_str().to_owned(),
+    /// What it left, with its place in the experiment.
+    pub fn record(&self, outcome: Outcome) -> Record {
+        Record {
+            row: self.id.clone(),
+            setting: self.setting.clone(),
+            protocol: self.protocol.clone(),
+            modalities: self.modalities.clone(),
+            config: sha256(canonical(&self.cell.config).as_bytes()),
+            seed: self.seed,
+            outcome,
         }
     }
 }
@@ -201,10 +210,15 @@ impl Plan {
                     };
                     cells.push(Planned {
                         key: cell.key(),
+                        id: row_id(&row, &cell.config),
                         cell,
                         row: row.clone(),
-                        task: task.clone(),
-                        protocol,
+                        setting: Setting {
+                            task: task.clone(),
+                            protocol,
+                        },
+                        protocol: protocol.on(spec.modality.as_deref().unwrap_or_default(), rates),
+                        modalities: modalities(spec, protocol, rates).to_vec(),
                         rates: rates.clone(),
                         seed,
                         rough_seconds,
@@ -247,12 +261,12 @@ impl Plan {
 }
 
 /// Each training of a row: protocol and the rates it is scored at.
-fn settings_of_protocols(spec: &Spec, preset: &PresetSpec, row: &Row) -> Vec<(ProtocolName, Vec<f64>)> {
+fn settings_of_protocols(spec: &Spec, preset: &PresetSpec, row: &Row) -> Vec<(ProtocolKind, Vec<f64>)> {
     let (protocols, rates) = spec.levels(Some(preset));
     let admitted = |rate: &&f64| {
         row.rates
             .as_ref()
-            .is_none_or(|own| own.iter().any(|r| same_rate(*r, **rate)))
+            .is_none_or(|own| own.iter().any(|r| same_level(*r, **rate)))
     };
     let mut settings = Vec::new();
     for &protocol in protocols {
@@ -260,8 +274,8 @@ fn settings_of_protocols(spec: &Spec, preset: &PresetSpec, row: &Row) -> Vec<(Pr
             continue;
         }
         match protocol {
-            ProtocolName::TestMissing => settings.push((protocol, rates.to_vec())),
-            ProtocolName::Patterns => settings.push((protocol, vec![0.0])),
+            ProtocolKind::TestMissing => settings.push((protocol, rates.to_vec())),
+            ProtocolKind::Patterns => settings.push((protocol, vec![0.0])),
             _ => settings.extend(rates.iter().filter(admitted).map(|rate| (protocol, vec![*rate]))),
         }
     }
@@ -291,13 +305,34 @@ fn cost(spec: &Spec, preset: &PresetSpec, row: &Row) -> f64 {
     cost([fusion, fusion_now]) * cost([reallocation, reallocation_now])
 }
 
+/// The row with the methods that a cell's configuration names.
+fn row_id(row: &Row, config: &Value) -> RowId {
+    let method = |axis: &str, name: &str| MethodName {
+        name: name.to_owned(),
+        method: config[axis]["method"].as_str().unwrap_or(name).to_owned(),
+    };
+    RowId {
+        fusion: method("fusion", &row.fusion),
+        reallocation: method("reallocation", &row.reallocation),
+    }
+}
+
+/// The modalities of a model: all of the spec's, or the first so many where the level counts them.
+fn modalities<'a>(spec: &'a Spec, protocol: ProtocolKind, levels: &[f64]) -> &'a [String] {
+    let counted = match protocol.levels() {
+        Levels::Counts => levels.first().map_or(0, |level| *level as usize),
+        _ => spec.modalities.len(),
+    };
+    &spec.modalities[..counted.min(spec.modalities.len())]
+}
+
 /// A cell's configuration before defaults are filled in.
 fn configuration(
     spec: &Spec,
     preset: &PresetSpec,
     dataset: &str,
     row: &Row,
-    protocol: ProtocolName,
+    protocol: ProtocolKind,
     rates: &[f64],
     seed: u64,
 ) -> Value {
@@ -322,36 +357,14 @@ fn configuration(
         lay_over(&mut training, &entry.training);
         lay_over(&mut substitution, &entry.substitution);
     }
-    let (modality, level) = (&spec.modality, rates.first());
-    let noise =
-        |amplitude: f64| json!({"kind": "train_noise", "modality": modality, "rate": level, "amplitude": amplitude});
-    let upweighted = |mode: &str| json!({"kind": "upweighted", "modality": modality, "beta": level, "mode": mode});
-    let name = protocol;
-    let protocol = match name {
-        ProtocolName::TestMissing => {
-            json!({"kind": name.as_str(), "modality": modality, "rates": rates})
-        }
-        ProtocolName::TrainAvailability => {
-            json!({"kind": name.as_str(), "modality": modality, "rate": level})
-        }
-        ProtocolName::Missing => json!({"kind": name.as_str(), "rate": level}),
-        ProtocolName::Modalities | ProtocolName::Patterns => json!({"kind": name.as_str()}),
-        ProtocolName::TrainNoise1 => noise(1.0),
-        ProtocolName::TrainNoise3 => noise(3.0),
-        ProtocolName::UpweightedLoss => upweighted("loss"),
-        ProtocolName::UpweightedFeature => upweighted("feature"),
-    };
-    let counted = match name.levels() {
-        Levels::Counts => level.map_or(0, |level| *level as usize),
-        _ => spec.modalities.len(),
-    };
-    let modalities = &spec.modalities[..counted.min(spec.modalities.len())];
+    let modality = spec.modality.as_deref().unwrap_or_default();
+    let modalities = modalities(spec, protocol, rates);
     let mut encoders = spec.encoders.clone();
     encoders.extend(preset.encoders.clone());
     encoders.retain(|name, _| modalities.is_empty() || modalities.contains(name) || Kind::is_name(name));
     let mut config = json!({
         "dataset": dataset,
-        "protocol": protocol,
+        "protocol": protocol.on(modality, rates),
         "encoders": encoders,
         "fusion": method(&row.fusion, [fusion, fusion_now]),
         "reallocation": method(&row.reallocation, [reallocation, reallocation_now]),

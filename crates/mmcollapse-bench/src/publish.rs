@@ -4,11 +4,11 @@
 //! the one in it if it has every row, protocol and seed of that one, and as many cells. Otherwise it goes into a folder
 //! beside it, `FOLDER-partial`; where a more complete partial result lies there already, into `FOLDER-partial-2`, and so on.
 
+use mmcollapse_record::{Record, Setting};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
-use crate::cell::CellRecord;
 use crate::provenance::Provenance;
 use crate::render::is_ours;
 use crate::report::frame::Frame;
@@ -21,13 +21,13 @@ const NAMED: usize = 3;
 pub struct Extent {
     cells: usize,
     /// Row, protocol and seed of each run.
-    runs: BTreeSet<(String, String, u64)>,
+    runs: BTreeSet<(String, Setting, u64)>,
 }
 
 impl Extent {
     /// What these records hold.
-    pub fn of(records: &[CellRecord]) -> Self {
-        let run = |record: &CellRecord| (record.row.clone(), record.protocol.clone(), record.seed);
+    pub fn of(records: &[Record]) -> Self {
+        let run = |record: &Record| (record.row.to_string(), record.setting.clone(), record.seed);
         Self {
             cells: records.len(),
             runs: records.iter().map(run).collect(),
@@ -55,7 +55,7 @@ impl Extent {
             serde_json::from_slice(&bytes).map_err(|error| format!("{}: {error}", path.display()))?;
         let read = || {
             let runs = Frame::read(folder.join("runs.parquet"))?;
-            let [row, protocol] = [runs.text("row")?, runs.text("protocol")?];
+            let (row, protocol) = (runs.text("row")?, runs.names::<Setting>("protocol")?);
             let named = row.into_iter().zip(protocol).zip(runs.counts("seed")?);
             miette::Result::Ok(named.map(|((row, protocol), seed)| (row, protocol, seed)).collect())
         };

@@ -11,6 +11,7 @@
 //! | `figure.svg`, `figure.png` | what the experiment shows, against its levels or along training |
 //! | `table.provenance.json`, `runs.provenance.json`, `figure.provenance.json` | command, commit, data, machine, time |
 
+use mmcollapse_record::{Metric, Record, Unit};
 use std::path::{Path, PathBuf};
 
 use miette::{IntoDiagnostic, Result, WrapErr, miette};
@@ -18,7 +19,6 @@ use mmcollapse_data::DatasetSource;
 use mmcollapse_nn::files::write_atomic;
 use polars::prelude::{CsvWriter, DataFrame, ParquetWriter, SerWriter};
 
-use crate::cell::CellRecord;
 use crate::curves;
 use crate::experiment::{ExperimentInfo, Shows};
 use crate::figure::{Figure, FigureText, Forest};
@@ -39,7 +39,7 @@ const DIGEST_DIGITS: usize = 12;
 /// written.
 pub fn render(
     experiment: &ExperimentInfo,
-    records: &[CellRecord],
+    records: &[Record],
     provenance: &Provenance,
     out: &Path,
 ) -> Result<Vec<PathBuf>> {
@@ -56,12 +56,13 @@ pub fn render(
     if let Some(dataset) = &provenance.dataset {
         // The paper's numbers are of its own data.
         paper.rows.clear();
-        let measured = |metric: &str| {
+        let measured = |metric: &Metric| {
             let scores = || records.iter().flat_map(|record| &record.outcome.scores);
-            scores().any(|score| score.metric == metric)
+            scores().any(|score| score.metric == *metric)
         };
-        if !measured(&paper.metric) && measured("accuracy") {
-            "accuracy".clone_into(&mut paper.metric);
+        let accuracy: Metric = "accuracy".parse().into_diagnostic()?;
+        if !measured(&paper.metric) && measured(&accuracy) {
+            paper.metric = accuracy;
         }
         let mut kind = "";
         if provenance.synthetic.is_some() {
@@ -79,7 +80,7 @@ pub fn render(
     let facts = facts(provenance);
     let warnings = warnings(provenance);
     let preset = &provenance.preset;
-    let metrics = experiment.shows.metrics(&paper.metric);
+    let metrics = experiment.shows.metrics(&paper.metric).into_diagnostic()?;
     let mut table = Table::new(
         &summary,
         &paper,
@@ -110,9 +111,9 @@ pub fn render(
     };
     let picture = match experiment.shows {
         Shows::Scores => Figure::of_scores(&summary, &paper, frame).draw(&json),
-        Shows::Measures(measures) => Figure::of_measures(&summary, measures, frame).draw(&json),
-        Shows::Probes(measures) => {
-            let gaps: Vec<&str> = measures.iter().copied().filter(|m| m.starts_with("gap_")).collect();
+        Shows::Measures(_) => Figure::of_measures(&summary, &metrics, frame).draw(&json),
+        Shows::Probes(_) => {
+            let gaps: Vec<Metric> = metrics.iter().filter(|m| m.unit() == Unit::Points).cloned().collect();
             Figure::of_probes(records, &summary, &gaps, frame).draw(&json)
         }
         Shows::Curves => Figure::of_curves(records, &summary, frame).draw(&json),

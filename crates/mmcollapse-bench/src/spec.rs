@@ -20,6 +20,7 @@
 //! Later entries win over earlier ones: the spec, its method, the preset, the preset's method. A key that is
 //! not known is refused with its line.
 
+use mmcollapse_record::ProtocolKind;
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -28,11 +29,9 @@ use serde_json::{Map, Value};
 
 mod check;
 mod error;
-mod protocol;
 
 pub use error::SpecError;
 pub(crate) use error::read_yaml;
-pub use protocol::{Levels, ProtocolName};
 
 use crate::experiment::ExperimentInfo;
 
@@ -96,7 +95,7 @@ pub struct Spec {
     /// Levels of the protocols: missing or noise rates in [0, 1], values of beta, or numbers of modalities.
     pub rates: Vec<f64>,
     /// What happens to it.
-    pub protocols: Vec<ProtocolName>,
+    pub protocols: Vec<ProtocolKind>,
     /// What differs on other data sets, by their names.
     #[serde(default)]
     pub datasets: BTreeMap<String, OnDataset>,
@@ -197,7 +196,7 @@ pub struct RowGroup {
     /// The first so many seeds instead of all: for rows that take very long.
     pub seeds: Option<u64>,
     /// Of the preset's protocols only these.
-    pub protocols: Option<Vec<ProtocolName>>,
+    pub protocols: Option<Vec<ProtocolKind>>,
     /// Of the preset's levels only these, in protocols that train once a level.
     pub rates: Option<Vec<f64>>,
 }
@@ -213,7 +212,7 @@ pub struct PresetSpec {
     /// Instead of the spec's rates.
     pub rates: Option<Vec<f64>>,
     /// Instead of the spec's protocols.
-    pub protocols: Option<Vec<ProtocolName>>,
+    pub protocols: Option<Vec<ProtocolKind>>,
     /// Instead of the spec's rows.
     pub rows: Option<Vec<RowGroup>>,
     /// Encoders instead of the spec's, by modality.
@@ -252,7 +251,7 @@ pub struct Row {
     /// The first so many seeds instead of all.
     pub seeds: Option<u64>,
     /// See [`RowGroup::protocols`].
-    pub protocols: Option<Vec<ProtocolName>>,
+    pub protocols: Option<Vec<ProtocolKind>>,
     /// See [`RowGroup::rates`].
     pub rates: Option<Vec<f64>>,
 }
@@ -372,7 +371,7 @@ impl Spec {
     }
 
     /// Protocols and levels of a preset: its own, else the spec's.
-    pub fn levels<'a>(&'a self, preset: Option<&'a PresetSpec>) -> (&'a [ProtocolName], &'a [f64]) {
+    pub fn levels<'a>(&'a self, preset: Option<&'a PresetSpec>) -> (&'a [ProtocolKind], &'a [f64]) {
         (
             preset
                 .and_then(|preset| preset.protocols.as_deref())

@@ -14,6 +14,7 @@
 //! `cells` and `fits` are for their owner alone (0700): what they hold derives from data that may be credentialed. A store
 //! is therefore one user's.
 
+use mmcollapse_record::{Outcome, Status};
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, Write as _};
@@ -27,7 +28,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use thiserror::Error;
 
-use crate::cell::{Cell, CellKey, Outcome, Status, canonical, sha256};
+use crate::cell::{Cell, CellKey, canonical, sha256};
 use crate::provenance::Origin;
 
 /// Raised when the form of `outcome.json` changes; files of another form are redone.
@@ -354,8 +355,8 @@ fn remove_file(path: &Path) -> Result<(), StoreError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cell::Score;
     use crate::provenance::Machine;
+    use mmcollapse_record::{ProtocolKind, Score, Split};
     use proptest::prelude::*;
     use serde_json::json;
 
@@ -371,10 +372,10 @@ mod tests {
         Outcome {
             status: Status::Ok,
             scores: vec![Score {
-                protocol: "test_missing".into(),
+                protocol: ProtocolKind::TestMissing,
                 rate: 0.9,
-                split: "test".into(),
-                metric: "accuracy".into(),
+                split: Split::Test,
+                metric: "accuracy".parse().unwrap(),
                 value,
                 n: 450,
             }],

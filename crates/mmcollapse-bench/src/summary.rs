@@ -7,25 +7,23 @@
 
 pub(crate) mod frames;
 mod method;
-mod metric;
 mod protocol;
 #[cfg(test)]
 pub(crate) mod synthetic;
 mod versus;
 
+use mmcollapse_record::{Metric, Record, Setting, Split, Status, same_level};
 use std::collections::BTreeMap;
 
 use miette::{Context, IntoDiagnostic, Result, miette};
 use mmcollapse_probes::{Estimate, Interval, PairedDifference, bootstrap_interval, estimate, holm, paired_difference};
 
 pub use method::{Method, label};
-pub use metric::{Kind, title, words};
 pub use protocol::ProtocolRun;
 use protocol::{add_rate, protocols, started};
 pub use versus::{Pairing, Versus};
 
-use crate::cell::{CellRecord, Status};
-use crate::paper::{Paper, same_rate};
+use crate::paper::Paper;
 use crate::spec::Spec;
 
 /// Resamples of a bootstrap interval; the interval's own error is then a hundredth of its width.
@@ -39,14 +37,14 @@ const BOOTSTRAP_SEED: u64 = 0;
 pub struct Run {
     /// Position in [`Summary::methods`].
     pub method: usize,
-    /// `test_missing` or `train_availability`.
-    pub protocol: String,
+    /// Protocol and label.
+    pub setting: Setting,
     /// Share of samples that lack the modality.
     pub rate: f64,
     /// Seed.
     pub seed: u64,
     /// What was measured.
-    pub metric: String,
+    pub metric: Metric,
     /// The number, a share in [0, 1] for an accuracy.
     pub value: f64,
     /// Test samples it was measured on.
@@ -69,10 +67,10 @@ pub enum Column {
 pub struct Group {
     /// Position in [`Summary::methods`].
     pub method: usize,
-    /// `test_missing` or `train_availability`.
-    pub protocol: String,
+    /// Protocol and label.
+    pub setting: Setting,
     /// What was measured.
-    pub metric: String,
+    pub metric: Metric,
     /// Where it stands in the table.
     pub column: Column,
     /// Mean over seeds with its 95 % t interval; none if no run has a score.
@@ -123,15 +121,15 @@ pub struct Summary {
 type Seeds = BTreeMap<u64, (f64, bool)>;
 
 /// Which runs a number is made of: method, protocol, metric.
-type Series = (usize, usize, String);
+type Series = (usize, usize, Metric);
 
 impl Summary {
     /// Takes over what the spec says of methods: their titles, and which are controls that the paper does not have.
     pub fn entitle(&mut self, spec: &Spec) {
         for (position, method) in self.methods.iter_mut().enumerate() {
             let parts = [
-                spec.fusions.get(&method.fusion_name),
-                spec.reallocations.get(&method.reallocation_name),
+                spec.fusions.get(&method.row.fusion.name),
+                spec.reallocations.get(&method.row.reallocation.name),
             ];
             let [fusion, reallocation] = parts.map(|part| part.and_then(|part| part.title.clone()));
             method.titles = (fusion, reallocation);
@@ -148,7 +146,7 @@ impl Summary {
     ///
     /// # Errors
     /// A score that is not finite, two records of the same row, protocol, rate and seed.
-    pub fn new(experiment: &str, records: &[CellRecord], paper: &Paper) -> Result<Self> {
+    pub fn new(experiment: &str, records: &[Record], paper: &Paper) -> Result<Self> {
         let mut summary = Self {
             experiment: experiment.to_owned(),
             methods: Vec::new(),
@@ -165,29 +163,29 @@ impl Summary {
     }
 
     /// The number of a row of a table at a column.
-    pub fn get(&self, protocol: &str, method: usize, metric: &str, column: Column) -> Option<&Group> {
+    pub fn get(&self, setting: &Setting, method: usize, metric: &Metric, column: Column) -> Option<&Group> {
         self.groups.iter().find(|group| {
-            group.method == method && group.protocol == protocol && group.metric == metric && group.column == column
+            group.method == method && group.setting == *setting && group.metric == *metric && group.column == column
         })
     }
 
     /// Whether any method has a number of the metric under the protocol.
-    pub fn measures(&self, protocol: &ProtocolRun, metric: &str) -> bool {
+    pub fn measures(&self, protocol: &ProtocolRun, metric: &Metric) -> bool {
         self.groups
             .iter()
-            .any(|g| g.protocol == protocol.name && g.metric == metric)
+            .any(|g| g.setting == protocol.setting && g.metric == *metric)
     }
 
-    fn add(&mut self, record: &CellRecord) -> Result<()> {
+    fn add(&mut self, record: &Record) -> Result<()> {
         let method = self.method(record);
         let diverged = matches!(record.outcome.status, Status::Diverged { .. });
-        for score in record.outcome.scores.iter().filter(|s| s.split != "validation") {
+        for score in record.outcome.scores.iter().filter(|s| s.split != Split::Validation) {
             if !score.value.is_finite() {
                 return Err(miette!(
                     help = "the cell's outcome is broken: remove it from the store and run again",
                     "{}, {}, seed {}: {} at rate {} is {}, expected a number",
                     record.row,
-                    record.protocol,
+                    record.setting,
                     record.seed,
                     score.metric,
                     score.rate,
@@ -196,7 +194,7 @@ impl Summary {
             }
             self.runs.push(Run {
                 method,
-                protocol: record.protocol.clone(),
+                setting: record.setting.clone(),
                 rate: score.rate,
                 seed: record.seed,
                 metric: score.metric.clone(),
@@ -209,15 +207,15 @@ impl Summary {
     }
 
     /// Position of the record's row; a new one is added at the end.
-    fn method(&mut self, record: &CellRecord) -> usize {
+    fn method(&mut self, record: &Record) -> usize {
         let known = self.methods.iter().position(|m| m.row == record.row);
         known.unwrap_or_else(|| {
-            self.methods.push(Method::of(record));
+            self.methods.push(Method::of(&record.row));
             self.methods.len() - 1
         })
     }
 
-    fn group(&mut self, records: &[CellRecord], paper: &Paper) -> Result<()> {
+    fn group(&mut self, records: &[Record], paper: &Paper) -> Result<()> {
         let mut columns: BTreeMap<Series, Vec<(Column, Seeds)>> = BTreeMap::new();
         for (p, protocol) in self.protocols.iter().enumerate() {
             for (metric, rates) in self.metrics(protocol, paper) {
@@ -236,9 +234,12 @@ impl Summary {
                     continue;
                 }
                 let against = reference.and_then(|r| Some((r, &columns.get(&(r, *p, metric.clone()))?.get(place)?.1)));
+                let numbers = numbers(seeds, against)
+                    .into_diagnostic()
+                    .wrap_err_with(|| format!("{}: {column:?}", self.methods[*method].row))?;
                 let group = Group {
                     method: *method,
-                    protocol: protocol.name.clone(),
+                    setting: protocol.setting.clone(),
                     metric: metric.clone(),
                     column: *column,
                     diverged: started.values().filter(|diverged| **diverged).count(),
@@ -248,9 +249,9 @@ impl Summary {
                         .count(),
                     n_test: self.n_test(protocol, *method, metric, *column),
                     paper: self.paper(paper, *method, metric, *column, &protocol.rates),
-                    ..numbers(seeds, against)
-                        .into_diagnostic()
-                        .wrap_err_with(|| format!("{}: {column:?}", self.methods[*method].row))?
+                    estimate: numbers.estimate,
+                    bootstrap: numbers.bootstrap,
+                    difference: numbers.difference,
                 };
                 self.groups.push(group);
             }
@@ -260,13 +261,13 @@ impl Summary {
 
     /// What is measured in a protocol and at which rates: the paper's score at the protocol's own, any other metric
     /// (with all modalities, with one alone, a loss) where it was measured.
-    fn metrics(&self, protocol: &ProtocolRun, paper: &Paper) -> BTreeMap<String, Vec<f64>> {
+    fn metrics(&self, protocol: &ProtocolRun, paper: &Paper) -> BTreeMap<Metric, Vec<f64>> {
         let mut metrics = BTreeMap::new();
-        if Kind::of(&paper.metric) == Kind::Share {
+        if paper.metric.is_share() {
             metrics.insert(paper.metric.clone(), protocol.rates.clone());
         }
-        for run in self.runs.iter().filter(|run| run.protocol == protocol.name) {
-            if run.metric != paper.metric || Kind::of(&run.metric) != Kind::Share {
+        for run in self.runs.iter().filter(|run| run.setting == protocol.setting) {
+            if run.metric != paper.metric || !run.metric.is_share() {
                 add_rate(metrics.entry(run.metric.clone()).or_default(), run.rate);
             }
         }
@@ -281,7 +282,7 @@ impl Summary {
         &self,
         protocol: &ProtocolRun,
         method: usize,
-        metric: &str,
+        metric: &Metric,
         rates: &[f64],
     ) -> Result<Vec<(Column, Seeds)>> {
         let mut columns: Vec<(Column, Seeds)> = Vec::new();
@@ -289,16 +290,16 @@ impl Summary {
             let mut seeds = Seeds::new();
             for run in self.runs.iter().filter(|run| {
                 run.method == method
-                    && run.protocol == protocol.name
-                    && run.metric == metric
-                    && same_rate(run.rate, rate)
+                    && run.setting == protocol.setting
+                    && run.metric == *metric
+                    && same_level(run.rate, rate)
             }) {
                 if seeds.insert(run.seed, (run.value, run.diverged)).is_some() {
                     return Err(miette!(
                         help = "rows of a spec must differ in name",
                         "{}, {}, rate {rate}: two runs of seed {}",
                         self.methods[method].row,
-                        protocol.name,
+                        protocol.setting,
                         run.seed
                     ));
                 }
@@ -329,21 +330,21 @@ impl Summary {
         if ours.is_vanilla() {
             return None;
         }
-        let same_name = |other: &Method| other.is_vanilla() && other.fusion_name == ours.fusion_name;
-        let same_method = |other: &Method| other.is_vanilla() && other.fusion == ours.fusion;
+        let same_name = |other: &Method| other.is_vanilla() && other.row.fusion.name == ours.row.fusion.name;
+        let same_method = |other: &Method| other.is_vanilla() && other.row.fusion.method == ours.row.fusion.method;
         self.methods
             .iter()
             .position(same_name)
             .or_else(|| self.methods.iter().position(same_method))
     }
 
-    fn n_test(&self, protocol: &ProtocolRun, method: usize, metric: &str, column: Column) -> (usize, usize) {
+    fn n_test(&self, protocol: &ProtocolRun, method: usize, metric: &Metric, column: Column) -> (usize, usize) {
         let counts = self.runs.iter().filter(|run| {
             run.method == method
-                && run.protocol == protocol.name
-                && run.metric == metric
+                && run.setting == protocol.setting
+                && run.metric == *metric
                 && match column {
-                    Column::Rate(rate) => same_rate(run.rate, rate),
+                    Column::Rate(rate) => same_level(run.rate, rate),
                     Column::MeanOfRates => true,
                 }
         });
@@ -354,24 +355,24 @@ impl Summary {
         )
     }
 
-    fn paper(&self, paper: &Paper, method: usize, metric: &str, column: Column, rates: &[f64]) -> Option<f64> {
-        if metric != paper.metric {
+    fn paper(&self, paper: &Paper, method: usize, metric: &Metric, column: Column, rates: &[f64]) -> Option<f64> {
+        if *metric != paper.metric {
             return None;
         }
-        let method = &self.methods[method];
+        let row = &self.methods[method].row;
         match column {
-            Column::Rate(rate) => paper.value(&method.fusion, &method.reallocation, rate),
-            Column::MeanOfRates => paper.mean(&method.fusion, &method.reallocation, rates),
+            Column::Rate(rate) => paper.value(&row.fusion.method, &row.reallocation.method, rate),
+            Column::MeanOfRates => paper.mean(&row.fusion.method, &row.reallocation.method, rates),
         }
     }
 
     /// Holm's correction: one family for the single rates, one for the means over rates, of each protocol.
     fn correct(&mut self) -> Result<()> {
-        let mut families: BTreeMap<(String, String, bool), Vec<usize>> = BTreeMap::new();
+        let mut families: BTreeMap<(Setting, Metric, bool), Vec<usize>> = BTreeMap::new();
         for (position, group) in self.groups.iter().enumerate() {
             if group.difference.is_some() {
                 let mean = group.column == Column::MeanOfRates;
-                let family = (group.protocol.clone(), group.metric.clone(), mean);
+                let family = (group.setting.clone(), group.metric.clone(), mean);
                 families.entry(family).or_default().push(position);
             }
         }
@@ -393,11 +394,17 @@ impl Summary {
     }
 }
 
-/// The statistics of one column; what is not statistics is left empty.
+/// The statistics of one column.
+struct Numbers {
+    estimate: Option<Estimate>,
+    bootstrap: Option<Interval>,
+    difference: Option<Difference>,
+}
+
 fn numbers(
     seeds: &Seeds,
     against: Option<(usize, &Seeds)>,
-) -> std::result::Result<Group, mmcollapse_probes::MeasureError> {
+) -> std::result::Result<Numbers, mmcollapse_probes::MeasureError> {
     let values: Vec<f64> = seeds.values().map(|(value, _)| *value).collect();
     let several = values.len() > 1;
     let difference = match against {
@@ -418,20 +425,12 @@ fn numbers(
         }
         None => None,
     };
-    Ok(Group {
-        method: 0,
-        protocol: String::new(),
-        metric: String::new(),
-        column: Column::MeanOfRates,
+    Ok(Numbers {
         estimate: (!values.is_empty()).then(|| estimate(&values)).transpose()?,
         bootstrap: several
             .then(|| bootstrap_interval(&values, 0.95, RESAMPLES, BOOTSTRAP_SEED))
             .transpose()?,
-        n_test: (0, 0),
-        diverged: 0,
-        unscored: 0,
         difference,
-        paper: None,
     })
 }
 

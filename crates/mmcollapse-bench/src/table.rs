@@ -13,14 +13,14 @@ mod versus;
 pub use latex::latex;
 pub(crate) use markdown::escape;
 pub use markdown::markdown;
+use mmcollapse_record::{Amplitude, Metric, ProtocolKind, UpweightMode, words};
 pub use number::{DASH, percent, probability, signed_percent};
 pub(crate) use number::{bare_percent as percent_bare, range};
 use sheets::Setting;
 pub use versus::Tests;
 
 use crate::paper::{Paper, PaperMean, Unit};
-use crate::spec::ProtocolName;
-use crate::summary::{ProtocolRun, Summary, label, words};
+use crate::summary::{ProtocolRun, Summary, label};
 
 /// A whole table with all that must be said about it.
 #[derive(Clone, Debug, PartialEq)]
@@ -68,7 +68,7 @@ impl Table {
     pub fn new(
         summary: &Summary,
         paper: &Paper,
-        metrics: &[&str],
+        metrics: &[Metric],
         title: &str,
         preset: &str,
         warnings: Vec<String>,
@@ -140,39 +140,35 @@ fn printed_means(paper: &Paper) -> Option<Sheet> {
 pub fn protocol_in_words(protocol: &ProtocolRun) -> String {
     let modality = &protocol.modality;
     let whole = "no test sample has noise or lacks anything";
-    let noise = |amplitude: usize| {
+    let noise = |amplitude: Amplitude| {
         format!(
             "the given share of training samples has uniform noise of ± {amplitude} standard deviations on {modality}; {whole}"
         )
     };
-    let task = protocol.task.as_ref();
+    let task = protocol.setting.task.as_ref();
     let task = task.map_or_else(String::new, |task| format!("{}: ", label(task).to_lowercase()));
-    let Some(kind) = protocol.kind else {
-        return label(&protocol.name).to_lowercase();
-    };
-    let what = match kind {
-        ProtocolName::Missing if protocol.rates == [0.0] => {
+    let what = match protocol.kind() {
+        ProtocolKind::Missing if protocol.rates == [0.0] => {
             "nothing is missing, in training as at test, but what the source lacks".to_owned()
         }
-        ProtocolName::Missing => "every sample loses each of its modalities with the given probability, in training as at test, \
+        ProtocolKind::Missing => "every sample loses each of its modalities with the given probability, in training as at test, \
                                   but never the last"
             .to_owned(),
-        ProtocolName::TrainNoise1 => noise(1),
-        ProtocolName::TrainNoise3 => noise(3),
-        ProtocolName::Modalities => {
+        ProtocolKind::TrainNoise(amplitude) => noise(amplitude),
+        ProtocolKind::Modalities => {
             "models of the given number of modalities, in the order of the spec; nothing is taken away".to_owned()
         }
-        ProtocolName::Patterns => "trained on what the samples have; at test each keeps the modalities of one pattern only, \
+        ProtocolKind::Patterns => "trained on what the samples have; at test each keeps the modalities of one pattern only, \
                                    mean over all patterns but the empty one, each asked of the samples that have all of it"
             .to_owned(),
-        ProtocolName::UpweightedLoss => {
+        ProtocolKind::Upweighted(UpweightMode::Loss) => {
             format!("β times the cross-entropy of a linear head on {modality}'s encoding is added to the loss; {whole}")
         }
-        ProtocolName::UpweightedFeature => format!("{modality}'s encoding is scaled by 1 + β before fusion; {whole}"),
-        ProtocolName::TestMissing => {
+        ProtocolKind::Upweighted(UpweightMode::Feature) => format!("{modality}'s encoding is scaled by 1 + β before fusion; {whole}"),
+        ProtocolKind::TestMissing => {
             format!("trained on all pairs; each test sample loses its {modality} with the given probability")
         }
-        ProtocolName::TrainAvailability => {
+        ProtocolKind::TrainAvailability => {
             format!("the given share of each class's training pairs lacks {modality}; the test has no {modality} at all")
         }
     };

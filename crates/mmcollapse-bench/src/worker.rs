@@ -4,6 +4,7 @@
 //! cell's lock itself, so the lock goes with the process that writes. When its input ends, the runner is gone:
 //! the worker stops at the next chance and exits.
 
+use mmcollapse_record::{Outcome, Status};
 use std::collections::BTreeMap;
 use std::io::{BufRead, Write};
 use std::path::Path;
@@ -17,7 +18,7 @@ use mmcollapse_nn::files::LineFile;
 use mmcollapse_nn::tell;
 use serde::{Deserialize, Serialize};
 
-use crate::cell::{Cell, Outcome, Status};
+use crate::cell::Cell;
 use crate::provenance::Origin;
 use crate::signals;
 use crate::store::{Claim, Found, Store, StoreError, Stored};

@@ -9,18 +9,20 @@ use std::collections::BTreeSet;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::str::FromStr;
 use std::sync::Mutex;
 use std::thread;
 use std::time::{Duration, Instant};
 use std::{env, fs};
 
-use mmcollapse_bench::cell::{Cell, Outcome, Score, Status};
+use mmcollapse_bench::cell::Cell;
 use mmcollapse_bench::provenance::Origin;
 use mmcollapse_bench::runner::{Fate, Interrupt, Job, Runner, Summary, Watcher, WorkerCommand};
 use mmcollapse_bench::signals;
 use mmcollapse_bench::store::{Found, Store};
 use mmcollapse_bench::worker::{Context, Work, WorkError, serve};
 use mmcollapse_nn::files::{LineFile, write_atomic};
+use mmcollapse_record::{Metric, Outcome, ProtocolKind, Score, Split, Status};
 use serde_json::{Value, json};
 
 const ROLE: &str = "MMCOLLAPSE_TEST_ROLE";
@@ -110,10 +112,10 @@ impl Work for Fake {
         Ok(Outcome {
             status: Status::Ok,
             scores: vec![Score {
-                protocol: "p".into(),
+                protocol: ProtocolKind::Missing,
                 rate: 0.5,
-                split: "test".into(),
-                metric: "sum".into(),
+                split: Split::Test,
+                metric: Metric::from_str("accuracy").unwrap(),
                 value: sum as f64,
                 n: 1,
             }],

@@ -20,6 +20,7 @@ mod stages;
 
 use std::collections::BTreeMap;
 
+use mmcollapse_record::{Score, Status};
 use serde::{Deserialize, Serialize};
 
 use crate::{diagnosis::Diagnosis, training::EpochRecord};
@@ -67,43 +68,6 @@ pub struct CellOutcome {
     pub diagnosis: Findings,
     /// Every epoch of every fit.
     pub history: Vec<EpochRecord>,
-}
-
-/// Whether training went through.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "snake_case")]
-pub enum Status {
-    /// It did.
-    Ok,
-    /// A finding about the method: it was stopped, scored as it stood, and is counted in the tables.
-    Diverged {
-        /// What was seen.
-        reason: String,
-        /// Epoch at which it was seen.
-        epoch: usize,
-    },
-}
-
-/// One measured number.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Score {
-    /// Name of the protocol.
-    pub protocol: String,
-    /// The protocol's level: share of samples that lack the modality at test or in training, share with noise, beta, or the
-    /// number of modalities; 0 where there is none.
-    pub rate: f64,
-    /// `validation` or `test`; `train` for losses.
-    pub split: String,
-    /// `accuracy` is the protocol's own score; `accuracy_only_X` keeps modality X alone, in the samples that have it,
-    /// `accuracy_complete` all. Where there are two classes there are `auroc`, `auprc` (trapezoid), `average_precision`,
-    /// `brier` and `calibration_error` as well, and `auroc_only_X` and `auroc_complete` instead.
-    /// On the validation split `accuracy` (`auroc`) is with what the protocol leaves there, and [`AS_TESTED`] as at test.
-    /// `loss_X` is the mean of a loss term over the last epoch of the model's training.
-    pub metric: String,
-    /// A share in [0, 1]; of a loss, nats.
-    pub value: f64,
-    /// Samples it was measured on.
-    pub n: usize,
 }
 
 /// What a cell found out beside its scores.

@@ -6,6 +6,7 @@ use mmcollapse_nn::{
     optim::{OptimizerConfig, OptimizerKind},
     schedule::Schedule,
 };
+use mmcollapse_record::Protocol;
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -79,95 +80,6 @@ impl MethodConfig {
 
     fn auto() -> Self {
         Self::named("auto")
-    }
-}
-
-/// What is done to which modality, in training or at test. A missing rate is always the share of samples that lack it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
-pub enum Protocol {
-    /// Trained on all pairs; each test sample loses the modality with probability `rate`, for each of the rates.
-    TestMissing {
-        /// The modality that goes missing.
-        modality: String,
-        /// Missing rates in [0, 1]; one trained model is scored at all of them.
-        rates: Vec<f64>,
-    },
-    /// Only a share `1 - rate` of the training (and validation) samples has the modality; no test sample has it.
-    TrainAvailability {
-        /// The modality that is scarce.
-        modality: String,
-        /// Missing rate in training, in [0, 1).
-        rate: f64,
-    },
-    /// Trained on all pairs, some with noise on the modality; no test sample has noise or lacks anything.
-    TrainNoise {
-        /// The modality that is corrupted.
-        modality: String,
-        /// Share of training (and validation) samples with noise, in [0, 1].
-        rate: f64,
-        /// Half-width of the uniform noise, in standard deviations of the modality over the training set.
-        amplitude: f64,
-    },
-    /// Every sample, in training, validation and test, loses each of its modalities with probability `rate`, but never
-    /// the last.
-    Missing {
-        /// Missing rate in [0, 1]; at 0 a sample has what the source has of it.
-        rate: f64,
-    },
-    /// Nothing is taken away: what is asked is what comes of the number of modalities, the level.
-    Modalities {},
-    /// Trained on what the samples have; at test each sample keeps the modalities of one pattern only, for every pattern
-    /// but the empty one, and a pattern is asked of the samples that have all of it.
-    Patterns {},
-    /// Trained on all pairs with the modality up-weighted; no test sample lacks anything.
-    Upweighted {
-        /// The modality that is up-weighted.
-        modality: String,
-        /// How much, at least 0; 0 changes nothing.
-        beta: f64,
-        /// In what way.
-        mode: UpweightMode,
-    },
-}
-
-/// What the paper's "amount of upweighting" beta, which it does not define, is taken to mean.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum UpweightMode {
-    /// beta times the cross-entropy of a linear head on the modality's encoding is added to the loss.
-    Loss,
-    /// The modality's encoding is scaled by 1 + beta before fusion.
-    Feature,
-}
-
-impl Protocol {
-    /// Name in results: `test_missing`, `train_availability`, `missing`, `train_noise_AMPLITUDE`, `modalities`,
-    /// `patterns`, `upweighted_MODE`.
-    pub fn name(&self) -> String {
-        match self {
-            Self::TestMissing { .. } => "test_missing".to_owned(),
-            Self::TrainAvailability { .. } => "train_availability".to_owned(),
-            Self::Missing { .. } => "missing".to_owned(),
-            Self::TrainNoise { amplitude, .. } => format!("train_noise_{amplitude}"),
-            Self::Modalities {} => "modalities".to_owned(),
-            Self::Patterns {} => "patterns".to_owned(),
-            Self::Upweighted { mode, .. } => match mode {
-                UpweightMode::Loss => "upweighted_loss".to_owned(),
-                UpweightMode::Feature => "upweighted_feature".to_owned(),
-            },
-        }
-    }
-
-    /// The modality that goes missing, is corrupted or up-weighted, if it is one.
-    pub fn modality(&self) -> Option<&str> {
-        match self {
-            Self::TestMissing { modality, .. }
-            | Self::TrainAvailability { modality, .. }
-            | Self::TrainNoise { modality, .. }
-            | Self::Upweighted { modality, .. } => Some(modality),
-            Self::Missing { .. } | Self::Modalities {} | Self::Patterns {} => None,
-        }
     }
 }
 

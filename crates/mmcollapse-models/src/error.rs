@@ -54,6 +54,10 @@ pub enum ModelError {
         /// What is wrong.
         reason: String,
     },
+    /// A measure gave its number a name that no metric has.
+    #[error(transparent)]
+    #[diagnostic(help("metrics are listed in crates/mmcollapse-record/src/metric.rs"))]
+    Metric(#[from] mmcollapse_record::UnknownName),
     /// Training was asked to stop; where a checkpoint folder was given, it can be continued.
     #[error("stopped before the end, as asked")]
     Interrupted,

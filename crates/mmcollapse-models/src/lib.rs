@@ -23,14 +23,14 @@ mod upweight;
 mod tests;
 
 pub use cell::{
-    AS_TESTED, CellOutcome, Findings, Folders, MULTIMODAL, Observer, Score, Silent, Status, UNIMODAL, check_cell,
-    outline, run_cell,
+    AS_TESTED, CellOutcome, Findings, Folders, MULTIMODAL, Observer, Silent, UNIMODAL, check_cell, outline, run_cell,
 };
-pub use config::{CellConfig, MethodConfig, Protocol, Training, UpweightMode, revision};
+pub use config::{CellConfig, MethodConfig, Training, revision};
 pub use diagnosis::{Diagnosis, ModalityDiagnosis};
 pub use encoders::ENCODERS;
 pub use error::ModelError;
 pub use fusion::FUSIONS;
+pub use mmcollapse_record::{Protocol, Score, Split, Status, UpweightMode};
 pub use model::{Model, ModelSpec};
 pub use reallocation::REALLOCATIONS;
 pub use substitution::SUBSTITUTIONS;

@@ -2,9 +2,10 @@
 
 use mmcollapse_data::{Batch, Dataset, Kind, ModalitySpec, Presence};
 use mmcollapse_nn::{Device, Mode, Params, Result as TensorResult, Tensor};
+use mmcollapse_record::Protocol;
 
 use crate::{
-    config::{CellConfig, MethodConfig, Protocol},
+    config::{CellConfig, MethodConfig},
     encoders::{self, Encoder},
     error::Result,
     fusion::{self, Fusion, FusionContext, FusionOutput},

@@ -7,6 +7,7 @@ use mmcollapse_data::{
     sets::{PlantedConfig, planted},
 };
 use mmcollapse_nn::{Device, Mode, Tensor, files::write_atomic, safetensors};
+use mmcollapse_record::Split;
 
 use crate::{
     CellConfig, CellOutcome, FUSIONS, Folders, MethodConfig, ModelError, ModelSpec, Observer, Protocol, REALLOCATIONS,
@@ -229,9 +230,9 @@ fn every_method_trains_scores_and_is_saved_and_loaded() {
         let accuracies = outcome
             .scores
             .iter()
-            .filter(|s| s.metric == "accuracy" && s.split == "test");
+            .filter(|s| s.metric == "accuracy" && s.split == Split::Test);
         assert_eq!(accuracies.count(), 2, "{name}");
-        let (losses, shares): (Vec<_>, Vec<_>) = outcome.scores.iter().partition(|s| s.split == "train");
+        let (losses, shares): (Vec<_>, Vec<_>) = outcome.scores.iter().partition(|s| s.split == Split::Train);
         assert!(shares.iter().all(|s| (0.0..=1.0).contains(&s.value)), "{name}");
         assert!(
             losses
@@ -468,7 +469,7 @@ fn an_unbounded_ascent_is_recorded_as_diverged() {
         outcome
             .scores
             .iter()
-            .any(|s| s.metric == "accuracy" && s.split == "test")
+            .any(|s| s.metric == "accuracy" && s.split == Split::Test)
     );
     let json = serde_json::to_string(&outcome).unwrap();
     serde_json::from_str::<CellOutcome>(&json).unwrap();
@@ -489,7 +490,7 @@ fn scarce_sound_is_scarce_in_training_and_absent_at_test() {
         outcome
             .scores
             .iter()
-            .find(|s| s.metric == metric && s.split == "test")
+            .find(|s| s.metric == metric && s.split == Split::Test)
             .unwrap()
             .value
     };

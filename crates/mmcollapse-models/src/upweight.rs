@@ -4,7 +4,9 @@
 use mmcollapse_nn::{Result as TensorResult, Scope, Tensor, layers::Linear, ops::softmax_cross_entropy};
 use serde::Serialize;
 
-use crate::{config::UpweightMode, error::Result, model::Encodings, rows::select_rows};
+use mmcollapse_record::UpweightMode;
+
+use crate::{error::Result, model::Encodings, rows::select_rows};
 
 /// Which modality weighs more, how much and in what way.
 #[derive(Clone, Debug, PartialEq, Serialize)]

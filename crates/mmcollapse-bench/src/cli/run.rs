@@ -1,5 +1,6 @@
 //! `reproduce`, `run` and `report`: plan, train, gather, render.
 
+use mmcollapse_record::{Record, Split};
 use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::fmt::Write as _;
@@ -16,7 +17,6 @@ use super::dry;
 use super::on::{other_dataset, spec_on, synthetic};
 use super::rounds::{LAST, Rounds, late_rows};
 use super::{Ending, How, Place, What, interrupt, workers};
-use crate::cell::CellRecord;
 use crate::experiment::ExperimentInfo;
 use crate::models::ModelResolver;
 use crate::plan::{Filter, Plan, Planned, Selection};
@@ -359,7 +359,7 @@ fn settled(device: DeviceChoice) -> Result<DeviceChoice> {
 
 /// What the store has of a plan.
 pub(super) struct Gathered {
-    pub(super) records: Vec<CellRecord>,
+    pub(super) records: Vec<Record>,
     stored: Vec<Stored>,
 }
 
@@ -380,13 +380,7 @@ pub(super) fn gather(plan: &Plan, store: &Store) -> Result<Gathered, StoreError>
     };
     for planned in &plan.cells {
         if let Found::Whole(stored) = store.find(&planned.key)? {
-            gathered.records.push(CellRecord {
-                row: planned.row.name.clone(),
-                protocol: planned.setting(),
-                seed: planned.seed,
-                config: planned.cell.config.clone(),
-                outcome: stored.outcome.clone(),
-            });
+            gathered.records.push(planned.record(stored.outcome.clone()));
             gathered.stored.push(*stored);
         }
     }
@@ -557,7 +551,7 @@ fn outcome_line(planned: &Planned, stored: &Stored) -> String {
         .outcome
         .scores
         .iter()
-        .filter(|score| score.split == "test" && ["accuracy", "auroc"].contains(&score.metric.as_str()))
+        .filter(|score| score.split == Split::Test && ["accuracy", "auroc"].contains(&score.metric.as_str()))
         .map(|score| {
             format!(
                 "{} {:.4} at {} (n = {})",

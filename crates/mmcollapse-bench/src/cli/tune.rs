@@ -1,5 +1,6 @@
 //! `tune`: the same number of trials for every row, and the best of each by validation.
 
+use mmcollapse_record::ProtocolKind;
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::Path;
@@ -13,7 +14,7 @@ use super::run::{Work, provenance};
 use super::{Ending, How, interrupt, workers};
 use crate::experiment::ExperimentInfo;
 use crate::models::ModelResolver;
-use crate::spec::{Preset, ProtocolName, Spec};
+use crate::spec::{Preset, Spec};
 use crate::store::Store;
 use crate::tuning::{Budget, FIRST_SEED, Spaces, Trials, Tuned};
 
@@ -37,13 +38,13 @@ pub(super) struct Asked {
     pub seeds: u64,
     /// Protocol that settings are chosen for [default: that of experiments/tune.yaml].
     #[arg(long, value_parser = protocol)]
-    pub protocol: Option<ProtocolName>,
+    pub protocol: Option<ProtocolKind>,
     /// Its level [default: the experiment's only one, or that of experiments/tune.yaml].
     #[arg(long)]
     pub rate: Option<f64>,
 }
 
-fn protocol(name: &str) -> Result<ProtocolName, String> {
+fn protocol(name: &str) -> Result<ProtocolKind, String> {
     serde_json::from_value(name.into()).map_err(|error| error.to_string())
 }
 
@@ -148,7 +149,7 @@ fn command(trials: &Trials, asked: &Asked, rows: &[String]) -> String {
         let _ = write!(command, " --only {}", rows.join(","));
     }
     if let Some(protocol) = asked.protocol {
-        let _ = write!(command, " --protocol {}", protocol.as_str());
+        let _ = write!(command, " --protocol {protocol}");
     }
     if let Some(rate) = asked.rate {
         let _ = write!(command, " --rate {rate}");

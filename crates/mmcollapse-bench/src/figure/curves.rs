@@ -1,11 +1,11 @@
 //! The semantic loss along training: a panel a fusion, a line a reallocation.
 
+use mmcollapse_record::{Record, RowId};
 use std::ops::Range;
 
 use mmcollapse_probes::quantile;
 
 use super::{Axes, Figure, FigureText, Line, Panel, PanelRow, Point, legend, style};
-use crate::cell::CellRecord;
 use crate::curves::semantic;
 use crate::summary::Summary;
 use crate::table::range;
@@ -15,7 +15,7 @@ const NAMED: usize = 5;
 
 impl Figure {
     /// The semantic loss at the end of every epoch, median and 10 to 90 % quantiles over seeds.
-    pub fn of_curves(records: &[CellRecord], summary: &Summary, text: FigureText) -> Self {
+    pub fn of_curves(records: &[Record], summary: &Summary, text: FigureText) -> Self {
         let styles = style::assign(&summary.methods);
         let lengths: Vec<usize> = summary
             .methods
@@ -34,7 +34,7 @@ impl Figure {
             for ((method, style), &length) in summary.methods.iter().zip(&styles).zip(&lengths) {
                 let runs: Vec<&[f64]> = records
                     .iter()
-                    .filter(|r| r.row == method.row && r.protocol == protocol.name)
+                    .filter(|r| r.row == method.row && r.setting == protocol.setting)
                     .map(semantic)
                     .collect();
                 seeds.push(runs.len());
@@ -44,10 +44,10 @@ impl Figure {
                         .map(|step| point(&runs, span(step, shortest, length)))
                         .collect(),
                 };
-                match panels.iter_mut().find(|(name, _)| *name == method.fusion_name) {
+                match panels.iter_mut().find(|(name, _)| *name == method.row.fusion.name) {
                     Some((_, panel)) => panel.lines.push(line),
                     None => panels.push((
-                        &method.fusion_name,
+                        &method.row.fusion.name,
                         Panel {
                             title: method.fusion_label(),
                             lines: vec![line],
@@ -57,7 +57,7 @@ impl Figure {
                 }
             }
             rows.push(PanelRow {
-                heading: format!("{}: {}", protocol.name, crate::table::protocol_in_words(protocol)),
+                heading: format!("{}: {}", protocol.setting, crate::table::protocol_in_words(protocol)),
                 x_label: if shortest == longest {
                     "epoch of the multimodal training".to_owned()
                 } else {
@@ -87,8 +87,8 @@ impl Figure {
 }
 
 /// Epochs of the longest run of a row.
-fn length(records: &[CellRecord], row: &str) -> usize {
-    let own = records.iter().filter(|record| record.row == row);
+fn length(records: &[Record], row: &RowId) -> usize {
+    let own = records.iter().filter(|record| record.row == *row);
     own.map(|record| semantic(record).len()).max().unwrap_or(0)
 }
 

@@ -1,12 +1,13 @@
 //! One row against every other, method under method: every seed's difference as a square, the mean with its interval.
 
+use mmcollapse_record::Setting;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use super::forest::{Forest, Row};
 use super::style::assign;
 use super::{FigureText, Point};
-use crate::summary::{Difference, Pairing, Run, Summary, Versus, words};
+use crate::summary::{Difference, Pairing, Run, Summary, Versus};
 use crate::table::{probability, protocol_in_words};
 
 impl Forest {
@@ -14,14 +15,14 @@ impl Forest {
     pub fn of_tests<'a>(summary: &Summary, row: &str, versus: &'a [Versus], text: FigureText) -> Self {
         let ours = summary.methods.iter().position(|method| method.row == row);
         let by_seed = || versus.iter().filter(|v| v.pairing == Pairing::Seeds);
-        let mut told: Option<&str> = None;
+        let mut told: Option<&Setting> = None;
         let part = |versus: &'a Versus| {
-            let mut heading = format!("{}, test {}", versus.protocol, words(&versus.metric));
+            let mut heading = format!("{}, test {}", versus.setting, versus.metric.words());
             // What a protocol does is told once.
-            let protocol = summary.protocols.iter().find(|p| p.name == versus.protocol);
-            if let Some(protocol) = protocol.filter(|p| told != Some(p.name.as_str())) {
+            let protocol = summary.protocols.iter().find(|p| p.setting == versus.setting);
+            if let Some(protocol) = protocol.filter(|p| told != Some(&p.setting)) {
                 let _ = write!(heading, " ({})", protocol_in_words(protocol));
-                told = Some(&versus.protocol);
+                told = Some(&versus.setting);
             }
             let rows = versus.differences.iter().map(|d| line(summary, versus, ours, d));
             (heading, rows.collect())
@@ -51,7 +52,7 @@ fn line(summary: &Summary, versus: &Versus, ours: Option<usize>, difference: &Di
     let of = |method: Option<usize>| {
         let mut seeds: BTreeMap<u64, Vec<f64>> = BTreeMap::new();
         let chosen =
-            |run: &&Run| Some(run.method) == method && run.protocol == versus.protocol && run.metric == versus.metric;
+            |run: &&Run| Some(run.method) == method && run.setting == versus.setting && run.metric == versus.metric;
         for run in summary.runs.iter().filter(chosen) {
             seeds.entry(run.seed).or_default().push(100.0 * run.value);
         }
@@ -92,7 +93,7 @@ mod tests {
         let paper = table4();
         let summary = Summary::new("table4", &experiment(10), &paper).unwrap();
         let row = "shaspec+kd";
-        let versus = summary.versus(row, &["accuracy"], &paper).unwrap();
+        let versus = summary.versus(row, &["accuracy".parse().unwrap()], &paper).unwrap();
         let text = FigureText {
             title: "Table 8: made up",
             preset: "quick",

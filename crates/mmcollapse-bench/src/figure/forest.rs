@@ -3,6 +3,7 @@
 //! For experiments of many methods at few levels, where lines against the level would say nothing. What is drawn is each
 //! run's mean over the levels, the column `mean` of the table.
 
+use mmcollapse_record::Metric;
 use std::collections::BTreeMap;
 
 use miette::Result;
@@ -14,7 +15,7 @@ use super::panel::{MARK, PAPER_MARK, TICKS};
 use super::style::{ALARM, GREY, GRID, INK, PAPER, STYLES, assign};
 use super::{Axes, FigureText, Line, Panel, Point, note};
 use crate::paper::Paper;
-use crate::summary::{Column, ProtocolRun, Summary, words};
+use crate::summary::{Column, ProtocolRun, Summary};
 use crate::table::protocol_in_words;
 
 const EDGE: f64 = 22.0;
@@ -60,7 +61,7 @@ impl Forest {
     /// The paper's metric, each run's mean over the levels.
     pub fn new(summary: &Summary, paper: &Paper, text: FigureText) -> Self {
         let part = |protocol: &ProtocolRun| {
-            let heading = format!("{}: {}", protocol.name, protocol_in_words(protocol));
+            let heading = format!("{}: {}", protocol.setting, protocol_in_words(protocol));
             (heading, rows(summary, &paper.metric, protocol))
         };
         let parts: Vec<(String, Vec<Row>)> = summary.protocols.iter().map(part).collect();
@@ -73,7 +74,7 @@ impl Forest {
                 + " Squares: single runs."
                 + if printed { " Hollow: the paper's value." } else { "" },
             warnings: text.warnings,
-            x_label: format!("test {} (%){mean_of}", words(&paper.metric)),
+            x_label: format!("test {} (%){mean_of}", paper.metric.words()),
             differences: false,
             parts,
             provenance: text.provenance,
@@ -230,16 +231,17 @@ impl Plot {
     }
 }
 
-fn rows(summary: &Summary, metric: &str, protocol: &ProtocolRun) -> Vec<Row> {
+fn rows(summary: &Summary, metric: &Metric, protocol: &ProtocolRun) -> Vec<Row> {
     let styles = assign(&summary.methods);
     let methods = summary.methods.iter().enumerate();
     let row = |(place, method): (usize, &crate::summary::Method)| {
-        let group = summary.get(&protocol.name, place, metric, Column::MeanOfRates)?;
+        let group = summary.get(&protocol.setting, place, metric, Column::MeanOfRates)?;
         let estimate = group.estimate.as_ref()?;
         let mean = Point::of(estimate, 100.0, group.diverged);
         let mut seeds: BTreeMap<u64, Vec<f64>> = BTreeMap::new();
-        let of_method =
-            |run: &&crate::summary::Run| run.method == place && run.protocol == protocol.name && run.metric == metric;
+        let of_method = |run: &&crate::summary::Run| {
+            run.method == place && run.setting == protocol.setting && run.metric == *metric
+        };
         for run in summary.runs.iter().filter(of_method) {
             seeds.entry(run.seed).or_default().push(100.0 * run.value);
         }

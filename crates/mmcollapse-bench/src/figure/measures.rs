@@ -1,11 +1,13 @@
 //! Several measures against the level: a row of panels a protocol and fusion, a panel a measure.
 
 use super::{Axes, Figure, FigureText, Line, Panel, PanelRow, Point, fusions, legend, level_row, note, style};
-use crate::summary::{Column, Kind, ProtocolRun, Summary, title};
+use mmcollapse_record::Metric;
+
+use crate::summary::{Column, ProtocolRun, Summary};
 
 impl Figure {
     /// `measures` against the level.
-    pub fn of_measures(summary: &Summary, measures: &[&str], text: FigureText) -> Self {
+    pub fn of_measures(summary: &Summary, measures: &[Metric], text: FigureText) -> Self {
         let styles = style::assign(&summary.methods);
         let fusions = fusions(summary);
         let rows = summary.protocols.iter().flat_map(|protocol| {
@@ -17,7 +19,7 @@ impl Figure {
                     panels: measures
                         .iter()
                         .filter(|measure| summary.measures(protocol, measure))
-                        .map(|measure| panel(summary, protocol, &fusion.fusion_name, measure, styles))
+                        .map(|measure| panel(summary, protocol, &fusion.row.fusion.name, measure, styles))
                         .collect(),
                     ..row
                 }
@@ -25,7 +27,9 @@ impl Figure {
         });
         Self {
             title: text.title.to_owned(),
-            note: note(summary, measures.first().copied().unwrap_or_default(), text.preset),
+            note: measures
+                .first()
+                .map_or_else(String::new, |first| note(summary, first, text.preset)),
             warnings: text.warnings,
             y_label: String::new(),
             axes: Axes::Own,
@@ -37,14 +41,14 @@ impl Figure {
     }
 }
 
-fn panel(summary: &Summary, protocol: &ProtocolRun, fusion: &str, measure: &str, styles: &[usize]) -> Panel {
+fn panel(summary: &Summary, protocol: &ProtocolRun, fusion: &str, measure: &Metric, styles: &[usize]) -> Panel {
     let methods = summary
         .methods
         .iter()
         .enumerate()
-        .filter(|(_, m)| m.fusion_name == fusion);
+        .filter(|(_, m)| m.row.fusion.name == fusion);
     // Variance inflation has no upper end: one method's would press all others onto the axis.
-    let logarithmic = measure == "vif_mean";
+    let logarithmic = *measure == "vif_mean";
     let shown = |point: Point| {
         let size = |value: f64| {
             if logarithmic {
@@ -66,12 +70,12 @@ fn panel(summary: &Summary, protocol: &ProtocolRun, fusion: &str, measure: &str,
             .rates
             .iter()
             .map(|rate| {
-                let group = summary.get(&protocol.name, place, measure, Column::Rate(*rate))?;
-                Point::of(group.estimate.as_ref()?, Kind::of(measure).scale(), group.diverged).map(shown)
+                let group = summary.get(&protocol.setting, place, measure, Column::Rate(*rate))?;
+                Point::of(group.estimate.as_ref()?, measure.scale(), group.diverged).map(shown)
             })
             .collect(),
     };
-    let written = title(measure);
+    let written = measure.title();
     Panel {
         title: if logarithmic {
             format!("log10 of {written}")

@@ -2,9 +2,9 @@
 
 use super::curves::point;
 use super::{Figure, FigureText, Line, Panel, PanelRow, fusions, style};
-use crate::cell::CellRecord;
 use crate::curves::{Encoder, eliminated, first, probed};
 use crate::summary::{Method, ProtocolRun, Summary};
+use mmcollapse_record::{Metric, Record, RowId};
 
 /// Whose encoders a row of panels shows.
 #[derive(Clone, Copy)]
@@ -23,7 +23,7 @@ impl Watched {
         }
     }
 
-    fn modality<'a>(self, record: &'a CellRecord, plain: &[&'a CellRecord]) -> Option<&'a str> {
+    fn modality<'a>(self, record: &'a Record, plain: &[&'a Record]) -> Option<&'a str> {
         match self {
             Self::First => first(record),
             Self::Eliminated => eliminated(plain.iter().find(|plain| plain.seed == record.seed)?),
@@ -33,15 +33,16 @@ impl Watched {
 
 impl Figure {
     /// `gaps` against the number of modalities, and under them the cross-entropies of probes along training.
-    pub fn of_probes(records: &[CellRecord], summary: &Summary, gaps: &[&str], text: FigureText) -> Self {
+    pub fn of_probes(records: &[Record], summary: &Summary, gaps: &[Metric], text: FigureText) -> Self {
         let mut figure = Self::of_measures(summary, gaps, text);
         let styles = style::assign(&summary.methods);
         let mut probes = Vec::new();
         for protocol in &summary.protocols {
             for fusion in fusions(summary) {
                 let methods = summary.methods.iter().zip(styles.iter().copied());
-                let methods: Vec<(&Method, usize)> =
-                    methods.filter(|(m, _)| m.fusion_name == fusion.fusion_name).collect();
+                let methods: Vec<(&Method, usize)> = methods
+                    .filter(|(m, _)| m.row.fusion.name == fusion.row.fusion.name)
+                    .collect();
                 for watched in [Watched::First, Watched::Eliminated] {
                     probes.extend(row(records, protocol, &methods, watched));
                 }
@@ -60,25 +61,20 @@ impl Figure {
 }
 
 /// A panel a number of modalities; none if nothing was probed twice.
-fn row(
-    records: &[CellRecord],
-    protocol: &ProtocolRun,
-    methods: &[(&Method, usize)],
-    watched: Watched,
-) -> Option<PanelRow> {
+fn row(records: &[Record], protocol: &ProtocolRun, methods: &[(&Method, usize)], watched: Watched) -> Option<PanelRow> {
     let plain = methods.first()?.0;
     let mut points = 0;
     let mut panels = Vec::new();
     for rate in &protocol.rates {
-        let at_level = |row: &str| -> Vec<&CellRecord> {
+        let at_level = |row: &RowId| -> Vec<&Record> {
             records
                 .iter()
-                .filter(|record| record.row == row && record.protocol == protocol.name)
+                .filter(|record| record.row == *row && record.setting == protocol.setting)
                 .filter(|record| record.outcome.scores.iter().any(|score| score.rate == *rate))
                 .collect()
         };
         let plain = at_level(&plain.row);
-        let mut line = |runs: &[&CellRecord], style: usize, encoder: Encoder| {
+        let mut line = |runs: &[&Record], style: usize, encoder: Encoder| {
             let curves: Vec<&[f64]> = runs
                 .iter()
                 .map(|record| match watched.modality(record, &plain) {
@@ -111,7 +107,7 @@ fn row(
         heading: format!(
             "{}, {}: probe's cross-entropy on validation, {} (nats)",
             plain.fusion_label(),
-            protocol.name,
+            protocol.setting,
             watched.name()
         ),
         x_label: "share of the training (%)".to_owned(),

@@ -70,7 +70,7 @@ pub fn assign(methods: &[Method]) -> Vec<usize> {
     methods
         .iter()
         .map(|method| {
-            let name = method.reallocation_name.as_str();
+            let name = method.row.reallocation.name.as_str();
             reserved(name).unwrap_or_else(|| {
                 let place = others.iter().position(|other| *other == name);
                 let place = place.unwrap_or_else(|| {

@@ -77,22 +77,22 @@ fn every_shape_of_experiment_is_drawn() {
     let many: Vec<_> = (0..6)
         .flat_map(|i| {
             all.iter()
-                .filter(|r| r.row.starts_with("shaspec"))
+                .filter(|r| r.row.fusion.name.starts_with("shaspec"))
                 .cloned()
                 .map(move |mut record| {
-                    record.row = record.row.replace("shaspec", &format!("shaspec_{i}"));
+                    record.row.fusion.name = format!("shaspec_{i}");
                     record
                 })
         })
         .collect();
     let few: Vec<_> = all
         .iter()
-        .filter(|r| r.protocol == "test_missing" && r.row.starts_with("concat"))
+        .filter(|r| r.setting.to_string() == "test_missing" && r.row.fusion.name == "concat")
         .cloned()
         .collect();
     let one: Vec<_> = all
         .iter()
-        .filter(|r| r.protocol == "train_availability" && r.outcome.scores[0].rate == 0.9)
+        .filter(|r| r.setting.to_string() == "train_availability" && r.outcome.scores[0].rate == 0.9)
         .cloned()
         .collect();
     for (name, records) in [("many", many), ("few", few), ("one", one), ("two", experiment(2))] {

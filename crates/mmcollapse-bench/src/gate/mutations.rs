@@ -3,6 +3,7 @@
 //! Each mutation trains a tiny cell and is compared as if the configuration were the same, as when the change were one of
 //! the code. A method without a mutation here fails the test.
 
+use mmcollapse_record::{Outcome, ProtocolKind, Record, RowId};
 use std::collections::BTreeSet;
 
 use mmcollapse_data::{
@@ -14,7 +15,6 @@ use mmcollapse_nn::Device;
 use serde_json::{Value, json};
 
 use super::{Comparison, Golden};
-use crate::cell::{CellRecord, Outcome};
 use crate::models::converted;
 
 /// Of each fusion, options that switch off or double one of its terms or, where it has none, a part of its layers.
@@ -110,11 +110,13 @@ fn train(dataset: &Dataset, fusion: &Value, reallocation: &Value) -> Outcome {
 /// What the gate says of `mutated` where `plain` is expected.
 fn verdict(plain: &Outcome, mutated: &Outcome, comparison: Comparison) -> Result<String, String> {
     let golden = |outcome: &Outcome| {
-        let record = CellRecord {
-            row: "row".into(),
-            protocol: "train_availability".into(),
+        let record = Record {
+            row: RowId::plain("concat", "none"),
+            setting: ProtocolKind::TrainAvailability.into(),
+            protocol: ProtocolKind::TrainAvailability.on("sound", &[0.5]),
+            modalities: Vec::new(),
+            config: String::new(),
             seed: 5,
-            config: Value::Null,
             outcome: outcome.clone(),
         };
         Golden::of("mutations", &[record])

@@ -1,11 +1,12 @@
 //! Which cells of a plan: filters as they stand on the command line.
 
+use mmcollapse_record::ProtocolKind;
 use std::collections::BTreeMap;
 
 use miette::Diagnostic;
 use thiserror::Error;
 
-use crate::spec::{ProtocolName, Row};
+use crate::spec::Row;
 
 /// Conditions on cells: those on the same field are alternatives, those on different fields must all hold.
 #[derive(Clone, Debug, Default)]
@@ -86,13 +87,13 @@ impl Filter {
         self.0.is_empty()
     }
 
-    pub(super) fn admits(&self, row: &Row, protocol: ProtocolName, rates: &[f64], seed: u64) -> bool {
+    pub(super) fn admits(&self, row: &Row, protocol: ProtocolKind, rates: &[f64], seed: u64) -> bool {
         self.0.iter().all(|(field, values)| {
             values.iter().any(|value| match field {
                 Field::Row => row.name == *value,
                 Field::Fusion => row.fusion == *value,
                 Field::Reallocation => row.reallocation == *value,
-                Field::Protocol => protocol.as_str() == value,
+                Field::Protocol => protocol.to_string() == *value,
                 Field::Rate => value
                     .parse()
                     .is_ok_and(|value: f64| rates.iter().any(|rate| (rate - value).abs() < 1e-9)),

@@ -1,8 +1,8 @@
 use super::*;
-use crate::cell::Status;
 use crate::summary::synthetic::record;
+use mmcollapse_record::Status;
 
-fn records(rows: &[&str], seeds: std::ops::Range<u64>) -> Vec<CellRecord> {
+fn records(rows: &[&str], seeds: std::ops::Range<u64>) -> Vec<Record> {
     let all = rows.iter().flat_map(|row| seeds.clone().map(move |seed| (row, seed)));
     all.map(|(row, seed)| record(row, (row, "none"), "test_missing", seed, &[(0.9, 400)], Status::Ok))
         .collect()

@@ -4,6 +4,7 @@ use std::fs;
 
 use crate::provenance::{Machine, Origin};
 use crate::summary::synthetic::{TABLE4, experiment, record};
+use mmcollapse_record::{Score, Split, Status};
 use polars::prelude::{ParquetReader, SerReader};
 
 const TABLE: ExperimentInfo = ExperimentInfo {
@@ -93,7 +94,7 @@ fn no_number_of_the_paper_stands_beside_a_control() {
     let mut records = experiment(2);
     let of_kd = records.iter().filter(|record| record.row == "shaspec+kd").cloned();
     let control = of_kd.map(|mut record| {
-        record.row = "shaspec+pretrained".into();
+        record.row.reallocation.name = "pretrained".into();
         record
     });
     records.extend(control.collect::<Vec<_>>());
@@ -213,11 +214,11 @@ fn durations() {
 }
 
 /// Records of two levels of beta with measures, and of training with curves.
-fn other_shapes() -> Vec<CellRecord> {
+fn other_shapes() -> Vec<Record> {
     let mut records = Vec::new();
     for (row, reallocation) in [("concat", "none"), ("concat+kd", "kd")] {
         for (seed, beta) in (0..5).flat_map(|seed| [(seed, 0.0), (seed, 4.0)]) {
-            let ok = crate::cell::Status::Ok;
+            let ok = Status::Ok;
             let methods = ("concat", reallocation);
             let mut record = record(
                 row,
@@ -227,17 +228,15 @@ fn other_shapes() -> Vec<CellRecord> {
                 &[(beta, 400 + seed as usize)],
                 ok,
             );
-            record.config["protocol"] =
-                serde_json::json!({"kind": "upweighted", "modality": "sound", "beta": beta, "mode": "loss"});
             let like = record.outcome.scores[0].clone();
             for (metric, split, value) in [
-                ("rank_effective", "test", 20.0 - beta + seed as f64),
-                ("cka_sound", "test", 0.4 + 0.01 * seed as f64),
-                ("loss_semantic", "train", 0.2 + 0.01 * seed as f64),
+                ("rank_effective", Split::Test, 20.0 - beta + seed as f64),
+                ("cka_sound", Split::Test, 0.4 + 0.01 * seed as f64),
+                ("loss_semantic", Split::Train, 0.2 + 0.01 * seed as f64),
             ] {
-                record.outcome.scores.push(crate::cell::Score {
-                    metric: metric.into(),
-                    split: split.into(),
+                record.outcome.scores.push(Score {
+                    metric: metric.parse().unwrap(),
+                    split,
                     value,
                     ..like.clone()
                 });
@@ -287,7 +286,7 @@ fn curves_are_drawn_and_written() {
         ..TABLE
     };
     let mut records = other_shapes();
-    records.retain(|record| record.config["protocol"]["beta"] == 0.0);
+    records.retain(|record| record.trained_level() == Some(0.0));
     let paths = render(&curves, &records, &provenance(), &out).unwrap();
     assert!(paths.iter().any(|path| path.ends_with("curves.parquet")));
     let table = fs::read_to_string(out.join("table.md")).unwrap();
@@ -307,16 +306,14 @@ fn probes_are_drawn_against_the_level_and_along_training() {
         ("concat+ebr", "ebr", 0.4),
     ] {
         for (seed, count) in (0..6).flat_map(|seed| [2_u32, 3, 4, 5].map(|count| (seed, count))) {
-            let ok = crate::cell::Status::Ok;
+            let ok = Status::Ok;
             let levels = [(f64::from(count), 400 + seed as usize)];
             let mut record = record(row, ("concat", reallocation), "modalities", seed, &levels, ok);
-            record.config["protocol"] = serde_json::json!({"kind": "modalities"});
-            record.config["modalities"] = serde_json::json!(["labs", "notes", "age", "sex", "codes"][..count as usize]);
             record.outcome.diagnosis = serde_json::json!({"eliminated": "notes"});
             let like = record.outcome.scores[0].clone();
             for (metric, value) in [("gap_first", loss - 0.2), ("gap_eliminated", loss)] {
-                record.outcome.scores.push(crate::cell::Score {
-                    metric: metric.into(),
+                record.outcome.scores.push(Score {
+                    metric: metric.parse().unwrap(),
                     value: 0.1 * (value + 0.05 * f64::from(count) + 0.02 * seed as f64),
                     ..like.clone()
                 });
@@ -362,13 +359,11 @@ fn probes_are_drawn_against_the_level_and_along_training() {
 fn numbers_and_patterns_of_modalities_are_named_in_tables() {
     let mut records = Vec::new();
     for (seed, count) in (0..5).flat_map(|seed| [(seed, 3.0), (seed, 2.0)]) {
-        let ok = crate::cell::Status::Ok;
+        let ok = Status::Ok;
         let right = [(count, 400 + seed as usize)];
         let mut record = record("concat", ("concat", "none"), "mortality_modalities", seed, &right, ok);
-        record.config["protocol"] = serde_json::json!({"kind": "modalities"});
-        record.config["modalities"] = serde_json::json!(["a", "b", "c"][..count as usize]);
-        let score = crate::cell::Score {
-            metric: "vif_mean".into(),
+        let score = Score {
+            metric: "vif_mean".parse().unwrap(),
             value: count + seed as f64,
             ..record.outcome.scores[0].clone()
         };
@@ -376,11 +371,9 @@ fn numbers_and_patterns_of_modalities_are_named_in_tables() {
         records.push(record);
     }
     for (row, seed) in (0..5).flat_map(|seed| [("concat", seed), ("concat+zeros", seed)]) {
-        let ok = crate::cell::Status::Ok;
+        let ok = Status::Ok;
         let right = [(0.0, 390 + seed as usize)];
-        let mut record = record(row, ("concat", "none"), "mortality_patterns", seed, &right, ok);
-        record.config["protocol"] = serde_json::json!({"kind": "patterns"});
-        records.push(record);
+        records.push(record(row, ("concat", "none"), "mortality_patterns", seed, &right, ok));
     }
     let folder = tempfile::tempdir().unwrap();
     let out =
@@ -412,7 +405,7 @@ metric: accuracy
 unit: probability
 rates: [0.95]
 rows: []
-means: [{fusion: shaspec, values: {test_accuracy: 0.0085}}]
+means: [{fusion: shaspec, values: {test_missing_accuracy: 0.0085}}]
 ",
         shows: Shows::Tests {
             row: "shaspec+kd",

@@ -13,6 +13,7 @@
 //! ```
 
 use miette::{Result, miette};
+use mmcollapse_record::{Metric, Setting};
 use serde::Deserialize;
 use serde_yaml::{Mapping, Value};
 
@@ -56,10 +57,10 @@ pub struct Test {
     /// own. None for the paper's own data.
     #[serde(default)]
     pub dataset: Option<String>,
-    /// Name of the protocol.
-    pub protocol: String,
+    /// Protocol and label.
+    pub protocol: Setting,
     /// Name of the metric.
-    pub metric: String,
+    pub metric: Metric,
     /// Row of the experiment's table.
     pub row: String,
     /// Row it is compared with; 0 if none.

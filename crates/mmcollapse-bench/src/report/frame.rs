@@ -3,10 +3,12 @@
 //! Polars, which writes it, ends the process over some damaged pages (it asks for more memory than there is). The parquet crate
 //! answers with errors, and with panics that are caught here.
 
+use mmcollapse_record::UnknownName;
 use std::collections::BTreeMap;
 use std::fs;
 use std::panic::{self, AssertUnwindSafe};
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use bytes::Bytes;
 use miette::{IntoDiagnostic, Result, WrapErr, miette};
@@ -48,6 +50,13 @@ impl Frame {
             _ => None,
         })?;
         Ok(all.into_iter().map(Option::unwrap_or_default).collect())
+    }
+
+    /// The column `name` of what is known by name.
+    pub(crate) fn names<T: FromStr<Err = UnknownName>>(&self, name: &str) -> Result<Vec<T>> {
+        let parsed = self.text(name)?.into_iter().map(|text| text.parse());
+        let parsed: Result<Vec<T>, UnknownName> = parsed.collect();
+        parsed.into_diagnostic().wrap_err_with(|| broken(&self.path))
     }
 
     /// The column `name` of numbers.

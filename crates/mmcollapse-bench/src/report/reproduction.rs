@@ -9,7 +9,6 @@ use mmcollapse_probes::smallest_attainable_p;
 use super::claims::{Claim, Claims};
 use super::results::{Measured, Printed, Results};
 use super::verdict::{Family, LEVEL, Tested, families, in_words, on_own_data, whole, with_tuned_settings};
-use crate::summary::{Kind, title};
 use crate::table::{DASH, escape, percent_bare, probability};
 
 /// Heading of the table that says what the text rests on.
@@ -240,9 +239,8 @@ fn attainable(tested: &[Tested]) -> String {
 
 fn line(one: &Tested, text: &mut String) {
     let test = one.test;
-    let kind = Kind::of(&test.metric);
-    let digits = if kind == Kind::Share { 2 } else { 3 };
-    let scaled = |value: f64| format!("{:.digits$}", kind.scale() * value);
+    let digits = if test.metric.is_share() { 2 } else { 3 };
+    let scaled = |value: f64| format!("{:.digits$}", test.metric.scale() * value);
     let numbers = one.numbers.as_ref().map_or_else(
         || ["–", "–", "–", "–"].map(str::to_owned),
         |(difference, p)| {
@@ -264,8 +262,8 @@ fn line(one: &Tested, text: &mut String) {
         escape(&test.says),
         test.experiment,
         on(test.dataset.as_deref()),
-        escape(&test.protocol),
-        escape(&title(&test.metric)),
+        escape(&test.protocol.to_string()),
+        escape(&test.metric.title()),
         numbers.join(" | "),
         scaled(test.margin),
         one.verdict.text()
@@ -295,7 +293,7 @@ fn printed(measured: &Measured, text: &mut String) {
             text,
             "| {} | {} | {}{} | {} | {} | {:+.2} |",
             escape(&p.row),
-            escape(&p.protocol),
+            escape(&p.protocol.to_string()),
             percent_bare(p.mean),
             half.unwrap_or_default(),
             p.n,

@@ -1,5 +1,6 @@
 //! What was measured, as the files under `results/` hold it.
 
+use mmcollapse_record::{Metric, Setting, same_level};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,7 +10,6 @@ use mmcollapse_data::ehr::Task;
 
 use super::frame::Frame;
 use crate::experiment::ExperimentInfo;
-use crate::paper::same_rate;
 use crate::provenance::Provenance;
 use crate::spec::Preset;
 
@@ -45,7 +45,7 @@ pub struct Measured {
 
 /// A mean of ours and the paper's number.
 pub struct Printed {
-    pub protocol: String,
+    pub protocol: Setting,
     pub row: String,
     /// None for the mean over the levels.
     pub level: Option<f64>,
@@ -57,9 +57,9 @@ pub struct Printed {
 }
 
 struct Measurement {
-    protocol: String,
+    protocol: Setting,
     row: String,
-    metric: String,
+    metric: Metric,
     level: f64,
     seed: u64,
     value: f64,
@@ -151,21 +151,21 @@ impl Measured {
     }
 
     /// Whether a run of a row diverged.
-    pub fn diverged(&self, protocol: &str, row: &str) -> bool {
+    pub fn diverged(&self, protocol: &Setting, row: &str) -> bool {
         let mut values = self.values.iter();
-        values.any(|v| v.diverged && v.protocol == protocol && v.row == row)
+        values.any(|v| v.diverged && v.protocol == *protocol && v.row == row)
     }
 
     /// Every seed's value of a metric of a row, at a level or as the mean over all levels it was measured at.
     ///
     /// A seed that lacks one of the levels has no mean.
-    pub fn by_seed(&self, protocol: &str, row: &str, metric: &str, level: Option<f64>) -> BTreeMap<u64, f64> {
+    pub fn by_seed(&self, protocol: &Setting, row: &str, metric: &Metric, level: Option<f64>) -> BTreeMap<u64, f64> {
         let mut seeds: BTreeMap<u64, Vec<f64>> = BTreeMap::new();
         let chosen = self
             .values
             .iter()
-            .filter(|v| v.protocol == protocol && v.row == row && v.metric == metric);
-        for value in chosen.filter(|v| level.is_none_or(|level| same_rate(level, v.level))) {
+            .filter(|v| v.protocol == *protocol && v.row == row && v.metric == *metric);
+        for value in chosen.filter(|v| level.is_none_or(|level| same_level(level, v.level))) {
             seeds.entry(value.seed).or_default().push(value.value);
         }
         let levels = seeds.values().map(Vec::len).max().unwrap_or(0);
@@ -195,7 +195,8 @@ pub(super) fn broken(path: &Path) -> String {
 }
 
 fn values(runs: &Frame) -> Result<Vec<Measurement>> {
-    let [protocol, row, metric] = [runs.text("protocol")?, runs.text("row")?, runs.text("metric")?];
+    let (protocol, metric): (Vec<Setting>, Vec<Metric>) = (runs.names("protocol")?, runs.names("metric")?);
+    let row = runs.text("row")?;
     let status = runs.text("status")?;
     let [level, value] = [runs.numbers("rate")?, runs.numbers("value")?];
     let seed = runs.counts("seed")?;
@@ -214,7 +215,7 @@ fn values(runs: &Frame) -> Result<Vec<Measurement>> {
 }
 
 fn printed(means: &Frame) -> Result<Vec<Printed>> {
-    let [protocol, row] = [means.text("protocol")?, means.text("row")?];
+    let (protocol, row) = (means.names::<Setting>("protocol")?, means.text("row")?);
     let [level, mean, low, high, paper] = [
         means.numbers("rate")?,
         means.numbers("mean")?,

@@ -4,13 +4,13 @@ use super::claims::Claims;
 use super::results::Results;
 use super::verdict::{Verdict, families, in_words, on_own_data, whole};
 use super::*;
-use crate::cell::{CellRecord, Status};
 use crate::experiment::Shows;
 use crate::provenance::Provenance;
 use crate::render::render;
-use crate::spec::ProtocolName;
 use crate::summary::synthetic::{TABLE4, record};
 use crate::tuning::TunedBy;
+use mmcollapse_record::ProtocolKind;
+use mmcollapse_record::{Record, Status};
 
 const TABLE: ExperimentInfo = ExperimentInfo {
     name: "table4",
@@ -40,7 +40,7 @@ inconsistent: [Some *things*.]
 ";
 
 /// ShaSpec gains 9 of 450 by KD, concat nothing on average; sound at 95 % costs 9.
-fn records() -> Vec<CellRecord> {
+fn records() -> Vec<Record> {
     let mut records = Vec::new();
     for (row, fusion, reallocation) in [
         ("shaspec", "shaspec", "none"),
@@ -99,7 +99,7 @@ fn results(preset: &str) -> tempfile::TempDir {
 }
 
 /// Adds results of the made-up experiment on another data set.
-fn on_avmnist_hard(records: &[CellRecord], root: &Path) {
+fn on_avmnist_hard(records: &[Record], root: &Path) {
     let provenance = Provenance {
         experiment: "table4".into(),
         preset: "quick".into(),
@@ -176,7 +176,7 @@ fn tuned_settings_have_verdicts_of_their_own() {
         seeds: 10,
         tuned: Some(TunedBy {
             file: "results/tuned/table4/quick.yaml".into(),
-            protocol: ProtocolName::TestMissing,
+            protocol: ProtocolKind::TestMissing,
             rate: 0.9,
             trials: 16,
             seeds: vec![1000, 1001],
@@ -185,7 +185,10 @@ fn tuned_settings_have_verdicts_of_their_own() {
         ..Provenance::default()
     };
     // Two of the rows were tuned.
-    let searched: Vec<_> = records().into_iter().filter(|r| r.row.starts_with("shaspec")).collect();
+    let searched: Vec<_> = records()
+        .into_iter()
+        .filter(|r| r.row.fusion.name == "shaspec")
+        .collect();
     render(&TABLE, &searched, &provenance, &root.join("table4/quick-tuned")).unwrap();
     let results = Results::read(&[TABLE], &root).unwrap();
     assert_eq!((results.experiments.len(), results.tuned.len()), (1, 1));

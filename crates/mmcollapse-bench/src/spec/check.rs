@@ -1,9 +1,9 @@
 //! What a spec that can be read may still get wrong: names that are not there, rows twice, levels without a meaning.
 
+use mmcollapse_record::{Levels, ProtocolKind, same_level};
 use std::collections::BTreeSet;
 
-use super::{Levels, PresetSpec, ProtocolName, Row, RowGroup, Spec};
-use crate::paper::same_rate;
+use super::{PresetSpec, Row, RowGroup, Spec};
 
 /// What is wrong, and the word of the spec it is found near.
 pub(super) struct Fault {
@@ -62,7 +62,7 @@ fn rows(spec: &Spec, preset: &PresetSpec, groups: &[RowGroup]) -> Checked {
     let (_, levels) = spec.levels(Some(preset));
     let mut names = BTreeSet::new();
     for row in Row::of(groups) {
-        let odd = |rate: &&f64| !levels.iter().any(|level| same_rate(*level, **rate));
+        let odd = |rate: &&f64| !levels.iter().any(|level| same_level(*level, **rate));
         if let Some(rate) = row.rates.iter().flatten().find(odd) {
             return fault(
                 "rows",
@@ -102,11 +102,10 @@ fn preset(spec: &Spec, name: &str, preset: &PresetSpec) -> Checked {
 fn levels(spec: &Spec) -> Checked {
     let presets = || spec.presets.values();
     let own_protocols = presets().filter_map(|preset| preset.protocols.as_ref());
-    let protocols: Vec<ProtocolName> = own_protocols.chain([&spec.protocols]).flatten().copied().collect();
-    if let Some(protocol) = protocols.iter().find(|protocol| protocol.of_one())
+    let protocols: Vec<ProtocolKind> = own_protocols.chain([&spec.protocols]).flatten().copied().collect();
+    if let Some(protocol) = protocols.iter().find(|protocol| protocol.of_one_modality())
         && spec.modality.is_none()
     {
-        let protocol = protocol.as_str();
         return fault(
             "protocols",
             format!("`{protocol}` is about one modality, and `modality` does not say which"),

@@ -192,26 +192,6 @@ fn another_data_set_may_have_its_own_modalities() {
 }
 
 #[test]
-fn protocols_are_told_from_tasks() {
-    let of = ProtocolName::of_setting;
-    assert_eq!(of("test_missing"), Some((ProtocolName::TestMissing, None)));
-    assert_eq!(
-        of("mortality_missing"),
-        Some((ProtocolName::Missing, Some("mortality")))
-    );
-    assert_eq!(
-        of("mortality_upweighted_loss"),
-        Some((ProtocolName::UpweightedLoss, Some("mortality")))
-    );
-    assert_eq!(of("modalities"), Some((ProtocolName::Modalities, None)));
-    assert_eq!(of("unmissing"), None);
-    for protocol in ProtocolName::ALL {
-        assert_eq!(of(protocol.as_str()), Some((protocol, None)));
-        assert_eq!(serde_json::to_value(protocol).unwrap(), protocol.as_str());
-    }
-}
-
-#[test]
 fn keys_are_found_outside_of_comments() {
     let text = "# rate: 3\nlearning_rate: 1\nx: {rate : 2}\n";
     assert_eq!(find_key(text, "rate"), text.find("rate :"));

@@ -1,9 +1,12 @@
 //! The numbers of a summary as Polars frames: what goes into Parquet and CSV.
 
+use mmcollapse_record::RowId;
+use std::iter::repeat_n;
+
 use mmcollapse_probes::{Estimate, Interval};
 use polars::prelude::{Column as Series, DataFrame, NamedFrom, PolarsResult, Series as Values};
 
-use super::{Column, Difference, Group, Method, Run, Summary, Versus};
+use super::{Column, Difference, Group, Summary, Versus};
 
 impl Summary {
     /// Every run, one number a row.
@@ -14,19 +17,21 @@ impl Summary {
     /// # Errors
     /// Those of Polars; none is known.
     pub fn runs_frame(&self) -> PolarsResult<DataFrame> {
-        let column = |of: fn(&Run) -> &str| -> Vec<&str> { self.runs.iter().map(of).collect() };
         let mut columns = vec![
-            text("experiment", vec![self.experiment.as_str(); self.runs.len()]),
-            text("protocol", column(|run| &run.protocol)),
+            text("experiment", repeat_n(&self.experiment, self.runs.len())),
+            text("protocol", self.runs.iter().map(|run| &run.setting)),
         ];
         columns.extend(self.method_columns(self.runs.iter().map(|run| run.method)));
         columns.extend([
             numbers("rate", self.runs.iter().map(|run| Some(run.rate))),
             counts("seed", self.runs.iter().map(|run| run.seed)),
-            text("metric", column(|run| &run.metric)),
+            text("metric", self.runs.iter().map(|run| &run.metric)),
             numbers("value", self.runs.iter().map(|run| Some(run.value))),
             counts("n_test", self.runs.iter().map(|run| run.n_test as u64)),
-            text("status", column(|run| if run.diverged { "diverged" } else { "ok" })),
+            text(
+                "status",
+                self.runs.iter().map(|run| if run.diverged { "diverged" } else { "ok" }),
+            ),
         ]);
         DataFrame::new_infer_height(columns)
     }
@@ -42,14 +47,14 @@ impl Summary {
     pub fn groups_frame(&self) -> PolarsResult<DataFrame> {
         let groups = &self.groups;
         let mut columns = vec![
-            text("experiment", vec![self.experiment.as_str(); groups.len()]),
-            text("protocol", groups.iter().map(|g| g.protocol.as_str()).collect()),
+            text("experiment", repeat_n(&self.experiment, groups.len())),
+            text("protocol", groups.iter().map(|g| &g.setting)),
         ];
         columns.extend(self.method_columns(groups.iter().map(|group| group.method)));
         let number = |name: &str, of: fn(&Group) -> Option<f64>| numbers(name, groups.iter().map(of));
         let count = |name: &str, of: fn(&Group) -> usize| counts(name, groups.iter().map(|group| of(group) as u64));
         columns.extend([
-            text("metric", groups.iter().map(|g| g.metric.as_str()).collect()),
+            text("metric", groups.iter().map(|g| &g.metric)),
             number("rate", |g| match g.column {
                 Column::Rate(rate) => Some(rate),
                 Column::MeanOfRates => None,
@@ -99,17 +104,16 @@ impl Summary {
             .iter()
             .flat_map(|v| v.differences.iter().map(move |d| (v, d)))
             .collect();
-        let words = |name: &str, of: fn(&Versus) -> &str| text(name, all.iter().map(|(v, _)| of(v)).collect());
         let number = |name: &str, of: fn(&Difference) -> Option<f64>| numbers(name, all.iter().map(|(_, d)| of(d)));
         let count = |name: &str, of: fn(&Difference) -> usize| counts(name, all.iter().map(|(_, d)| of(d) as u64));
-        let against = all.iter().map(|(_, d)| self.methods[d.reference].row.as_str());
+        let against = all.iter().map(|(_, d)| &self.methods[d.reference].row);
         DataFrame::new_infer_height(vec![
-            text("experiment", vec![self.experiment.as_str(); all.len()]),
-            words("protocol", |v| &v.protocol),
-            words("metric", |v| &v.metric),
-            text("row", vec![row; all.len()]),
-            text("against", against.collect()),
-            words("pairing", |v| v.pairing.text()),
+            text("experiment", repeat_n(&self.experiment, all.len())),
+            text("protocol", all.iter().map(|(v, _)| &v.setting)),
+            text("metric", all.iter().map(|(v, _)| &v.metric)),
+            text("row", repeat_n(row, all.len())),
+            text("against", against),
+            text("pairing", all.iter().map(|(v, _)| v.pairing.text())),
             count("pairs", |d| pair(d).n),
             number("difference", |d| Some(pair(d).mean)),
             number("difference_low", |d| low(pair(d).interval)),
@@ -125,20 +129,19 @@ impl Summary {
     fn references(&self) -> Series {
         let row = |group: &Group| {
             let reference = group.difference.as_ref()?.reference;
-            Some(self.methods[reference].row.as_str())
+            Some(self.methods[reference].row.to_string())
         };
-        let rows: Vec<Option<&str>> = self.groups.iter().map(row).collect();
+        let rows: Vec<Option<String>> = self.groups.iter().map(row).collect();
         Values::new("reference".into(), rows).into()
     }
 
     fn method_columns(&self, positions: impl Iterator<Item = usize> + Clone) -> [Series; 4] {
-        let of =
-            |name: &str, of: fn(&Method) -> &str| text(name, positions.clone().map(|p| of(&self.methods[p])).collect());
+        let of = |name: &str, of: fn(&RowId) -> String| text(name, positions.clone().map(|p| of(&self.methods[p].row)));
         [
-            of("row", |m| &m.row),
-            of("fusion", |m| &m.fusion),
-            of("reallocation", |m| &m.reallocation),
-            of("variant", |m| &m.variant),
+            of("row", RowId::to_string),
+            of("fusion", |row| row.fusion.method.clone()),
+            of("reallocation", |row| row.reallocation.method.clone()),
+            of("variant", RowId::variant),
         ]
     }
 }
@@ -155,7 +158,8 @@ fn high(interval: Option<Interval>) -> Option<f64> {
     interval.map(|interval| interval.high)
 }
 
-pub(crate) fn text(name: &str, values: Vec<&str>) -> Series {
+pub(crate) fn text(name: &str, values: impl Iterator<Item = impl ToString>) -> Series {
+    let values: Vec<String> = values.map(|value| value.to_string()).collect();
     Values::new(name.into(), values).into()
 }
 

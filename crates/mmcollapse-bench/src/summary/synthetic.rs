@@ -1,9 +1,9 @@
 //! Made-up records for tests: accuracies as they could come out, without anything being trained.
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use crate::cell::{CellRecord, Outcome, Score, Status};
 use crate::paper::Paper;
+use mmcollapse_record::{Levels, MethodName, Metric, Outcome, Record, RowId, Score, Setting, Split, Status};
 
 /// The paper's Table 4.
 pub const TABLE4: &str = include_str!("../../../../experiments/table4/paper.yaml");
@@ -28,23 +28,24 @@ pub fn record(
     seed: u64,
     right: &[(f64, usize)],
     status: Status,
-) -> CellRecord {
+) -> Record {
     let rates: Vec<f64> = right.iter().map(|(rate, _)| *rate).collect();
-    let config = if protocol == "test_missing" {
-        json!({"kind": protocol, "modality": "sound", "rates": rates})
-    } else {
-        json!({"kind": protocol, "modality": "sound", "rate": rates[0]})
+    let setting: Setting = protocol.parse().unwrap();
+    // Where the level counts modalities, so many there are.
+    let modalities = match setting.protocol.levels() {
+        Levels::Counts => rates[0] as usize,
+        _ => 0,
     };
-    CellRecord {
-        row: row.into(),
-        protocol: protocol.into(),
+    Record {
+        row: row_id(row, (fusion, reallocation)),
+        protocol: setting.protocol.on("sound", &rates),
+        setting,
+        modalities: ["labs", "notes", "age", "sex", "codes"][..modalities]
+            .iter()
+            .map(ToString::to_string)
+            .collect(),
+        config: format!("{row} {protocol} {seed}"),
         seed,
-        config: json!({
-            "protocol": config,
-            "fusion": {"method": fusion},
-            "reallocation": {"method": reallocation},
-            "seed": seed,
-        }),
         outcome: Outcome {
             status,
             scores: scores(protocol, right),
@@ -56,35 +57,58 @@ pub fn record(
     }
 }
 
+/// The row of this name, with these methods.
+pub fn row_id(row: &str, (fusion, reallocation): (&str, &str)) -> RowId {
+    let (fusion_name, reallocation_name) = row.split_once('+').unwrap_or((row, "none"));
+    let method = |name: &str, method: &str| MethodName {
+        name: name.to_owned(),
+        method: method.to_owned(),
+    };
+    RowId {
+        fusion: method(fusion_name, fusion),
+        reallocation: method(reallocation_name, reallocation),
+    }
+}
+
+/// A metric by its key.
+pub fn metric(key: &str) -> Metric {
+    key.parse().unwrap()
+}
+
+/// A protocol, with or without a label in front, by its name.
+pub fn setting(name: &str) -> Setting {
+    name.parse().unwrap()
+}
+
 /// Scores as a cell leaves them: other metrics and validation at rate 0 where all rates share one training.
 fn scores(protocol: &str, right: &[(f64, usize)]) -> Vec<Score> {
-    let score = |split: &str, metric: &str, rate: f64, right: usize| Score {
-        protocol: protocol.into(),
+    let score = |split: Split, key: &str, rate: f64, right: usize| Score {
+        protocol: setting(protocol).protocol,
         rate,
-        split: split.into(),
-        metric: metric.into(),
+        split,
+        metric: metric(key),
         value: right as f64 / TEST_SAMPLES as f64,
         n: TEST_SAMPLES,
     };
     let mut scores: Vec<Score> = right
         .iter()
-        .map(|&(rate, right)| score("test", "accuracy", rate, right))
+        .map(|&(rate, right)| score(Split::Test, "accuracy", rate, right))
         .collect();
     let (rate, right) = match protocol {
         "test_missing" => (0.0, right[0].1),
         _ => right[0],
     };
-    scores.push(score("test", "accuracy_complete", rate, right + 5));
-    scores.push(score("test", "accuracy_only_image", rate, right - 5));
+    scores.push(score(Split::Test, "accuracy_complete", rate, right + 5));
+    scores.push(score(Split::Test, "accuracy_only_image", rate, right - 5));
     // Validation scores must never reach a table: they are absurd here.
-    scores.push(score("validation", "accuracy", rate, 1));
+    scores.push(score(Split::Validation, "accuracy", rate, 1));
     scores
 }
 
 /// An experiment like Table 4: three fusions, four reallocations, both protocols, `seeds` seeds.
 ///
 /// The literal variant of EBR diverges in three seeds of ten.
-pub fn experiment(seeds: u64) -> Vec<CellRecord> {
+pub fn experiment(seeds: u64) -> Vec<Record> {
     let rows: &[(&str, &str, &str, f64)] = &[
         ("late_fusion", "late_fusion", "none", 0.0),
         ("concat", "concat", "none", 3.0),

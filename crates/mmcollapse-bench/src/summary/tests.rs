@@ -1,7 +1,8 @@
-use super::synthetic::{TABLE3, TABLE4, experiment, record, table4};
+use super::synthetic::{TABLE3, TABLE4, experiment, metric, record, setting, table4};
 use super::*;
+use mmcollapse_record::ProtocolKind;
 
-fn ok(row: &str, reallocation: &str, seed: u64, right: &[(f64, usize)]) -> CellRecord {
+fn ok(row: &str, reallocation: &str, seed: u64, right: &[(f64, usize)]) -> Record {
     record(row, ("shaspec", reallocation), "test_missing", seed, right, Status::Ok)
 }
 
@@ -12,7 +13,7 @@ fn diverged() -> Status {
     }
 }
 
-fn small() -> Vec<CellRecord> {
+fn small() -> Vec<Record> {
     vec![
         ok("shaspec", "none", 0, &[(0.95, 405), (0.9, 414)]),
         ok("shaspec", "none", 1, &[(0.95, 414), (0.9, 423)]),
@@ -40,7 +41,11 @@ fn means_and_differences_are_those_of_the_same_seeds() {
     let summary = Summary::new("table4", &small(), &table4()).unwrap();
     assert_eq!(summary.methods.len(), 2);
     assert_eq!(summary.protocols[0].rates, [0.95, 0.9]);
-    let get = |method, column| summary.get("test_missing", method, "accuracy", column).unwrap();
+    let get = |method, column| {
+        summary
+            .get(&setting("test_missing"), method, &metric("accuracy"), column)
+            .unwrap()
+    };
 
     let plain = get(0, Column::Rate(0.95));
     let estimate = plain.estimate.unwrap();
@@ -84,7 +89,9 @@ fn a_diverged_run_without_a_score_is_counted() {
     records[5].outcome.scores.clear();
     let summary = Summary::new("table4", &records, &table4()).unwrap();
     for column in [Column::Rate(0.95), Column::MeanOfRates] {
-        let kd = summary.get("test_missing", 1, "accuracy", column).unwrap();
+        let kd = summary
+            .get(&setting("test_missing"), 1, &metric("accuracy"), column)
+            .unwrap();
         assert_eq!((kd.estimate.unwrap().n, kd.diverged, kd.unscored), (2, 1, 1));
         // Pairs are those of the seeds that both have.
         assert_eq!(kd.difference.as_ref().unwrap().paired.estimate.n, 2);
@@ -94,7 +101,9 @@ fn a_diverged_run_without_a_score_is_counted() {
         record.outcome.status = diverged();
     }
     let summary = Summary::new("table4", &records, &table4()).unwrap();
-    let kd = summary.get("test_missing", 1, "accuracy", Column::Rate(0.95)).unwrap();
+    let kd = summary
+        .get(&setting("test_missing"), 1, &metric("accuracy"), Column::Rate(0.95))
+        .unwrap();
     assert_eq!((kd.estimate, kd.diverged, kd.unscored), (None, 3, 3));
 }
 
@@ -103,13 +112,18 @@ fn cells_that_are_missing_are_no_divergence() {
     let mut records = experiment(4);
     let before = records.len();
     records.retain(|r| {
-        !(r.protocol == "train_availability" && r.row == "concat" && r.seed == 1 && r.outcome.scores[0].rate > 0.94)
+        !(r.setting == setting("train_availability")
+            && r.row == "concat"
+            && r.seed == 1
+            && r.outcome.scores[0].rate > 0.94)
     });
     assert_eq!(records.len(), before - 1);
     let summary = Summary::new("table4", &records, &table4()).unwrap();
     let concat = summary.methods.iter().position(|m| m.row == "concat").unwrap();
     let n = |column| {
-        let group = summary.get("train_availability", concat, "accuracy", column).unwrap();
+        let group = summary
+            .get(&setting("train_availability"), concat, &metric("accuracy"), column)
+            .unwrap();
         (group.estimate.unwrap().n, group.unscored)
     };
     assert_eq!(n(Column::Rate(0.95)), (3, 0));
@@ -126,11 +140,14 @@ fn the_reference_is_the_plain_method_of_the_same_fusion() {
             None => assert!(method.is_vanilla(), "{}", method.row),
             Some(difference) => {
                 let reference = &summary.methods[difference.reference];
-                assert_eq!((&reference.fusion, reference.is_vanilla()), (&method.fusion, true));
+                assert_eq!(
+                    (&reference.row.fusion.method, reference.is_vanilla()),
+                    (&method.row.fusion.method, true)
+                );
                 // Five methods with a reference: concat has three, ShaSpec two.
-                let rates = match (group.column, group.protocol.as_str()) {
+                let rates = match (group.column, group.setting.protocol) {
                     (Column::MeanOfRates, _) => 1,
-                    (_, "test_missing") if group.metric != "accuracy" => 1,
+                    (_, ProtocolKind::TestMissing) if group.metric != "accuracy" => 1,
                     _ => 4,
                 };
                 let family = 5 * rates;
@@ -146,9 +163,9 @@ fn the_reference_is_the_plain_method_of_the_same_fusion() {
 fn other_metrics_add_no_rate() {
     let summary = Summary::new("table4", &experiment(3), &table4()).unwrap();
     for protocol in &summary.protocols {
-        assert_eq!(protocol.rates, [0.95, 0.9, 0.85, 0.8], "{}", protocol.name);
+        assert_eq!(protocol.rates, [0.95, 0.9, 0.85, 0.8], "{}", protocol.setting);
     }
-    let get = |metric, column| summary.get("test_missing", 0, metric, column);
+    let get = |key, column| summary.get(&setting("test_missing"), 0, &metric(key), column);
     assert!(get("accuracy", Column::Rate(0.0)).is_none());
     assert!(get("accuracy_complete", Column::Rate(0.95)).is_none());
     let complete = get("accuracy_complete", Column::Rate(0.0)).unwrap();

@@ -1,5 +1,6 @@
 //! One row against every other row: what a table of p values is made of.
 
+use mmcollapse_record::{Metric, Setting};
 use std::collections::BTreeMap;
 
 use miette::{IntoDiagnostic, Result};
@@ -34,10 +35,10 @@ impl Pairing {
 /// A row against each other row in one protocol and metric, with Holm's correction over them.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Versus {
-    /// Name of the protocol.
-    pub protocol: String,
+    /// Protocol and label.
+    pub setting: Setting,
     /// What was measured.
-    pub metric: String,
+    pub metric: Metric,
     /// What is paired.
     pub pairing: Pairing,
     /// Against each other row that has a pair, in their order; `reference` is that row.
@@ -49,14 +50,14 @@ impl Summary {
     ///
     /// # Errors
     /// Two runs of one seed, a value that is not finite.
-    pub fn versus(&self, row: &str, metrics: &[&str], paper: &Paper) -> Result<Vec<Versus>> {
+    pub fn versus(&self, row: &str, metrics: &[Metric], paper: &Paper) -> Result<Vec<Versus>> {
         let Some(ours) = self.methods.iter().position(|method| method.row == row) else {
             return Ok(Vec::new());
         };
         let mut all = Vec::new();
         for protocol in &self.protocols {
             let measured = self.metrics(protocol, paper);
-            for &metric in metrics {
+            for metric in metrics {
                 let rates = measured.get(metric).map_or(&[][..], Vec::as_slice);
                 let values = |method| self.columns(protocol, method, metric, rates);
                 let theirs = (0..self.methods.len()).filter(|method| *method != ours);
@@ -70,8 +71,8 @@ impl Summary {
                         .iter()
                         .map(|(method, columns)| (*method, paired(columns, pairing)));
                     all.push(Versus {
-                        protocol: protocol.name.clone(),
-                        metric: metric.to_owned(),
+                        setting: protocol.setting.clone(),
+                        metric: metric.clone(),
                         pairing,
                         differences: differences(&ours, pairs).into_diagnostic()?,
                     });
@@ -128,8 +129,8 @@ fn differences(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cell::Status;
-    use crate::summary::synthetic::{record, table4};
+    use crate::summary::synthetic::{metric, record, table4};
+    use mmcollapse_record::Status;
 
     /// Ten seeds at two rates; ShaSpec with KD is above ShaSpec by 1 to 10 of 450 at one rate and level at the other, and
     /// 20 above concat at both.
@@ -149,11 +150,11 @@ mod tests {
         }
         let paper = table4();
         let summary = Summary::new("table4", &records, &paper).unwrap();
-        let all = summary.versus("shaspec+kd", &["accuracy"], &paper).unwrap();
+        let all = summary.versus("shaspec+kd", &[metric("accuracy")], &paper).unwrap();
         assert_eq!(all.len(), 2);
         let of = |pairing: Pairing| all.iter().find(|v| v.pairing == pairing).unwrap();
         let rows = |v: &Versus| -> Vec<String> {
-            let row = |d: &Difference| summary.methods[d.reference].row.clone();
+            let row = |d: &Difference| summary.methods[d.reference].row.to_string();
             v.differences.iter().map(row).collect()
         };
         let (seeds, both) = (of(Pairing::Seeds), of(Pairing::SeedsAndRates));
@@ -171,6 +172,11 @@ mod tests {
             assert!((difference.holm_p - 4.0 / 1024.0).abs() < 1e-12);
         }
         assert!((both.differences[1].paired.wilcoxon.p - 2.0_f64.powi(-19)).abs() < 1e-12);
-        assert!(summary.versus("muse+ebr", &["accuracy"], &paper).unwrap().is_empty());
+        assert!(
+            summary
+                .versus("muse+ebr", &[metric("accuracy")], &paper)
+                .unwrap()
+                .is_empty()
+        );
     }
 }

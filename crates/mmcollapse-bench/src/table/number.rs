@@ -1,8 +1,7 @@
 //! How numbers are written: the one place.
 
 use mmcollapse_probes::Estimate;
-
-use crate::summary::Kind;
+use mmcollapse_record::Metric;
 
 /// Where there is no number to print.
 pub const DASH: &str = "–";
@@ -25,23 +24,22 @@ pub fn signed_percent(estimate: &Estimate) -> Option<String> {
     ))
 }
 
-/// A mean with its half-width, as its kind is written.
-pub(super) fn written(kind: Kind, estimate: &Estimate) -> Option<String> {
-    match kind {
-        Kind::Share => percent(estimate),
-        Kind::Loss | Kind::Measure => plain(estimate),
+/// A mean with its half-width, as numbers of the metric are written.
+pub(super) fn written(metric: &Metric, estimate: &Estimate) -> Option<String> {
+    if metric.is_share() {
+        percent(estimate)
+    } else {
+        plain(estimate)
     }
 }
 
-/// A difference with its half-width, as its kind is written.
-pub(super) fn signed(kind: Kind, estimate: &Estimate) -> Option<String> {
-    match kind {
-        Kind::Share => signed_percent(estimate),
-        Kind::Loss | Kind::Measure => {
-            let sign = if estimate.mean < 0.0 { "" } else { "+" };
-            Some(format!("{sign}{}", plain(estimate)?))
-        }
+/// A difference with its half-width, as numbers of the metric are written.
+pub(super) fn signed(metric: &Metric, estimate: &Estimate) -> Option<String> {
+    if metric.is_share() {
+        return signed_percent(estimate);
     }
+    let sign = if estimate.mean < 0.0 { "" } else { "+" };
+    Some(format!("{sign}{}", plain(estimate)?))
 }
 
 /// A value of beta as a column's name: `β = 4`.

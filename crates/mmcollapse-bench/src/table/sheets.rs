@@ -1,11 +1,11 @@
 //! The sheets of one protocol: scores, what reallocation adds, each modality alone.
 
 use mmcollapse_probes::{Estimate, smallest_attainable_p};
+use mmcollapse_record::{Levels, Metric, ProtocolKind, Split, Unit, words};
 
 use super::{DASH, Line, Sheet, method_in_words, number, percent, probability, protocol_in_words};
 use crate::paper::Paper;
-use crate::spec::{Levels, ProtocolName};
-use crate::summary::{Column, Group, Kind, Method, ProtocolRun, Summary, title, words};
+use crate::summary::{Column, Group, Method, ProtocolRun, Summary};
 
 /// One protocol of a summary, from which its sheets are set.
 pub(super) struct Setting<'a> {
@@ -14,7 +14,7 @@ pub(super) struct Setting<'a> {
     pub(super) protocol: &'a ProtocolRun,
     pub(super) preset: &'a str,
     /// The metric of the scores and differences.
-    pub(super) metric: &'a str,
+    pub(super) metric: &'a Metric,
 }
 
 impl Setting<'_> {
@@ -27,7 +27,7 @@ impl Setting<'_> {
             let mut cells = vec![method.label(), "here".to_owned()];
             cells.extend(
                 groups.iter().map(|group| {
-                    number::or_dash(group.and_then(|g| number::written(self.kind(), g.estimate.as_ref()?)))
+                    number::or_dash(group.and_then(|g| number::written(self.metric, g.estimate.as_ref()?)))
                 }),
             );
             cells.extend(self.counts(position, &groups));
@@ -43,7 +43,7 @@ impl Setting<'_> {
         if self.of_paper() {
             rows.extend(self.not_run());
         }
-        let (name, heading) = (&self.protocol.name, format!("Protocol {}", self.protocol.name));
+        let (name, heading) = (&self.protocol.setting, format!("Protocol {}", self.protocol.setting));
         let paper = if self.has_paper() {
             " Paper: as printed, without an interval."
         } else {
@@ -51,14 +51,14 @@ impl Setting<'_> {
         };
         Sheet {
             name: if self.of_paper() {
-                name.clone()
+                name.to_string()
             } else {
                 format!("{name}_{}", self.metric)
             },
             heading: if self.of_paper() {
                 heading
             } else {
-                format!("{heading}: {}", title(self.metric))
+                format!("{heading}: {}", self.metric.title())
             },
             caption: format!(
                 "{}, protocol {name}: {}. Here: mean and half-width of its 95 % t interval over n seeds \
@@ -66,7 +66,7 @@ impl Setting<'_> {
                 self.title(),
                 protocol_in_words(self.protocol),
                 self.test_samples(),
-                if self.kind() == Kind::Loss || !self.measured_on_test() {
+                if self.metric.definition().split == Split::Train {
                     "training"
                 } else {
                     "test"
@@ -78,28 +78,9 @@ impl Setting<'_> {
                     String::new()
                 },
                 self.divergence(),
-            ) + self.explanation(),
+            ) + self.metric.definition().explanation,
             header,
             rows,
-        }
-    }
-
-    /// What a measure with a short name is.
-    fn explanation(&self) -> &'static str {
-        match self.metric {
-            metric if metric.starts_with("gap_") => {
-                " Gap: quality of a linear probe on the encoder trained alone (the baseline) less that of one on the encoder \
-                 inside the model (the prefix), in points; eliminated: the modality whose gap is widest on validation."
-            }
-            metric if metric.starts_with("probe_") => {
-                " Cross-entropy of a linear probe on the frozen encoder: inside the model (the prefix) or trained alone (the \
-                 baseline)."
-            }
-            "vif_mean" => {
-                " Of the fused features over the test samples; features that do not vary and combinations of others are left \
-                 out."
-            }
-            _ => "",
         }
     }
 
@@ -119,7 +100,7 @@ impl Setting<'_> {
             let mut cells = vec![method.label(), "here".to_owned()];
             cells.extend(groups.iter().map(|group| {
                 let difference = group.and_then(|g| g.difference.as_ref());
-                number::or_dash(difference.and_then(|d| number::signed(self.kind(), &d.paired.estimate)))
+                number::or_dash(difference.and_then(|d| number::signed(self.metric, &d.paired.estimate)))
             }));
             cells.push(mean.paired.estimate.n.to_string());
             let tested = mean.paired.estimate.n > 1;
@@ -128,9 +109,9 @@ impl Setting<'_> {
             }
             rows.push(Line {
                 cells,
-                rule_above: fusion.is_some_and(|f| f != &method.fusion_name),
+                rule_above: fusion.is_some_and(|f| f != &method.row.fusion.name),
             });
-            fusion = Some(&method.fusion_name);
+            fusion = Some(&method.row.fusion.name);
             let plain = self.groups(mean.reference);
             let printed = groups.iter().zip(&plain).map(|(ours, theirs)| {
                 Some(number::bare_signed_percent(
@@ -141,7 +122,7 @@ impl Setting<'_> {
                 rows.extend(paper_line("", printed.collect(), &[DASH, DASH, DASH]));
             }
         }
-        let name = &self.protocol.name;
+        let name = &self.protocol.setting;
         (!rows.is_empty()).then(|| Sheet {
             name: if self.of_paper() {
                 format!("{name}_difference")
@@ -151,7 +132,7 @@ impl Setting<'_> {
             heading: if self.of_paper() {
                 format!("Protocol {name}: what reallocation adds to the same fusion")
             } else {
-                format!("Protocol {name}: {}, what reallocation adds", title(self.metric))
+                format!("Protocol {name}: {}, what reallocation adds", self.metric.title())
             },
             caption: format!(
                 "Difference in {} to the same fusion without reallocation{}, protocol {name}. Here: \
@@ -159,9 +140,9 @@ impl Setting<'_> {
                  two-sided Wilcoxon signed-rank test on each seed's mean over the {}; p (Holm): corrected \
                  for the {family} tests of this sheet.{}",
                 if self.is_score() {
-                    format!("test {}", words(self.metric))
+                    format!("test {}", self.metric.words())
                 } else {
-                    title(self.metric)
+                    self.metric.title()
                 },
                 if self.is_score() { ", in points" } else { "" },
                 self.levels(),
@@ -173,8 +154,8 @@ impl Setting<'_> {
     }
 
     /// The other scores: with all modalities, and with each alone; none if there are none.
-    pub(super) fn other_metrics(&self, shown: &[&str]) -> Option<Sheet> {
-        let metric = words(&self.paper.metric);
+    pub(super) fn other_metrics(&self, shown: &[Metric]) -> Option<Sheet> {
+        let metric = self.paper.metric.words();
         let of_rates = self.of_rates();
         self.metric_sheet(
             "modalities",
@@ -183,15 +164,15 @@ impl Setting<'_> {
                 "Test {metric} in % of the same models, protocol {}. Complete: no test sample lacks a modality; only: \
                  every test sample has that modality alone. Mean and half-width of its 95 % t interval over n \
                  seeds{of_rates}.",
-                self.protocol.name
+                self.protocol.setting
             ),
-            |metric| Kind::of(metric) == Kind::Share && !shown.contains(&metric),
+            |metric| metric.is_share() && !shown.contains(metric),
             percent,
         )
     }
 
     /// The losses at the end of training; none if none were kept.
-    pub(super) fn losses(&self, shown: &[&str]) -> Option<Sheet> {
+    pub(super) fn losses(&self, shown: &[Metric]) -> Option<Sheet> {
         let of_rates = self.of_rates();
         self.metric_sheet(
             "losses",
@@ -202,15 +183,15 @@ impl Setting<'_> {
                  latents of m modalities cannot be told apart (1.386 for two, 10.751 for six); the others belong to single methods (METHODOLOGY.md, \
                  \"Losses\"). Mean and half-width of its 95 % t interval over n \
                  seeds{of_rates}.",
-                self.protocol.name
+                self.protocol.setting
             ),
-            |metric| Kind::of(metric) == Kind::Loss && !shown.contains(&metric),
+            |metric| metric.is_loss() && !shown.contains(metric),
             number::plain,
         )
     }
 
     fn of_rates(&self) -> String {
-        if self.protocol.kind == Some(ProtocolName::TestMissing) {
+        if self.protocol.kind() == ProtocolKind::TestMissing {
             String::new()
         } else {
             format!(", of each seed's mean over the {}", self.levels())
@@ -219,11 +200,7 @@ impl Setting<'_> {
 
     /// What the levels of the protocol are called.
     fn levels(&self) -> &'static str {
-        match self.protocol.levels() {
-            Levels::Weights => "values of β",
-            Levels::Counts => "numbers of modalities",
-            Levels::Shares => "rates",
-        }
+        self.protocol.levels().name()
     }
 
     /// A column for each metric beside the paper's that `chosen` takes, each as the mean of rates; none if there is none.
@@ -232,19 +209,25 @@ impl Setting<'_> {
         name: &str,
         heading: &str,
         caption: String,
-        chosen: impl Fn(&str) -> bool,
+        chosen: impl Fn(&Metric) -> bool,
         written: fn(&Estimate) -> Option<String>,
     ) -> Option<Sheet> {
-        let mut metrics: Vec<&str> = Vec::new();
-        for group in self.summary.groups.iter().filter(|g| g.protocol == self.protocol.name) {
-            let metric = group.metric.as_str();
+        let mut metrics: Vec<&Metric> = Vec::new();
+        for group in self
+            .summary
+            .groups
+            .iter()
+            .filter(|g| g.setting == self.protocol.setting)
+        {
+            let metric = &group.metric;
             if chosen(metric) && !metrics.contains(&metric) {
                 metrics.push(metric);
             }
         }
         let mut header = vec!["method".to_owned(), String::new()];
         header.extend(metrics.iter().map(|metric| {
-            let short = metric.strip_prefix(&self.paper.metric).unwrap_or(metric);
+            let key = metric.as_str();
+            let short = key.strip_prefix(self.paper.metric.as_str()).unwrap_or(key);
             let short = short.strip_prefix("loss_").unwrap_or(short);
             words(short).trim().to_owned()
         }));
@@ -255,7 +238,7 @@ impl Setting<'_> {
                 .iter()
                 .map(|metric| {
                     self.summary
-                        .get(&self.protocol.name, position, metric, Column::MeanOfRates)?
+                        .get(&self.protocol.setting, position, metric, Column::MeanOfRates)?
                         .estimate
                 })
                 .collect();
@@ -269,8 +252,8 @@ impl Setting<'_> {
             });
         }
         (!metrics.is_empty()).then(|| Sheet {
-            name: format!("{}_{name}", self.protocol.name),
-            heading: format!("Protocol {}: {heading}", self.protocol.name),
+            name: format!("{}_{name}", self.protocol.setting),
+            heading: format!("Protocol {}: {heading}", self.protocol.setting),
             caption,
             header,
             rows,
@@ -360,7 +343,7 @@ impl Setting<'_> {
         };
         header.extend(rates.iter().map(|rate| written(*rate)));
         header.push(if rates.is_empty() {
-            title(self.metric)
+            self.metric.title()
         } else {
             "mean".to_owned()
         });
@@ -369,10 +352,10 @@ impl Setting<'_> {
 
     /// Levels with columns of their own; none where a single one says what the mean says.
     fn rates(&self) -> Vec<f64> {
-        if self.protocol.kind == Some(ProtocolName::Patterns) {
+        if self.protocol.kind() == ProtocolKind::Patterns {
             return Vec::new();
         }
-        if self.of_paper() && self.kind() == Kind::Share {
+        if self.of_paper() {
             return self.protocol.rates.clone();
         }
         let mut rates: Vec<f64> = Vec::new();
@@ -390,13 +373,9 @@ impl Setting<'_> {
         self.rates().into_iter().map(Column::Rate).chain([Column::MeanOfRates])
     }
 
-    fn kind(&self) -> Kind {
-        Kind::of(self.metric)
-    }
-
     /// Whether it is a share of its own, not a difference of two.
     fn is_score(&self) -> bool {
-        self.kind() == Kind::Share && !self.metric.starts_with("gap_")
+        self.metric.unit() == Unit::Share
     }
 
     /// Whether the paper has numbers to stand beside ours.
@@ -406,20 +385,15 @@ impl Setting<'_> {
 
     /// Whether this is the metric that the paper shows.
     fn of_paper(&self) -> bool {
-        self.metric == self.paper.metric && self.kind() == Kind::Share
-    }
-
-    /// Whether it is measured on the test samples, not on a loss curve.
-    fn measured_on_test(&self) -> bool {
-        !["plateaus", "epochs_to_90"].contains(&self.metric)
+        *self.metric == self.paper.metric && self.metric.is_share()
     }
 
     /// The metric at the head of a caption.
     fn title(&self) -> String {
         if self.is_score() {
-            return format!("Test {} in %", words(self.metric));
+            return format!("Test {} in %", self.metric.words());
         }
-        let title = title(self.metric);
+        let title = self.metric.title();
         let mut letters = title.chars();
         letters
             .next()
@@ -428,7 +402,7 @@ impl Setting<'_> {
 
     fn groups(&self, method: usize) -> Vec<Option<&Group>> {
         self.columns()
-            .map(|column| self.summary.get(&self.protocol.name, method, self.metric, column))
+            .map(|column| self.summary.get(&self.protocol.setting, method, self.metric, column))
             .collect()
     }
 
@@ -437,7 +411,7 @@ impl Setting<'_> {
         self.summary
             .groups
             .iter()
-            .filter(|g| g.protocol == self.protocol.name && g.metric == self.metric)
+            .filter(|g| g.setting == self.protocol.setting && g.metric == *self.metric)
     }
 
     fn methods(&self) -> impl Iterator<Item = (usize, &Method)> {
@@ -449,7 +423,7 @@ impl Setting<'_> {
     }
 
     fn begins_fusion(&self, position: usize) -> bool {
-        let fusion = |p: usize| &self.summary.methods[p].fusion_name;
+        let fusion = |p: usize| &self.summary.methods[p].row.fusion.name;
         position > 0 && fusion(position - 1) != fusion(position)
     }
 

@@ -11,7 +11,7 @@ fn table(seeds: u64, warnings: Vec<String>) -> Table {
     Table::new(
         &summary,
         &paper,
-        &[&paper.metric],
+        std::slice::from_ref(&paper.metric),
         "Table 4: made up",
         "quick",
         warnings,

@@ -1,10 +1,12 @@
 //! The sheets of one row against every other: differences and p, by seed and as the paper pairs.
 
 use mmcollapse_probes::smallest_attainable_p;
+use mmcollapse_record::{Metric, ProtocolKind};
 
 use super::{DASH, Line, Sheet, Table, number, probability, protocol_in_words};
 use crate::paper::Paper;
-use crate::summary::{Difference, Kind, Method, Pairing, Summary, Versus, title, words};
+
+use crate::summary::{Difference, Method, Pairing, Summary, Versus};
 
 /// What is set.
 pub struct Tests<'a> {
@@ -37,13 +39,10 @@ impl Table {
 impl Tests<'_> {
     /// One protocol and metric; none if there is no method to compare with.
     fn sheet(&self, seeds: &Versus) -> Option<Sheet> {
-        let (name, metric) = (&seeds.protocol, &seeds.metric);
-        let protocol = self.summary.protocols.iter().find(|p| p.name == *name)?;
+        let (name, metric) = (&seeds.setting, &seeds.metric);
+        let protocol = self.summary.protocols.iter().find(|p| p.setting == *name)?;
         let ours = self.summary.methods.iter().find(|method| method.row == self.row)?;
-        let both = self
-            .versus
-            .iter()
-            .filter(|v| v.protocol == *name && v.metric == *metric);
+        let both = self.versus.iter().filter(|v| v.setting == *name && v.metric == *metric);
         let both: Vec<&Versus> = both.collect();
         let mut header: Vec<String> = ["against", "pairs", "difference", "n", "p", "p (Holm)", "least p"]
             .map(str::to_owned)
@@ -57,8 +56,12 @@ impl Tests<'_> {
                 };
                 let label = if line == 0 { method.label() } else { String::new() };
                 let mut cells = vec![label, versus.pairing.text().to_owned()];
-                cells.extend(numbers(difference, Kind::of(metric)));
-                let column = format!("{}_{metric}", name.strip_suffix("_missing").unwrap_or(name));
+                cells.extend(numbers(difference, metric));
+                // `paper.yaml` calls its columns by the label where the protocol goes without saying.
+                let column = match (&name.task, name.protocol) {
+                    (Some(task), ProtocolKind::Missing) => format!("{task}_{metric}"),
+                    _ => format!("{name}_{metric}"),
+                };
                 cells.extend(self.beside.map(|paper| printed(paper, method, &column)));
                 rows.push(Line {
                     cells,
@@ -79,7 +82,7 @@ impl Tests<'_> {
             name: format!("{name}_{metric}_tests"),
             heading: format!(
                 "Protocol {name}: {}, {} against every other row",
-                title(metric),
+                metric.title(),
                 ours.label()
             ),
             caption: format!(
@@ -87,7 +90,7 @@ impl Tests<'_> {
                  and half-width of its 95 % t interval over n pairs, preset {}. {several} p: exact \
                  two-sided Wilcoxon signed-rank test; p (Holm): corrected for the {family} rows; least p: what so many \
                  differences can give at best. By seeds p (Holm) of the smallest cannot be less than {}.",
-                words(metric),
+                metric.words(),
                 ours.label(),
                 protocol_in_words(protocol),
                 self.preset,
@@ -100,11 +103,11 @@ impl Tests<'_> {
 }
 
 /// Difference, number of pairs, p, corrected p and the least there can be; one pair is no test.
-fn numbers(difference: &Difference, kind: Kind) -> [String; 5] {
+fn numbers(difference: &Difference, metric: &Metric) -> [String; 5] {
     let paired = &difference.paired;
     let tested = |p: f64| number::or_dash((paired.estimate.n > 1).then(|| probability(p)));
     [
-        number::or_dash(number::signed(kind, &paired.estimate)),
+        number::or_dash(number::signed(metric, &paired.estimate)),
         paired.estimate.n.to_string(),
         tested(paired.wilcoxon.p),
         tested(difference.holm_p),

@@ -1,5 +1,6 @@
 //! What tuning found: `results/tuned/<experiment>/[<data set>-]<preset>.yaml`.
 
+use mmcollapse_record::ProtocolKind;
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
@@ -12,7 +13,7 @@ use super::trials::spec_digest;
 use crate::experiment::ExperimentInfo;
 use crate::plan::{Plan, Resolver, Selection};
 use crate::provenance::Provenance;
-use crate::spec::{Preset, ProtocolName, Row, Spec};
+use crate::spec::{Preset, Row, Spec};
 
 /// What the reader of the file is told first.
 const HEAD: &str = "\
@@ -37,7 +38,7 @@ pub struct Tuned {
     /// Digest of what `tune.yaml` says.
     pub space: String,
     /// The protocol that settings were chosen for.
-    pub protocol: ProtocolName,
+    pub protocol: ProtocolKind,
     /// Its level.
     pub rate: f64,
     /// Trials of each row.
@@ -89,7 +90,7 @@ pub struct TunedBy {
     /// The file with every trial.
     pub file: String,
     /// The protocol that settings were chosen for.
-    pub protocol: ProtocolName,
+    pub protocol: ProtocolKind,
     /// Its level.
     pub rate: f64,
     /// Trials of each row.
@@ -124,7 +125,7 @@ impl TunedBy {
             "Settings tuned: each row has the best of {} trials by its score on validation ({} at {}, {seeds}); every row had \
              the same number of trials, and the test had no part in the choice.{}",
             self.trials,
-            self.protocol.as_str(),
+            self.protocol,
             self.rate,
             match &self.left_out[..] {
                 [] => String::new(),

@@ -15,6 +15,7 @@
 //!
 //! A dot leads into a map: `optimizer.lr` is the `lr` of the `optimizer`.
 
+use mmcollapse_record::ProtocolKind;
 use std::collections::BTreeMap;
 
 use mmcollapse_models::registry::{Entry, Options};
@@ -25,7 +26,7 @@ use serde_json::{Map, Value};
 
 use super::setting::{Setting, insert};
 use crate::cell::{canonical, sha256};
-use crate::spec::{ProtocolName, SpecError, lay_over, read_yaml};
+use crate::spec::{SpecError, lay_over, read_yaml};
 
 /// Where it lies in the repository, for messages.
 pub(super) const PATH: &str = "experiments/tune.yaml";
@@ -55,7 +56,7 @@ pub struct Spaces {
 #[serde(deny_unknown_fields)]
 pub struct Judged {
     /// The protocol.
-    pub protocol: ProtocolName,
+    pub protocol: ProtocolKind,
     /// Its level.
     pub rate: f64,
 }
@@ -130,11 +131,11 @@ impl Spaces {
     /// Where none of its protocols is declared, or the level of the one given is not.
     pub fn judged(
         &self,
-        (protocols, levels): (&[ProtocolName], &[f64]),
-        protocol: Option<ProtocolName>,
+        (protocols, levels): (&[ProtocolKind], &[f64]),
+        protocol: Option<ProtocolKind>,
         rate: Option<f64>,
     ) -> Result<Judged, String> {
-        let declared = |protocol: ProtocolName| self.judged.iter().find(|judged| judged.protocol == protocol);
+        let declared = |protocol: ProtocolKind| self.judged.iter().find(|judged| judged.protocol == protocol);
         let protocol = protocol
             .or_else(|| protocols.iter().copied().find(|own| declared(*own).is_some()))
             .ok_or_else(|| format!("{PATH} declares none of its protocols under `judged`; say one with --protocol"))?;
@@ -143,7 +144,7 @@ impl Spaces {
             .or(only)
             .or_else(|| declared(protocol).map(|judged| judged.rate))
             .ok_or_else(|| {
-                let name = protocol.as_str();
+                let name = protocol.to_string();
                 format!("{PATH} declares no level of {name} under `judged`; say one with --rate")
             })?;
         Ok(Judged { protocol, rate })

@@ -6,14 +6,14 @@ use proptest::prelude::*;
 use serde_json::Value;
 
 use super::*;
-use crate::cell::{Outcome, Score, Status};
 use crate::experiment::{ExperimentInfo, Shows};
 use crate::models::{ModelResolver, NoData};
 use crate::plan::{Plan, Planned, Selection};
 use crate::provenance::{Machine, Origin};
-use crate::spec::{Preset, ProtocolName, Spec};
+use crate::spec::{Preset, Spec};
 use crate::store::{Store, Stored};
 use crate::summary::synthetic::TABLE4;
+use mmcollapse_record::{Outcome, ProtocolKind, Score, Split, Status};
 
 const SPEC: &str = "\
 dataset: planted
@@ -63,7 +63,7 @@ pub(crate) const BUDGET: Budget = Budget {
     preset: Preset::Smoke,
     trials: 4,
     seeds: 2,
-    protocol: ProtocolName::TestMissing,
+    protocol: ProtocolKind::TestMissing,
     rate: 0.9,
 };
 
@@ -86,22 +86,22 @@ fn number(planned: &Planned) -> u64 {
 
 /// Puts an outcome for a cell into the store, with this accuracy on validation and that on the test.
 pub(crate) fn put(store: &Store, planned: &Planned, validation: Option<f64>, test: f64) {
-    let score = |split: &str, metric: &str, rate: f64, value: f64| Score {
-        protocol: planned.protocol.as_str().into(),
+    let score = |split: Split, metric: &str, rate: f64, value: f64| Score {
+        protocol: planned.setting.protocol,
         rate,
-        split: split.into(),
-        metric: metric.into(),
+        split,
+        metric: metric.parse().unwrap(),
         value,
         n: 32,
     };
     let mut scores = Vec::new();
     for rate in &planned.rates {
-        scores.push(score("test", "accuracy", *rate, test));
-        scores.push(score("test", AS_TESTED, *rate, test));
-        scores.extend(validation.map(|value| score("validation", AS_TESTED, *rate, value)));
+        scores.push(score(Split::Test, "accuracy", *rate, test));
+        scores.push(score(Split::Test, AS_TESTED, *rate, test));
+        scores.extend(validation.map(|value| score(Split::Validation, AS_TESTED, *rate, value)));
     }
     // With all modalities, as every outcome has it: not what is chosen by.
-    scores.push(score("validation", "accuracy", 0.9, test));
+    scores.push(score(Split::Validation, "accuracy", 0.9, test));
     put_scores(store, planned, scores);
 }
 
@@ -175,7 +175,7 @@ presets: {smoke: {seeds: 1, seconds: 1, training: {epochs: 1}}}
         ..EXPERIMENT
     };
     let budget = Budget {
-        protocol: ProtocolName::Missing,
+        protocol: ProtocolKind::Missing,
         rate: 0.0,
         ..BUDGET
     };
@@ -184,7 +184,7 @@ presets: {smoke: {seeds: 1, seconds: 1, training: {epochs: 1}}}
     let folder = tempfile::tempdir().unwrap();
     let store = Store::new(folder.path());
     for planned in &trials.plan.cells {
-        let of_task = if planned.task.as_deref() == Some("mortality") {
+        let of_task = if planned.setting.task.as_deref() == Some("mortality") {
             0.25
         } else {
             0.0
@@ -222,7 +222,7 @@ fn every_row_has_the_same_trials_and_the_first_is_the_specs_own() {
     for planned in &trials.plan.cells {
         let row = planned.row.name.split(' ').next().unwrap().to_owned();
         counts.entry(row).or_default().push((number(planned), planned.seed));
-        assert_eq!(planned.protocol, ProtocolName::TestMissing);
+        assert_eq!(planned.setting.protocol, ProtocolKind::TestMissing);
         assert_eq!(planned.rates, [0.9]);
     }
     let expected: Vec<(u64, u64)> = (0..4).flat_map(|trial| [(trial, 1000), (trial, 1001)]).collect();
@@ -359,7 +359,7 @@ fn the_file_comes_back_as_it_was_and_gives_the_same_cells() {
     let place = |plan: &Plan| -> Vec<(String, String, u64)> {
         let cells = plan.cells.iter();
         cells
-            .map(|p| (p.row.name.clone(), p.protocol.as_str().to_owned(), p.seed))
+            .map(|p| (p.row.name.clone(), p.setting.to_string(), p.seed))
             .collect()
     };
     assert_eq!(place(&plan), place(&plain));

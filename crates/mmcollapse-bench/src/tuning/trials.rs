@@ -1,5 +1,6 @@
 //! The trials of an experiment's rows as cells, and what the store has of them.
 
+use mmcollapse_record::{Outcome, ProtocolKind, Split, Status, same_level};
 use std::ops::Range;
 
 use miette::{Result, miette};
@@ -8,12 +9,11 @@ use mmcollapse_models::AS_TESTED;
 use super::file::{Tried, Tuned, TunedRow};
 use super::setting::Setting;
 use super::space::Spaces;
-use crate::cell::{Outcome, Status, canonical, sha256};
+use crate::cell::{canonical, sha256};
 use crate::experiment::ExperimentInfo;
-use crate::paper::same_rate;
 use crate::plan::{Plan, Resolver, Selection};
 use crate::provenance::Provenance;
-use crate::spec::{Preset, ProtocolName, Spec, read_yaml};
+use crate::spec::{Preset, Spec, read_yaml};
 use crate::store::{Found, Store, Stored};
 
 /// The first seed of tuning, far from those of tables, which count up from 0.
@@ -32,7 +32,7 @@ pub struct Budget {
     /// Seeds of each trial, from [`FIRST_SEED`] on.
     pub seeds: u64,
     /// The protocol that settings are chosen for.
-    pub protocol: ProtocolName,
+    pub protocol: ProtocolKind,
     /// Its level.
     pub rate: f64,
 }
@@ -236,7 +236,11 @@ impl Trials {
             match validation_score(&stored.outcome, self.budget.rate) {
                 Some(score) => validation.push(score),
                 // Validation samples of one class have none, whatever the trial.
-                None if stored.outcome.scores.iter().all(|score| score.split != "validation") => {}
+                None if stored
+                    .outcome
+                    .scores
+                    .iter()
+                    .all(|score| score.split != Split::Validation) => {}
                 None => {
                     return Err(miette!(
                         help = "it was trained by an older program: remove its folder and run again",
@@ -272,7 +276,7 @@ impl Trials {
 /// What settings are chosen by: never the test.
 fn validation_score(outcome: &Outcome, rate: f64) -> Option<f64> {
     let mut scores = outcome.scores.iter();
-    let found = scores.find(|s| s.split == "validation" && s.metric == AS_TESTED && same_rate(s.rate, rate));
+    let found = scores.find(|s| s.split == Split::Validation && s.metric == AS_TESTED && same_level(s.rate, rate));
     found.map(|score| score.value)
 }
 

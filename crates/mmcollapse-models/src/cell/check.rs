@@ -5,7 +5,9 @@ use mmcollapse_nn::Device;
 
 use super::noise;
 use super::run::{available, fitted};
-use crate::config::{CellConfig, Protocol};
+use mmcollapse_record::Protocol;
+
+use crate::config::CellConfig;
 use crate::error::{ModelError, Result};
 use crate::model::ModelSpec;
 use crate::reallocation::{Distillation, Stage, TeacherOrder};

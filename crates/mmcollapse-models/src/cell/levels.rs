@@ -60,7 +60,7 @@ fn prints_a_digest_of_what_is_trained() {
             }
         }
         for score in &outcome.scores {
-            digest.update(&score.metric);
+            digest.update(score.metric.as_str());
             digest.update(score.value.to_bits().to_le_bytes());
         }
     }

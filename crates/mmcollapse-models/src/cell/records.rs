@@ -6,7 +6,9 @@ use mmcollapse_data::{Dataset, Ids, Kind, ModalitySpec, Presence, Rows, Samples}
 use mmcollapse_nn::{Device, random::Stream};
 use serde_json::json;
 
-use super::{CellOutcome, Status};
+use mmcollapse_record::{Metric, Score, Split, Status};
+
+use super::CellOutcome;
 use crate::{CellConfig, FUSIONS, Folders, ModelError, Observer, Silent, run_cell, tests::StopAfter};
 
 /// Class 1 has codes 1 to 4 and class 0 codes 5 to 8; series and numbers lean the same way. Few have `notes`.
@@ -74,7 +76,7 @@ fn every_fusion_learns_from_incomplete_records() {
         for reallocation in ["none", "kd", "ebr"] {
             let outcome = run(fusion.name, reallocation, 0.3, "code_bag");
             let name = format!("{}+{reallocation}", fusion.name);
-            let test = outcome.scores.iter().filter(|s| s.split == "test");
+            let test = outcome.scores.iter().filter(|s| s.split == Split::Test);
             for score in test {
                 assert!(
                     (0.0..=1.0).contains(&score.value),
@@ -84,7 +86,10 @@ fn every_fusion_learns_from_incomplete_records() {
                 );
             }
             if reallocation == "none" {
-                let auroc = outcome.scores.iter().find(|s| s.metric == "auroc" && s.split == "test");
+                let auroc = outcome
+                    .scores
+                    .iter()
+                    .find(|s| s.metric == "auroc" && s.split == Split::Test);
                 assert!(auroc.unwrap().value > 0.7, "{name}: {}", auroc.unwrap().value);
             }
         }
@@ -98,7 +103,7 @@ fn two_classes_have_their_own_scores() {
     let metrics: BTreeSet<&str> = outcome
         .scores
         .iter()
-        .filter(|s| s.split == "test")
+        .filter(|s| s.split == Split::Test)
         .map(|s| s.metric.as_str())
         .collect();
     // Eight test samples have notes: too few to be told of.
@@ -121,7 +126,7 @@ fn two_classes_have_their_own_scores() {
         outcome
             .scores
             .iter()
-            .find(|s| s.metric == metric && s.split == "test")
+            .find(|s| s.metric == metric && s.split == Split::Test)
             .unwrap()
     };
     // At rate 0 nothing is taken away.
@@ -143,7 +148,7 @@ fn a_protocol_about_one_modality_keeps_what_the_source_lacks() {
     .unwrap();
     let outcome = run_cell(&config, &records(), &Device::Cpu, &mut Silent, Folders::default()).unwrap();
     let of = |metric: &str, rate: f64| {
-        let here = |s: &&super::Score| s.metric == metric && s.split == "test" && s.rate == rate;
+        let here = |s: &&Score| s.metric == *metric && s.split == Split::Test && s.rate == rate;
         outcome.scores.iter().find(here).unwrap().value
     };
     assert_eq!(of("auroc", 0.0), of("auroc_complete", 0.0));
@@ -172,14 +177,14 @@ fn every_pattern_of_modalities_is_asked() {
     let of = |substitution: &str| {
         let config = of_some(&[], "patterns", "none", substitution);
         let outcome = run_cell(&config, &records(), &Device::Cpu, &mut Silent, Folders::default()).unwrap();
-        let scores = outcome.scores.into_iter().filter(|s| s.split == "test");
-        scores.map(|s| (s.metric, s.value)).collect::<BTreeMap<String, f64>>()
+        let scores = outcome.scores.into_iter().filter(|s| s.split == Split::Test);
+        scores.map(|s| (s.metric, s.value)).collect::<BTreeMap<Metric, f64>>()
     };
     let plain = of("none");
     // Eight test samples have notes, so of 15 patterns the 7 without them are asked.
     let patterns: Vec<f64> = plain
         .iter()
-        .filter(|(name, _)| name.contains("_with_"))
+        .filter(|(name, _)| name.as_str().contains("_with_"))
         .map(|(_, v)| *v)
         .collect();
     assert_eq!(patterns.len(), 7);
@@ -188,7 +193,7 @@ fn every_pattern_of_modalities_is_asked() {
     let pairs = ["diagnoses+labs", "demographics+labs", "demographics+diagnoses"];
     let of_two = pairs
         .iter()
-        .map(|name| plain[&format!("auroc_with_{name}")])
+        .map(|name| plain[format!("auroc_with_{name}").as_str()])
         .sum::<f64>()
         / 3.0;
     assert!((plain["auroc_of_2"] - of_two).abs() < 1e-12);

@@ -8,6 +8,7 @@ use std::{
 
 use mmcollapse_data::{Dataset, Presence, Samples, masks};
 use mmcollapse_nn::{Device, Params, Tensor, layers::Linear, random::derive_seed};
+use mmcollapse_record::Protocol;
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -17,7 +18,7 @@ use super::{
     shared::{self, Recipe},
 };
 use crate::{
-    config::{CellConfig, Protocol, Training, vanilla_revision},
+    config::{CellConfig, Training, vanilla_revision},
     diagnosis::Diagnosis,
     encoders::{self, Encoder},
     error::{ModelError, Result},

@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 
 use mmcollapse_data::{Presence, Samples, masks};
 use mmcollapse_nn::{Mode, random::derive_seed};
+use mmcollapse_record::{Protocol, Score, Split, Status};
 
 use super::{
-    AS_TESTED, CellOutcome, Findings, Score, Status,
+    AS_TESTED, CellOutcome, Findings,
     run::{MULTIMODAL, Run},
 };
 use crate::{
-    config::Protocol,
     error::Result,
     evaluate::{Predictions, each_batch, latents, predictions},
     model::Model,
@@ -123,30 +123,33 @@ impl Run<'_> {
         let dataset = self.dataset;
         let test = dataset.test.for_final_evaluation();
         let (n, own) = (test.len(), &test.present);
-        let protocol = self.config.protocol.name();
+        let protocol = self.config.protocol.kind();
         let mut scores = Vec::new();
         // The one place that leaves a score out: it has no value. Nothing is ever put in its place.
-        let mut push = |rate: f64, split: &str, metric: String, value: Option<f64>, n: usize| {
-            scores.extend(value.map(|value| Score {
-                protocol: protocol.clone(),
-                rate,
-                split: split.to_owned(),
-                metric,
-                value,
-                n,
-            }));
+        let mut push = |rate: f64, split: Split, metric: &str, value: Option<f64>, n: usize| -> Result<()> {
+            if let Some(value) = value {
+                scores.push(Score {
+                    protocol,
+                    rate,
+                    split,
+                    metric: metric.parse()?,
+                    value,
+                    n,
+                });
+            }
+            Ok(())
         };
         let by_pattern = self.config.protocol == (Protocol::Patterns {});
         if by_pattern {
             for measure in self.pattern_scores(model, test)? {
-                push(0.0, "test", measure.name, measure.value, measure.n);
+                push(0.0, Split::Test, &measure.name, measure.value, measure.n)?;
             }
         }
         for (rate, seen) in self.asked(test, "test").into_iter().filter(|_| !by_pattern) {
             let predictions = predictions(model, dataset, test, &seen, self.device)?;
-            push(rate, "test", "accuracy".to_owned(), predictions.accuracy(), n);
+            push(rate, Split::Test, "accuracy", predictions.accuracy(), n)?;
             for (measure, value) in predictions.binary_measures() {
-                push(rate, "test", measure.to_owned(), value, n);
+                push(rate, Split::Test, measure, value, n)?;
             }
         }
         let level = match &self.config.protocol {
@@ -154,7 +157,7 @@ impl Run<'_> {
             Protocol::Modalities {} => {
                 let level = own.modalities() as f64;
                 for measure in self.measures(model, test)?.into_iter().chain(gaps) {
-                    push(level, "test", measure.name, measure.value, measure.n);
+                    push(level, Split::Test, &measure.name, measure.value, measure.n)?;
                 }
                 level
             }
@@ -163,14 +166,14 @@ impl Run<'_> {
             | Protocol::Missing { rate } => *rate,
             Protocol::Upweighted { beta, .. } => {
                 for measure in self.measures(model, test)? {
-                    push(*beta, "test", measure.name, measure.value, measure.n);
+                    push(*beta, Split::Test, &measure.name, measure.value, measure.n)?;
                 }
                 *beta
             }
         };
         let quality = self.quality();
         let complete = predictions(model, dataset, test, own, self.device)?.quality();
-        push(level, "test", format!("{quality}_complete"), complete, n);
+        push(level, Split::Test, &format!("{quality}_complete"), complete, n)?;
         for (modality, name) in self.spec.modalities.iter().enumerate() {
             let having = test.select(&own.rows(modality));
             if having.len() < FEWEST {
@@ -178,19 +181,25 @@ impl Run<'_> {
             }
             let seen = having.present.only(&[modality]);
             let only = predictions(model, dataset, &having, &seen, self.device)?.quality();
-            push(level, "test", format!("{quality}_only_{name}"), only, having.len());
+            push(
+                level,
+                Split::Test,
+                &format!("{quality}_only_{name}"),
+                only,
+                having.len(),
+            )?;
         }
         let at_end = at_validation.quality();
         let n_validation = dataset.validation.len();
-        push(level, "validation", quality.to_owned(), at_end, n_validation);
+        push(level, Split::Validation, quality, at_end, n_validation)?;
         for (rate, value) in self.as_tested(model, at_end)? {
-            push(rate, "validation", AS_TESTED.to_owned(), value, n_validation);
+            push(rate, Split::Validation, AS_TESTED, value, n_validation)?;
         }
         let last = self.facts.history.iter().rev().find(|record| record.fit == MULTIMODAL);
         let losses = last.into_iter().flat_map(|record| &record.losses);
         for (name, value) in losses {
             let value = value.is_finite().then_some(*value);
-            push(level, "train", format!("loss_{name}"), value, dataset.train.len());
+            push(level, Split::Train, &format!("loss_{name}"), value, dataset.train.len())?;
         }
         Ok(scores)
     }
@@ -274,7 +283,7 @@ mod tests {
             let scores = outcome
                 .scores
                 .iter()
-                .filter(|s| s.split == "validation" && s.metric == metric);
+                .filter(|s| s.split == Split::Validation && s.metric == metric);
             scores.map(|s| (s.rate, s.value, s.n)).collect()
         };
         let as_tested = on_validation(&missing, AS_TESTED);

@@ -87,7 +87,7 @@ fn what_a_method_does_not_know_is_refused_with_its_place() {
         (
             "protocol: test_missing",
             "protocol: none",
-            ["experiments/tune.yaml:2", "unknown variant `none`"],
+            ["experiments/tune.yaml:2", "`none` is no protocol"],
         ),
     ] {
         let text = SPACES.replacen(from, to, 1);
@@ -101,9 +101,9 @@ fn what_a_method_does_not_know_is_refused_with_its_place() {
 
 #[test]
 fn settings_are_chosen_for_a_protocol_that_the_experiment_has() {
-    use ProtocolName::{Missing, Patterns, TestMissing, TrainAvailability};
+    use ProtocolKind::{Missing, Patterns, TestMissing, TrainAvailability};
     let spaces = Spaces::parse(&SPACES.replace("training:", "  - {protocol: missing, rate: 0.3}\ntraining:")).unwrap();
-    let judged = |protocols: &[ProtocolName], levels: &[f64], protocol, rate| {
+    let judged = |protocols: &[ProtocolKind], levels: &[f64], protocol, rate| {
         let judged = spaces.judged((protocols, levels), protocol, rate);
         judged.map(|judged| (judged.protocol, judged.rate))
     };

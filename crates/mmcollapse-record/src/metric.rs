@@ -1,0 +1,425 @@
+//! Metrics: what a number measures, and how it is named, scaled and explained.
+//!
+//! A new metric is one entry in [`METRICS`].
+
+use std::borrow::Borrow;
+use std::cmp::Ordering;
+use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::ops::Range;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Split, UnknownName};
+
+/// What stands for the modality, pattern, count or loss term in a [`Definition::key`].
+const HOLE: &str = "{}";
+
+/// What the numbers of a metric are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unit {
+    /// Shares in [0, 1], shown in percent.
+    Share,
+    /// Differences of shares, shown in points.
+    Points,
+    /// Nats of a loss term.
+    Loss,
+    /// Nats of anything else.
+    Nats,
+    /// Numbers without a unit.
+    Number,
+}
+
+impl Unit {
+    /// What a number is multiplied with before it is shown.
+    pub fn scale(self) -> f64 {
+        match self {
+            Self::Share | Self::Points => 100.0,
+            Self::Loss | Self::Nats | Self::Number => 1.0,
+        }
+    }
+}
+
+/// Which numbers are better.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Better {
+    /// Larger ones.
+    Higher,
+    /// Smaller ones.
+    Lower,
+    /// Neither.
+    Neither,
+}
+
+/// A metric, or a family of metrics that differ in the modality, pattern, count or loss term.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Definition {
+    /// Key in files; `{}` stands for the modality, pattern, count or loss term.
+    pub key: &'static str,
+    /// Name in tables and figures, with the unit.
+    pub title: &'static str,
+    /// What the numbers are.
+    pub unit: Unit,
+    /// Which numbers are better.
+    pub better: Better,
+    /// The least and the largest number there can be, where there is one.
+    pub range: (Option<i32>, Option<i32>),
+    /// The samples it is measured on.
+    pub split: Split,
+    /// A sentence for captions, with a space in front; empty where the title says it all.
+    pub explanation: &'static str,
+}
+
+const fn share(key: &'static str, title: &'static str) -> Definition {
+    Definition {
+        key,
+        title,
+        unit: Unit::Share,
+        better: Better::Higher,
+        range: (Some(0), Some(1)),
+        split: Split::Test,
+        explanation: "",
+    }
+}
+
+const fn number(key: &'static str, title: &'static str, range: (Option<i32>, Option<i32>)) -> Definition {
+    Definition {
+        key,
+        title,
+        unit: Unit::Number,
+        better: Better::Neither,
+        range,
+        split: Split::Test,
+        explanation: "",
+    }
+}
+
+const PROBE: &str = " Cross-entropy of a linear probe on the frozen encoder: inside the model (the prefix) or trained alone (the \
+                     baseline).";
+
+/// Every metric. `{}` in a title is the modality, pattern, count or loss term, with spaces for underscores.
+pub static METRICS: &[Definition] = &[
+    share("accuracy", "test accuracy (%)"),
+    share("accuracy_complete", "test accuracy complete (%)"),
+    share("accuracy_only_{}", "test accuracy only {} (%)"),
+    share("accuracy_with_{}", "test accuracy with {} (%)"),
+    share("accuracy_of_{}", "test accuracy of {} (%)"),
+    Definition {
+        better: Better::Lower,
+        ..share("accuracy_spread", "test accuracy spread (%)")
+    },
+    share("auroc", "test AUROC (%)"),
+    share("auroc_complete", "test AUROC complete (%)"),
+    share("auroc_only_{}", "test AUROC only {} (%)"),
+    share("auroc_with_{}", "test AUROC with {} (%)"),
+    share("auroc_of_{}", "test AUROC of {} (%)"),
+    Definition {
+        better: Better::Lower,
+        ..share("auroc_spread", "test AUROC spread (%)")
+    },
+    share("auprc", "test AUPRC (%)"),
+    share("average_precision", "test average precision (%)"),
+    Definition {
+        better: Better::Lower,
+        ..number("brier", "brier", (Some(0), Some(1)))
+    },
+    Definition {
+        better: Better::Lower,
+        ..number("calibration_error", "calibration error", (Some(0), Some(1)))
+    },
+    // Of the validation split, scored with the modalities that a test sample has: settings are chosen by it.
+    Definition {
+        split: Split::Validation,
+        ..share("as_tested", "validation quality as tested (%)")
+    },
+    Definition {
+        key: "gap_{}",
+        title: "gap of the {} modality (points)",
+        unit: Unit::Points,
+        better: Better::Lower,
+        range: (Some(-1), Some(1)),
+        split: Split::Test,
+        explanation: " Gap: quality of a linear probe on the encoder trained alone (the baseline) less that of one on the encoder \
+                      inside the model (the prefix), in points; eliminated: the modality whose gap is widest on validation.",
+    },
+    Definition {
+        key: "loss_{}",
+        title: "{} loss (nats)",
+        unit: Unit::Loss,
+        better: Better::Lower,
+        range: (None, None),
+        split: Split::Train,
+        explanation: "",
+    },
+    Definition {
+        unit: Unit::Nats,
+        better: Better::Lower,
+        explanation: PROBE,
+        ..number("probe_prefix_{}", "prefix's probe, {} modality (nats)", (Some(0), None))
+    },
+    Definition {
+        unit: Unit::Nats,
+        better: Better::Lower,
+        explanation: PROBE,
+        ..number(
+            "probe_baseline_{}",
+            "baseline's probe, {} modality (nats)",
+            (Some(0), None),
+        )
+    },
+    number("rank_numerical", "numerical rank", (Some(0), None)),
+    number("rank_effective", "effective rank", (Some(0), None)),
+    number("rank_stable", "stable rank", (Some(0), None)),
+    number("cka_{}", "CKA with {}", (Some(0), Some(1))),
+    number("cosine_{}", "cosine with {} alone", (Some(-1), Some(1))),
+    Definition {
+        explanation: " Of the fused features over the test samples; features that do not vary and combinations of others are left \
+                      out.",
+        ..number("vif_mean", "mean variance inflation factor", (Some(1), None))
+    },
+    number("vif_collinear", "collinear fused features", (Some(0), None)),
+    Definition {
+        split: Split::Train,
+        ..number("plateaus", "plateaus of the semantic loss", (Some(0), None))
+    },
+    Definition {
+        better: Better::Lower,
+        split: Split::Train,
+        ..number("epochs_to_90", "epochs until 90 % of the fall", (Some(1), None))
+    },
+];
+
+impl Definition {
+    /// The part of `key` that fills the hole, empty where there is none; nothing if it is another metric's key.
+    fn hole(&self, key: &str) -> Option<Range<usize>> {
+        let Some((before, after)) = self.key.split_once(HOLE) else {
+            return (self.key == key).then_some(0..0);
+        };
+        let filled = key.strip_prefix(before)?.strip_suffix(after)?;
+        (!filled.is_empty()).then(|| before.len()..before.len() + filled.len())
+    }
+}
+
+/// A metric of [`METRICS`], of one modality, pattern, count or loss term where it is measured by those.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Metric {
+    key: Arc<str>,
+    hole: Range<usize>,
+    definition: &'static Definition,
+}
+
+impl Metric {
+    /// Key in files: `accuracy_only_image`.
+    pub fn as_str(&self) -> &str {
+        &self.key
+    }
+
+    /// What it is; title, unit, direction and range stand there.
+    pub fn definition(&self) -> &'static Definition {
+        self.definition
+    }
+
+    /// The modality, pattern, count or loss term that it is of.
+    pub fn of(&self) -> Option<&str> {
+        Some(&self.key[self.hole.clone()]).filter(|of| !of.is_empty())
+    }
+
+    /// Name in tables and figures, with the unit: `test accuracy (%)`, `effective rank`.
+    pub fn title(&self) -> String {
+        let of = self.of().unwrap_or_default().replace('_', " ");
+        self.definition.title.replace(HOLE, &of)
+    }
+
+    /// Name in running text: `AUROC only labs`.
+    pub fn words(&self) -> String {
+        words(&self.key)
+    }
+
+    /// What the numbers are.
+    pub fn unit(&self) -> Unit {
+        self.definition.unit
+    }
+
+    /// Whether it is shown in percent or points.
+    pub fn is_share(&self) -> bool {
+        matches!(self.unit(), Unit::Share | Unit::Points)
+    }
+
+    /// Whether it is a term of the loss.
+    pub fn is_loss(&self) -> bool {
+        self.unit() == Unit::Loss
+    }
+
+    /// What a number is multiplied with before it is shown.
+    pub fn scale(&self) -> f64 {
+        self.unit().scale()
+    }
+
+    /// The least and the largest number that can be shown, scaled.
+    pub fn range(&self) -> (Option<f64>, Option<f64>) {
+        let shown = |end: Option<i32>| end.map(|end| f64::from(end) * self.scale());
+        let (low, high) = self.definition.range;
+        (shown(low), shown(high))
+    }
+}
+
+/// A key as it is spoken of: `auroc_only_labs` as `AUROC only labs`.
+pub fn words(key: &str) -> String {
+    let words = key.replace('_', " ");
+    words.replace("auroc", "AUROC").replace("auprc", "AUPRC")
+}
+
+impl FromStr for Metric {
+    type Err = UnknownName;
+
+    fn from_str(key: &str) -> Result<Self, UnknownName> {
+        // A key without a hole is nobody's family, and of two families the one that says more is meant.
+        let of = |definition: &'static Definition| Some((definition, definition.hole(key)?));
+        let found = METRICS
+            .iter()
+            .filter_map(of)
+            .min_by_key(|(_, hole)| if hole.is_empty() { 0 } else { hole.len() });
+        let (definition, hole) = found.ok_or_else(|| UnknownName {
+            what: "metric",
+            got: key.to_owned(),
+            known: METRICS.iter().map(|metric| metric.key).collect::<Vec<_>>().join(", "),
+        })?;
+        Ok(Self {
+            key: key.into(),
+            hole,
+            definition,
+        })
+    }
+}
+
+impl TryFrom<String> for Metric {
+    type Error = UnknownName;
+
+    fn try_from(key: String) -> Result<Self, UnknownName> {
+        key.parse()
+    }
+}
+
+impl From<Metric> for String {
+    fn from(metric: Metric) -> Self {
+        metric.key.as_ref().to_owned()
+    }
+}
+
+impl fmt::Display for Metric {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.key)
+    }
+}
+
+impl fmt::Debug for Metric {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.key, formatter)
+    }
+}
+
+impl PartialEq for Metric {
+    fn eq(&self, other: &Self) -> bool {
+        self.key == other.key
+    }
+}
+
+impl Eq for Metric {}
+
+impl PartialEq<str> for Metric {
+    fn eq(&self, key: &str) -> bool {
+        *self.key == *key
+    }
+}
+
+impl PartialEq<&str> for Metric {
+    fn eq(&self, key: &&str) -> bool {
+        *self.key == **key
+    }
+}
+
+impl PartialOrd for Metric {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Metric {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.key.cmp(&other.key)
+    }
+}
+
+impl Hash for Metric {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.key.hash(state);
+    }
+}
+
+impl Borrow<str> for Metric {
+    fn borrow(&self) -> &str {
+        &self.key
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn metric(key: &str) -> Metric {
+        key.parse().unwrap()
+    }
+
+    #[test]
+    fn metrics_have_units_and_titles() {
+        for (key, unit, title) in [
+            ("accuracy", Unit::Share, "test accuracy (%)"),
+            ("accuracy_only_image", Unit::Share, "test accuracy only image (%)"),
+            ("auroc_only_labs", Unit::Share, "test AUROC only labs (%)"),
+            ("auroc_of_2", Unit::Share, "test AUROC of 2 (%)"),
+            (
+                "accuracy_with_labs+notes",
+                Unit::Share,
+                "test accuracy with labs+notes (%)",
+            ),
+            ("average_precision", Unit::Share, "test average precision (%)"),
+            ("brier", Unit::Number, "brier"),
+            ("loss_semantic", Unit::Loss, "semantic loss (nats)"),
+            ("rank_effective", Unit::Number, "effective rank"),
+            ("cka_sound", Unit::Number, "CKA with sound"),
+            ("cosine_sound", Unit::Number, "cosine with sound alone"),
+            ("gap_first", Unit::Points, "gap of the first modality (points)"),
+            (
+                "probe_prefix_first",
+                Unit::Nats,
+                "prefix's probe, first modality (nats)",
+            ),
+            ("loss_cross_modal", Unit::Loss, "cross modal loss (nats)"),
+        ] {
+            let metric = metric(key);
+            assert_eq!(
+                (metric.unit(), metric.title().as_str(), metric.as_str()),
+                (unit, title, key)
+            );
+        }
+        assert_eq!(metric("accuracy_only_a_b").of(), Some("a_b"));
+        assert_eq!(metric("accuracy_complete").of(), None);
+        assert_eq!(metric("accuracy").range(), (Some(0.0), Some(100.0)));
+        for unknown in ["", "accurcy", "accuracy_", "accuracy_only_", "loss_"] {
+            assert!(unknown.parse::<Metric>().is_err(), "{unknown}");
+        }
+    }
+
+    #[test]
+    fn each_entry_is_reached_by_its_key() {
+        for definition in METRICS {
+            let metric = metric(&definition.key.replace(HOLE, "x"));
+            assert_eq!(metric.definition(), definition, "{}", definition.key);
+            assert_eq!(definition.key.contains(HOLE), definition.title.contains(HOLE));
+            assert_eq!(metric.of(), definition.key.contains(HOLE).then_some("x"));
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! What a run leaves: whether it went through, and its scores.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::{Metric, ProtocolKind};
+
+/// Whether training went through.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Status {
+    /// It did.
+    Ok,
+    /// It was stopped because it could not recover: a finding about the method, counted in the tables.
+    Diverged {
+        /// What was seen: a loss that is not finite, latents that blow up, accuracy at chance.
+        reason: String,
+        /// Epoch at which it was seen.
+        epoch: usize,
+    },
+}
+
+/// Which samples a number was measured on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Split {
+    /// The training samples: losses.
+    Train,
+    /// The validation samples: what choices are made by.
+    Validation,
+    /// The test samples.
+    Test,
+}
+
+impl Split {
+    /// Name in files.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Train => "train",
+            Self::Validation => "validation",
+            Self::Test => "test",
+        }
+    }
+}
+
+impl fmt::Display for Split {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.as_str())
+    }
+}
+
+/// One measured number.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Score {
+    /// The protocol.
+    pub protocol: ProtocolKind,
+    /// The protocol's level: share of samples that lack the modality at test or in training, share with noise, beta, or the
+    /// number of modalities; 0 where there is none.
+    pub rate: f64,
+    /// The samples it was measured on.
+    pub split: Split,
+    /// `accuracy` is the protocol's own score; `accuracy_only_X` keeps modality X alone, in the samples that have it,
+    /// `accuracy_complete` keeps all. With two classes there are `auroc`, `auprc` (trapezoid), `average_precision`,
+    /// `brier` and `calibration_error` as well, and `auroc_only_X` and `auroc_complete` instead.
+    /// On the validation split `accuracy` (`auroc`) is with the modalities that the protocol leaves there, and `as_tested`
+    /// with those of a test sample. `loss_X` is the mean of a loss term over the last epoch of the model's training.
+    pub metric: Metric,
+    /// The number, unscaled: a share in [0, 1]; of a loss, nats.
+    pub value: f64,
+    /// Samples it was measured on.
+    pub n: usize,
+}
+
+/// What a finished run leaves.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Outcome {
+    /// Whether training went through.
+    pub status: Status,
+    /// What was measured; a diverged run is scored as it stood when it was stopped, or not at all.
+    pub scores: Vec<Score>,
+    /// Seconds the run took on one worker, all its parts together where it was interrupted.
+    pub seconds: f64,
+    /// Number of trained parameters.
+    pub parameters: usize,
+    /// Findings beside the scores (which modality collapsed, ranks); free in form.
+    #[serde(default)]
+    pub diagnosis: Value,
+    /// Of each loss term of the model that is scored, its mean over each epoch, up to the first that is not finite; and
+    /// of encoders that are probed along training, `probe_prefix_M` and `probe_baseline_M`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub curves: BTreeMap<String, Vec<f64>>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An outcome as stores have held it from the first version on: its text must stay what it is.
+    #[test]
+    fn an_outcome_of_before_is_read_and_written_as_it_was() {
+        let text = concat!(
+            r#"{"status":{"kind":"diverged","reason":"loss is not finite","epoch":4},"#,
+            r#""scores":[{"protocol":"test_missing","rate":0.95,"split":"test","metric":"accuracy","value":0.1,"n":450},"#,
+            r#"{"protocol":"train_noise_3","rate":0.5,"split":"train","metric":"loss_semantic","value":0.25,"n":9}],"#,
+            r#""seconds":1.5,"parameters":10,"diagnosis":{"collapsed":"sound"},"curves":{"semantic":[2.5,0.5]}}"#
+        );
+        let outcome: Outcome = serde_json::from_str(text).unwrap();
+        assert_eq!(outcome.scores[1].metric.of(), Some("semantic"));
+        assert_eq!(outcome.scores[0].protocol, ProtocolKind::TestMissing);
+        assert_eq!(serde_json::to_string(&outcome).unwrap(), text);
+        assert!(serde_json::from_str::<Outcome>(&text.replace("accuracy", "acuracy")).is_err());
+    }
+}
