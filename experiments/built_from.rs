@@ -86,7 +86,7 @@ mod tests {
     }
 
     fn write(path: &Path, text: &str) {
-        mmcollapse_nn::files::write_atomic(path, text.as_bytes()).unwrap();
+        mmcollapse_files::write_atomic(path, text.as_bytes()).unwrap();
     }
 
     #[test]

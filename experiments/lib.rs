@@ -1,11 +1,11 @@
 //! Every experiment: one folder each with its spec, the paper's numbers and a program of its own.
 
-use mmcollapse_bench::experiment::{ExperimentInfo, Shows};
+pub mod cli;
+
+use mmcollapse_record::{ExperimentInfo, Shows};
 
 #[doc(hidden)]
 pub use mimalloc::MiMalloc;
-#[doc(hidden)]
-pub use mmcollapse_bench::cli;
 
 /// The program of an experiment: `mmcollapse reproduce NAME`, NAME being that of the binary.
 #[macro_export]
@@ -217,10 +217,11 @@ mod built_from;
 mod tests {
     use std::collections::BTreeSet;
 
-    use mmcollapse_bench::models::check_spec;
-    use mmcollapse_bench::paper::Paper;
     use mmcollapse_data::DatasetSource;
+    use mmcollapse_data::ehr::Task;
     use mmcollapse_record::Metric;
+    use mmcollapse_report::paper::Paper;
+    use mmcollapse_run::models::check_spec;
 
     use super::*;
 
@@ -233,17 +234,22 @@ mod tests {
     /// Claims parse, and what they test is a row, a protocol and levels that the experiment has.
     #[test]
     fn claims_are_about_what_there_is() {
-        let claims = mmcollapse_bench::report::claims::Claims::parse(CLAIMS, EXPERIMENTS).unwrap();
+        let claims = mmcollapse_report::report::claims::Claims::parse(CLAIMS, EXPERIMENTS).unwrap();
         assert_eq!(claims.claims.len(), 19);
         for test in claims.claims.iter().flat_map(|claim| &claim.tests) {
             let experiment = EXPERIMENTS.iter().find(|e| e.name == test.experiment).unwrap();
-            let mut spec = mmcollapse_bench::spec::Spec::of(experiment).unwrap();
+            let mut spec = mmcollapse_run::spec::Spec::of(experiment).unwrap();
             if let Some(dataset) = &test.dataset {
                 spec.on(dataset);
+                let labels = Task::ALL.map(|task| format!("{dataset}-{}", task.name()));
+                let known = std::iter::once(dataset)
+                    .chain(&labels)
+                    .any(|name| mmcollapse_data::find(name).is_ok());
+                assert!(known, "{}: there is no data set `{dataset}`", test.says);
                 let excerpt = mmcollapse_data::find(dataset).ok().and_then(DatasetSource::excerpt);
                 assert_eq!(excerpt, None, "no verdict rests on an excerpt: {}", test.says);
             }
-            let quick = &spec.presets[&mmcollapse_bench::spec::Preset::Quick];
+            let quick = &spec.presets[&mmcollapse_record::Preset::Quick];
             let rows: Vec<String> = spec.rows(quick).into_iter().map(|row| row.name).collect();
             for row in [Some(&test.row), test.against.as_ref()].into_iter().flatten() {
                 assert!(rows.contains(row), "{}: {row}", test.says);
@@ -285,7 +291,7 @@ mod tests {
     #[test]
     fn the_committed_report_is_that_of_the_committed_results() {
         let root = std::path::Path::new("..");
-        let made = mmcollapse_bench::report::reproduction(EXPERIMENTS, CLAIMS, &root.join("results")).unwrap();
+        let made = mmcollapse_report::report::reproduction(EXPERIMENTS, CLAIMS, &root.join("results")).unwrap();
         let committed = std::fs::read_to_string(root.join("results/REPRODUCTION.md")).unwrap();
         assert!(
             made == committed,
@@ -355,7 +361,7 @@ mod tests {
     /// What `tune.yaml` declares, the methods take.
     #[test]
     fn spaces_are_read() {
-        if let Err(error) = mmcollapse_bench::tuning::Spaces::parse(SPACES) {
+        if let Err(error) = mmcollapse_run::tuning::Spaces::parse(SPACES) {
             panic!("{error:?}");
         }
     }

@@ -9,5 +9,5 @@ use mmcollapse_experiments::{BUILT_FROM, CLAIMS, EXPERIMENTS, SPACES};
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    mmcollapse_bench::cli::main(EXPERIMENTS, CLAIMS, SPACES, BUILT_FROM, None)
+    mmcollapse_experiments::cli::main(EXPERIMENTS, CLAIMS, SPACES, BUILT_FROM, None)
 }

@@ -3,10 +3,10 @@
 use std::fmt::Write as _;
 
 use miette::Result;
-use mmcollapse_bench::models::ModelResolver;
-use mmcollapse_bench::plan::{Plan, Resolver, Selection};
-use mmcollapse_bench::spec::Spec;
 use mmcollapse_experiments::EXPERIMENTS;
+use mmcollapse_run::models::ModelResolver;
+use mmcollapse_run::plan::{Plan, Resolver, Selection};
+use mmcollapse_run::spec::Spec;
 use serde_json::Value;
 
 /// Keys shown of each plan; all of them go into its digest.
@@ -36,7 +36,7 @@ fn keys_of_cells_do_not_move() {
             let mut resolver = NoData(ModelResolver::new(true));
             let plan = Plan::new(experiment, *preset, &Selection::default(), &mut resolver).unwrap();
             let keys: Vec<&str> = plan.cells.iter().map(|planned| planned.key.as_str()).collect();
-            let all = mmcollapse_bench::cell::sha256(keys.join("\n").as_bytes());
+            let all = mmcollapse_run::cell::sha256(keys.join("\n").as_bytes());
             let _ = writeln!(
                 text,
                 "{} {preset}: {} cells, {}",

@@ -147,7 +147,7 @@ fn nothing_is_written_outside_of_store_and_results() {
     let folder = tempfile::tempdir().unwrap();
     let root = folder.path();
     for name in ["REPRODUCTION.md", "theirs/REPRODUCTION.md"] {
-        mmcollapse_nn::files::write_atomic(&root.join(name), b"mine").unwrap();
+        mmcollapse_files::write_atomic(&root.join(name), b"mine").unwrap();
     }
     let output = run(&mut training(root, "theirs"));
     assert!(output.status.success(), "{}", text(&output.stderr));

@@ -6,7 +6,7 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use mmcollapse_nn::files::FileLock;
+use mmcollapse_files::FileLock;
 use sha2::{Digest, Sha256};
 
 use crate::content::hex;
@@ -98,7 +98,7 @@ mod tests {
     use std::cell::Cell;
     use std::fs;
 
-    use mmcollapse_nn::files::write_atomic;
+    use mmcollapse_files::write_atomic;
 
     use super::*;
     use crate::sets::{PlantedConfig, planted};

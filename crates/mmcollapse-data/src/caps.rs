@@ -109,7 +109,7 @@ impl<R: Read> Read for Rows<R> {
 
 #[cfg(test)]
 mod tests {
-    use mmcollapse_nn::files::write_atomic;
+    use mmcollapse_files::write_atomic;
 
     use super::*;
 

@@ -9,7 +9,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use mmcollapse_nn::files::{private_folder, write_atomic};
+use mmcollapse_files::{private_folder, write_atomic};
 use sha2::{Digest, Sha256};
 
 use crate::content::hex;

@@ -198,7 +198,7 @@ impl KnownFile {
 
 #[cfg(test)]
 mod tests {
-    use mmcollapse_nn::files::write_atomic;
+    use mmcollapse_files::write_atomic;
 
     use super::*;
 

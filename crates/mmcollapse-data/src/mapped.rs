@@ -106,7 +106,7 @@ mod tests {
     fn a_change_in_its_place_is_noticed_and_a_replacement_changes_nothing() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("bytes");
-        let write = |bytes: &[u8]| mmcollapse_nn::files::write_atomic(&path, bytes).unwrap();
+        let write = |bytes: &[u8]| mmcollapse_files::write_atomic(&path, bytes).unwrap();
         write(b"first");
         let (owned, mapped) = (Bytes::open(&path).unwrap(), Bytes::open_above(&path, 0).unwrap());
         assert!(!owned.is_shared() && mapped.is_shared());
@@ -117,7 +117,7 @@ mod tests {
         }
         let mapped = Bytes::open_above(&path, 0).unwrap();
         // As an editor or `cp` over it would.
-        mmcollapse_nn::files::LineFile::append(&path)
+        mmcollapse_files::LineFile::append(&path)
             .and_then(|mut file| file.write_line("more"))
             .unwrap();
         assert!(!mapped.unchanged() && Bytes::open(&path).unwrap().unchanged());

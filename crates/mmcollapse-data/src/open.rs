@@ -9,7 +9,7 @@ use std::fs;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
-use mmcollapse_nn::files::{AtomicFile, FileLock};
+use mmcollapse_files::{AtomicFile, FileLock};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 

@@ -164,7 +164,7 @@ fn check_that_loading_again_is_quick(entry: AvMnist, hub: &Hub) {
         (data, start.elapsed().as_secs_f64())
     };
     let ((first, cold), (second, warm)) = (load(), load());
-    mmcollapse_nn::tell!(
+    mmcollapse_files::tell!(
         "{}: {cold:.2} s from the files, {warm:.3} s from the cache",
         entry.name()
     );
@@ -237,7 +237,7 @@ fn damage_to_the_files_is_named() {
         let from = hub.cached(&manifest.remote(file)).unwrap();
         let to = folder.path().join(from.strip_prefix(&hub.cache).unwrap());
         let bytes = fs::read(from).unwrap();
-        mmcollapse_nn::files::write_atomic(&to, &bytes).unwrap();
+        mmcollapse_files::write_atomic(&to, &bytes).unwrap();
         originals.push((to, bytes));
     }
     assert_eq!(sources::records(&manifest, "all", &copy).unwrap().len(), 3000);
@@ -247,7 +247,7 @@ fn damage_to_the_files_is_named() {
     for at in (1..10).map(|i| i * whole.len() / 11) {
         let mut damaged = whole.clone();
         damaged[at] ^= 0x10;
-        mmcollapse_nn::files::write_atomic(path, &damaged).unwrap();
+        mmcollapse_files::write_atomic(path, &damaged).unwrap();
         let error = sources::records(&manifest, "all", &copy).unwrap_err();
         assert!(
             matches!(
@@ -257,7 +257,7 @@ fn damage_to_the_files_is_named() {
             "{error}"
         );
     }
-    mmcollapse_nn::files::write_atomic(path, b"PAR1 this is no parquet file PAR1").unwrap();
+    mmcollapse_files::write_atomic(path, b"PAR1 this is no parquet file PAR1").unwrap();
     let error = sources::records(&manifest, "all", &copy).unwrap_err();
     assert!(error.to_string().contains("not a readable parquet file"), "{error}");
 }

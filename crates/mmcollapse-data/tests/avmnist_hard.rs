@@ -221,7 +221,7 @@ fn without_the_folder_the_error_says_what_to_do() {
     wav.extend(b"\x02\0\x10\0data\x02\0\0\0\x01\0");
     // Folders are listed before a clip is read, so that an incomplete copy is told at once.
     for class in FolderSource::find("esc10").unwrap().classes {
-        mmcollapse_nn::files::write_atomic(&folder.path().join(class).join("1-1-A.wav"), &wav).unwrap();
+        mmcollapse_files::write_atomic(&folder.path().join(class).join("1-1-A.wav"), &wav).unwrap();
     }
     let (error, _) = says(Some(folder.path()));
     assert!(

@@ -10,7 +10,7 @@ use mmcollapse_data::Kind;
 use mmcollapse_data::ehr::manifest::{CohortCounts, RecordsManifest};
 use mmcollapse_data::ehr::{CodeKind, EhrSource, Eicu, Modality, SPLIT_SEED, Split, SplitBy, Task, dataset};
 use mmcollapse_data::manifest::BuiltIn;
-use mmcollapse_nn::files::write_atomic;
+use mmcollapse_files::write_atomic;
 
 #[test]
 fn cohort_labels_and_events() {

@@ -10,7 +10,7 @@ use mmcollapse_data::DataError;
 use mmcollapse_data::ehr::{
     Admission, CodeEvent, Cohort, EhrError, EhrSource, LabStatistics, MimicIv, Modality, Task, load,
 };
-use mmcollapse_nn::files::write_atomic;
+use mmcollapse_files::write_atomic;
 use proptest::prelude::*;
 
 fn read(tables: &Tables) -> Result<Cohort, EhrError> {

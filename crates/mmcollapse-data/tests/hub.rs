@@ -139,7 +139,7 @@ fn a_cache_that_cannot_be_written_serves_what_it_has() {
     // The snapshot holds the file itself, without blobs or refs: a cache copied by hand.
     let pointer = hub.folder(&remote()).join("snapshots").join(REVISION).join(FILE);
     fs::create_dir_all(pointer.parent().unwrap()).unwrap();
-    mmcollapse_nn::files::write_atomic(&pointer, &server.content).unwrap();
+    mmcollapse_files::write_atomic(&pointer, &server.content).unwrap();
     let set = |readonly: bool| {
         for folder in pointer.ancestors().skip(1).take(6) {
             let mut permissions = fs::metadata(folder).unwrap().permissions();
@@ -448,7 +448,7 @@ fn a_partial_file_of_other_bytes_is_thrown_away() {
         .join("mmcollapse-partial/datasets--owner--name/blobs");
     for size in [40_000, server.content.len(), 2 * server.content.len()] {
         let part = blobs.join(format!("{}.part", etag(&server.content)));
-        mmcollapse_nn::files::write_atomic(&part, &vec![7; size]).unwrap();
+        mmcollapse_files::write_atomic(&part, &vec![7; size]).unwrap();
         assert_eq!(fs::read(hub.fetch(&remote()).unwrap()).unwrap(), *server.content);
         fs::remove_dir_all(&hub.cache).unwrap();
     }
@@ -546,7 +546,7 @@ fn a_fragment_in_the_cache_is_not_taken_for_the_file() {
     let server = Server::well_behaved();
     let (hub, _folder) = client(&server.endpoint);
     let path = hub.fetch(&remote()).unwrap();
-    mmcollapse_nn::files::write_atomic(&path, &server.content[..60_000]).unwrap();
+    mmcollapse_files::write_atomic(&path, &server.content[..60_000]).unwrap();
     assert_eq!(hub.cached(&remote()), None);
     let error = Hub {
         offline: true,
@@ -580,7 +580,7 @@ fn a_cache_that_cannot_be_made_is_named() {
     let server = Server::well_behaved();
     let (hub, folder) = client(&server.endpoint);
     let file = folder.path().join("file");
-    mmcollapse_nn::files::write_atomic(&file, b"in the way").unwrap();
+    mmcollapse_files::write_atomic(&file, b"in the way").unwrap();
     let error = Hub { cache: file, ..hub }.fetch(&remote()).unwrap_err();
     assert!(matches!(error, HubError::Cache { .. }), "{error}");
     assert!(help(&error).contains("HF_HOME"));

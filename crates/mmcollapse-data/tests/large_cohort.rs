@@ -8,8 +8,8 @@ use mmcollapse_data::ehr::plant::{PlantConfig, plant};
 use mmcollapse_data::manifest::BuiltIn;
 use mmcollapse_data::sets::EhrSet;
 use mmcollapse_data::{Batch, Dataset, LoadOptions};
+use mmcollapse_files::write_atomic;
 use mmcollapse_nn::Device;
-use mmcollapse_nn::files::write_atomic;
 
 const SET: EhrSet = EhrSet::EHR_PLANTED_MORTALITY;
 

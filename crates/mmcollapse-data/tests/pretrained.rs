@@ -12,7 +12,7 @@ use mmcollapse_data::ehr::{
 };
 use mmcollapse_data::hub::Hub;
 use mmcollapse_data::manifest::BuiltIn;
-use mmcollapse_nn::files::write_atomic;
+use mmcollapse_files::write_atomic;
 use mmcollapse_nn::{Device, Tensor, safetensors};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};

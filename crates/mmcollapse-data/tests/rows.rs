@@ -108,7 +108,7 @@ fn widths_and_layouts_come_from_the_schema() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("typed.parquet");
     let read = |layout: &str| {
-        mmcollapse_nn::files::write_atomic(&path, &typed(&format!("message schema {{ {layout} }}"), &rows)).unwrap();
+        mmcollapse_files::write_atomic(&path, &typed(&format!("message schema {{ {layout} }}"), &rows)).unwrap();
         parquet_rows::read(&path, "image").map_err(|error| error.to_string())
     };
     for layout in [
@@ -165,7 +165,7 @@ fn source(files: &[Vec<u8>], rows: usize, digest: &str) -> (Manifest, Hub, TempD
     let names: Vec<String> = (0..files.len()).map(|i| format!("data/{i}.parquet")).collect();
     for (name, bytes) in names.iter().zip(files) {
         let path = folder.path().join("datasets--a--b/snapshots").join(REVISION).join(name);
-        mmcollapse_nn::files::write_atomic(&path, bytes).unwrap();
+        mmcollapse_files::write_atomic(&path, bytes).unwrap();
     }
     let entries: Vec<String> = names
         .iter()
@@ -193,7 +193,7 @@ fn a_panicking_reader_is_an_error() {
     for at in 1605..1620 {
         let mut bytes = whole.clone();
         bytes[at] = 212;
-        mmcollapse_nn::files::write_atomic(&path, &bytes).unwrap();
+        mmcollapse_files::write_atomic(&path, &bytes).unwrap();
         if let Err(error) = parquet_rows::read(&path, "image") {
             assert!(error.to_string().contains("damaged.parquet"), "{error}");
         }
@@ -270,7 +270,7 @@ proptest! {
         }
         let folder = tempfile::tempdir().unwrap();
         let path: PathBuf = folder.path().join("damaged.parquet");
-        mmcollapse_nn::files::write_atomic(&path, &bytes).unwrap();
+        mmcollapse_files::write_atomic(&path, &bytes).unwrap();
         let _ = parquet_rows::read(&path, "image");
     }
 }

@@ -12,7 +12,7 @@ use mmcollapse_data::manifest::{BuiltIn, Manifest};
 use mmcollapse_data::sets::AvMnist;
 use mmcollapse_data::stand_in::{StandIn, stand_in_for};
 use mmcollapse_data::{SETS, find};
-use mmcollapse_nn::files::write_atomic;
+use mmcollapse_files::write_atomic;
 use tempfile::TempDir;
 
 /// A hub client with an empty cache of its own.

@@ -14,7 +14,7 @@ struct Print;
 
 impl Observer for Print {
     fn epoch(&mut self, fit: &str, epoch: usize, epochs: usize, losses: &[(&str, f64)]) {
-        mmcollapse_nn::tell!("{fit} {}/{epochs} {losses:.4?}", epoch + 1);
+        mmcollapse_files::tell!("{fit} {}/{epochs} {losses:.4?}", epoch + 1);
     }
 }
 
@@ -26,10 +26,10 @@ fn main() -> miette::Result<()> {
         ..LoadOptions::default()
     })?;
     let outcome = run_cell(&config, &dataset, &Device::Cpu, &mut Print, Folders::default())?;
-    mmcollapse_nn::say!("{:?} in {:.1} s", outcome.status, outcome.seconds);
-    mmcollapse_nn::say!("{:?}", outcome.diagnosis);
+    mmcollapse_files::say!("{:?} in {:.1} s", outcome.status, outcome.seconds);
+    mmcollapse_files::say!("{:?}", outcome.diagnosis);
     for s in &outcome.scores {
-        mmcollapse_nn::say!("{} {:.2} {} {:.4} (n = {})", s.split, s.rate, s.metric, s.value, s.n);
+        mmcollapse_files::say!("{} {:.2} {} {:.4} (n = {})", s.split, s.rate, s.metric, s.value, s.n);
     }
     Ok(())
 }

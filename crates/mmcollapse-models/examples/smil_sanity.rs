@@ -83,10 +83,10 @@ fn main() -> miette::Result<()> {
                 .iter()
                 .find(|s| s.metric == metric)
                 .ok_or_else(|| miette::miette!("no score {metric}"))?;
-            mmcollapse_nn::say!("{name}, seed {seed}: {:.1} %", 100.0 * score.value);
+            mmcollapse_files::say!("{name}, seed {seed}: {:.1} %", 100.0 * score.value);
             sum += 100.0 * score.value;
         }
-        mmcollapse_nn::say!(
+        mmcollapse_files::say!(
             "{name}, mean of {seeds}: {:.1} % (SMIL prints {printed})",
             sum / seeds as f64
         );

@@ -6,14 +6,12 @@
 //! functions fall back to compositions of candle operations whose gradients are right.
 
 pub mod device;
-pub mod files;
 mod gradients;
 pub mod layers;
 pub mod losses;
 mod mode;
 pub mod ops;
 pub mod optim;
-pub mod output;
 mod params;
 pub mod random;
 pub mod safetensors;

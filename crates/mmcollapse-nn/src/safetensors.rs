@@ -16,7 +16,9 @@ use std::path::Path;
 
 use candle_core::bail;
 
-use crate::{DType, Device, Error, Result, Tensor, files};
+use mmcollapse_files as files;
+
+use crate::{DType, Device, Error, Result, Tensor};
 use header::{Entry, Header};
 
 /// What a file holds: tensors by name, and its metadata.

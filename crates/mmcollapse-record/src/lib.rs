@@ -3,18 +3,26 @@
 //! A protocol, metric or row is one typed value from the spec to the figure. It becomes text in files only, and is parsed once,
 //! when a file is read.
 
+mod curve;
 mod error;
+mod experiment;
 mod level;
 mod metric;
 mod outcome;
+mod preset;
 mod protocol;
+mod provenance;
 mod record;
 mod row;
 
+pub use curve::Encoder;
 pub use error::UnknownName;
+pub use experiment::{ExperimentInfo, Shows};
 pub use level::{Levels, same_level};
 pub use metric::{Better, Definition, METRICS, Metric, Unit, words};
 pub use outcome::{Outcome, Score, Split, Status};
+pub use preset::Preset;
 pub use protocol::{Amplitude, Protocol, ProtocolKind, Setting, UpweightMode};
+pub use provenance::{Commit, Machine, Origin, OriginCount, Provenance, TunedBy, count_origins};
 pub use record::Record;
 pub use row::{MethodName, RowId};

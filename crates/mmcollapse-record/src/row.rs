@@ -9,6 +9,10 @@ pub struct MethodName {
     pub name: String,
     /// The method itself, such as `ebr`.
     pub method: String,
+    /// The spec's own title of it.
+    pub title: Option<String>,
+    /// Whether it is a control that the paper does not have, though it has the method.
+    pub control: bool,
 }
 
 impl MethodName {
@@ -17,6 +21,16 @@ impl MethodName {
         Self {
             name: method.to_owned(),
             method: method.to_owned(),
+            title: None,
+            control: false,
+        }
+    }
+
+    /// The method called by another name in the spec.
+    pub fn named(name: &str, method: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            ..Self::plain(method)
         }
     }
 
@@ -99,10 +113,7 @@ mod tests {
     #[test]
     fn a_row_is_named_by_fusion_and_reallocation() {
         let of = |fusion: (&str, &str), reallocation: (&str, &str)| {
-            let [fusion, reallocation] = [fusion, reallocation].map(|(name, method)| MethodName {
-                name: name.to_owned(),
-                method: method.to_owned(),
-            });
+            let [fusion, reallocation] = [fusion, reallocation].map(|(name, method)| MethodName::named(name, method));
             RowId { fusion, reallocation }
         };
         for (row, written, variant, vanilla) in [

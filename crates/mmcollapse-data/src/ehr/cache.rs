@@ -12,7 +12,7 @@ use std::time::UNIX_EPOCH;
 use flate2::Compression;
 use flate2::read::GzDecoder;
 use flate2::write::GzEncoder;
-use mmcollapse_nn::files::{self, AtomicFile, write_atomic};
+use mmcollapse_files::{self as files, AtomicFile, write_atomic};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 

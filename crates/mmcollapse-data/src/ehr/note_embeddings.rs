@@ -71,7 +71,7 @@ impl NoteEmbeddings {
     }
 
     fn embed(cohort: &Cohort, encoder: &PretrainedText, progress: bool) -> Result<Self, DataError> {
-        let bar = if progress && !mmcollapse_nn::output::is_plain() {
+        let bar = if progress && !mmcollapse_files::output::is_plain() {
             let style = ProgressStyle::with_template("embedding notes [{wide_bar}] {pos}/{len} ({eta})");
             ProgressBar::new(notes(cohort).count() as u64)
                 .with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))

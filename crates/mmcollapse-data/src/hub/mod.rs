@@ -288,7 +288,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let write = |name: &str, text: &str| {
             let path = folder.path().join(name);
-            mmcollapse_nn::files::write_atomic(&path, text.as_bytes()).unwrap();
+            mmcollapse_files::write_atomic(&path, text.as_bytes()).unwrap();
             path.into_os_string()
         };
         write("token", "hf_home\n");

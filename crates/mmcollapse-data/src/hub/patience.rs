@@ -71,7 +71,7 @@ impl Patience {
                 return Err(error);
             }
             if progress {
-                mmcollapse_nn::tell!("{error}; trying again in {:.0} s", pause.as_secs_f64().ceil());
+                mmcollapse_files::tell!("{error}; trying again in {:.0} s", pause.as_secs_f64().ceil());
             }
             thread::sleep(pause);
             wait = (wait * 2).min(self.longest_wait);

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use hf_hub::Cache;
 use indicatif::{ProgressBar, ProgressStyle};
-use mmcollapse_nn::files::{AtomicFile, FileLock, PartFile, write_atomic};
+use mmcollapse_files::{AtomicFile, FileLock, PartFile, write_atomic};
 use sha2::{Digest, Sha256};
 
 use super::address::{redacted, shown};
@@ -256,7 +256,7 @@ fn link(_: &Path, _: &Path, _: &Remote) -> io::Result<()> {
 
 /// A bar for a file of `size` bytes.
 pub(crate) fn bar(size: u64) -> ProgressBar {
-    if mmcollapse_nn::output::is_plain() {
+    if mmcollapse_files::output::is_plain() {
         return ProgressBar::hidden();
     }
     let style = ProgressStyle::with_template("{msg} [{wide_bar}] {bytes}/{total_bytes} {bytes_per_sec} ({eta})");

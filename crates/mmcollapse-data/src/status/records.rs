@@ -272,7 +272,7 @@ mod tests {
 
     use flate2::Compression;
     use flate2::write::GzEncoder;
-    use mmcollapse_nn::files::write_atomic;
+    use mmcollapse_files::write_atomic;
 
     use super::*;
     use crate::ehr::{SPLIT_SEED, Split, SplitBy, plant};

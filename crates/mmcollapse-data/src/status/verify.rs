@@ -267,7 +267,7 @@ mod tests {
     fn each_file_of_a_folder_is_compared() {
         let place = tempfile::tempdir().unwrap();
         let source = crate::sets::Mfeat::source().unwrap();
-        mmcollapse_nn::files::write_atomic(&place.path().join(&source.files[0].name), b"1 2 3\n").unwrap();
+        mmcollapse_files::write_atomic(&place.path().join(&source.files[0].name), b"1 2 3\n").unwrap();
         let found = in_folder(&source, place.path());
         assert_eq!(found.len(), source.files.len());
         assert!(found.iter().all(|file| file.verdict == Verdict::Wrong));

@@ -1,7 +1,7 @@
 //! Damaged tables end in an error or a cohort, never in a panic, and soon.
 
 use mmcollapse_data::ehr::{EhrSource, Eicu, MimicIv};
-use mmcollapse_nn::files::write_atomic;
+use mmcollapse_files::write_atomic;
 use proptest::prelude::*;
 
 use crate::mimic_tables::{csv_bytes, gz, tables, write};

@@ -7,7 +7,7 @@ use mmcollapse_data::ehr::manifest::RecordsManifest;
 use mmcollapse_data::ehr::plant::{PlantConfig, plant};
 use mmcollapse_data::ehr::{Cohort, EhrSource, Eicu, MimicIv, SPLIT_SEED, Split, SplitBy, Task, dataset};
 use mmcollapse_data::manifest::BuiltIn;
-use mmcollapse_nn::files::write_atomic;
+use mmcollapse_files::write_atomic;
 use mmcollapse_nn::random::Stream;
 
 use crate::mimic_tables::{csv_bytes, gz};

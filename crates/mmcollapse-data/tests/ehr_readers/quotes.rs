@@ -1,7 +1,7 @@
 //! A quote that is not closed never swallows rows.
 
 use mmcollapse_data::ehr::{EhrError, EhrSource, MimicIv};
-use mmcollapse_nn::files::write_atomic;
+use mmcollapse_files::write_atomic;
 
 use crate::mimic_tables::{csv_bytes, tables, write};
 use crate::{eicu, eicu_tables};

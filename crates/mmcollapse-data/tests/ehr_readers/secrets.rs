@@ -1,7 +1,7 @@
 //! No message of any reader quotes a cell.
 
 use mmcollapse_data::ehr::{EhrSource, MimicIv};
-use mmcollapse_nn::files::write_atomic;
+use mmcollapse_files::write_atomic;
 
 use crate::eicu_tables::{self, DIAGNOSIS, LAB, MEDICATION, NOTE, PATIENT, TREATMENT};
 use crate::mimic_tables::{csv_bytes, tables, write};

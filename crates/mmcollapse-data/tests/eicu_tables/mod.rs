@@ -1,6 +1,6 @@
 //! Tables of eICU in small, which tests change.
 
-use mmcollapse_nn::files::write_atomic;
+use mmcollapse_files::write_atomic;
 
 pub const PATIENT: &str = "\
 patientunitstayid,patienthealthsystemstayid,gender,age,ethnicity,hospitaladmitoffset,hospitaldischargestatus,unitvisitnumber,unitdischargeoffset,uniquepid

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use mmcollapse_nn::files::write_atomic;
+use mmcollapse_files::write_atomic;
 
 /// Tables by name, each as rows of cells, the first being the heading.
 pub type Tables = BTreeMap<&'static str, Vec<Vec<String>>>;

@@ -36,7 +36,7 @@ fn main() -> std::result::Result<(), Box<dyn Error>> {
         .install(|| {
             let arguments: Vec<String> = std::env::args().skip(1).collect();
             for workload in &arguments {
-                mmcollapse_nn::say!("{}", answer(workload, 2.0)?);
+                mmcollapse_files::say!("{}", answer(workload, 2.0)?);
             }
             if arguments.is_empty() {
                 for line in stdin().lock().lines() {
@@ -44,7 +44,7 @@ fn main() -> std::result::Result<(), Box<dyn Error>> {
                     let (workload, seconds) = line
                         .split_once(' ')
                         .ok_or_else(|| format!("expected `WORKLOAD SECONDS`, got `{line}`"))?;
-                    mmcollapse_nn::say!("{}", answer(workload, seconds.trim().parse()?)?);
+                    mmcollapse_files::say!("{}", answer(workload, seconds.trim().parse()?)?);
                 }
             }
             Ok(())

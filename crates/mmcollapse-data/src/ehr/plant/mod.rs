@@ -15,7 +15,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use mmcollapse_nn::files::{AtomicFolder, FileLock, write_atomic};
+use mmcollapse_files::{AtomicFolder, FileLock, write_atomic};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 

@@ -9,7 +9,7 @@ use std::path::Path;
 use csv::Writer;
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use mmcollapse_nn::files::AtomicFile;
+use mmcollapse_files::AtomicFile;
 
 use super::super::mimic_iv::LAB_TERMS;
 use super::super::time::{self, DAY, MINUTE};

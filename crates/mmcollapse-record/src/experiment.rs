@@ -1,0 +1,71 @@
+//! An experiment as its folder holds it: the spec, and the numbers that the paper prints.
+
+use crate::{Metric, UnknownName};
+
+/// One table or figure of the paper; `experiments/lib.rs` lists them all in one static slice.
+#[derive(Clone, Copy, Debug)]
+pub struct ExperimentInfo {
+    /// Name of its folder and on the command line, for example `table4`.
+    pub name: &'static str,
+    /// What it shows, in one line.
+    pub title: &'static str,
+    /// Text of its `spec.yaml`.
+    pub spec: &'static str,
+    /// Path and text of the settings that it shares with other experiments, if it does.
+    pub common: Option<(&'static str, &'static str)>,
+    /// Text of its `paper.yaml`.
+    pub paper: &'static str,
+    /// What its table and figure show.
+    pub shows: Shows,
+}
+
+/// What an experiment shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shows {
+    /// The metric of `paper.yaml` at each level, drawn against the level.
+    Scores,
+    /// The same, drawn method under method: for many methods at few levels. Further metrics have sheets of their own.
+    Rows(&'static [&'static str]),
+    /// One row against every other row on the same seeds: differences with p, for the metric of `paper.yaml` and others.
+    Tests {
+        /// Name of the row.
+        row: &'static str,
+        /// The further metrics.
+        others: &'static [&'static str],
+    },
+    /// Several measures at each level, a sheet and a panel each.
+    Measures(&'static [&'static str]),
+    /// What encoders lose inside a model: such measures, a sheet each, of which the gaps are drawn, and probes along training.
+    Probes(&'static [&'static str]),
+    /// The semantic loss along training, and what is measured on its curve.
+    Curves,
+}
+
+impl Shows {
+    /// The metrics that have sheets of their own, `of_paper` being that of `paper.yaml`.
+    ///
+    /// # Errors
+    /// A name that no metric has.
+    pub fn metrics(&self, of_paper: &Metric) -> Result<Vec<Metric>, UnknownName> {
+        let (paper, others): (_, &[&str]) = match self {
+            Self::Scores => (Some(of_paper.clone()), &[]),
+            Self::Rows(others) | Self::Tests { others, .. } => (Some(of_paper.clone()), others),
+            Self::Measures(measures) | Self::Probes(measures) => (None, measures),
+            Self::Curves => (None, &["loss_semantic", "plateaus", "epochs_to_90"]),
+        };
+        let others = others.iter().map(|metric| metric.parse());
+        paper.map(Ok).into_iter().chain(others).collect()
+    }
+}
+
+impl ExperimentInfo {
+    /// Where its spec lies in the repository, for error messages.
+    pub fn spec_path(&self) -> String {
+        format!("experiments/{}/spec.yaml", self.name)
+    }
+
+    /// Where the paper's numbers lie in the repository, for error messages.
+    pub fn paper_path(&self) -> String {
+        format!("experiments/{}/paper.yaml", self.name)
+    }
+}

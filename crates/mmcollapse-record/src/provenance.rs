@@ -1,0 +1,205 @@
+//! Where a result comes from: what every table and figure carries.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::ProtocolKind;
+
+/// Where a table or figure comes from.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Provenance {
+    /// Name of the experiment.
+    pub experiment: String,
+    /// `smoke`, `quick` or `full`.
+    pub preset: String,
+    /// The command that gives the result again.
+    pub command: String,
+    /// Commit that the program which made the result was built from, if it is known.
+    pub commit: Option<Commit>,
+    /// Why it is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub commit_not_known: Option<String>,
+    /// Version of the program.
+    pub version: String,
+    /// Digest of each data set.
+    pub data: BTreeMap<String, String>,
+    /// Cells that went into the result, diverged ones included.
+    pub cells: usize,
+    /// Cells of the preset that are missing from it; a complete result has none.
+    pub missing: usize,
+    /// Distinct seeds.
+    pub seeds: usize,
+    /// Seeds of the preset, if the result lacks cells of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub preset_seeds: Option<usize>,
+    /// Name of the folder beside this one that holds a more complete result, if there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub more_complete: Option<String>,
+    /// On what and at which commit the cells were trained, and how many of them each.
+    pub origins: Vec<OriginCount>,
+    /// Sum of the cells' own times, in seconds.
+    pub cell_seconds: f64,
+    /// Wall time in which they were trained, in seconds: overlaps of workers counted once.
+    pub wall_seconds: f64,
+    /// The data set, if it is not the one of the experiment's spec.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dataset: Option<String>,
+    /// What is to be said of the data set first, if it is synthetic.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub synthetic: Option<String>,
+    /// The sentence that says of which data set it is an excerpt, if it is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub excerpt: Option<String>,
+    /// How settings were chosen, if they are not the spec's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tuned: Option<TunedBy>,
+}
+
+/// A commit, and whether the sources differed from it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Commit {
+    /// Full hash.
+    pub hash: String,
+    /// Whether sources were changed or added; before the commit was built in, any file but results counted.
+    pub dirty: bool,
+}
+
+/// On what and at which commit a cell was trained; stored with its outcome.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Origin {
+    /// Version of the program.
+    pub version: String,
+    /// Commit that the program was built from, if it is known.
+    pub commit: Option<Commit>,
+    /// The machine.
+    pub machine: Machine,
+    /// Device the cell was trained on, for example `cpu`.
+    pub device: String,
+}
+
+/// An origin and how many cells share it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OriginCount {
+    /// The origin.
+    pub origin: Origin,
+    /// Cells trained there.
+    pub cells: usize,
+}
+
+/// What a run ran on.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Machine {
+    /// Model of the processor as the system names it, else its architecture.
+    pub cpu: String,
+    /// Cores this process may use.
+    pub cores: usize,
+    /// Operating system and architecture.
+    pub os: String,
+}
+
+/// How the settings of a result were chosen; part of its provenance.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TunedBy {
+    /// The file with every trial.
+    pub file: String,
+    /// The protocol that settings were chosen for.
+    pub protocol: ProtocolKind,
+    /// Its level.
+    pub rate: f64,
+    /// Trials of each row.
+    pub trials: u64,
+    /// Seeds of each trial.
+    pub seeds: Vec<u64>,
+    /// Rows of the experiment that were not tuned, and that the result is without.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub left_out: Vec<String>,
+}
+
+impl TunedBy {
+    /// In a sentence.
+    pub fn text(&self) -> String {
+        let seeds = match &self.seeds[..] {
+            [seed] => format!("seed {seed}"),
+            [first, .., last] => format!("seeds {first} to {last}"),
+            [] => "no seeds".to_owned(),
+        };
+        format!(
+            "Settings tuned: each row has the best of {} trials by its score on validation ({} at {}, {seeds}); every row had \
+             the same number of trials, and the test had no part in the choice.{}",
+            self.trials,
+            self.protocol,
+            self.rate,
+            match &self.left_out[..] {
+                [] => String::new(),
+                rows => format!(" Not tuned, and left out: {}.", rows.join(", ")),
+            }
+        )
+    }
+}
+
+impl Commit {
+    /// The first twelve digits, with `+` where the sources differed.
+    pub fn short(&self) -> String {
+        let digits = self.hash.get(..12).unwrap_or(&self.hash);
+        format!("{digits}{}", if self.dirty { "+" } else { "" })
+    }
+}
+
+/// Counts equal origins, the most frequent first.
+pub fn count_origins<'a>(origins: impl IntoIterator<Item = &'a Origin>) -> Vec<OriginCount> {
+    let mut counts: BTreeMap<&Origin, usize> = BTreeMap::new();
+    for origin in origins {
+        *counts.entry(origin).or_default() += 1;
+    }
+    let mut counts: Vec<OriginCount> = counts
+        .into_iter()
+        .map(|(origin, cells)| OriginCount {
+            origin: origin.clone(),
+            cells,
+        })
+        .collect();
+    counts.sort_by_key(|count| std::cmp::Reverse(count.cells));
+    counts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As programs wrote it that read the commit where they ran.
+    #[test]
+    fn an_older_provenance_is_read() {
+        let text = r#"{"experiment": "table4", "preset": "quick", "command": "c", "commit": null, "version": "0.1.0",
+            "data": {}, "cells": 3, "missing": 0, "seeds": 1, "origins": [], "cell_seconds": 1.0, "wall_seconds": 1.0}"#;
+        let read: Provenance = serde_json::from_str(text).unwrap();
+        assert_eq!((read.cells, read.commit, read.commit_not_known), (3, None, None));
+    }
+
+    #[test]
+    fn origins_are_counted() {
+        let one = Origin {
+            version: "1".into(),
+            commit: None,
+            machine: Machine {
+                cpu: "a".into(),
+                cores: 2,
+                os: "linux".into(),
+            },
+            device: "cpu".into(),
+        };
+        let two = Origin {
+            device: "cuda:0".into(),
+            ..one.clone()
+        };
+        let counts = count_origins([&one, &two, &two]);
+        assert_eq!(counts.len(), 2);
+        assert_eq!((counts[0].cells, counts[0].origin.device.as_str()), (2, "cuda:0"));
+    }
+}

@@ -1,0 +1,108 @@
+use super::*;
+use crate::summary::synthetic::{experiment, table4};
+
+fn text(warnings: Vec<String>, origin: &str) -> FigureText<'static> {
+    FigureText {
+        title: "Table 4: made up",
+        preset: "quick",
+        warnings,
+        provenance: origin.to_owned(),
+    }
+}
+
+fn figure(seeds: u64) -> Figure {
+    let paper = table4();
+    let summary = Summary::new("table4", &experiment(seeds), &paper).unwrap();
+    let warnings = vec![];
+    let origin = "Made by: mmcollapse reproduce table4 · version 0.1.0, commit 0123456789ab · data avmnist \
+                  0123456789ab · 2 cores";
+    Figure::of_scores(&summary, &paper, text(warnings, origin))
+}
+
+#[test]
+fn the_svg_needs_no_font_and_tells_its_origin() {
+    let picture = figure(10).draw("note <&> origin").unwrap();
+    assert!(picture.svg.starts_with("<svg viewBox=\"0 0 "), "it can be scaled");
+    for absent in ["<text", "font-family", "<image"] {
+        assert!(!picture.svg.contains(absent), "{absent}");
+    }
+    let inside = picture.svg.matches("href=\"#g").count();
+    assert_eq!(picture.svg.matches("href").count(), inside, "nothing from outside");
+    assert!(picture.svg.contains("<desc>Line and band: mean over n = 10 seeds"));
+    assert!(picture.svg.contains("<title>Table 4: made up</title>"));
+    assert!(picture.svg.contains("<metadata>note &lt;&amp;&gt; origin</metadata>"));
+    assert!(inside > 200, "letters are outlines");
+    assert!(picture.svg.len() < 200_000, "{}", picture.svg.len());
+}
+
+#[test]
+fn equal_records_give_equal_pictures() {
+    let (one, two) = (figure(3).draw("").unwrap(), figure(3).draw("").unwrap());
+    assert_eq!(one.svg, two.svg);
+    assert_eq!(one.png, two.png);
+}
+
+#[test]
+fn panels_lines_and_marks() {
+    let figure = figure(10);
+    assert_eq!(figure.rows.len(), 2);
+    let titles: Vec<&str> = figure.rows[0].panels.iter().map(|p| p.title.as_str()).collect();
+    assert_eq!(titles, ["Late fusion", "Concat", "ShaSpec"]);
+    let names: Vec<&str> = figure.legend.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(names, ["no reallocation", "KD", "EBR", "EBR (literal)"]);
+    let marks: Vec<usize> = figure.rows[0].panels.iter().map(|p| p.paper.len()).collect();
+    assert_eq!(marks, [0, 0, 12]);
+    assert_eq!(figure.rows[0].x_ticks, ["95", "90", "85", "80"]);
+}
+
+#[test]
+fn single_runs_are_not_drawn() {
+    let figure = figure(1);
+    let mut points = figure
+        .rows
+        .iter()
+        .flat_map(|r| &r.panels)
+        .flat_map(|p| &p.lines)
+        .flat_map(|l| &l.points);
+    assert!(points.all(Option::is_none));
+    figure.draw("").unwrap();
+}
+
+/// Other shapes of experiment: few panels, many panels, one rate.
+#[test]
+fn every_shape_of_experiment_is_drawn() {
+    let look = std::env::var_os("MMCOLLAPSE_LOOK").map(std::path::PathBuf::from);
+    let paper = table4();
+    let all = experiment(10);
+    let many: Vec<_> = (0..6)
+        .flat_map(|i| {
+            all.iter()
+                .filter(|r| r.row.fusion.name.starts_with("shaspec"))
+                .cloned()
+                .map(move |mut record| {
+                    record.row.fusion.name = format!("shaspec_{i}");
+                    record
+                })
+        })
+        .collect();
+    let few: Vec<_> = all
+        .iter()
+        .filter(|r| r.setting.to_string() == "test_missing" && r.row.fusion.name == "concat")
+        .cloned()
+        .collect();
+    let one: Vec<_> = all
+        .iter()
+        .filter(|r| r.setting.to_string() == "train_availability" && r.outcome.scores[0].rate == 0.9)
+        .cloned()
+        .collect();
+    for (name, records) in [("many", many), ("few", few), ("one", one), ("two", experiment(2))] {
+        let summary = Summary::new("table4", &records, &paper).unwrap();
+        let warnings = vec!["Incomplete: 3 of 99 cells are missing; the numbers will change.".to_owned()];
+        let figure = Figure::of_scores(&summary, &paper, text(warnings, "origin"));
+        let picture = figure.draw("").unwrap();
+        assert!(picture.png.len() > 10_000);
+        if let Some(folder) = &look {
+            mmcollapse_files::write_atomic(&folder.join(format!("{name}.png")), &picture.png).unwrap();
+        }
+    }
+}

@@ -1,0 +1,272 @@
+//! Writes what an experiment found: tables, figure and every run, each with its origin.
+//!
+//! | file | what |
+//! |---|---|
+//! | `table.md`, `table.tex` | the table for readers, the paper's numbers beside ours |
+//! | `table.parquet`, `table.csv` | every mean with intervals, difference, p values and the paper's number |
+//! | `runs.parquet`, `runs.csv` | every run |
+//! | `tests.parquet`, `tests.csv` | every test of one row against another, where the experiment shows them |
+//! | `curves.parquet`, `curves.csv` | the semantic loss at every epoch of every run, where the experiment shows it |
+//! | `probes.parquet`, `probes.csv` | every probe of every encoder along training, where the experiment shows them |
+//! | `figure.svg`, `figure.png` | what the experiment shows, against its levels or along training |
+//! | `table.provenance.json`, `runs.provenance.json`, `figure.provenance.json` | command, commit, data, machine, time |
+
+use mmcollapse_record::{Commit, ExperimentInfo, Metric, OriginCount, Provenance, Record, Shows, TunedBy, Unit};
+use std::path::{Path, PathBuf};
+
+use miette::{IntoDiagnostic, Result, WrapErr, miette};
+use mmcollapse_files::write_atomic;
+use polars::prelude::{CsvWriter, DataFrame, ParquetWriter, SerWriter};
+
+use crate::curves;
+use crate::figure::{Figure, FigureText, Forest};
+use crate::paper::Paper;
+use crate::summary::Summary;
+use crate::table::{Table, Tests, latex, markdown};
+
+/// Digits of a data digest that are told in text; the JSON has all of them.
+const DIGEST_DIGITS: usize = 12;
+
+/// Writes tables and figure of `records` into the folder `out` and returns the paths, in order.
+///
+/// # Errors
+/// No record at all, a `paper.yaml` that cannot be read, a score that is not a number, a file that cannot be
+/// written.
+pub fn render(
+    experiment: &ExperimentInfo,
+    records: &[Record],
+    provenance: &Provenance,
+    out: &Path,
+) -> Result<Vec<PathBuf>> {
+    if records.is_empty() {
+        return Err(miette!(
+            help = format!("run it first: {}", provenance.command),
+            "{}: no cell of preset {} has finished, so there is nothing to show",
+            experiment.name,
+            provenance.preset
+        ));
+    }
+    let mut paper = Paper::parse(experiment.paper, &experiment.paper_path())?;
+    let mut title = experiment.title.to_owned();
+    if let Some(dataset) = &provenance.dataset {
+        // The paper's numbers are of its own data.
+        paper.rows.clear();
+        let measured = |metric: &Metric| {
+            let scores = || records.iter().flat_map(|record| &record.outcome.scores);
+            scores().any(|score| score.metric == *metric)
+        };
+        let accuracy: Metric = "accuracy".parse().into_diagnostic()?;
+        if !measured(&paper.metric) && measured(&accuracy) {
+            paper.metric = accuracy;
+        }
+        let mut kind = "";
+        if provenance.synthetic.is_some() {
+            kind = "synthetic ";
+            paper.means.clear();
+        }
+        title = format!("{title}: {kind}data set {dataset} instead");
+    }
+    let records = &match experiment.shows {
+        Shows::Curves => curves::measured(records),
+        _ => records.to_vec(),
+    };
+    let summary = Summary::new(experiment.name, records, &paper)?;
+    let facts = facts(provenance);
+    let warnings = warnings(provenance);
+    let preset = &provenance.preset;
+    let metrics = experiment.shows.metrics(&paper.metric).into_diagnostic()?;
+    let mut table = Table::new(
+        &summary,
+        &paper,
+        &metrics,
+        &title,
+        preset,
+        warnings.clone(),
+        facts.clone(),
+    );
+    let mut versus = Vec::new();
+    if let Shows::Tests { row, .. } = experiment.shows {
+        versus = summary.versus(row, &metrics, &paper)?;
+        table = table.of_tests(&Tests {
+            summary: &summary,
+            beside: provenance.dataset.is_none().then_some(&paper),
+            row,
+            versus: &versus,
+            preset,
+        });
+    }
+    let origin = facts.join(" · ");
+    let json = serde_json::to_string_pretty(provenance).into_diagnostic()?;
+    let frame = FigureText {
+        title: &title,
+        preset,
+        warnings,
+        provenance: origin,
+    };
+    let picture = match experiment.shows {
+        Shows::Scores => Figure::of_scores(&summary, &paper, frame).draw(&json),
+        Shows::Measures(_) => Figure::of_measures(&summary, &metrics, frame).draw(&json),
+        Shows::Probes(_) => {
+            let gaps: Vec<Metric> = metrics.iter().filter(|m| m.unit() == Unit::Points).cloned().collect();
+            Figure::of_probes(records, &summary, &gaps, frame).draw(&json)
+        }
+        Shows::Curves => Figure::of_curves(records, &summary, frame).draw(&json),
+        Shows::Rows(_) => Forest::new(&summary, &paper, frame).draw(&json),
+        Shows::Tests { row, .. } => Forest::of_tests(&summary, row, &versus, frame).draw(&json),
+    }?;
+
+    let json = format!("{json}\n").into_bytes();
+    let mut files: Vec<(String, Vec<u8>)> = vec![
+        ("table.md".to_owned(), markdown(&table).into_bytes()),
+        ("table.tex".to_owned(), latex(&table).into_bytes()),
+    ];
+    let mut frames = vec![("table", summary.groups_frame()), ("runs", summary.runs_frame())];
+    match experiment.shows {
+        Shows::Curves => frames.push(("curves", curves::frame(records))),
+        Shows::Probes(_) => frames.push(("probes", curves::probes_frame(records))),
+        Shows::Tests { row, .. } => frames.push(("tests", summary.versus_frame(row, &versus))),
+        Shows::Scores | Shows::Rows(_) | Shows::Measures(_) => {}
+    }
+    for (name, frame) in frames {
+        let mut frame = frame.into_diagnostic()?;
+        files.extend([
+            (format!("{name}.parquet"), parquet(&mut frame)?),
+            (format!("{name}.csv"), csv(&mut frame)?),
+            (format!("{name}.provenance.json"), json.clone()),
+        ]);
+    }
+    files.extend([
+        ("figure.svg".to_owned(), picture.svg.into_bytes()),
+        ("figure.png".to_owned(), picture.png),
+        ("figure.provenance.json".to_owned(), json),
+    ]);
+    files
+        .into_iter()
+        .map(|(name, bytes)| {
+            let path = out.join(name);
+            write_atomic(&path, &bytes)
+                .into_diagnostic()
+                .wrap_err("cannot write a result")?;
+            Ok(path)
+        })
+        .collect()
+}
+
+/// Whether a file in a result's folder is one that [`render`] writes.
+pub(crate) fn is_ours(name: &str) -> bool {
+    const STEMS: [&str; 6] = ["table", "runs", "tests", "curves", "probes", "figure"];
+    const ENDS: [&str; 7] = ["md", "tex", "parquet", "csv", "provenance.json", "svg", "png"];
+    let parts = name.split_once('.');
+    parts.is_some_and(|(stem, end)| STEMS.contains(&stem) && ENDS.contains(&end))
+}
+
+fn parquet(frame: &mut DataFrame) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    ParquetWriter::new(&mut bytes).finish(frame).into_diagnostic()?;
+    Ok(bytes)
+}
+
+fn csv(frame: &mut DataFrame) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    CsvWriter::new(&mut bytes).finish(frame).into_diagnostic()?;
+    Ok(bytes)
+}
+
+/// What must be read before any number.
+fn warnings(provenance: &Provenance) -> Vec<String> {
+    let mut warnings = Vec::new();
+    warnings.extend(provenance.synthetic.clone());
+    if provenance.missing > 0 {
+        let seeds = provenance
+            .preset_seeds
+            .map_or_else(String::new, |of| format!("n = {} of {of} seeds, ", provenance.seeds));
+        warnings.push(format!(
+            "Incomplete: {seeds}{} of {} cells are missing; the numbers will change.",
+            provenance.missing,
+            provenance.missing + provenance.cells
+        ));
+    }
+    if let Some(kept) = &provenance.more_complete {
+        warnings.push(format!(
+            "Partial: the more complete result of the same experiment is in the folder {kept} beside this one."
+        ));
+    }
+    if provenance.preset == "smoke" {
+        warnings.push(
+            "Preset smoke: trained for seconds, to show that everything works. Its numbers mean nothing else."
+                .to_owned(),
+        );
+    }
+    if let Some(dataset) = &provenance.dataset {
+        warnings.push(format!(
+            "Data set {dataset}, which is not the paper's: its numbers do not stand beside ours, and no verdict on the paper's data rests on these."
+        ));
+        warnings.extend(provenance.excerpt.clone());
+    }
+    warnings.extend(provenance.tuned.as_ref().map(TunedBy::text));
+    warnings
+}
+
+/// Where a result comes from, one fact a line; the first one gives it again.
+fn facts(provenance: &Provenance) -> Vec<String> {
+    let commit = match (&provenance.commit, &provenance.commit_not_known) {
+        (Some(commit), _) => format!("commit {}", commit.short()),
+        (None, Some(reason)) => format!("commit not known ({reason})"),
+        (None, None) => "commit not known".to_owned(),
+    };
+    let mut facts = vec![
+        format!("Made by: {}", provenance.command),
+        format!("version {}, {commit}", provenance.version),
+        format!(
+            "preset {}: {} cells, {} seeds",
+            provenance.preset, provenance.cells, provenance.seeds
+        ),
+    ];
+    facts.extend(
+        provenance
+            .tuned
+            .iter()
+            .map(|tuned| format!("settings from {}", tuned.file)),
+    );
+    for (name, digest) in &provenance.data {
+        let digits = digest.get(..DIGEST_DIGITS).unwrap_or(digest);
+        facts.push(format!("data {name} {digits}"));
+    }
+    facts.extend(provenance.origins.iter().map(|count| origin(count, provenance)));
+    facts.push(format!(
+        "{} of wall time, {} of training",
+        duration(provenance.wall_seconds),
+        duration(provenance.cell_seconds)
+    ));
+    facts
+}
+
+/// On what cells were trained; their commit only where it is not that of the result.
+fn origin(count: &OriginCount, provenance: &Provenance) -> String {
+    let origin = &count.origin;
+    let machine = &origin.machine;
+    let commit = if origin.commit == provenance.commit {
+        String::new()
+    } else {
+        let short = origin.commit.as_ref().map(Commit::short);
+        format!(", commit {}", short.as_deref().unwrap_or("unknown"))
+    };
+    format!(
+        "{} cells on {} ({} cores, {}), device {}{commit}",
+        count.cells, machine.cpu, machine.cores, machine.os, origin.device
+    )
+}
+
+/// `45 s`, `12 min`, `3.4 h`.
+fn duration(seconds: f64) -> String {
+    if seconds < 100.0 {
+        format!("{seconds:.0} s")
+    } else if seconds < 6000.0 {
+        format!("{:.0} min", seconds / 60.0)
+    } else {
+        format!("{:.1} h", seconds / 3600.0)
+    }
+}
+
+#[cfg(test)]
+mod tests;

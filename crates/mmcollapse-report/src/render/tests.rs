@@ -1,0 +1,449 @@
+use super::*;
+use std::collections::BTreeMap;
+use std::fs;
+
+use crate::summary::synthetic::{TABLE4, experiment, record};
+use mmcollapse_record::{Machine, Origin, Score, Split, Status};
+use polars::prelude::{ParquetReader, SerReader};
+
+const TABLE: ExperimentInfo = ExperimentInfo {
+    name: "table4",
+    title: "Table 4: avMNIST accuracy with sound missing, fusion x reallocation (made-up numbers)",
+    spec: include_str!("../../../../experiments/table4/spec.yaml"),
+    common: None,
+    paper: TABLE4,
+    shows: Shows::Scores,
+};
+
+fn provenance() -> Provenance {
+    let commit = Some(Commit {
+        hash: "0123456789abcdef0123456789abcdef01234567".into(),
+        dirty: false,
+    });
+    Provenance {
+        experiment: "table4".into(),
+        preset: "quick".into(),
+        command: "mmcollapse reproduce table4".into(),
+        commit: commit.clone(),
+        version: "0.1.0".into(),
+        data: BTreeMap::from([("avmnist".into(), "fedcba9876543210fedcba9876543210".into())]),
+        cells: 400,
+        missing: 0,
+        seeds: 10,
+        origins: vec![OriginCount {
+            origin: Origin {
+                version: "0.1.0".into(),
+                commit,
+                machine: Machine {
+                    cpu: "Example CPU 3000".into(),
+                    cores: 2,
+                    os: "linux x86_64".into(),
+                },
+                device: "cpu".into(),
+            },
+            cells: 400,
+        }],
+        cell_seconds: 2500.0,
+        wall_seconds: 1300.0,
+        dataset: None,
+        synthetic: None,
+        excerpt: None,
+        tuned: None,
+        commit_not_known: None,
+        preset_seeds: None,
+        more_complete: None,
+    }
+}
+
+#[test]
+fn everything_is_written_with_its_origin() {
+    let folder = tempfile::tempdir().unwrap();
+    // To look at what is drawn: MMCOLLAPSE_LOOK=/an/absolute/folder cargo test ...
+    let out = std::env::var_os("MMCOLLAPSE_LOOK").map_or(folder.path().to_owned(), PathBuf::from);
+    let paths = render(&TABLE, &experiment(10), &provenance(), &out).unwrap();
+    assert_eq!(paths.len(), 11);
+    let read = |name: &str| fs::read(out.join(name)).unwrap();
+    let text = |name: &str| String::from_utf8(read(name)).unwrap();
+    for name in ["table.md", "table.tex", "figure.svg"] {
+        for fact in [
+            "mmcollapse reproduce table4",
+            "0123456789ab",
+            "fedcba987654",
+            "Example CPU 3000",
+        ] {
+            assert!(text(name).contains(fact), "{name}: {fact}");
+        }
+    }
+    for name in ["table", "runs", "figure"] {
+        let json = text(&format!("{name}.provenance.json"));
+        assert_eq!(serde_json::from_str::<Provenance>(&json).unwrap(), provenance());
+    }
+    for name in ["table", "runs"] {
+        let parquet = std::io::Cursor::new(read(&format!("{name}.parquet")));
+        let frame = ParquetReader::new(parquet).finish().unwrap();
+        let csv = text(&format!("{name}.csv"));
+        assert_eq!(csv.lines().count(), frame.height() + 1, "{name}");
+        let header: Vec<&str> = csv.lines().next().unwrap().split(',').collect();
+        assert_eq!(frame.get_column_names(), header, "{name}");
+    }
+    assert!(read("figure.png").starts_with(b"\x89PNG"));
+}
+
+#[test]
+fn no_number_of_the_paper_stands_beside_a_control() {
+    let mut records = experiment(2);
+    let of_kd = records.iter().filter(|record| record.row == "shaspec+kd").cloned();
+    let control = of_kd.map(|mut record| {
+        record.row.reallocation.name = "pretrained".into();
+        record.row.reallocation.control = true;
+        record
+    });
+    records.extend(control.collect::<Vec<_>>());
+    let summary = Summary::new(
+        "table4",
+        &records,
+        &Paper::parse(TABLE.paper, &TABLE.paper_path()).unwrap(),
+    )
+    .unwrap();
+    let printed = |row: &str| {
+        let method = summary.methods.iter().position(|method| method.row == row).unwrap();
+        summary
+            .groups
+            .iter()
+            .filter(|group| group.method == method && group.paper.is_some())
+            .count()
+    };
+    assert!(printed("shaspec+kd") > 0);
+    assert_eq!(printed("shaspec+pretrained"), 0);
+    // Nor has a control been run in its stead.
+    records.retain(|record| record.row != "shaspec+kd");
+    let folder = tempfile::tempdir().unwrap();
+    render(&TABLE, &records, &provenance(), folder.path()).unwrap();
+    let table = fs::read_to_string(folder.path().join("table.md")).unwrap();
+    assert!(table.contains("ShaSpec + KD (not run here)"), "{table}");
+}
+
+#[test]
+fn equal_records_give_equal_files() {
+    let folder = tempfile::tempdir().unwrap();
+    let (one, two) = (folder.path().join("1"), folder.path().join("2"));
+    render(&TABLE, &experiment(2), &provenance(), &one).unwrap();
+    for path in render(&TABLE, &experiment(2), &provenance(), &two).unwrap() {
+        let name = path.file_name().unwrap();
+        assert!(
+            fs::read(one.join(name)).unwrap() == fs::read(&path).unwrap(),
+            "{name:?}"
+        );
+    }
+}
+
+#[test]
+fn what_is_incomplete_or_a_smoke_test_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let smoke = Provenance {
+        preset: "smoke".into(),
+        missing: 7,
+        ..provenance()
+    };
+    render(&TABLE, &experiment(2), &smoke, folder.path()).unwrap();
+    let table = fs::read_to_string(folder.path().join("table.md")).unwrap();
+    assert!(table.contains("Incomplete: 7 of 407 cells are missing"));
+    assert!(table.contains("Preset smoke"));
+}
+
+#[test]
+fn another_data_set_stands_without_the_papers_numbers() {
+    let folder = tempfile::tempdir().unwrap();
+    let table = |provenance: Provenance| {
+        render(&TABLE, &experiment(3), &provenance, folder.path()).unwrap();
+        fs::read_to_string(folder.path().join("table.md")).unwrap()
+    };
+    let here = table(provenance());
+    let there = table(Provenance {
+        dataset: Some("avmnist-hard".into()),
+        ..provenance()
+    });
+    assert!(there.contains("data set avmnist-hard instead"), "{there}");
+    assert!(there.contains("no verdict on the paper's data rests on these"));
+    assert!(
+        here.contains("95.89") && !there.contains("95.89"),
+        "a number of the paper"
+    );
+}
+
+#[test]
+fn synthetic_data_are_called_so_wherever_numbers_stand() {
+    let folder = tempfile::tempdir().unwrap();
+    let provenance = Provenance {
+        dataset: Some("ehr-planted".into()),
+        synthetic: Some("Synthetic data: planted features, no patients.".to_owned()),
+        ..provenance()
+    };
+    render(&TABLE, &experiment(3), &provenance, folder.path()).unwrap();
+    for name in ["table.md", "table.tex", "figure.svg", "table.provenance.json"] {
+        let text = fs::read_to_string(folder.path().join(name)).unwrap();
+        assert!(
+            text.contains("Synthetic data: planted features, no patients"),
+            "{name}: {text}"
+        );
+    }
+    let table = fs::read_to_string(folder.path().join("table.md")).unwrap();
+    assert!(table.contains("synthetic data set ehr-planted instead"), "{table}");
+}
+
+#[test]
+fn nothing_to_show_is_an_error_that_says_what_to_do() {
+    let error = render(&TABLE, &[], &provenance(), Path::new("nowhere")).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "table4: no cell of preset quick has finished, so there is nothing to show"
+    );
+    assert!(
+        error
+            .help()
+            .unwrap()
+            .to_string()
+            .contains("mmcollapse reproduce table4")
+    );
+}
+
+#[test]
+fn durations() {
+    assert_eq!([45.2, 720.0, 12_240.0].map(duration), ["45 s", "12 min", "3.4 h"]);
+}
+
+/// Records of two levels of beta with measures, and of training with curves.
+fn other_shapes() -> Vec<Record> {
+    let mut records = Vec::new();
+    for (row, reallocation) in [("concat", "none"), ("concat+kd", "kd")] {
+        for (seed, beta) in (0..5).flat_map(|seed| [(seed, 0.0), (seed, 4.0)]) {
+            let ok = Status::Ok;
+            let methods = ("concat", reallocation);
+            let mut record = record(
+                row,
+                methods,
+                "upweighted_loss",
+                seed,
+                &[(beta, 400 + seed as usize)],
+                ok,
+            );
+            let like = record.outcome.scores[0].clone();
+            for (metric, split, value) in [
+                ("rank_effective", Split::Test, 20.0 - beta + seed as f64),
+                ("cka_sound", Split::Test, 0.4 + 0.01 * seed as f64),
+                ("loss_semantic", Split::Train, 0.2 + 0.01 * seed as f64),
+            ] {
+                record.outcome.scores.push(Score {
+                    metric: metric.parse().unwrap(),
+                    split,
+                    value,
+                    ..like.clone()
+                });
+            }
+            let curve = (0..40)
+                .map(|e| 2.3 * libm::exp(-0.1 * f64::from(e) - 0.01 * seed as f64))
+                .collect();
+            record.outcome.curves.insert("semantic".into(), curve);
+            records.push(record);
+        }
+    }
+    records
+}
+
+#[test]
+fn measures_have_sheets_and_panels_of_their_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let out =
+        std::env::var_os("MMCOLLAPSE_LOOK").map_or(folder.path().to_owned(), |p| PathBuf::from(p).join("measures"));
+    let measures = ExperimentInfo {
+        shows: Shows::Measures(&["rank_effective", "accuracy", "cka_sound"]),
+        ..TABLE
+    };
+    render(&measures, &other_shapes(), &provenance(), &out).unwrap();
+    let table = fs::read_to_string(out.join("table.md")).unwrap();
+    for part in [
+        "effective rank",
+        "CKA with sound",
+        "β = 4",
+        "18.000 ± 1.963",
+        "| Concat + KD ",
+    ] {
+        assert!(table.contains(part), "{part}: {table}");
+    }
+    // A rank is no share: nothing is written in percent or compared with the paper but the accuracy.
+    assert!(!table.contains("2200.00"), "{table}");
+    let figure = fs::read_to_string(out.join("figure.svg")).unwrap();
+    assert!(figure.contains("<svg"));
+}
+
+#[test]
+fn curves_are_drawn_and_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = std::env::var_os("MMCOLLAPSE_LOOK").map_or(folder.path().to_owned(), |p| PathBuf::from(p).join("curves"));
+    let curves = ExperimentInfo {
+        shows: Shows::Curves,
+        ..TABLE
+    };
+    let mut records = other_shapes();
+    records.retain(|record| record.trained_level() == Some(0.0));
+    let paths = render(&curves, &records, &provenance(), &out).unwrap();
+    assert!(paths.iter().any(|path| path.ends_with("curves.parquet")));
+    let table = fs::read_to_string(out.join("table.md")).unwrap();
+    for part in ["plateaus of the semantic loss", "epochs until 90 %", "0.220 ± 0.020"] {
+        assert!(table.contains(part), "{part}: {table}");
+    }
+    let csv = fs::read_to_string(out.join("curves.csv")).unwrap();
+    assert_eq!(csv.lines().count(), 1 + 10 * 40);
+}
+
+#[test]
+fn probes_are_drawn_against_the_level_and_along_training() {
+    let mut records = Vec::new();
+    for (row, reallocation, loss) in [
+        ("concat", "none", 0.3),
+        ("concat+kd", "kd", 0.1),
+        ("concat+ebr", "ebr", 0.4),
+    ] {
+        for (seed, count) in (0..6).flat_map(|seed| [2_u32, 3, 4, 5].map(|count| (seed, count))) {
+            let ok = Status::Ok;
+            let levels = [(f64::from(count), 400 + seed as usize)];
+            let mut record = record(row, ("concat", reallocation), "modalities", seed, &levels, ok);
+            record.outcome.diagnosis = serde_json::json!({"eliminated": "notes"});
+            let like = record.outcome.scores[0].clone();
+            for (metric, value) in [("gap_first", loss - 0.2), ("gap_eliminated", loss)] {
+                record.outcome.scores.push(Score {
+                    metric: metric.parse().unwrap(),
+                    value: 0.1 * (value + 0.05 * f64::from(count) + 0.02 * seed as f64),
+                    ..like.clone()
+                });
+            }
+            for (place, modality) in ["labs", "notes"].iter().enumerate() {
+                for (encoder, lost) in [("prefix", loss), ("baseline", 0.0)] {
+                    let at = |point: u32| {
+                        let fall = libm::exp(-f64::from(point));
+                        0.4 + 0.1 * place as f64 + lost * 0.1 * f64::from(count) + 0.01 * seed as f64 + 0.3 * fall
+                    };
+                    let curve = (0..6).map(at).collect();
+                    record
+                        .outcome
+                        .curves
+                        .insert(format!("probe_{encoder}_{modality}"), curve);
+                }
+            }
+            records.push(record);
+        }
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let out = std::env::var_os("MMCOLLAPSE_LOOK").map_or(folder.path().to_owned(), |p| PathBuf::from(p).join("probes"));
+    let probes = ExperimentInfo {
+        shows: Shows::Probes(&["gap_first", "gap_eliminated"]),
+        ..TABLE
+    };
+    render(&probes, &records, &provenance(), &out).unwrap();
+    let figure = fs::read_to_string(out.join("figure.svg")).unwrap();
+    assert!(
+        figure.contains("same modality's encoder trained on its own loss"),
+        "{figure}"
+    );
+    let csv = fs::read_to_string(out.join("probes.csv")).unwrap();
+    let header = "row,protocol,seed,modalities,modality,eliminated,encoder,point,points,cross_entropy\n";
+    assert!(csv.starts_with(header), "{csv}");
+    // Three rows, six seeds, four levels, of each two modalities inside and alone at six points.
+    assert_eq!(csv.lines().count(), 1 + 3 * 6 * 4 * 2 * 2 * 6);
+}
+
+/// Levels that are numbers of modalities have columns of their own, a protocol without levels has none, and a metric that
+/// nobody measured no sheet.
+#[test]
+fn numbers_and_patterns_of_modalities_are_named_in_tables() {
+    let mut records = Vec::new();
+    for (seed, count) in (0..5).flat_map(|seed| [(seed, 3.0), (seed, 2.0)]) {
+        let ok = Status::Ok;
+        let right = [(count, 400 + seed as usize)];
+        let mut record = record("concat", ("concat", "none"), "mortality_modalities", seed, &right, ok);
+        let score = Score {
+            metric: "vif_mean".parse().unwrap(),
+            value: count + seed as f64,
+            ..record.outcome.scores[0].clone()
+        };
+        record.outcome.scores.push(score);
+        records.push(record);
+    }
+    for (row, seed) in (0..5).flat_map(|seed| [("concat", seed), ("concat+zeros", seed)]) {
+        let ok = Status::Ok;
+        let right = [(0.0, 390 + seed as usize)];
+        records.push(record(row, ("concat", "none"), "mortality_patterns", seed, &right, ok));
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let out =
+        std::env::var_os("MMCOLLAPSE_LOOK").map_or(folder.path().to_owned(), |p| PathBuf::from(p).join("modalities"));
+    let experiment = ExperimentInfo {
+        shows: Shows::Measures(&["vif_mean", "rank_effective", "accuracy"]),
+        ..TABLE
+    };
+    render(&experiment, &records, &provenance(), &out).unwrap();
+    let table = fs::read_to_string(out.join("table.md")).unwrap();
+    assert!(table.contains("|  2 modalities |  3 modalities |"), "{table}");
+    assert!(table.contains("mean variance inflation factor"), "{table}");
+    assert!(!table.contains("effective rank"), "{table}");
+    let patterns = &table[table.find("mortality\\_patterns").unwrap()..];
+    assert!(patterns.contains("| Concat + Zeros | here |"), "{patterns}");
+    assert!(!patterns.contains("| 0 % |"), "{patterns}");
+    // Each on its own reference: the row without a stand-in.
+    assert!(patterns.contains("what reallocation adds"), "{patterns}");
+}
+
+/// p values of the paper stand beside ours on its own data only, and apart from them always.
+#[test]
+fn tests_of_a_row_stand_beside_the_papers_on_its_own_data_only() {
+    let versus = ExperimentInfo {
+        name: "table8",
+        title: "Table 8",
+        paper: "source: {reference: R, table: Table 8, caption: c}
+metric: accuracy
+unit: probability
+rates: [0.95]
+rows: []
+means: [{fusion: shaspec, values: {test_missing_accuracy: 0.0085}}]
+",
+        shows: Shows::Tests {
+            row: "shaspec+kd",
+            others: &[],
+        },
+        ..TABLE
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let written = |provenance: &Provenance| {
+        render(&versus, &experiment(10), provenance, folder.path()).unwrap();
+        fs::read_to_string(folder.path().join("table.md")).unwrap()
+    };
+    let here = written(&provenance());
+    assert!(
+        here.contains("ShaSpec + KD against every other row") && here.contains("least p | paper |"),
+        "{here}"
+    );
+    assert_eq!(
+        here.matches("0.0085").count(),
+        3,
+        "both pairings, and the paper's own sheet: {here}"
+    );
+    let there = written(&Provenance {
+        dataset: Some("avmnist-hard".into()),
+        ..provenance()
+    });
+    assert!(!there.contains("least p | paper |"), "{there}");
+    assert_eq!(there.matches("0.0085").count(), 1, "{there}");
+    let csv = fs::read_to_string(folder.path().join("tests.csv")).unwrap();
+    assert!(
+        csv.starts_with("experiment,protocol,metric,row,against,pairing,pairs,difference,"),
+        "{csv}"
+    );
+    let others = experiment(10)
+        .iter()
+        .map(|r| r.row.clone())
+        .collect::<std::collections::BTreeSet<_>>()
+        .len()
+        - 1;
+    // Two protocols, two pairings.
+    assert_eq!(csv.lines().count(), 4 * others + 1, "{csv}");
+}

@@ -1,0 +1,85 @@
+//! What held and what did not: REPRODUCTION.md and one HTML page, from the committed results alone.
+//!
+//! ```text
+//! experiments/claims.yaml --claims--> tests
+//! results/EXPERIMENT/PRESET/{runs,table}.parquet --results--> values by seed
+//! both --verdict--> results/REPRODUCTION.md --page--> results/report/index.html, with every table and figure
+//! ```
+
+pub mod claims;
+pub(crate) mod frame;
+mod listed;
+mod page;
+mod reproduction;
+mod results;
+mod verdict;
+
+use std::path::{Path, PathBuf};
+
+use miette::{IntoDiagnostic, Result, WrapErr};
+use mmcollapse_files::write_atomic;
+
+use mmcollapse_record::ExperimentInfo;
+
+/// Results that a refusal names before it counts the rest.
+const LOST_NAMED: usize = 4;
+
+/// What became of the report.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Written {
+    /// The paths of its files.
+    Pages(Vec<PathBuf>),
+    /// The report that is there has more than the new one would, in words, and stays.
+    Kept(String),
+}
+
+/// Writes REPRODUCTION.md and `report/index.html` into the folder `results`; if they are there and would lose results, only
+/// with `force`.
+///
+/// Of each experiment the largest preset that has complete results is taken, else the largest that has any; smoke never.
+///
+/// # Errors
+/// Claims that cannot be read, a results file that is broken, a file that cannot be written.
+pub fn write(experiments: &[ExperimentInfo], claims: &str, results: &Path, force: bool) -> Result<Written> {
+    let claims = claims::Claims::parse(claims, experiments)?;
+    let found = results::Results::read(experiments, results)?;
+    let path = results.join("REPRODUCTION.md");
+    let lost = if force {
+        Vec::new()
+    } else {
+        listed::lost(&path, &found)?
+    };
+    if !lost.is_empty() {
+        let named = lost.iter().take(LOST_NAMED).cloned().collect::<Vec<_>>().join("; ");
+        let more = match lost.len().saturating_sub(LOST_NAMED) {
+            0 => String::new(),
+            more => format!("; and {more} more"),
+        };
+        return Ok(Written::Kept(format!(
+            "{}: left as it is: the new one would lose {named}{more} (--force replaces it)",
+            path.display(),
+        )));
+    }
+    let reproduction = reproduction::markdown(&claims, &found)?;
+    let page = page::html(&reproduction, &found);
+    let files = [(path, reproduction), (results.join("report").join("index.html"), page)];
+    let written = files.into_iter().map(|(path, text)| {
+        write_atomic(&path, text.as_bytes())
+            .into_diagnostic()
+            .wrap_err("cannot write the report")?;
+        Ok(path)
+    });
+    written.collect::<Result<_>>().map(Written::Pages)
+}
+
+/// The text of REPRODUCTION.md.
+///
+/// # Errors
+/// As [`write`].
+pub fn reproduction(experiments: &[ExperimentInfo], claims: &str, results: &Path) -> Result<String> {
+    let claims = claims::Claims::parse(claims, experiments)?;
+    reproduction::markdown(&claims, &results::Results::read(experiments, results)?)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,248 @@
+//! What was measured, as the files under `results/` hold it.
+
+use mmcollapse_record::{ExperimentInfo, Metric, Preset, Provenance, Setting, same_level};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::{fs, io};
+
+use miette::{IntoDiagnostic, Result, WrapErr};
+
+use super::frame::Frame;
+
+/// The presets that count, the largest first.
+const PRESETS: [Preset; 2] = [Preset::Full, Preset::Quick];
+
+/// Every experiment that has results, in order.
+pub struct Results {
+    pub experiments: Vec<Measured>,
+    /// On other data sets than the paper's: shown apart, with verdicts of their own.
+    pub others: Vec<Measured>,
+    /// With settings that a search chose, on whichever data: shown apart, with verdicts of their own.
+    pub tuned: Vec<Measured>,
+}
+
+/// The results of one experiment.
+pub struct Measured {
+    pub name: &'static str,
+    /// Its name, and the data set's where it is not the experiment's own; `-tuned` where settings are.
+    pub id: String,
+    pub title: &'static str,
+    /// Its folder in that of the experiment.
+    pub folder: String,
+    pub provenance: Provenance,
+    /// `table.md`, as it was written.
+    pub table: String,
+    /// `figure.svg`, if it has one.
+    pub figure: Option<String>,
+    /// Means beside which the paper has a number.
+    pub printed: Vec<Printed>,
+    values: Vec<Measurement>,
+}
+
+/// A mean of ours and the paper's number.
+pub struct Printed {
+    pub protocol: Setting,
+    pub row: String,
+    /// None for the mean over the levels.
+    pub level: Option<f64>,
+    pub n: u64,
+    pub mean: f64,
+    pub low: Option<f64>,
+    pub high: Option<f64>,
+    pub paper: f64,
+}
+
+struct Measurement {
+    protocol: Setting,
+    row: String,
+    metric: Metric,
+    level: f64,
+    seed: u64,
+    value: f64,
+    /// Whether its run was stopped as hopeless.
+    diverged: bool,
+}
+
+impl Results {
+    /// Reads the largest preset of each experiment that is complete, else the largest that has any result.
+    pub fn read(experiments: &[ExperimentInfo], root: &Path) -> Result<Self> {
+        let (mut own, mut others, mut tuned) = (Vec::new(), Vec::new(), Vec::new());
+        for experiment in experiments {
+            let found = |dataset: Option<&str>, tuned: bool, into: &mut Vec<Measured>| -> Result<()> {
+                let folders = PRESETS.map(|preset| root.join(experiment.name).join(preset.folder(dataset, tuned)));
+                let there = folders
+                    .into_iter()
+                    .filter(|folder| folder.join("runs.parquet").is_file());
+                let mut all = there
+                    .map(|folder| Measured::read(experiment, folder))
+                    .collect::<Result<Vec<_>>>()?;
+                // A full preset of which little is trained is less than a quick one that is whole.
+                let best = all.iter().position(|measured| measured.provenance.missing == 0);
+                if !all.is_empty() {
+                    into.push(all.swap_remove(best.unwrap_or(0)));
+                }
+                Ok(())
+            };
+            found(None, false, &mut own)?;
+            found(None, true, &mut tuned)?;
+            for dataset in datasets(&root.join(experiment.name))? {
+                found(Some(&dataset), false, &mut others)?;
+                found(Some(&dataset), true, &mut tuned)?;
+            }
+        }
+        Ok(Self {
+            experiments: own,
+            others,
+            tuned,
+        })
+    }
+
+    /// All results, in the order in which they are shown.
+    pub fn all(&self) -> impl Iterator<Item = &Measured> {
+        self.experiments.iter().chain(&self.others).chain(&self.tuned)
+    }
+
+    /// The results of an experiment on another data set, on the paper's if none is given, with tuned settings or with
+    /// the spec's own.
+    pub fn get(&self, name: &str, dataset: Option<&str>, tuned: bool) -> Option<&Measured> {
+        self.all().find(|measured| {
+            let p = &measured.provenance;
+            measured.name == name && p.dataset.as_deref() == dataset && p.tuned.is_some() == tuned
+        })
+    }
+}
+
+impl Measured {
+    fn read(experiment: &ExperimentInfo, folder: PathBuf) -> Result<Self> {
+        let text = |name: &str| {
+            let path = folder.join(name);
+            fs::read_to_string(&path).into_diagnostic().wrap_err(broken(&path))
+        };
+        let provenance: Provenance = serde_json::from_str(&text("runs.provenance.json")?)
+            .into_diagnostic()
+            .wrap_err(broken(&folder.join("runs.provenance.json")))?;
+        let figure = match text("figure.svg") {
+            Ok(svg) => Some(svg),
+            Err(_) if !folder.join("figure.svg").exists() => None,
+            Err(error) => return Err(error),
+        };
+        let runs = Frame::read(folder.join("runs.parquet"))?;
+        let means = Frame::read(folder.join("table.parquet"))?;
+        Ok(Self {
+            name: experiment.name,
+            id: {
+                let dataset = provenance.dataset.as_ref();
+                let on = dataset.map_or_else(String::new, |dataset| format!("-{dataset}"));
+                let tuned = provenance.tuned.as_ref().map_or("", |_| "-tuned");
+                format!("{}{on}{tuned}", experiment.name)
+            },
+            folder: folder.file_name().unwrap_or_default().display().to_string(),
+            title: experiment.title,
+            provenance,
+            table: text("table.md")?,
+            figure,
+            printed: printed(&means)?,
+            values: values(&runs)?,
+        })
+    }
+
+    /// Whether a run of a row diverged.
+    pub fn diverged(&self, protocol: &Setting, row: &str) -> bool {
+        let mut values = self.values.iter();
+        values.any(|v| v.diverged && v.protocol == *protocol && v.row == row)
+    }
+
+    /// Every seed's value of a metric of a row, at a level or as the mean over all levels it was measured at.
+    ///
+    /// A seed that lacks one of the levels has no mean.
+    pub fn by_seed(&self, protocol: &Setting, row: &str, metric: &Metric, level: Option<f64>) -> BTreeMap<u64, f64> {
+        let mut seeds: BTreeMap<u64, Vec<f64>> = BTreeMap::new();
+        let chosen = self
+            .values
+            .iter()
+            .filter(|v| v.protocol == *protocol && v.row == row && v.metric == *metric);
+        for value in chosen.filter(|v| level.is_none_or(|level| same_level(level, v.level))) {
+            seeds.entry(value.seed).or_default().push(value.value);
+        }
+        let levels = seeds.values().map(Vec::len).max().unwrap_or(0);
+        seeds.retain(|_, values| values.len() == levels);
+        let mean = |values: Vec<f64>| values.iter().sum::<f64>() / values.len() as f64;
+        seeds.into_iter().map(|(seed, values)| (seed, mean(values))).collect()
+    }
+}
+
+/// The other data sets of which the folder of an experiment has results, by the names of its folders.
+fn datasets(folder: &Path) -> Result<BTreeSet<String>> {
+    let entries = match fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(BTreeSet::new()),
+        Err(error) => {
+            return Err(error)
+                .into_diagnostic()
+                .wrap_err_with(|| folder.display().to_string());
+        }
+    };
+    let mut found = BTreeSet::new();
+    for entry in entries {
+        let name = entry.into_diagnostic()?.file_name();
+        let name = name.to_string_lossy();
+        let name = name.strip_suffix("-tuned").unwrap_or(&name);
+        let dataset = PRESETS
+            .iter()
+            .find_map(|preset| name.strip_suffix(&preset.to_string())?.strip_suffix('-'));
+        found.extend(dataset.map(str::to_owned));
+    }
+    Ok(found)
+}
+
+pub(super) fn broken(path: &Path) -> String {
+    format!(
+        "{} cannot be read; `mmcollapse report` makes it again from the store, `git checkout` brings the committed one",
+        path.display()
+    )
+}
+
+fn values(runs: &Frame) -> Result<Vec<Measurement>> {
+    let (protocol, metric): (Vec<Setting>, Vec<Metric>) = (runs.names("protocol")?, runs.names("metric")?);
+    let row = runs.text("row")?;
+    let status = runs.text("status")?;
+    let [level, value] = [runs.numbers("rate")?, runs.numbers("value")?];
+    let seed = runs.counts("seed")?;
+    let all = (0..runs.rows()).filter_map(|i| {
+        Some(Measurement {
+            protocol: protocol[i].clone(),
+            row: row[i].clone(),
+            metric: metric[i].clone(),
+            level: level[i]?,
+            seed: seed[i],
+            value: value[i]?,
+            diverged: status[i] == "diverged",
+        })
+    });
+    Ok(all.collect())
+}
+
+fn printed(means: &Frame) -> Result<Vec<Printed>> {
+    let (protocol, row) = (means.names::<Setting>("protocol")?, means.text("row")?);
+    let [level, mean, low, high, paper] = [
+        means.numbers("rate")?,
+        means.numbers("mean")?,
+        means.numbers("low")?,
+        means.numbers("high")?,
+        means.numbers("paper")?,
+    ];
+    let n = means.counts("n_seeds")?;
+    let all = (0..means.rows()).filter_map(|i| {
+        Some(Printed {
+            protocol: protocol[i].clone(),
+            row: row[i].clone(),
+            level: level[i],
+            n: n[i],
+            mean: mean[i]?,
+            low: low[i],
+            high: high[i],
+            paper: paper[i]?,
+        })
+    });
+    Ok(all.collect())
+}

@@ -1,0 +1,201 @@
+//! A table: what a reader sees, before it is written as Markdown or LaTeX.
+//!
+//! Each protocol has sheets of the scores, of their differences to the same fusion without reallocation, of scores with
+//! other modalities present, and of the losses at the end of training. Under each of our lines stands the paper's. A number has the number of its runs and,
+//! from two runs on, an interval; a dash takes the place of what was not measured.
+
+mod latex;
+mod markdown;
+mod number;
+mod sheets;
+mod versus;
+
+pub use latex::latex;
+pub(crate) use markdown::escape;
+pub use markdown::markdown;
+use mmcollapse_record::{Amplitude, Metric, ProtocolKind, UpweightMode, words};
+pub use number::{DASH, percent, probability, signed_percent};
+pub(crate) use number::{bare_percent as percent_bare, range};
+use sheets::Setting;
+pub use versus::Tests;
+
+use crate::paper::{Paper, PaperMean, Unit};
+use crate::summary::{ProtocolRun, Summary, label};
+
+/// A whole table with all that must be said about it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Table {
+    /// Name of the experiment, for labels: `table4`.
+    pub name: String,
+    /// Its title.
+    pub title: String,
+    /// What must be read before the numbers: an incomplete result, a preset that only shows that all works.
+    pub warnings: Vec<String>,
+    /// The sheets, in order.
+    pub sheets: Vec<Sheet>,
+    /// What is to be known about them.
+    pub notes: Vec<String>,
+    /// Where they come from, one fact a line.
+    pub provenance: Vec<String>,
+}
+
+/// Numbers in rows and columns with a caption.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Sheet {
+    /// Short name, for headings and labels.
+    pub name: String,
+    /// Its heading.
+    pub heading: String,
+    /// What the numbers are.
+    pub caption: String,
+    /// Names of the columns; the first two hold words, the others numbers.
+    pub header: Vec<String>,
+    /// Lines, as many cells each as the header has.
+    pub rows: Vec<Line>,
+}
+
+/// One line of a sheet.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Line {
+    /// The cells.
+    pub cells: Vec<String>,
+    /// Whether another fusion begins here, to be set off by a rule.
+    pub rule_above: bool,
+}
+
+impl Table {
+    /// Sets the table of a summary with sheets of their own for `metrics`; `preset` and `provenance` are told as they are given.
+    pub fn new(
+        summary: &Summary,
+        paper: &Paper,
+        metrics: &[Metric],
+        title: &str,
+        preset: &str,
+        warnings: Vec<String>,
+        provenance: Vec<String>,
+    ) -> Self {
+        let mut sheets = Vec::new();
+        for protocol in &summary.protocols {
+            let setting = |metric| Setting {
+                summary,
+                paper,
+                protocol,
+                preset,
+                metric,
+            };
+            for metric in metrics.iter().filter(|metric| summary.measures(protocol, metric)) {
+                sheets.push(setting(metric).scores());
+                sheets.extend(setting(metric).differences());
+            }
+            sheets.extend(setting(&paper.metric).other_metrics(metrics));
+            sheets.extend(setting(&paper.metric).losses(metrics));
+        }
+        sheets.extend(printed_means(paper));
+        Self {
+            name: summary.experiment.clone(),
+            title: title.to_owned(),
+            warnings,
+            sheets,
+            notes: notes(paper),
+            provenance,
+        }
+    }
+}
+
+/// What the paper prints as means over levels, apart from ours: it stands for other data or other columns.
+fn printed_means(paper: &Paper) -> Option<Sheet> {
+    let columns = paper.means.first()?.values.keys();
+    let mut header = vec!["method".to_owned(), String::new()];
+    header.extend(columns.map(|column| words(column)));
+    let line = |mean: &PaperMean| {
+        let mut cells = vec![method_in_words(&mean.fusion, &mean.reallocation), "paper".to_owned()];
+        cells.extend(mean.values.values().map(|value| match paper.unit {
+            Unit::Percent | Unit::Share => percent_bare(*value),
+            Unit::Number => format!("{value:.2}"),
+            Unit::Probability => probability(*value),
+        }));
+        Line {
+            cells,
+            rule_above: false,
+        }
+    };
+    Some(Sheet {
+        name: "paper".to_owned(),
+        heading: "What the paper prints".to_owned(),
+        caption: format!(
+            "{}{}, as printed: {}.",
+            paper.source.table,
+            match paper.unit {
+                Unit::Percent | Unit::Share => ", in %",
+                Unit::Number | Unit::Probability => "",
+            },
+            paper.source.caption
+        ),
+        header,
+        rows: paper.means.iter().map(line).collect(),
+    })
+}
+
+/// What a protocol does, in words.
+pub fn protocol_in_words(protocol: &ProtocolRun) -> String {
+    let modality = &protocol.modality;
+    let whole = "no test sample has noise or lacks anything";
+    let noise = |amplitude: Amplitude| {
+        format!(
+            "the given share of training samples has uniform noise of ± {amplitude} standard deviations on {modality}; {whole}"
+        )
+    };
+    let task = protocol.setting.task.as_ref();
+    let task = task.map_or_else(String::new, |task| format!("{}: ", label(task).to_lowercase()));
+    let what = match protocol.kind() {
+        ProtocolKind::Missing if protocol.rates == [0.0] => {
+            "nothing is missing, in training as at test, but what the source lacks".to_owned()
+        }
+        ProtocolKind::Missing => "every sample loses each of its modalities with the given probability, in training as at test, \
+                                  but never the last"
+            .to_owned(),
+        ProtocolKind::TrainNoise(amplitude) => noise(amplitude),
+        ProtocolKind::Modalities => {
+            "models of the given number of modalities, in the order of the spec; nothing is taken away".to_owned()
+        }
+        ProtocolKind::Patterns => "trained on what the samples have; at test each keeps the modalities of one pattern only, \
+                                   mean over all patterns but the empty one, each asked of the samples that have all of it"
+            .to_owned(),
+        ProtocolKind::Upweighted(UpweightMode::Loss) => {
+            format!("β times the cross-entropy of a linear head on {modality}'s encoding is added to the loss; {whole}")
+        }
+        ProtocolKind::Upweighted(UpweightMode::Feature) => format!("{modality}'s encoding is scaled by 1 + β before fusion; {whole}"),
+        ProtocolKind::TestMissing => {
+            format!("trained on all pairs; each test sample loses its {modality} with the given probability")
+        }
+        ProtocolKind::TrainAvailability => {
+            format!("the given share of each class's training pairs lacks {modality}; the test has no {modality} at all")
+        }
+    };
+    format!("{task}{what}")
+}
+
+/// A fusion with a reallocation as the paper names them: `ShaSpec + KD`.
+fn method_in_words(fusion: &str, reallocation: &str) -> String {
+    if reallocation == "none" {
+        label(fusion)
+    } else {
+        format!("{} + {}", label(fusion), label(reallocation))
+    }
+}
+
+fn notes(paper: &Paper) -> Vec<String> {
+    let mut notes = vec![format!(
+        "The paper's numbers: {}, {} ({}).",
+        paper.source.reference, paper.source.table, paper.source.caption
+    )];
+    notes.extend(paper.unclear.iter().cloned());
+    notes.extend(paper.rows.iter().filter_map(|row| {
+        let name = method_in_words(&row.fusion, &row.reallocation);
+        Some(format!("{name}: {}", row.note.as_ref()?))
+    }));
+    notes
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,29 @@
+//! How it is trained: from an experiment's spec to the outcomes of its cells.
+//!
+//! ```text
+//! spec.yaml --spec--> Spec --plan--> Plan: cells, fully resolved, each with a key
+//! cells --store--> there already, or --runner, worker--> trained and stored
+//! store --gather--> records, for the report
+//! ```
+//!
+//! The unit of work, of caching and of parallelism is the [`cell`]. A runner hands cells to worker processes;
+//! each worker takes the cell's lock, trains it and stores its outcome, so that any number of runners can work
+//! on one store and a process killed at any time loses at most the cells it was training.
+
+#[cfg(test)]
+extern crate self as mmcollapse_run;
+
+pub mod cell;
+pub mod gate;
+pub mod models;
+#[cfg(test)]
+mod mutation;
+pub mod plan;
+pub mod progress;
+pub mod provenance;
+pub mod runner;
+pub mod signals;
+pub mod spec;
+pub mod store;
+pub mod tuning;
+pub mod worker;

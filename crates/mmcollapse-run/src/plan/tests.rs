@@ -1,0 +1,231 @@
+//! Plans of made-up specs.
+
+use super::*;
+
+/// Takes everything but the key `lr_foo`.
+struct Fake;
+
+impl Resolver for Fake {
+    fn resolve(&self, config: Value) -> Result<(Value, String), String> {
+        if config["training"].get("lr_foo").is_some() {
+            return Err("unknown field `lr_foo`, expected one of `epochs`".to_owned());
+        }
+        Ok((config, "r1".to_owned()))
+    }
+
+    fn data_digest(&mut self, dataset: &str, _seed: u64) -> Result<String> {
+        if dataset == "avmnist" {
+            Ok("d1".to_owned())
+        } else {
+            Err(miette::miette!("not known"))
+        }
+    }
+}
+
+const SPEC: &str = "\
+dataset: avmnist
+modality: sound
+rates: [0.95, 0.9]
+protocols: [test_missing, train_availability]
+training: {epochs: 60, optimizer: {kind: adam, lr: 0.001}}
+fusions:
+  concat: {}
+  shaspec: {cost: 2, training: {epochs: 70}}
+reallocations:
+  none: {}
+  ebr: {config: {method: ebr, regime: stable}, cost: 3, training: {optimizer: {kind: sgd, lr: 0.01}}}
+rows:
+  - {fusion: [concat, shaspec], reallocation: [none, ebr]}
+presets:
+  smoke: {seeds: 2, seconds: 1, protocols: [test_missing], training: {epochs: 2}}
+  quick: {seeds: 3, seconds: 10, reallocations: {ebr: {training: {epochs: 9}, config: {regime: literal}}}}
+";
+
+fn experiment(spec: &'static str) -> ExperimentInfo {
+    ExperimentInfo {
+        name: "t",
+        title: "T",
+        spec,
+        common: None,
+        paper: "",
+        shows: mmcollapse_record::Shows::Scores,
+    }
+}
+
+fn plan(preset: Preset, only: &[&str]) -> Result<Plan> {
+    let selection = Selection {
+        only: Filter::parse(only).unwrap(),
+        ..Selection::default()
+    };
+    Plan::new(&experiment(SPEC), preset, &selection, &mut Fake)
+}
+
+#[test]
+fn a_plan_is_the_product_of_its_axes() {
+    // test_missing serves all rates with one training, train_availability needs one for each.
+    let plan = plan(Preset::Quick, &[]).unwrap();
+    assert_eq!(plan.cells.len(), 4 * (1 + 2) * 3);
+    let keys: BTreeSet<&CellKey> = plan.cells.iter().map(|planned| &planned.key).collect();
+    assert_eq!(keys.len(), plan.cells.len());
+    assert_eq!(plan.cells[0].label(), "concat, test_missing, seed 0");
+    assert_eq!(plan.cells[8].label(), "concat, train_availability at 90%, seed 2");
+    assert_eq!(plan.data["avmnist"], "d1");
+}
+
+#[test]
+fn a_row_may_have_fewer_seeds_protocols_and_rates() {
+    let spec: &str = Box::leak(
+        SPEC.replace("  concat: {}\n", "  concat: {}\n  lmf: {}\n")
+            .replace(
+                "[none, ebr]}",
+                "[none]}\n  - {fusion: [concat], reallocation: [ebr], seeds: 1}\n  \
+             - {fusion: [lmf], reallocation: [none], protocols: [train_availability], rates: [0.9]}",
+            )
+            .into_boxed_str(),
+    );
+    let count = |seeds: Option<u64>| {
+        let selection = Selection {
+            seeds,
+            ..Selection::default()
+        };
+        let plan = Plan::new(&experiment(spec), Preset::Quick, &selection, &mut Fake).unwrap();
+        let of = |row: &str| plan.cells.iter().filter(|c| c.row.name == row).count();
+        (of("concat"), of("concat+ebr"), of("lmf"))
+    };
+    assert_eq!(count(None), (9, 3, 3));
+    assert_eq!(count(Some(2)), (6, 3, 2));
+}
+
+#[test]
+fn each_task_is_trained_for_itself() {
+    struct Any;
+    impl Resolver for Any {
+        fn resolve(&self, config: Value) -> Result<(Value, String), String> {
+            Ok((config, "r1".to_owned()))
+        }
+        fn data_digest(&mut self, dataset: &str, _seed: u64) -> Result<String> {
+            Ok(dataset.to_owned())
+        }
+    }
+    let spec = SPEC
+        .replace("modality: sound\n", "")
+        .replace(
+            "protocols: [test_missing, train_availability]",
+            "protocols: [missing]\ntasks: [death, return]",
+        )
+        .replace(", protocols: [test_missing]", "")
+        .replace("quick: {", "quick: {encoders: {codes: {method: code_bag}}, ");
+    let spec: &str = Box::leak(spec.into_boxed_str());
+    let plan = Plan::new(&experiment(spec), Preset::Quick, &Selection::default(), &mut Any).unwrap();
+    // Four rows, two tasks, two rates, three seeds.
+    assert_eq!(plan.cells.len(), 4 * 2 * 2 * 3);
+    let first = &plan.cells[0];
+    assert_eq!(first.label(), "concat, death_missing at 95%, seed 0");
+    assert_eq!(first.cell.config["dataset"], "avmnist-death");
+    assert_eq!(first.cell.config["protocol"], json!({"kind": "missing", "rate": 0.95}));
+    assert_eq!(first.cell.config["encoders"]["codes"]["method"], "code_bag");
+    let names: Vec<&String> = plan.data.keys().collect();
+    assert_eq!(names, ["avmnist-death", "avmnist-return"]);
+
+    let without = SPEC.replace("modality: sound\n", "");
+    let error = Spec::parse("spec.yaml", &without).unwrap_err().to_string();
+    assert!(error.contains("`test_missing` is about one modality"), "{error}");
+}
+
+#[test]
+fn numbers_of_modalities_are_levels() {
+    let spec = SPEC
+        .replace(
+            "modality: sound\n",
+            "modalities: [x, y, z]\nencoders: {z: {method: mlp}, codes: {method: code_bag}}\n",
+        )
+        .replace("rates: [0.95, 0.9]", "rates: [2, 3]")
+        .replace(
+            "protocols: [test_missing, train_availability]",
+            "protocols: [modalities]",
+        )
+        .replace(", protocols: [test_missing]", "");
+    let spec: &'static str = Box::leak(spec.into_boxed_str());
+    let selection = Selection {
+        only: Filter::parse(&["concat", "seed=0"]).unwrap(),
+        ..Selection::default()
+    };
+    let plan = Plan::new(&experiment(spec), Preset::Quick, &selection, &mut Fake).unwrap();
+    let [two, three] = &plan.cells[..] else {
+        panic!("{} cells", plan.cells.len())
+    };
+    assert_eq!(two.label(), "concat, modalities of 2, seed 0");
+    assert_eq!(two.cell.config["protocol"], json!({"kind": "modalities"}));
+    assert_eq!(two.cell.config["modalities"], json!(["x", "y"]));
+    // The encoder of a modality that is not there goes with it.
+    assert_eq!(two.cell.config["encoders"], json!({"codes": {"method": "code_bag"}}));
+    assert_eq!(three.cell.config["modalities"], json!(["x", "y", "z"]));
+    assert_eq!(three.cell.config["encoders"]["z"]["method"], "mlp");
+}
+
+#[test]
+fn later_layers_win() {
+    let quick = plan(Preset::Quick, &["shaspec+ebr", "protocol=test_missing", "seed=0"]).unwrap();
+    assert_eq!(quick.cells.len(), 1);
+    let cell = &quick.cells[0];
+    assert_eq!(cell.rough_seconds, 60.0);
+    assert_eq!(
+        cell.cell.config,
+        json!({
+            "dataset": "avmnist",
+            "protocol": {"kind": "test_missing", "modality": "sound", "rates": [0.95, 0.9]},
+            "encoders": {},
+            "fusion": {"method": "shaspec"},
+            "reallocation": {"method": "ebr", "regime": "literal"},
+            "training": {"epochs": 9, "optimizer": {"kind": "sgd", "lr": 0.01}},
+            "seed": 0,
+        })
+    );
+    let smoke = plan(Preset::Smoke, &["shaspec"]).unwrap();
+    assert_eq!(smoke.cells[0].cell.config["training"]["epochs"], 2);
+}
+
+#[test]
+fn filters_select() {
+    let count = |only: &[&str]| plan(Preset::Quick, only).unwrap().cells.len();
+    assert_eq!(count(&["concat"]), 9);
+    assert_eq!(count(&["concat,shaspec"]), 18);
+    assert_eq!(count(&["fusion=concat", "reallocation=ebr"]), 9);
+    assert_eq!(count(&["seed=0..2", "rate=0.9", "protocol=train_availability"]), 8);
+    let error = plan(Preset::Quick, &["conkat"]).unwrap_err().to_string();
+    assert!(error.contains("--only row=conkat: no cell of `t`"), "{error}");
+    assert!(Filter::parse(&["colour=red"]).is_err());
+    assert!(Filter::parse(&["seed=x"]).is_err());
+}
+
+#[test]
+fn a_refused_option_is_named_with_its_line() {
+    const BAD: &str = "\
+dataset: avmnist
+modality: sound
+rates: [0.9]
+protocols: [test_missing]
+fusions: {concat: {}}
+reallocations:
+  none:
+    training: {lr_foo: 1}
+rows: [{fusion: [concat], reallocation: [none]}]
+presets: {smoke: {seeds: 1, seconds: 1}}
+";
+    let error = Plan::new(&experiment(BAD), Preset::Smoke, &Selection::default(), &mut Fake)
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.starts_with("experiments/t/spec.yaml:8:16: row `concat`: unknown field `lr_foo`"),
+        "{error}"
+    );
+}
+
+#[test]
+fn missing_presets_and_data_are_named() {
+    let error = plan(Preset::Full, &[]).unwrap_err().to_string();
+    assert!(error.contains("no preset `full`"), "{error}");
+    let other: &'static str = Box::leak(SPEC.replace("avmnist", "nowhere").into_boxed_str());
+    let error = Plan::new(&experiment(other), Preset::Smoke, &Selection::default(), &mut Fake).unwrap_err();
+    assert!(format!("{error:?}").contains("nowhere"), "{error:?}");
+}

@@ -1,0 +1,373 @@
+//! An experiment's `spec.yaml`: which methods, protocols and rates, and what each preset makes of them.
+//!
+//! ```yaml
+//! dataset: avmnist
+//! modality: sound                      # the one that goes missing
+//! rates: [0.95, 0.90]                  # share of samples that lack it
+//! protocols: [test_missing, train_availability]
+//! training: {epochs: 60}               # of every method; what is not said takes the documented default
+//! fusions:
+//!   concat: {config: {method: concat}}
+//! reallocations:
+//!   none: {config: {method: none}}
+//!   ebr: {config: {method: ebr, regime: stable}, training: {epochs: 120}, cost: 2}
+//! rows:
+//!   - {fusion: [concat], reallocation: [none, ebr]}     # every pair: rows `concat` and `concat+ebr`
+//! presets:
+//!   quick: {seeds: 10, seconds: 20}
+//! ```
+//!
+//! Later entries win over earlier ones: the spec, its method, the preset, the preset's method. A key that is
+//! not known is refused with its line.
+
+use mmcollapse_record::{ExperimentInfo, Preset, ProtocolKind};
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+mod check;
+mod error;
+
+pub use error::SpecError;
+pub(crate) use error::read_yaml;
+
+const SPEC_HELP: &str = "the head of crates/mmcollapse-run/src/spec.rs describes the form of a spec";
+
+/// What `spec.yaml` says.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Spec {
+    /// Name of the data set; with `tasks`, of the source that it is made of.
+    pub dataset: String,
+    /// The data set that the file names, whatever [`Spec::on`] made of it.
+    #[serde(skip)]
+    own_dataset: String,
+    /// The data set of the paper's numbers, where that is another one.
+    pub paper_dataset: Option<String>,
+    /// The labels that are predicted, each by models of its own: `TASK` of the data set `DATASET-TASK`. A data set that
+    /// has one label has none.
+    #[serde(default)]
+    pub tasks: Vec<String>,
+    /// The modality that goes missing, is corrupted or weighs more; `missing` is about all.
+    pub modality: Option<String>,
+    /// The modalities that models have, in this order; all of the data set if none is named. `modalities` counts them off
+    /// from the first.
+    #[serde(default)]
+    pub modalities: Vec<String>,
+    /// Levels of the protocols: missing or noise rates in [0, 1], values of beta, or numbers of modalities.
+    pub rates: Vec<f64>,
+    /// What happens to it.
+    pub protocols: Vec<ProtocolKind>,
+    /// What differs on other data sets, by their names.
+    #[serde(default)]
+    pub datasets: BTreeMap<String, OnDataset>,
+    /// Encoder of each modality by its name or kind; a modality not named takes the one made for its shape.
+    #[serde(default)]
+    pub encoders: Map<String, Value>,
+    /// Training settings of every method.
+    #[serde(default)]
+    pub training: Map<String, Value>,
+    /// Fusions by the name they have in rows.
+    pub fusions: BTreeMap<String, Method>,
+    /// Reallocations by the name they have in rows; `none` is left out of a row's name.
+    pub reallocations: BTreeMap<String, Method>,
+    /// What the table's rows are.
+    pub rows: Vec<RowGroup>,
+    /// What each preset makes of it.
+    pub presets: BTreeMap<Preset, PresetSpec>,
+}
+
+/// What differs on another data set than the spec's own; what is not said stays.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OnDataset {
+    /// See [`Spec::modality`].
+    pub modality: Option<String>,
+    /// See [`Spec::modalities`].
+    pub modalities: Option<Vec<String>>,
+    /// See [`Spec::rates`]; of every preset.
+    pub rates: Option<Vec<f64>>,
+}
+
+/// Settings that several experiments share, in a file of their own: the experiment's spec is laid over them.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Common {
+    #[serde(default)]
+    encoders: Map<String, Value>,
+    #[serde(default)]
+    training: Map<String, Value>,
+    #[serde(default)]
+    presets: BTreeMap<Preset, CommonPreset>,
+}
+
+/// What the presets of several experiments share.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct CommonPreset {
+    #[serde(default)]
+    encoders: Map<String, Value>,
+    #[serde(default)]
+    training: Map<String, Value>,
+    /// See [`PresetSpec::datasets`].
+    #[serde(default)]
+    datasets: BTreeMap<String, PresetOnDataset>,
+}
+
+/// What a preset makes of another data set.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PresetOnDataset {
+    /// Training settings that differ from the preset's: a data set of another size takes as many steps in other epochs.
+    #[serde(default)]
+    pub training: Map<String, Value>,
+    /// Rows instead of the preset's, where a training takes too long for all of them.
+    pub rows: Option<Vec<RowGroup>>,
+}
+
+/// A method with what it needs of its own.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Method {
+    /// Its name for readers, instead of one made from the name it has in rows.
+    pub title: Option<String>,
+    /// `{method: ..., option: ...}`, as `mmcollapse list methods` prints it.
+    #[serde(default)]
+    pub config: Map<String, Value>,
+    /// Training settings that differ from the spec's.
+    #[serde(default)]
+    pub training: Map<String, Value>,
+    /// What stands in for a missing modality; left to the reallocation if not said.
+    #[serde(default)]
+    pub substitution: Map<String, Value>,
+    /// Whether it is a control that the paper does not have, though it has the method: no number of its stands beside it.
+    #[serde(default)]
+    pub control: bool,
+    /// How many times as long as the plainest method it takes, roughly: for estimates before anything ran.
+    pub cost: Option<f64>,
+}
+
+/// Rows of a table: every fusion with every reallocation.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RowGroup {
+    /// Names of fusions.
+    pub fusion: Vec<String>,
+    /// Names of reallocations.
+    pub reallocation: Vec<String>,
+    /// The first so many seeds instead of all: for rows that take very long.
+    pub seeds: Option<u64>,
+    /// Of the preset's protocols only these.
+    pub protocols: Option<Vec<ProtocolKind>>,
+    /// Of the preset's levels only these, in protocols that train once a level.
+    pub rates: Option<Vec<f64>>,
+}
+
+/// What a preset makes of the spec.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PresetSpec {
+    /// Number of seeds, from 0 on.
+    pub seeds: u64,
+    /// Seconds that a cell of cost 1 takes, roughly: for estimates before anything ran.
+    pub seconds: f64,
+    /// Instead of the spec's rates.
+    pub rates: Option<Vec<f64>>,
+    /// Instead of the spec's protocols.
+    pub protocols: Option<Vec<ProtocolKind>>,
+    /// Instead of the spec's rows.
+    pub rows: Option<Vec<RowGroup>>,
+    /// Encoders instead of the spec's, by modality.
+    #[serde(default)]
+    pub encoders: Map<String, Value>,
+    /// Training settings that differ from the spec's and from the methods' own.
+    #[serde(default)]
+    pub training: Map<String, Value>,
+    /// What differs on other data sets, by their names.
+    #[serde(default)]
+    pub datasets: BTreeMap<String, PresetOnDataset>,
+    /// What differs for a fusion.
+    #[serde(default)]
+    pub fusions: BTreeMap<String, Method>,
+    /// What differs for a reallocation.
+    #[serde(default)]
+    pub reallocations: BTreeMap<String, Method>,
+}
+
+impl PresetSpec {
+    /// The rows that other data sets have instead.
+    fn rows_elsewhere(&self) -> impl Iterator<Item = &Vec<RowGroup>> {
+        self.datasets.values().filter_map(|differs| differs.rows.as_ref())
+    }
+}
+
+/// One row of a table, resolved to its methods.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Row {
+    /// Its name: `fusion+reallocation`, or the fusion's alone for reallocation `none`.
+    pub name: String,
+    /// Name of the fusion.
+    pub fusion: String,
+    /// Name of the reallocation.
+    pub reallocation: String,
+    /// The first so many seeds instead of all.
+    pub seeds: Option<u64>,
+    /// See [`RowGroup::protocols`].
+    pub protocols: Option<Vec<ProtocolKind>>,
+    /// See [`RowGroup::rates`].
+    pub rates: Option<Vec<f64>>,
+}
+
+impl Row {
+    /// Each row of the groups, in their order.
+    fn of(groups: &[RowGroup]) -> Vec<Self> {
+        let mut rows = Vec::new();
+        for group in groups {
+            for fusion in &group.fusion {
+                for reallocation in &group.reallocation {
+                    let name = match reallocation.as_str() {
+                        "none" => fusion.clone(),
+                        reallocation => format!("{fusion}+{reallocation}"),
+                    };
+                    rows.push(Self {
+                        name,
+                        fusion: fusion.clone(),
+                        reallocation: reallocation.clone(),
+                        seeds: group.seeds,
+                        protocols: group.protocols.clone(),
+                        rates: group.rates.clone(),
+                    });
+                }
+            }
+        }
+        rows
+    }
+}
+
+impl Spec {
+    /// Reads the spec of an experiment.
+    ///
+    /// # Errors
+    /// What is not YAML, a key that is not known or given twice, a row of a method that is not there: each
+    /// with its line.
+    pub fn of(experiment: &ExperimentInfo) -> Result<Self, Box<SpecError>> {
+        let mut spec = Self::parse(&experiment.spec_path(), experiment.spec)?;
+        if let Some((path, text)) = experiment.common {
+            spec.lay_on(read_yaml(
+                path,
+                text,
+                "it may hold `encoders`, `training` and, in `presets`, both again and `datasets`",
+            )?);
+        }
+        Ok(spec)
+    }
+
+    /// Lays the spec over what several experiments share.
+    fn lay_on(&mut self, common: Common) {
+        let under = |own: &mut Map<String, Value>, mut shared: Map<String, Value>| {
+            lay_over(&mut shared, own);
+            *own = shared;
+        };
+        under(&mut self.encoders, common.encoders);
+        under(&mut self.training, common.training);
+        for (preset, shared) in common.presets {
+            if let Some(own) = self.presets.get_mut(&preset) {
+                under(&mut own.encoders, shared.encoders);
+                under(&mut own.training, shared.training);
+                for (dataset, shared) in shared.datasets {
+                    let own = own.datasets.entry(dataset).or_default();
+                    under(&mut own.training, shared.training);
+                    own.rows = own.rows.take().or(shared.rows);
+                }
+            }
+        }
+    }
+
+    /// The same experiment on another data set.
+    pub fn on(&mut self, dataset: &str) {
+        dataset.clone_into(&mut self.dataset);
+        for preset in self.presets.values_mut() {
+            if let Some(differs) = preset.datasets.get(dataset) {
+                lay_over(&mut preset.training, &differs.training);
+                preset.rows = differs.rows.clone().or(preset.rows.take());
+            }
+        }
+        let Some(differs) = self.datasets.get(dataset).cloned() else {
+            return;
+        };
+        self.modality = differs.modality.or(self.modality.take());
+        self.modalities = differs
+            .modalities
+            .unwrap_or_else(|| std::mem::take(&mut self.modalities));
+        if let Some(rates) = differs.rates {
+            self.presets.values_mut().for_each(|preset| preset.rates = None);
+            self.rates = rates;
+        }
+    }
+
+    /// The data set, where the paper's numbers are of another one: its results stand apart.
+    pub fn other_dataset(&self) -> Option<&str> {
+        let paper = self.paper_dataset.as_ref().unwrap_or(&self.own_dataset);
+        (self.dataset != *paper).then_some(&self.dataset)
+    }
+
+    /// Reads a spec; `path` is for messages only.
+    ///
+    /// # Errors
+    /// See [`Spec::of`].
+    pub fn parse(path: &str, text: &str) -> Result<Self, Box<SpecError>> {
+        let mut spec: Self = read_yaml(path, text, SPEC_HELP)?;
+        check::check(&spec)
+            .map_err(|fault| Box::new(SpecError::near(path, text, &fault.word, &fault.what, SPEC_HELP)))?;
+        spec.own_dataset.clone_from(&spec.dataset);
+        Ok(spec)
+    }
+
+    /// The data sets that are trained on, each with its task, if there are several.
+    pub fn datasets(&self) -> Vec<(String, Option<String>)> {
+        if self.tasks.is_empty() {
+            return vec![(self.dataset.clone(), None)];
+        }
+        let of = |task: &String| (format!("{}-{task}", self.dataset), Some(task.clone()));
+        self.tasks.iter().map(of).collect()
+    }
+
+    /// Protocols and levels of a preset: its own, else the spec's.
+    pub fn levels<'a>(&'a self, preset: Option<&'a PresetSpec>) -> (&'a [ProtocolKind], &'a [f64]) {
+        (
+            preset
+                .and_then(|preset| preset.protocols.as_deref())
+                .unwrap_or(&self.protocols),
+            preset.and_then(|preset| preset.rates.as_deref()).unwrap_or(&self.rates),
+        )
+    }
+
+    /// The rows of a preset, in the order of the spec.
+    pub fn rows(&self, preset: &PresetSpec) -> Vec<Row> {
+        Row::of(preset.rows.as_ref().unwrap_or(&self.rows))
+    }
+}
+
+/// Lays `over` on `base`: maps are merged key by key, everything else is replaced. A map that names another
+/// `method` or `kind` than the one below it replaces it whole, since the options of one mean nothing to another.
+pub fn lay_over(base: &mut Map<String, Value>, over: &Map<String, Value>) {
+    for name in ["method", "kind"] {
+        if let (Some(below), Some(above)) = (base.get(name), over.get(name))
+            && below != above
+        {
+            base.clear();
+        }
+    }
+    for (name, value) in over {
+        match (base.get_mut(name), value) {
+            (Some(Value::Object(below)), Value::Object(above)) => lay_over(below, above),
+            _ => {
+                base.insert(name.clone(), value.clone());
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

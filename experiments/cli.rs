@@ -1,0 +1,528 @@
+//! The command line: verbs, flags, and what each does.
+
+mod data;
+mod dry;
+#[cfg(test)]
+#[path = "../crates/mmcollapse-run/src/tuning/fixture.rs"]
+mod fixture;
+mod gate;
+mod list;
+mod on;
+mod rounds;
+mod run;
+mod tune;
+
+use std::ffi::{OsStr, OsString};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use clap::{Args, Parser, Subcommand};
+use miette::{IntoDiagnostic, Result, miette};
+use mmcollapse_files::output::{self, Lost};
+use mmcollapse_files::{say, tell};
+use mmcollapse_nn::device::DeviceChoice;
+
+use mmcollapse_record::{ExperimentInfo, Preset};
+use mmcollapse_report::report::{self, Written};
+use mmcollapse_run::models::Training;
+use mmcollapse_run::provenance::{Build, cores, origin};
+use mmcollapse_run::runner::Interrupt;
+use mmcollapse_run::signals;
+use mmcollapse_run::store::Store;
+use mmcollapse_run::worker::serve;
+
+/// Reads a preset.
+fn presets() -> impl TypedValueParser<Value = Preset> {
+    PossibleValuesParser::new(Preset::ALL.map(Preset::as_str)).try_map(|name| name.parse())
+}
+
+/// Exit status of an interrupted run, as shells have it for Ctrl-C.
+const INTERRUPTED: u8 = 130;
+
+/// Exit status of what only prints, when its reader has gone, as shells have it for SIGPIPE.
+const NO_READER: u8 = 141;
+
+/// Multimodal representation collapse: trains, measures and tabulates.
+#[derive(Parser)]
+#[command(name = "mmcollapse", version, after_help = EXAMPLES)]
+struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  mmcollapse reproduce table4                      the paper's Table 4 with the quick preset
+  mmcollapse reproduce table4 --dry-run            what that would train, and how long it would take
+  mmcollapse reproduce table4 --preset smoke       a minute: shows that everything works
+  mmcollapse run table4 --only concat+ebr --seeds 1
+  mmcollapse tune table3                           settings for every row, with the same budget
+  mmcollapse list methods
+  mmcollapse data fetch avmnist
+
+Ctrl-C stops cleanly; the same command goes on from there.";
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Train what an experiment needs and make its tables and figures.
+    #[command(after_help = "\
+Examples:
+  mmcollapse reproduce table4
+  mmcollapse reproduce table3 table4 --preset quick --workers 2
+  mmcollapse reproduce table4 --preset full --device cuda:0 --workers 4
+  mmcollapse reproduce table4 --dry-run
+  mmcollapse reproduce table4 --dry-run -v      every cell with its key
+  mmcollapse reproduce table3 --tuned     with the settings that `mmcollapse tune table3` found
+  mmcollapse reproduce table3 --dataset avmnist-hard
+  mmcollapse reproduce table4 --seeds 2 --force     two seeds, even in place of a result of ten
+
+Cells are trained seed by seed: after each seed the table and figure are written anew with their n. A result with fewer rows,
+seeds or cells than the one in its folder is written beside it, to RESULTS/<experiment>/<preset>-partial/, and says so.
+
+Trained cells are kept in the store (--store): cells that two experiments share are trained once, an
+interrupted run goes on where it stopped, and several runs may work on one store at the same time.")]
+    Reproduce {
+        /// Names of experiments, as `mmcollapse list experiments` prints them.
+        #[arg(required = true)]
+        experiments: Vec<String>,
+        #[command(flatten)]
+        what: What,
+        /// With the best setting of each row from RESULTS/tuned/<experiment>/[<data set>-]<preset>.yaml; written to
+        /// RESULTS/<experiment>/[<data set>-]<preset>-tuned/.
+        #[arg(long)]
+        tuned: bool,
+        #[command(flatten)]
+        how: How,
+        #[command(flatten)]
+        to: To,
+    },
+    /// Search settings for every row of an experiment, the same number of trials each, on validation only.
+    ///
+    /// Trial 0 of a row is what the spec says; the others draw every option that experiments/tune.yaml declares for the
+    /// row's methods. Writes every trial, and the best of each row, to
+    /// RESULTS/tuned/<experiment>/[<data set>-]<preset>.yaml, from where `mmcollapse reproduce <experiment> --tuned` takes it.
+    #[command(after_help = "\
+Examples:
+  mmcollapse tune table3                              16 trials of 2 seeds for every row
+  mmcollapse tune table3 --dry-run                    the settings drawn, and how long they would take
+  mmcollapse tune table3 --only concat,shaspec+ebr
+  mmcollapse tune table3 --preset smoke --trials 2 --seeds 1
+  mmcollapse tune table3 --protocol train_availability --rate 0.95
+  mmcollapse tune table2 --dataset physionet-2012     for `mmcollapse reproduce table2 --dataset physionet-2012 --tuned`
+
+Trials are cells of the store: an interrupted search goes on where it stopped, and one with more trials trains
+those that are new.")]
+    Tune {
+        /// Name of the experiment.
+        experiment: String,
+        #[command(flatten)]
+        asked: tune::Asked,
+        #[command(flatten)]
+        how: How,
+        /// Folder for what is found: RESULTS/tuned/<experiment>/[<data set>-]<preset>.yaml.
+        #[arg(long, default_value = "results")]
+        results: PathBuf,
+    },
+    /// Train some cells of an experiment, without making tables.
+    #[command(after_help = "\
+Examples:
+  mmcollapse run table4 --only shaspec+ebr
+  mmcollapse run table4 --only fusion=concat --only seed=0..3
+  mmcollapse run table4 --only protocol=test_missing,reallocation=kd --dry-run
+
+Filters on the same field are alternatives, those on different fields must all hold.")]
+    Run {
+        /// Name of the experiment.
+        experiment: String,
+        /// Only cells like this: a row's name, or FIELD=VALUE with the fields row, fusion, reallocation,
+        /// protocol, rate, seed. May be given several times.
+        #[arg(long, value_name = "FILTER")]
+        only: Vec<String>,
+        #[command(flatten)]
+        what: What,
+        #[command(flatten)]
+        how: How,
+    },
+    /// Make tables, figures, REPRODUCTION.md and the HTML report from what is there, without training.
+    ///
+    /// Tables and figures come from the store. RESULTS/REPRODUCTION.md and RESULTS/report/index.html come from the files of that
+    /// folder: of each experiment the largest preset but smoke that is complete. They stay as they are where they would lose
+    /// an experiment, and the command then fails.
+    #[command(after_help = "\
+Examples:
+  mmcollapse report                       of every experiment that has cells in the store
+  mmcollapse report table4 --preset smoke
+  mmcollapse report table4 --force        from this store, even if the result there has more rows or seeds")]
+    Report {
+        /// Names of experiments; all if none is given.
+        experiments: Vec<String>,
+        #[command(flatten)]
+        what: What,
+        #[command(flatten)]
+        place: Place,
+        #[command(flatten)]
+        to: To,
+    },
+    /// Print what there is: methods with their options, experiments, data sets.
+    #[command(after_help = "\
+Examples:
+  mmcollapse list
+  mmcollapse list methods")]
+    List {
+        /// What to list; everything if not said.
+        #[arg(value_enum)]
+        what: Option<Listed>,
+    },
+    /// Show, fetch or check the data.
+    Data {
+        #[command(subcommand)]
+        verb: data::Verb,
+    },
+    /// Train the smoke preset anew and compare its scores with the golden values.
+    #[command(after_help = "\
+Examples:
+  mmcollapse gate                  every experiment that has golden values
+  mmcollapse gate table4
+  mmcollapse gate table4 --update  write golden values; look at the difference before you commit it")]
+    Gate {
+        /// Names of experiments; all that have golden values if none is given.
+        experiments: Vec<String>,
+        /// Write the golden values instead of comparing with them.
+        #[arg(long)]
+        update: bool,
+        /// Processes that train at the same time [default: the number of cores].
+        #[arg(long, value_name = "N")]
+        workers: Option<usize>,
+        /// Never use the network.
+        #[arg(long)]
+        offline: bool,
+        /// Folder whose golden/ holds the golden values.
+        #[arg(long, default_value = "results")]
+        results: PathBuf,
+    },
+    /// Train cells as the runner says; started by the runner only.
+    #[command(hide = true)]
+    Worker {
+        #[arg(long)]
+        store: PathBuf,
+        #[arg(long)]
+        device: DeviceChoice,
+    },
+}
+
+/// What is run.
+#[derive(Args, Clone)]
+struct What {
+    /// How much: smoke (seconds), quick (an hour or more on two cores), full (the paper's protocol, many seeds).
+    #[arg(long, value_parser = presets(), default_value_t = Preset::Quick)]
+    preset: Preset,
+    /// Number of seeds instead of the preset's.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    seeds: Option<u64>,
+    /// Another data set than the spec's, with the same modality; its results stand in a folder of their own,
+    /// RESULTS/<experiment>/<data set>-<preset>/, without the paper's numbers.
+    #[arg(long, value_name = "NAME")]
+    dataset: Option<String>,
+}
+
+/// Where cells are kept and found.
+#[derive(Args, Clone)]
+struct Place {
+    /// Folder that trained cells are kept in.
+    #[arg(long, default_value = "runs")]
+    store: PathBuf,
+    /// Never use the network; data must be in the hub's cache (HF_HOME), or avmnist-embedded takes the place of avmnist.
+    #[arg(long)]
+    offline: bool,
+}
+
+/// Where results go.
+#[derive(Args, Clone)]
+struct To {
+    /// Folder for tables and figures: RESULTS/<experiment>/<preset>/.
+    #[arg(long, default_value = "results")]
+    results: PathBuf,
+    /// Let a less complete result (fewer rows, seeds or cells) replace a more complete one, instead of writing it to
+    /// RESULTS/<experiment>/<preset>-partial/.
+    #[arg(long)]
+    force: bool,
+}
+
+impl To {
+    fn published(&self) -> run::Published<'_> {
+        run::Published {
+            results: &self.results,
+            force: self.force,
+        }
+    }
+}
+
+/// How it is run.
+#[derive(Args, Clone)]
+struct How {
+    #[command(flatten)]
+    place: Place,
+    /// Where models are trained: cpu, cuda:N or auto.
+    #[arg(long, default_value = "cpu")]
+    device: DeviceChoice,
+    /// Processes that train at the same time [default: the number of cores].
+    #[arg(long, value_name = "N")]
+    workers: Option<usize>,
+    /// Print the cells of each row, how many of them are in the store, and how long the rest will take; train nothing. What a
+    /// run would refuse is refused.
+    #[arg(long)]
+    dry_run: bool,
+    /// With --dry-run: print every cell too.
+    #[arg(short, long, requires = "dry_run")]
+    verbose: bool,
+}
+
+/// What can be listed.
+#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Listed {
+    /// Encoders, fusions, reallocations, substitutions with their options.
+    Methods,
+    /// Experiments and their presets.
+    Experiments,
+    /// Data sets and their sources.
+    Datasets,
+}
+
+/// What a verb needs besides its own flags.
+#[derive(Clone, Copy)]
+struct Program {
+    experiments: &'static [ExperimentInfo],
+    claims: &'static str,
+    spaces: &'static str,
+}
+
+/// How a verb ended where it did not fail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ending {
+    /// As it should.
+    Well,
+    /// With something missing or wrong that was printed already.
+    Badly,
+    /// By Ctrl-C.
+    Interrupted,
+}
+
+/// Runs the program with the arguments of this process. `fixed` makes it the program of one experiment:
+/// `table4 --dry-run` is `mmcollapse reproduce table4 --dry-run`. `claims` and `spaces` are the texts of `claims.yaml` and
+/// `tune.yaml`; `built_from` is what [`Build::set`] reads.
+pub fn main(
+    experiments: &'static [ExperimentInfo],
+    claims: &'static str,
+    spaces: &'static str,
+    built_from: &str,
+    fixed: Option<&'static str>,
+) -> ExitCode {
+    Build::set(built_from);
+    let arguments = arguments(std::env::args_os().collect(), fixed);
+    let cli = Cli::parse_from(arguments);
+    let program = Program {
+        experiments,
+        claims,
+        spaces,
+    };
+    let only_prints = matches!(cli.verb, Verb::List { .. } | Verb::Data { .. });
+    let ended = program.run(cli.verb);
+    match output::lost() {
+        // As tools end whose reader has what it wanted: `mmcollapse list | head -1`.
+        Some(Lost::Reader) if only_prints && ended.is_ok() => return ExitCode::from(NO_READER),
+        Some(Lost::Written(reason)) => {
+            tell!("standard output could not be written: {reason}");
+            if only_prints {
+                return ExitCode::FAILURE;
+            }
+        }
+        // A run has left its results in files.
+        Some(Lost::Reader) | None => {}
+    }
+    match ended {
+        Ok(Ending::Well) => ExitCode::SUCCESS,
+        Ok(Ending::Badly) => ExitCode::FAILURE,
+        Ok(Ending::Interrupted) => ExitCode::from(INTERRUPTED),
+        Err(report) => {
+            tell!("{report:?}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The arguments as the program of all experiments would have them.
+fn arguments(mut given: Vec<OsString>, fixed: Option<&'static str>) -> Vec<OsString> {
+    let is_worker = given.get(1).is_some_and(|verb| verb == OsStr::new("worker"));
+    if let (Some(experiment), false) = (fixed, is_worker) {
+        let own = given.split_off(1.min(given.len()));
+        given = vec!["mmcollapse".into(), "reproduce".into(), experiment.into()];
+        given.extend(own);
+    }
+    given
+}
+
+impl Program {
+    fn run(self, verb: Verb) -> Result<Ending> {
+        mmcollapse_nn::ops::vector_level().map_err(|error| miette!("{error}"))?;
+        match verb {
+            Verb::Reproduce {
+                experiments,
+                what,
+                tuned,
+                how,
+                to,
+            } => run::reproduce(&self.named(&experiments)?, what, tuned, &how, to.published()),
+            Verb::Tune {
+                experiment,
+                asked,
+                how,
+                results,
+            } => tune::tune(self.find(&experiment)?, self.spaces, &asked, &how, &results),
+            Verb::Run {
+                experiment,
+                only,
+                what,
+                how,
+            } => run::train_some(self.find(&experiment)?, &only, what, &how),
+            Verb::Report {
+                experiments,
+                what,
+                place,
+                to,
+            } => {
+                let all = experiments.is_empty();
+                let ending = run::report(&self.named(&experiments)?, all, what, &place, to.published())?;
+                match report::write(self.experiments, self.claims, &to.results, to.force)? {
+                    Written::Pages(paths) => {
+                        for path in paths {
+                            say!("{}", path.display());
+                        }
+                        Ok(ending)
+                    }
+                    Written::Kept(reason) => {
+                        tell!("{reason}");
+                        Ok(Ending::Badly)
+                    }
+                }
+            }
+            Verb::List { what } => {
+                let listed = |kind| what.is_none_or(|what| what == kind);
+                if listed(Listed::Experiments) {
+                    output::out(format_args!("{}", list::experiments(self.experiments)?));
+                }
+                if listed(Listed::Methods) {
+                    output::out(format_args!("{}", list::methods()));
+                }
+                if listed(Listed::Datasets) {
+                    output::out(format_args!("{}", list::datasets()));
+                }
+                Ok(Ending::Well)
+            }
+            Verb::Data { verb } => {
+                let said = verb.run()?;
+                output::out(format_args!("{}", said.text));
+                Ok(if said.is_fault { Ending::Badly } else { Ending::Well })
+            }
+            Verb::Gate {
+                experiments,
+                update,
+                workers,
+                offline,
+                results,
+            } => {
+                let experiments = if experiments.is_empty() && !update {
+                    gate::with_golden_values(self.experiments, &results)?
+                } else {
+                    self.named(&experiments)?
+                };
+                gate::gate(&experiments, update, workers, offline, &results)
+            }
+            Verb::Worker { store, device } => {
+                let origin = origin(&device.to_string());
+                let device = device.open().into_diagnostic()?;
+                serve(&Store::new(&store), &origin, &mut Training::new(device));
+                Ok(Ending::Well)
+            }
+        }
+    }
+
+    /// The experiment of this name.
+    fn find(self, name: &str) -> Result<&'static ExperimentInfo> {
+        let found = self.experiments.iter().find(|known| known.name == name);
+        found.ok_or_else(|| {
+            let known: Vec<&str> = self.experiments.iter().map(|known| known.name).collect();
+            miette!(
+                help = format!("there are: {}", known.join(", ")),
+                "no experiment is called `{name}`"
+            )
+        })
+    }
+
+    /// The experiments of these names; all if there are no names.
+    fn named(self, names: &[String]) -> Result<Vec<&'static ExperimentInfo>> {
+        if names.is_empty() {
+            return Ok(self.experiments.iter().collect());
+        }
+        names.iter().map(|name| self.find(name)).collect()
+    }
+}
+
+/// Workers asked for, or one a core.
+fn workers(asked: Option<usize>) -> usize {
+    asked.unwrap_or_else(cores).max(1)
+}
+
+/// An interrupt that Ctrl-C sets, and so do SIGTERM (a scheduler's) and SIGHUP (of a closed terminal).
+fn interrupt() -> Result<Interrupt> {
+    let interrupt = Interrupt::default();
+    let handler = interrupt.clone();
+    signals::on_stop(move || {
+        if handler.requests() == 0 {
+            tell!("\nstopping: running cells keep their checkpoints (again to stop at once)");
+        }
+        handler.request();
+    })
+    .into_diagnostic()?;
+    Ok(interrupt)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_programs_own_experiment_is_filled_in() {
+        let of = |given: &[&str]| {
+            let given = given.iter().map(OsString::from).collect();
+            arguments(given, Some("table4"))
+                .into_iter()
+                .map(|argument| argument.into_string().unwrap())
+                .collect::<Vec<_>>()
+                .join(" ")
+        };
+        assert_eq!(of(&["table4"]), "mmcollapse reproduce table4");
+        assert_eq!(of(&["/x/table4", "--dry-run"]), "mmcollapse reproduce table4 --dry-run");
+        assert_eq!(of(&["table4", "worker", "--store", "s"]), "table4 worker --store s");
+    }
+
+    #[test]
+    fn help_says_what_each_verb_does() {
+        let mut text = Cli::command().render_help().to_string();
+        for name in ["reproduce", "tune", "run", "report", "list", "data", "gate"] {
+            let mut command = Cli::command();
+            let verb = command.find_subcommand_mut(name).unwrap();
+            text += "\n== ";
+            text += name;
+            text += "\n";
+            text += &verb.render_help().to_string();
+        }
+        insta::assert_snapshot!(text);
+    }
+}

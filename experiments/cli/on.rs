@@ -1,0 +1,101 @@
+//! An experiment on the data set that is asked for, `--dataset`, or on what takes its own data set's place.
+
+use std::ops::Range;
+
+use miette::{Diagnostic, Result, miette};
+use mmcollapse_data::{DataError, DatasetSource, Kind};
+
+use mmcollapse_record::{ExperimentInfo, Preset};
+use mmcollapse_run::models::ModelResolver;
+use mmcollapse_run::plan::Plan;
+use mmcollapse_run::spec::Spec;
+
+/// The spec of an experiment on the data set that is asked for, on its own if none is, or on what takes that one's place
+/// where it cannot be had. `seeds`: those that are to be trained, if not the preset's.
+pub(super) fn spec_on(
+    experiment: &ExperimentInfo,
+    asked: Option<&str>,
+    preset: Preset,
+    seeds: Option<Range<u64>>,
+    resolver: &mut ModelResolver,
+) -> Result<Spec> {
+    if asked.is_some() {
+        return spec_of(experiment, asked, resolver);
+    }
+    let spec = Spec::of(experiment).map_err(|error| *error)?;
+    let all = || 0..spec.presets.get(&preset).map_or(1, |preset| preset.seeds);
+    let stand_in = resolver.stand_in(&spec.dataset, seeds.unwrap_or_else(all))?;
+    let stand_in = stand_in.map(|stand_in| stand_in.name);
+    spec_of(experiment, stand_in, resolver)
+}
+
+/// The spec of an experiment on the excerpt of its data set that is built into the program, if there is one: what the
+/// regression gate trains, on every machine.
+pub(super) fn spec_on_excerpt(experiment: &ExperimentInfo, resolver: &ModelResolver) -> Result<Spec> {
+    let spec = Spec::of(experiment).map_err(|error| *error)?;
+    let own = mmcollapse_data::find(&spec.dataset).ok();
+    spec_of(experiment, own.and_then(DatasetSource::stand_in), resolver)
+}
+
+/// The spec of an experiment on a data set, on its own if none is given.
+fn spec_of(experiment: &ExperimentInfo, dataset: Option<&str>, resolver: &ModelResolver) -> Result<Spec> {
+    let mut spec = Spec::of(experiment).map_err(|error| *error)?;
+    if let Some(dataset) = dataset {
+        spec.on(dataset);
+        // Not every source knows every label.
+        let known = |task: &String| mmcollapse_data::find(&format!("{dataset}-{task}")).is_ok();
+        spec.tasks.retain(known);
+        let mut modalities = Vec::new();
+        for (name, _) in spec.datasets() {
+            let set = mmcollapse_data::find(&name)?;
+            let found = set.load(resolver.options()).map_err(|error| insisted(set, error))?;
+            modalities.extend(found.modalities.into_iter().map(|modality| modality.name));
+        }
+        // Encoders of modalities that only the spec's own data set has.
+        let presets = spec.presets.values_mut().map(|preset| &mut preset.encoders);
+        for encoders in presets.chain([&mut spec.encoders]) {
+            encoders.retain(|name, _| modalities.contains(name) || Kind::is_name(name));
+        }
+        if let Some(unknown) = spec.modalities.iter().find(|name| !modalities.contains(name)) {
+            return Err(miette!(
+                help = format!(
+                    "say in {}, under `datasets: {dataset}:`, which of its modalities take their place",
+                    experiment.spec_path()
+                ),
+                "{} is about modality `{unknown}`, which data set {dataset} does not have; it has {}",
+                experiment.name,
+                modalities.join(", ")
+            ));
+        }
+    }
+    Ok(spec)
+}
+
+/// What a data set that was asked for failed with, with the one that could have taken its place.
+fn insisted(set: &dyn DatasetSource, error: DataError) -> miette::Report {
+    let Some(stand_in) = set.stand_in() else {
+        return error.into();
+    };
+    let help = error.help().map(|help| format!("{help}; ")).unwrap_or_default();
+    miette!(
+        help = format!("{help}`--dataset {stand_in}` is built into the program"),
+        "{error}"
+    )
+}
+
+/// The data set that is trained on, if the paper's numbers are of another one.
+pub(super) fn other_dataset(spec: &Spec, synthetic: bool) -> Option<&str> {
+    // The paper's data set by name, but planted tables in its place.
+    let planted = synthetic && spec.paper_dataset.is_some();
+    spec.other_dataset().or(planted.then_some(&spec.dataset))
+}
+
+/// What is to be said of the data of a plan, if they are synthetic.
+pub(super) fn synthetic(plan: &Plan) -> Result<Option<String>> {
+    for name in plan.data.keys() {
+        if let Some(what) = mmcollapse_data::find(name)?.synthetic() {
+            return Ok(Some(what.to_owned()));
+        }
+    }
+    Ok(None)
+}
