@@ -180,8 +180,8 @@ impl Setting<'_> {
             format!(
                 "Mean of each loss term over the last epoch, in nats, as weighted, protocol {}. Semantic: the task's own \
                  (L_sem); modality: the discriminator's (L_md, the sum over modalities), which is m ln m where the \
-                 latents of m modalities cannot be told apart (1.386 for two, 10.751 for six); the others belong to single methods (METHODOLOGY.md, \
-                 \"Losses\"). Mean and half-width of its 95 % t interval over n \
+                 latents of m modalities cannot be told apart (1.386 for two, 10.751 for six); the others belong to single methods \
+                 (docs/methodology/results.md). Mean and half-width of its 95 % t interval over n \
                  seeds{of_rates}.",
                 self.protocol.setting
             ),
