@@ -189,7 +189,7 @@ pub(super) fn datasets() -> BTreeSet<&'static str> {
 
 pub(super) fn broken(path: &Path) -> String {
     format!(
-        "{} cannot be read; `mmcollapse report` makes it again from the store, `git checkout` brings the committed one",
+        "{} cannot be read; `mmcollapse report` makes it again from the store, `git checkout` restores the committed one",
         path.display()
     )
 }
