@@ -61,7 +61,7 @@ Examples:
   mmcollapse list methods
   mmcollapse data fetch avmnist
 
-Ctrl-C stops cleanly; the same command goes on from there.";
+Ctrl-C stops cleanly; the same command continues.";
 
 #[derive(Subcommand)]
 enum Verb {
@@ -75,20 +75,20 @@ Examples:
   mmcollapse reproduce table4 --dry-run -v      every cell with its key
   mmcollapse reproduce table3 --tuned     with the settings that `mmcollapse tune table3` found
   mmcollapse reproduce table3 --dataset avmnist-hard
-  mmcollapse reproduce table4 --seeds 2 --force     two seeds, even in place of a result of ten
+  mmcollapse reproduce table4 --seeds 2 --force     two seeds, even if they replace a result of ten
 
-Cells are trained seed by seed: after each seed the table and figure are written anew with their n. A result with fewer rows,
-seeds or cells than the one in its folder is written beside it, to RESULTS/<experiment>/<preset>-partial/, and says so.
+Cells are trained seed by seed. After each seed the table and figure are written anew with their n. A result with fewer
+rows, seeds or cells than the existing one goes to RESULTS/<experiment>/<preset>-partial/, and says so.
 
-Trained cells are kept in the store (--store): cells that two experiments share are trained once, an
-interrupted run goes on where it stopped, and several runs may work on one store at the same time.")]
+Trained cells are kept in the store (--store). Cells that two experiments share are trained once. An interrupted run
+continues where it stopped, and several runs may share one store.")]
     Reproduce {
         /// Names of experiments, as `mmcollapse list experiments` prints them.
         #[arg(required = true)]
         experiments: Vec<String>,
         #[command(flatten)]
         what: What,
-        /// With the best setting of each row from RESULTS/tuned/<experiment>/[<data set>-]<preset>.yaml; written to
+        /// Use the best setting of each row from RESULTS/tuned/<experiment>/[<data set>-]<preset>.yaml. Results go to
         /// RESULTS/<experiment>/[<data set>-]<preset>-tuned/.
         #[arg(long)]
         tuned: bool,
@@ -97,11 +97,11 @@ interrupted run goes on where it stopped, and several runs may work on one store
         #[command(flatten)]
         to: To,
     },
-    /// Search settings for every row of an experiment, the same number of trials each, on validation only.
+    /// Search settings for every row of an experiment with equal trials, judged on validation only.
     ///
-    /// Trial 0 of a row is what the spec says; the others draw every option that experiments/tune.yaml declares for the
-    /// row's methods. Writes every trial, and the best of each row, to
-    /// RESULTS/tuned/<experiment>/[<data set>-]<preset>.yaml, from where `mmcollapse reproduce <experiment> --tuned` takes it.
+    /// Trial 0 of a row is the spec's own setting. The others draw every option that experiments/tune.yaml declares for
+    /// the row's methods. Every trial, and the best of each row, is written to
+    /// RESULTS/tuned/<experiment>/[<data set>-]<preset>.yaml. `mmcollapse reproduce <experiment> --tuned` reads it.
     #[command(after_help = "\
 Examples:
   mmcollapse tune table3                              16 trials of 2 seeds for every row
@@ -111,8 +111,8 @@ Examples:
   mmcollapse tune table3 --protocol train_availability --rate 0.95
   mmcollapse tune table2 --dataset physionet-2012     for `mmcollapse reproduce table2 --dataset physionet-2012 --tuned`
 
-Trials are cells of the store: an interrupted search goes on where it stopped, and one with more trials trains
-those that are new.")]
+Trials are cells of the store: an interrupted search continues where it stopped, and a search with more trials trains
+only the new ones.")]
     Tune {
         /// Name of the experiment.
         experiment: String,
@@ -120,7 +120,7 @@ those that are new.")]
         asked: tune::Asked,
         #[command(flatten)]
         how: How,
-        /// Folder for what is found: RESULTS/tuned/<experiment>/[<data set>-]<preset>.yaml.
+        /// Folder for the settings found: RESULTS/tuned/<experiment>/[<data set>-]<preset>.yaml.
         #[arg(long, default_value = "results")]
         results: PathBuf,
     },
@@ -135,7 +135,7 @@ Filters on the same field are alternatives, those on different fields must all h
     Run {
         /// Name of the experiment.
         experiment: String,
-        /// Only cells like this: a row's name, or FIELD=VALUE with the fields row, fusion, reallocation,
+        /// Train only these cells: a row's name, or FIELD=VALUE with the fields row, fusion, reallocation,
         /// protocol, rate, seed. May be given several times.
         #[arg(long, value_name = "FILTER")]
         only: Vec<String>,
@@ -144,16 +144,16 @@ Filters on the same field are alternatives, those on different fields must all h
         #[command(flatten)]
         how: How,
     },
-    /// Make tables, figures, REPRODUCTION.md and the HTML report from what is there, without training.
+    /// Make tables, figures, REPRODUCTION.md and the HTML report from stored runs, without training.
     ///
-    /// Tables and figures come from the store. RESULTS/REPRODUCTION.md and RESULTS/report/index.html come from the files of that
-    /// folder: of each experiment the largest preset but smoke that is complete. They stay as they are where they would lose
-    /// an experiment, and the command then fails.
+    /// Tables and figures come from the store. RESULTS/REPRODUCTION.md and RESULTS/report/index.html come from the files
+    /// in RESULTS: the largest complete preset of each experiment, smoke excepted. If they would lose an experiment, they
+    /// are left unchanged and the command fails.
     #[command(after_help = "\
 Examples:
   mmcollapse report                       of every experiment that has cells in the store
   mmcollapse report table4 --preset smoke
-  mmcollapse report table4 --force        from this store, even if the result there has more rows or seeds")]
+  mmcollapse report table4 --force        even if the existing result has more rows or seeds")]
     Report {
         /// Names of experiments; all if none is given.
         experiments: Vec<String>,
@@ -164,13 +164,13 @@ Examples:
         #[command(flatten)]
         to: To,
     },
-    /// Print what there is: methods with their options, experiments, data sets.
+    /// Print methods with their options, experiments and data sets.
     #[command(after_help = "\
 Examples:
   mmcollapse list
   mmcollapse list methods")]
     List {
-        /// What to list; everything if not said.
+        /// What to list [default: everything].
         #[arg(value_enum)]
         what: Option<Listed>,
     },
@@ -214,13 +214,13 @@ Examples:
 /// What is run.
 #[derive(Args, Clone)]
 struct What {
-    /// How much: smoke (seconds), quick (an hour or more on two cores), full (the paper's protocol, many seeds).
+    /// Size of the run: smoke (seconds), quick (an hour or more on two cores), full (the paper's protocol, many seeds).
     #[arg(long, value_parser = presets(), default_value_t = Preset::Quick)]
     preset: Preset,
     /// Number of seeds instead of the preset's.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     seeds: Option<u64>,
-    /// Another data set than the spec's, with the same modality; its results stand in a folder of their own,
+    /// Use another data set than the spec's, with the same modality. Results go to
     /// RESULTS/<experiment>/<data set>-<preset>/, without the paper's numbers.
     #[arg(long, value_name = "NAME")]
     dataset: Option<String>,
@@ -229,10 +229,11 @@ struct What {
 /// Where cells are kept and found.
 #[derive(Args, Clone)]
 struct Place {
-    /// Folder that trained cells are kept in.
+    /// Folder of the trained cells.
     #[arg(long, default_value = "runs")]
     store: PathBuf,
-    /// Never use the network; data must be in the hub's cache (HF_HOME), or avmnist-embedded takes the place of avmnist.
+    /// Never use the network. Data must be in the hub's cache (HF_HOME); if avmnist is not, avmnist-embedded replaces
+    /// it.
     #[arg(long)]
     offline: bool,
 }
@@ -263,17 +264,17 @@ impl To {
 struct How {
     #[command(flatten)]
     place: Place,
-    /// Where models are trained: cpu, cuda:N or auto.
+    /// Device to train on: cpu, cuda:N or auto.
     #[arg(long, default_value = "cpu")]
     device: DeviceChoice,
     /// Processes that train at the same time [default: the number of cores].
     #[arg(long, value_name = "N")]
     workers: Option<usize>,
-    /// Print the cells of each row, how many of them are in the store, and how long the rest will take; train nothing. What a
-    /// run would refuse is refused.
+    /// Print the cells of each row, how many are in the store, and how long the rest will take. Train nothing; refuse
+    /// what a run would refuse.
     #[arg(long)]
     dry_run: bool,
-    /// With --dry-run: print every cell too.
+    /// Print every cell too (with --dry-run).
     #[arg(short, long, requires = "dry_run")]
     verbose: bool,
 }

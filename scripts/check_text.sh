@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Looks for what slips into a repository unseen: paths of one machine, unfinished marks, large files.
+# Looks for what slips into a repository unseen: paths of one machine, unfinished marks, large files, long sentences.
 # Reads every file that git tracks or would add. Prints each place and exits 1 when there is any. Part of .ci/run.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -10,6 +10,8 @@ largest_page=5000000
 # The excerpt that is built into the program, so that tests and a first table need no network (data/avmnist-embedded.yaml).
 embedded="data/embedded/fsdd.parquet data/embedded/mnist.parquet"
 largest_embedded=2500000
+longest=35 # words a sentence of a Markdown file may have (docs/writing.md)
+allowed=10 # sentences in the whole tree that may have more
 failed=0
 
 report() { # report TITLE LINES
@@ -38,5 +40,54 @@ report "files over $largest bytes:" "$(
     done
 )"
 
+# Sentences end at . ! ? or : before a space, and at the end of a paragraph, list item or cell. Left out: code, tables, headings,
+# addresses of links, what is generated below results/, and docs/findings.md, which is older than this rule.
+long_sentences() {
+    files '*.md' ':!results' ':!docs/findings.md' | xargs -0 -r python3 -c '
+import re, sys
+
+longest, paths = int(sys.argv[1]), sys.argv[2:]
+
+def check(path, words):
+    """Prints the long sentences among `words`, pairs of a line number and a word."""
+    sentence = []
+    for number, word in words + [(0, "")]:
+        if not word or (sentence and re.search(r"[.!?:][)\"\x27*_]*$", sentence[-1][1])):
+            if len(sentence) > longest:
+                print(f"{path}:{sentence[0][0]}: {len(sentence)} words: {chr(32).join(w for _, w in sentence[:8])} ...")
+            sentence = []
+        if re.search(r"\w", word):
+            sentence.append((number, word))
+        elif sentence and word:
+            sentence[-1] = (sentence[-1][0], sentence[-1][1] + word)
+
+for path in paths:
+    try:
+        lines = open(path, encoding="utf-8").read().split("\n")
+    except FileNotFoundError:
+        continue  # deleted, and git does not know yet
+    words, fence, code = [], False, False
+    for number, line in enumerate(lines, 1):
+        bare = line.strip()
+        if bare.startswith("```"):
+            fence = not fence
+        item = re.match(r"(\s*)([-*+]|\d+\.)\s+", line)
+        code = not fence and line.startswith("    ") and not item and (code or not words)
+        if fence or code or not bare or bare.startswith(("```", "#", "|")):
+            check(path, words)
+            words = []
+            continue
+        if item:
+            check(path, words)
+            words, bare = [], line[item.end():]
+        bare = re.sub(r"!?\[([^\]]*)\]\([^)]*\)", r"\1", bare)
+        bare = re.sub(r"`[^`]*`", lambda code: re.sub(r"\W+", "_", code[0]), bare)
+        words += [(number, word) for word in bare.split()]
+    check(path, words)
+' "$longest"
+}
+sentences=$(long_sentences)
+[ "$(grep -c . <<< "$sentences")" -le "$allowed" ] || report "more than $allowed sentences of more than $longest words:" "$sentences"
+
 [ "$failed" = 0 ] || exit 1
-echo "$(files | tr -cd '\0' | wc -c) files: no machine paths, nothing unfinished, nothing large"
+echo "$(files | tr -cd '\0' | wc -c) files: no machine paths, nothing unfinished, nothing large, sentences short enough"

@@ -80,8 +80,8 @@ pub fn gate(
         if failures > 0 {
             ending = Ending::Badly;
             say!(
-                "{}: {failures} of {} cells regressed; if that is meant, raise the revision of what changed \
-                 and run `mmcollapse gate {} --update`",
+                "{}: {failures} of {} cells regressed; if the change is intended, raise the revision of the changed \
+                 method and run `mmcollapse gate {} --update`",
                 experiment.name,
                 checks.len(),
                 experiment.name

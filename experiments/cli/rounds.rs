@@ -86,7 +86,7 @@ impl<'a> Rounds<'a> {
                     // The run goes on: what was trained is in the store.
                     Err(error) => self
                         .progress
-                        .note(&format!("no table of {} seeds could be made: {error:?}", seeds.len())),
+                        .note(&format!("cannot make the table of {} seeds: {error:?}", seeds.len())),
                 }
             }
             if settled.recv().is_err() {

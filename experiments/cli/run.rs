@@ -122,7 +122,7 @@ pub fn report(
             Err(error) if all => {
                 let reasons: Vec<String> = error.chain().map(ToString::to_string).collect();
                 tell!(
-                    "{} ({}): left as it is: {}",
+                    "{} ({}): results left unchanged: {}",
                     experiment.name,
                     what.preset,
                     reasons.join(": ")
@@ -133,7 +133,7 @@ pub fn report(
         };
         if all && gather(&plan, &store)?.records.is_empty() {
             tell!(
-                "{} ({}): nothing of it is in {}",
+                "{} ({}): no cell of it is in the store {}",
                 experiment.name,
                 what.preset,
                 store.root().display()
@@ -323,12 +323,12 @@ fn conclude(summary: &Summary, jobs: &[Job], seconds: f64) -> Result<Ending> {
     }
     if let Some(error) = &summary.error {
         return Err(miette!(
-            help = "the store keeps what is done; the same command goes on from there",
-            "the run was given up: {error}"
+            help = "finished cells are in the store; the same command continues",
+            "the run stopped: {error}"
         ));
     }
     if unfinished > 0 {
-        tell!("interrupted: the same command goes on from here");
+        tell!("interrupted: the same command continues");
         return Ok(Ending::Interrupted);
     }
     Ok(if failed > 0 { Ending::Badly } else { Ending::Well })
@@ -483,7 +483,7 @@ impl<'a> Showing<'a> {
         sweep(&self.own, &folder, &extent)
             .into_diagnostic()
             .wrap_err("cannot remove the partial results that this one covers")?;
-        let kept = kept.map(|kept| format!("{} stays: this one has {}", kept.folder.display(), kept.reason));
+        let kept = kept.map(|kept| format!("{} is kept: the new result has {}", kept.folder.display(), kept.reason));
         Ok(Shown { folder, files, kept })
     }
 }
@@ -510,7 +510,7 @@ fn make(plan: &Plan, store: &Store, showing: &Showing<'_>) -> Result<()> {
     let shown = showing.show(plan, &gathered, true)?;
     if let Some(kept) = shown.kept {
         tell!(
-            "{name} ({preset}): {kept}; this one is in {} (--force replaces it)",
+            "{name} ({preset}): {kept}; the new one is in {} (--force replaces the other)",
             shown.folder.display()
         );
     }

@@ -20,25 +20,25 @@ use mmcollapse_run::tuning::{Budget, FIRST_SEED, Spaces, Trials, Tuned};
 /// What is tuned, and the budget of each row.
 #[derive(Args, Clone)]
 pub(super) struct Asked {
-    /// Only these rows; the file keeps the others, whose trials must be in the store.
+    /// Tune only these rows. Rows tuned before are kept; their trials must be in the store.
     #[arg(long, value_name = "ROW", value_delimiter = ',')]
     pub only: Vec<String>,
     /// The preset whose rows and training are tuned.
     #[arg(long, value_parser = super::presets(), default_value_t = Preset::Quick)]
     pub preset: Preset,
-    /// Another data set than the spec's.
+    /// Use another data set than the spec's.
     #[arg(long, value_name = "NAME")]
     pub dataset: Option<String>,
     /// Trials of each row; the first is the spec's own setting.
     #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u64).range(1..))]
     pub trials: u64,
-    /// Seeds of each trial, from 1000 on: none of them is a table's.
+    /// Seeds of each trial, from 1000 on; tables use none of them.
     #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u64).range(1..))]
     pub seeds: u64,
-    /// Protocol that settings are chosen for [default: that of experiments/tune.yaml].
+    /// Protocol to choose settings for [default: that of experiments/tune.yaml].
     #[arg(long, value_parser = protocol)]
     pub protocol: Option<ProtocolKind>,
-    /// Its level [default: the experiment's only one, or that of experiments/tune.yaml].
+    /// Level of that protocol [default: the experiment's only one, or that of experiments/tune.yaml].
     #[arg(long)]
     pub rate: Option<f64>,
 }
@@ -101,7 +101,7 @@ pub(super) fn tune(
     for row in &tuned.rows {
         let (best, own) = (row.best()?, row.trials.first().map_or(0.0, |tried| tried.mean));
         say!(
-            "{}: validation {:.4} by trial {} of {}, {own:.4} as the spec says; {}",
+            "{}: validation {:.4} by trial {} of {}, {own:.4} with the spec's setting; {}",
             row.row,
             best.mean,
             best.trial,

@@ -1,7 +1,7 @@
 //! Which modalities the samples of a protocol lose, drawn from seeded streams.
 //!
-//! The two protocols behind Table 3's header (see METHODOLOGY.md): `train_availability` keeps a modality for a share
-//! of the training pairs only, `test_missing` takes it from test samples with a probability. Both draw one number
+//! The two protocols behind Table 3's header (see docs/methodology/data.md): `train_availability` keeps a modality for a
+//! share of the training pairs only, `test_missing` takes it from test samples with a probability. Both draw one number
 //! or one order per sample whatever the rate, so the masks of two rates are nested: what is missing at 80 % is also
 //! missing at 95 %. Comparisons between rates are then paired, as comparisons between methods are.
 

@@ -11,11 +11,11 @@ use crate::UnknownName;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Preset {
-    /// Seconds: shows that everything works; its numbers mean nothing but that.
+    /// Show in seconds to minutes that everything works; its numbers are no evidence.
     Smoke,
-    /// Minutes on two cores: enough seeds for intervals.
+    /// Train enough seeds for intervals: an hour or more on two cores.
     Quick,
-    /// The paper's protocol with many seeds: a cluster or a GPU.
+    /// Train the paper's protocol with many seeds, on a cluster or a GPU.
     Full,
 }
 

@@ -199,7 +199,7 @@ fn warnings(provenance: &Provenance) -> Vec<String> {
     }
     if let Some(dataset) = &provenance.dataset {
         warnings.push(format!(
-            "Data set {dataset}, which is not the paper's: its numbers do not stand beside ours, and no verdict on the paper's data rests on these."
+            "Data set {dataset}, which is not the paper's: no numbers of the paper are shown, and these never count for the paper's data."
         ));
         warnings.extend(provenance.excerpt.clone());
     }

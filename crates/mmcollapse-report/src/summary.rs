@@ -1,9 +1,9 @@
 //! From records to numbers: every run, and every mean with its interval.
 //!
 //! Only scores on the test split, and losses at the end of training, are summarised. A diverged run is never
-//! dropped: it stays in the mean with the score it had when it was stopped, and is counted. Methods share seeds, hence splits, masks and noise, so a
-//! method is compared with the same fusion without reallocation pair by pair. METHODOLOGY.md, "Statistics",
-//! says why each number is what it is.
+//! dropped: it stays in the mean with the score it had when it was stopped, and is counted. Methods share seeds, hence
+//! splits, masks and noise, so a method is compared with the same fusion without reallocation pair by pair.
+//! docs/methodology/statistics.md says why each number is what it is.
 
 pub(crate) mod frames;
 mod method;

@@ -139,7 +139,7 @@ fn printed_means(paper: &Paper) -> Option<Sheet> {
 /// What a protocol does, in words.
 pub fn protocol_in_words(protocol: &ProtocolRun) -> String {
     let modality = &protocol.modality;
-    let whole = "no test sample has noise or lacks anything";
+    let whole = "no test sample has noise or lacks a modality";
     let noise = |amplitude: Amplitude| {
         format!(
             "the given share of training samples has uniform noise of ± {amplitude} standard deviations on {modality}; {whole}"
@@ -149,27 +149,35 @@ pub fn protocol_in_words(protocol: &ProtocolRun) -> String {
     let task = task.map_or_else(String::new, |task| format!("{}: ", label(task).to_lowercase()));
     let what = match protocol.kind() {
         ProtocolKind::Missing if protocol.rates == [0.0] => {
-            "nothing is missing, in training as at test, but what the source lacks".to_owned()
+            "no modality is removed, in training or at test; the source itself lacks some".to_owned()
         }
-        ProtocolKind::Missing => "every sample loses each of its modalities with the given probability, in training as at test, \
-                                  but never the last"
-            .to_owned(),
+        ProtocolKind::Missing => {
+            "every sample loses each of its modalities with the given probability, in training as at test, \
+             but never the last"
+                .to_owned()
+        }
         ProtocolKind::TrainNoise(amplitude) => noise(amplitude),
         ProtocolKind::Modalities => {
-            "models of the given number of modalities, in the order of the spec; nothing is taken away".to_owned()
+            "trained on the first k modalities in the order of the spec; none is removed".to_owned()
         }
-        ProtocolKind::Patterns => "trained on what the samples have; at test each keeps the modalities of one pattern only, \
-                                   mean over all patterns but the empty one, each asked of the samples that have all of it"
-            .to_owned(),
+        ProtocolKind::Patterns => {
+            "trained on the modalities that samples have; at test only those of one pattern are kept; mean \
+             over all patterns but the empty one, each scored on the samples that have all of it"
+                .to_owned()
+        }
         ProtocolKind::Upweighted(UpweightMode::Loss) => {
             format!("β times the cross-entropy of a linear head on {modality}'s encoding is added to the loss; {whole}")
         }
-        ProtocolKind::Upweighted(UpweightMode::Feature) => format!("{modality}'s encoding is scaled by 1 + β before fusion; {whole}"),
+        ProtocolKind::Upweighted(UpweightMode::Feature) => {
+            format!("{modality}'s encoding is scaled by 1 + β before fusion; {whole}")
+        }
         ProtocolKind::TestMissing => {
             format!("trained on all pairs; each test sample loses its {modality} with the given probability")
         }
         ProtocolKind::TrainAvailability => {
-            format!("the given share of each class's training pairs lacks {modality}; the test has no {modality} at all")
+            format!(
+                "the given share of each class's training pairs lacks {modality}; the test has no {modality} at all"
+            )
         }
     };
     format!("{task}{what}")

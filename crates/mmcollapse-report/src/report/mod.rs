@@ -56,7 +56,7 @@ pub fn write(experiments: &[ExperimentInfo], claims: &str, results: &Path, force
             more => format!("; and {more} more"),
         };
         return Ok(Written::Kept(format!(
-            "{}: left as it is: the new one would lose {named}{more} (--force replaces it)",
+            "{}: left unchanged: the new report would lose {named}{more} (--force replaces it)",
             path.display(),
         )));
     }

@@ -197,7 +197,7 @@ fn datasets(folder: &Path) -> Result<BTreeSet<String>> {
 
 pub(super) fn broken(path: &Path) -> String {
     format!(
-        "{} cannot be read; `mmcollapse report` makes it again from the store, `git checkout` brings the committed one",
+        "{} cannot be read; `mmcollapse report` makes it again from the store, `git checkout` restores the committed one",
         path.display()
     )
 }

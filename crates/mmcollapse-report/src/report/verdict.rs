@@ -1,4 +1,4 @@
-//! From a test to a verdict, by a rule that METHODOLOGY.md states.
+//! From a test to a verdict, by a rule that docs/methodology/results.md states.
 
 use std::collections::BTreeMap;
 

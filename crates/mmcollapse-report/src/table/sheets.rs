@@ -179,9 +179,9 @@ impl Setting<'_> {
             "losses at the end of training",
             format!(
                 "Mean of each loss term over the last epoch, in nats, as weighted, protocol {}. Semantic: the task's own \
-                 (L_sem); modality: the discriminator's (L_md, the sum over modalities), which is m ln m where the \
-                 latents of m modalities cannot be told apart (1.386 for two, 10.751 for six); the others belong to single methods (METHODOLOGY.md, \
-                 \"Losses\"). Mean and half-width of its 95 % t interval over n \
+                 (L_sem); modality: the discriminator's (L_md, the sum over modalities), which is m ln m if the \
+                 latents of m modalities are indistinguishable (1.386 for two, 10.751 for six); the others belong to single \
+                 methods (docs/methodology/results.md). Mean and half-width of its 95 % t interval over n \
                  seeds{of_rates}.",
                 self.protocol.setting
             ),
@@ -269,7 +269,7 @@ impl Setting<'_> {
         pairs.map_or_else(String::new, |pairs| {
             let smallest = smallest_attainable_p(pairs);
             format!(
-                " With {pairs} pairs p cannot be less than {}, p (Holm) of the smallest not less than {}.",
+                " With {pairs} pairs p is at least {}, and the smallest p (Holm) at least {}.",
                 probability(smallest),
                 probability((smallest * family as f64).min(1.0))
             )
@@ -282,12 +282,10 @@ impl Setting<'_> {
         let unscored: usize = means().map(|g| g.unscored).sum();
         match (diverged, unscored) {
             (0, _) => " No run diverged.".to_owned(),
-            (_, 0) => " Diverged: seeds whose run was stopped as hopeless; they stay in the mean with the \
-                        score they had then."
-                .to_owned(),
+            (_, 0) => " Diverged: seeds whose run diverged; they stay in the mean with their last score.".to_owned(),
             (_, unscored) => format!(
-                " Diverged: seeds whose run was stopped as hopeless; they stay in the mean with the score they \
-                 had then, except {unscored} that had none."
+                " Diverged: seeds whose run diverged; they stay in the mean with their last score, except \
+                 {unscored} that had none."
             ),
         }
     }

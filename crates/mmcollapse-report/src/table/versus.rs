@@ -88,8 +88,8 @@ impl Tests<'_> {
             caption: format!(
                 "Test {} of {} minus that of each other row, in points, protocol {name}: {}. Mean of the paired differences \
                  and half-width of its 95 % t interval over n pairs, preset {}. {several} p: exact \
-                 two-sided Wilcoxon signed-rank test; p (Holm): corrected for the {family} rows; least p: what so many \
-                 differences can give at best. By seeds p (Holm) of the smallest cannot be less than {}.",
+                 two-sided Wilcoxon signed-rank test; p (Holm): corrected for the {family} rows; least p: the smallest p \
+                 that so many differences can give. By seeds the smallest p (Holm) is at least {}.",
                 metric.words(),
                 ours.label(),
                 protocol_in_words(protocol),
