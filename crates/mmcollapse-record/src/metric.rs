@@ -408,7 +408,7 @@ mod tests {
         assert_eq!(metric("accuracy_only_a_b").of(), Some("a_b"));
         assert_eq!(metric("accuracy_complete").of(), None);
         assert_eq!(metric("accuracy").range(), (Some(0.0), Some(100.0)));
-        for unknown in ["", "accurcy", "accuracy_", "accuracy_only_", "loss_"] {
+        for unknown in ["", "exactness", "accuracy_", "accuracy_only_", "loss_"] {
             assert!(unknown.parse::<Metric>().is_err(), "{unknown}");
         }
     }

@@ -113,6 +113,6 @@ mod tests {
         assert_eq!(outcome.scores[1].metric.of(), Some("semantic"));
         assert_eq!(outcome.scores[0].protocol, ProtocolKind::TestMissing);
         assert_eq!(serde_json::to_string(&outcome).unwrap(), text);
-        assert!(serde_json::from_str::<Outcome>(&text.replace("accuracy", "acuracy")).is_err());
+        assert!(serde_json::from_str::<Outcome>(&text.replace("accuracy", "exactness")).is_err());
     }
 }

@@ -348,7 +348,7 @@ mod tests {
         assert_eq!("test_missing".parse(), Ok(Setting::from(ProtocolKind::TestMissing)));
         for unknown in [
             "",
-            "mising",
+            "gone",
             "train_noise_",
             "train_noise_1.0",
             "train_noise_-1",
@@ -356,9 +356,9 @@ mod tests {
         ] {
             assert!(unknown.parse::<ProtocolKind>().is_err(), "{unknown}");
         }
-        let error = "mortality_mising".parse::<Setting>().unwrap_err().to_string();
+        let error = "mortality_gone".parse::<Setting>().unwrap_err().to_string();
         assert!(
-            error.contains("mortality_mising") && error.contains("test_missing"),
+            error.contains("mortality_gone") && error.contains("test_missing"),
             "{error}"
         );
     }
