@@ -3,6 +3,7 @@
 //! `data/physionet-2012.yaml` says which variables make a modality and within which range a value counts. What the seed
 //! draws is which stays are training, validation and test.
 
+mod coverage;
 mod record;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -228,25 +229,6 @@ impl Recipe {
                 .wrong("a record of the archives has no line in the files of outcomes".to_owned())),
         };
         Ok((records.into_iter().map(stay).collect::<Result<_, _>>()?, table))
-    }
-
-    /// One line a modality, then one of the rows.
-    fn coverage(&self, stays: &[Stay], table: &TableCoverage) -> Vec<String> {
-        let variables = self.variables();
-        let having = |modality: &BTreeMap<String, (f64, f64)>| {
-            let is_of = |event: &record::Event| modality.contains_key(variables[event.variable]);
-            stays.iter().filter(|stay| stay.record.events.iter().any(is_of)).count()
-        };
-        let line = |name: &str, n: usize| {
-            let share = 100. * n as f64 / stays.len().max(1) as f64;
-            format!("{name}: {n} of {} stays ({share:.1} %)", stays.len())
-        };
-        let once = self.once.keys().map(|name| {
-            let only = BTreeMap::from([(name.clone(), (0., 0.))]);
-            line(&format!("static, {name}"), having(&only))
-        });
-        let series = self.series.iter().map(|(name, modality)| line(name, having(modality)));
-        once.chain(series).chain([table.to_string()]).collect()
     }
 
     fn assemble(&self, seed: u64, stays: &[Stay]) -> Dataset {

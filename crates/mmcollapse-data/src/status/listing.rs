@@ -16,7 +16,7 @@ pub struct Row {
     pub name: String,
     /// Its modalities, or what a source holds.
     pub content: String,
-    /// How many samples or rows it has; empty where that is not known.
+    /// How many samples, rows, files or admissions it has; empty where that is not known.
     pub size: String,
     /// Who may have it.
     pub access: Access,
@@ -103,7 +103,7 @@ impl fmt::Display for Listing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         table(f, ["DATA SET", "MODALITIES", "SAMPLES"], &self.sets)?;
         writeln!(f)?;
-        table(f, ["SOURCE", "CONTENT", "ROWS"], &self.sources)
+        table(f, ["SOURCE", "CONTENT", "COUNT"], &self.sources)
     }
 }
 
