@@ -28,7 +28,7 @@ run *ARGS:
 report *ARGS:
     {{ mmcollapse }} report {{ ARGS }}
 
-# print what there is: `just list [methods|experiments|datasets]`
+# print the experiments or details: `just list [NAME|methods|datasets]`
 [group('results')]
 list *ARGS:
     {{ mmcollapse }} list {{ ARGS }}

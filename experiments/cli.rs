@@ -58,7 +58,9 @@ Examples:
   mmcollapse reproduce table4 --preset smoke       a minute: shows that everything works
   mmcollapse run table4 --only concat+ebr --seeds 1
   mmcollapse tune table3                           settings for every row, with the same budget
+  mmcollapse list                                  every experiment; `list table4` describes one
   mmcollapse list methods
+  mmcollapse data list                             every data set and where its data are
   mmcollapse data fetch avmnist
 
 Ctrl-C stops cleanly; the same command continues.";
@@ -164,15 +166,17 @@ Examples:
         #[command(flatten)]
         to: To,
     },
-    /// Print methods with their options, experiments and data sets.
+    /// Print the experiments, one line each, or details: methods with their options, data sets, one experiment.
     #[command(after_help = "\
 Examples:
-  mmcollapse list
-  mmcollapse list methods")]
+  mmcollapse list                  every experiment, one line each
+  mmcollapse list table4           data sets, protocols, levels and rows of one
+  mmcollapse list methods          every method with its options and defaults
+  mmcollapse list datasets         every data set; `mmcollapse data list` says where its data are")]
     List {
-        /// What to list [default: everything].
-        #[arg(value_enum)]
-        what: Option<Listed>,
+        /// `experiments`, `methods`, `datasets`, or the name of an experiment.
+        #[arg(value_name = "WHAT", default_value = "experiments")]
+        what: String,
     },
     /// Show, fetch or check the data.
     Data {
@@ -277,17 +281,6 @@ struct How {
     /// Print every cell too (with --dry-run).
     #[arg(short, long, requires = "dry_run")]
     verbose: bool,
-}
-
-/// What can be listed.
-#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-enum Listed {
-    /// Encoders, fusions, reallocations, substitutions with their options.
-    Methods,
-    /// Experiments and their presets.
-    Experiments,
-    /// Data sets and their sources.
-    Datasets,
 }
 
 /// What a verb needs besides its own flags.
@@ -408,16 +401,7 @@ impl Program {
                 }
             }
             Verb::List { what } => {
-                let listed = |kind| what.is_none_or(|what| what == kind);
-                if listed(Listed::Experiments) {
-                    output::out(format_args!("{}", list::experiments(self.experiments)?));
-                }
-                if listed(Listed::Methods) {
-                    output::out(format_args!("{}", list::methods()));
-                }
-                if listed(Listed::Datasets) {
-                    output::out(format_args!("{}", list::datasets()));
-                }
+                output::out(format_args!("{}", self.list(&what)?));
                 Ok(Ending::Well)
             }
             Verb::Data { verb } => {
@@ -446,6 +430,16 @@ impl Program {
                 Ok(Ending::Well)
             }
         }
+    }
+
+    /// What `list` prints of `what`.
+    fn list(self, what: &str) -> Result<String> {
+        Ok(match what {
+            "experiments" => list::experiments(self.experiments),
+            "methods" => list::methods(),
+            "datasets" => list::datasets(),
+            name => list::experiment(self.find(name)?)?,
+        })
     }
 
     /// The experiment of this name.

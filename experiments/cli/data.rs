@@ -11,10 +11,21 @@ use mmcollapse_data::manifest::BuiltIn;
 use mmcollapse_data::status::Verified;
 use mmcollapse_data::{DataError, LoadOptions};
 
+/// What stands below the table of `data list`.
+const LEGEND: &str = "\n`mmcollapse data list NAME` prints licence, citation, files and how to have the data; `data fetch NAME` downloads what is open.\n";
+
 #[derive(Subcommand)]
 pub(super) enum Verb {
-    /// Print every source: where it comes from, its licence, what of it is in the cache.
-    List,
+    /// Print a table of data sets and sources, or the details of one: licence, citation, files, how to have it.
+    #[command(after_help = "\
+Examples:
+  mmcollapse data list
+  mmcollapse data list avmnist
+  mmcollapse data list eicu-demo")]
+    List {
+        /// Source or data set to describe; a table of all if not said.
+        name: Option<String>,
+    },
     /// Download what is missing of a source or data set and check it.
     #[command(after_help = "\
 Examples:
@@ -64,7 +75,7 @@ impl Verb {
     /// Does it, and says what came of it.
     pub fn run(self) -> Result<Said> {
         match self {
-            Self::List => sources().map(Said::well),
+            Self::List { name } => list(name.as_deref()).map(Said::well),
             Self::Fetch { name, offline } => fetch(&name, offline),
             Self::Verify { name } => verify(&name),
             Self::Plant { folder, patients, seed } => plant(&folder, patients, seed).map(Said::well),
@@ -92,7 +103,7 @@ impl Said {
             let _ = writeln!(
                 text,
                 "{wrong} of {all} parts are WRONG: replace the files that are named above, or correct the variable that names \
-                 their folder (`data list`), before any number of them is trusted"
+                 their folder (`data list NAME`), before any number of them is trusted"
             );
         }
         Self {
@@ -102,25 +113,12 @@ impl Said {
     }
 }
 
-/// Every source and what of it is in the cache.
-fn sources() -> Result<String> {
-    let mut text = String::new();
-    for source in mmcollapse_data::list(&options(true))? {
-        let _ = write!(text, "{source}");
-    }
-    for embedded in mmcollapse_data::status::embedded()? {
-        let _ = write!(text, "{embedded}");
-    }
-    for folder in mmcollapse_data::status::folders()? {
-        let _ = write!(text, "{folder}");
-    }
-    for records in mmcollapse_data::status::records_folders()? {
-        let _ = write!(text, "{records}");
-    }
-    for encoder in mmcollapse_data::status::encoders(&options(true))? {
-        let _ = write!(text, "{encoder}");
-    }
-    Ok(text)
+/// Lists all data sets and sources, or describes the one called `name`.
+fn list(name: Option<&str>) -> Result<String> {
+    Ok(match name {
+        None => mmcollapse_data::list(&options(true))?.to_string() + LEGEND,
+        Some(name) => mmcollapse_data::describe(name, &options(true))?,
+    })
 }
 
 /// Downloads what is missing and checks it.
@@ -165,6 +163,24 @@ mod tests {
     use mmcollapse_data::status::Verdict;
 
     use super::*;
+
+    #[test]
+    fn the_table_has_a_line_a_name_and_details_have_a_name() {
+        let table = list(None).unwrap();
+        for name in ["eicu-demo+bert-tiny-mortality", "planted", "mnist", "bio-clinicalbert"] {
+            let lines = table
+                .lines()
+                .filter(|line| line.split_whitespace().next() == Some(name));
+            assert_eq!(lines.count(), 1, "{name} in\n{table}");
+        }
+        let details = list(Some("avmnist-embedded")).unwrap();
+        assert!(details.starts_with("Data set avmnist-embedded: "), "{details}");
+        assert!(
+            details.contains("Source avmnist-embedded: ") && details.contains("licence"),
+            "{details}"
+        );
+        assert!(list(Some("avmnits")).is_err());
+    }
 
     #[test]
     fn data_that_are_wrong_are_a_fault_and_those_that_are_unknown_are_none() {

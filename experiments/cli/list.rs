@@ -10,18 +10,42 @@ use mmcollapse_models::{ENCODERS, FUSIONS, REALLOCATIONS, SUBSTITUTIONS};
 use mmcollapse_record::ExperimentInfo;
 use mmcollapse_run::spec::Spec;
 
-/// Experiments, and the seeds and rows of each preset.
-pub fn experiments(experiments: &[ExperimentInfo]) -> Result<String> {
-    let mut text = String::from("EXPERIMENTS\n");
+/// Lists the experiments, one line each.
+pub fn experiments(experiments: &[ExperimentInfo]) -> String {
+    let width = experiments.iter().map(|experiment| experiment.name.len()).max();
+    let width = width.unwrap_or_default();
+    let mut text = String::from("EXPERIMENTS (details: `mmcollapse list NAME`)\n");
     for experiment in experiments {
-        let spec = Spec::of(experiment).map_err(|error| *error)?;
-        let _ = writeln!(text, "  {:<10} {}", experiment.name, experiment.title);
-        for (name, preset) in &spec.presets {
-            let rows: Vec<String> = spec.rows(preset).into_iter().map(|row| row.name).collect();
-            let name = name.to_string();
-            let seeds = preset.seeds;
-            let _ = writeln!(text, "  {:<10} {name:<5} {seeds} seeds: {}", "", rows.join(", "));
-        }
+        let _ = writeln!(text, "  {:<width$}  {}", experiment.name, experiment.title);
+    }
+    text
+}
+
+/// Describes an experiment: data set, protocols, levels, and the seeds and rows of each preset.
+pub fn experiment(experiment: &ExperimentInfo) -> Result<String> {
+    let spec = Spec::of(experiment).map_err(|error| *error)?;
+    let list = |texts: Vec<String>| texts.join(", ");
+    let mut text = format!("{}: {}\n", experiment.name, experiment.title);
+    let mut line = |label: &str, value: String| {
+        let _ = writeln!(text, "  {label:<10}  {value}");
+    };
+    line("spec", experiment.spec_path());
+    line(
+        "data sets",
+        list(spec.datasets().into_iter().map(|(name, _)| name).collect()),
+    );
+    line(
+        "protocols",
+        list(spec.protocols.iter().map(|name| name.to_string()).collect()),
+    );
+    line("levels", list(spec.rates.iter().map(ToString::to_string).collect()));
+    for (name, preset) in &spec.presets {
+        let rows = spec.rows(preset);
+        line(
+            &name.to_string(),
+            format!("{} seeds, {} rows", preset.seeds, rows.len()),
+        );
+        line("", list(rows.into_iter().map(|row| row.name).collect()));
     }
     Ok(text)
 }
@@ -54,13 +78,14 @@ fn axis<C>(text: &mut String, title: &str, entries: &[Entry<C>]) {
 
 /// Every data set and the sources it is made of.
 pub fn datasets() -> String {
-    let mut text = String::from("DATA SETS\n");
-    for set in SETS {
+    let width = SETS.iter().map(|set| set.name().len()).max().unwrap_or_default();
+    let mut text = String::from("DATA SETS (where they are: `mmcollapse data list`)\n");
+    for set in SETS.iter() {
         let sources = match set.sources() {
             [] => "no sources".to_owned(),
             sources => format!("from {}", sources.join(", ")),
         };
-        let _ = writeln!(text, "  {:<12} {} ({sources})", set.name(), set.summary());
+        let _ = writeln!(text, "  {:<width$}  {} ({sources})", set.name(), set.summary());
     }
     text
 }

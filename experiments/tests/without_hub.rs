@@ -133,7 +133,7 @@ fn the_excerpt_is_listed_and_verified() {
         .lines()
         .find(|line| line.starts_with("avmnist-embedded"))
         .unwrap();
-    assert!(excerpt.ends_with("(built in)"), "{listed}");
+    assert!(excerpt.contains(" built in "), "{listed}");
     for verb in ["verify", "fetch"] {
         let output = machine.run(&format!("data {verb} avmnist-embedded"));
         let text = String::from_utf8(output.stdout.clone()).unwrap();
@@ -142,5 +142,31 @@ fn the_excerpt_is_listed_and_verified() {
             text.contains("avmnist-embedded clips: 1500 rows") && text.contains("as expected"),
             "{text}"
         );
+    }
+}
+
+#[test]
+fn experiments_have_a_line_each_and_details_by_name() {
+    let machine = Machine::new();
+    let said = |arguments: &str| String::from_utf8(machine.run(arguments).stdout).unwrap();
+    let all = said("list");
+    assert_eq!(
+        all.lines().count(),
+        1 + mmcollapse_experiments::EXPERIMENTS.len(),
+        "{all}"
+    );
+    let one = said("list table4");
+    for part in ["avmnist", "test_missing", "0.95", "concat+ebr", "seeds"] {
+        assert!(one.contains(part), "{part} is not in\n{one}");
+    }
+    let output = machine.run("list table44");
+    assert!(
+        !output.status.success() && stderr(&output).contains("table4"),
+        "{}",
+        stderr(&output)
+    );
+    let data = said("data list eicu-demo+bert-tiny-mortality");
+    for part in ["135 of 1965", "Source eicu-demo:", "Source bert-tiny:", "EICU_DEMO_DIR"] {
+        assert!(data.contains(part), "{part} is not in\n{data}");
     }
 }

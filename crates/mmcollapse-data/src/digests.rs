@@ -15,8 +15,7 @@ use sha2::{Digest, Sha256};
 use crate::content::hex;
 use crate::hub::Hub;
 use crate::manifest::is_hex;
-use crate::status::Sources;
-use crate::{DataError, DatasetSource, LoadOptions, cache, caps, sources};
+use crate::{DataError, DatasetSource, LoadOptions, cache, caps, catalog, sources};
 
 /// First line of a kept digest; the digit is the format's version.
 const MAGIC: &str = "mmcollapse digest 1";
@@ -148,10 +147,11 @@ fn times(metadata: &Metadata) -> Option<Vec<SystemTime>> {
 
 /// Every file that `set` is read from; none for a synthetic one.
 fn files(set: &dyn DatasetSource, hub: &Hub) -> Option<Vec<PathBuf>> {
-    if set.sources().is_empty() {
-        return Some(Vec::new());
+    let mut files = Vec::new();
+    for name in set.sources() {
+        files.extend(catalog::source(name).ok()?.local_files(hub)?);
     }
-    Sources::named(set.name()).ok()?.paths(hub)
+    Some(files)
 }
 
 #[cfg(test)]

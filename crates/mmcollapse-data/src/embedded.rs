@@ -9,7 +9,7 @@ use serde::Deserialize;
 
 use crate::DataError;
 use crate::content::{Identity, collection_digest};
-use crate::manifest::{BuiltIn, Content, Media, Place, is_hex};
+use crate::manifest::{BuiltIn, Content, Media, Repository, is_hex};
 use crate::parquet_rows::read_embedded;
 use crate::sources::Record;
 
@@ -45,7 +45,7 @@ pub struct Excerpt {
     /// Whom to cite.
     pub citation: String,
     /// Sources that it was made from, at the revisions it was made from.
-    pub from: BTreeMap<String, Place>,
+    pub from: BTreeMap<String, Repository>,
     /// Images of each class to draw training from.
     pub train_images_per_class: usize,
     /// Images of each class to draw the test from.
@@ -59,9 +59,6 @@ pub struct Excerpt {
 }
 
 impl BuiltIn for Excerpt {
-    const TEXTS: &'static [(&'static str, &'static str)] =
-        &[("avmnist-embedded", include_str!("../../../data/avmnist-embedded.yaml"))];
-
     fn name(&self) -> &str {
         &self.name
     }

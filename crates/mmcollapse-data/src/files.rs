@@ -10,14 +10,14 @@ use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
 use crate::content::{hex, short};
-use crate::manifest::folder_in;
+use crate::manifest::{BuiltIn, folder_in};
 use crate::open::{Open, OpenFolder};
 use crate::{DataError, caps};
 
 /// Most bytes of a file; those that are known have at most 9 million.
 const LARGEST: u64 = 1 << 30;
 
-/// A source: files that the user has in a folder.
+/// A source: files that the user has in a folder. The rest of its manifest is the recipe of the data set made of them.
 #[derive(Clone, Debug, Deserialize, PartialEq)]
 pub struct FilesSource {
     /// Name on the command line, and of the manifest.
@@ -50,6 +50,12 @@ pub struct KnownFile {
     pub columns: usize,
     /// Digest of its bytes, in hex.
     pub sha256: String,
+}
+
+impl BuiltIn for FilesSource {
+    fn name(&self) -> &str {
+        &self.name
+    }
 }
 
 impl FilesSource {

@@ -72,8 +72,6 @@ pub struct Comparison {
 }
 
 impl BuiltIn for FolderSource {
-    const TEXTS: &'static [(&'static str, &'static str)] = &[("esc10", include_str!("../../../data/esc10.yaml"))];
-
     fn name(&self) -> &str {
         &self.name
     }

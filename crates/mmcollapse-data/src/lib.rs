@@ -1,6 +1,6 @@
 //! What is learnt from: data sets, modalities, masks, batches, downloads.
 //!
-//! Bytes come from the Hugging Face hub at pinned revisions ([`hub`], [`manifest`]) or from their authors' pages ([`open`]),
+//! Data come from the sources in [`catalog`]. Bytes come from the Hugging Face hub at pinned revisions ([`hub`], [`manifest`]) or from their authors' pages ([`open`]),
 //! are decoded row by row with caps on size ([`decode`], [`parquet_rows`]) and identified by the digest of what they decode to ([`content`]).
 //! A data set ([`sets`]) turns them into one [`Dataset`]: a row of numbers per modality and sample, cut into train,
 //! validation and test. Which modality a sample has is never written into the data but kept beside it, as a
@@ -11,6 +11,7 @@ mod arrow_schema;
 pub mod batch;
 pub mod cache;
 mod caps;
+pub mod catalog;
 pub mod content;
 pub mod decode;
 pub mod digests;
@@ -50,4 +51,4 @@ pub use presence::Presence;
 pub use rows::Rows;
 pub use samples::{Dataset, Kind, ModalitySpec, Samples, TestSplit};
 pub use sets::{DatasetSource, LoadOptions, SETS, find, release};
-pub use status::{SourceStatus, fetch, list, verify};
+pub use status::{describe, fetch, list, verify};

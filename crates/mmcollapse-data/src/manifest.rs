@@ -3,13 +3,14 @@
 //! They are built into the program, so a binary and the data it was tested with cannot come apart.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::PathBuf;
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use crate::hub::{Remote, RepoKind};
-use crate::{DataError, environment};
+use crate::{DataError, catalog, environment};
 
 /// A source: files of one hub repository and what they decode to.
 #[derive(Clone, Debug, Deserialize, PartialEq)]
@@ -24,7 +25,7 @@ pub struct Manifest {
     /// Whom to cite.
     pub citation: String,
     /// Where on the hub.
-    pub hub: Place,
+    pub hub: Repository,
     /// What a row holds.
     pub media: Media,
     /// The files.
@@ -36,14 +37,21 @@ pub struct Manifest {
 /// A repository at a commit.
 #[derive(Clone, Debug, Deserialize, PartialEq)]
 #[serde(deny_unknown_fields)]
-pub struct Place {
+pub struct Repository {
     /// `owner/name`.
     pub repo: String,
     /// Commit, 40 hex digits; branches move.
     pub revision: String,
 }
 
-impl Place {
+impl fmt::Display for Repository {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let revision = self.revision.get(..12).unwrap_or(&self.revision);
+        write!(f, "{} @ {revision}", self.repo)
+    }
+}
+
+impl Repository {
     /// The hub's address of the file at `path`.
     pub(crate) fn remote(&self, kind: RepoKind, path: &str) -> Remote {
         Remote {
@@ -123,11 +131,8 @@ pub(crate) fn read_yaml<T: DeserializeOwned>(name: &str, text: &str) -> Result<T
     })
 }
 
-/// A kind of manifest, of which some are built into the program.
-pub trait BuiltIn: DeserializeOwned {
-    /// Name and text of each.
-    const TEXTS: &'static [(&'static str, &'static str)];
-
+/// A kind of manifest, of which [`catalog::SOURCES`] lists some.
+pub trait BuiltIn: DeserializeOwned + 'static {
     /// The name that it gives itself.
     fn name(&self) -> &str;
 
@@ -139,12 +144,18 @@ pub trait BuiltIn: DeserializeOwned {
         Ok(())
     }
 
+    /// Lists name and text of each that is built in.
+    fn texts() -> impl Iterator<Item = (&'static str, &'static str)> {
+        let of_kind = catalog::SOURCES.iter().filter(|listed| listed.is::<Self>());
+        of_kind.map(|listed| (listed.name, listed.text))
+    }
+
     /// Each that is built in.
     ///
     /// # Errors
     /// When one is wrong; a test keeps that from happening.
     fn all() -> Result<Vec<Self>, DataError> {
-        Self::TEXTS.iter().map(|(name, text)| Self::parse(name, text)).collect()
+        Self::texts().map(|(name, text)| Self::parse(name, text)).collect()
     }
 
     /// The one called `name`.
@@ -152,10 +163,10 @@ pub trait BuiltIn: DeserializeOwned {
     /// # Errors
     /// When there is none; the error lists the names there are.
     fn find(name: &str) -> Result<Self, DataError> {
-        let found = Self::TEXTS.iter().find(|(known, _)| *known == name);
+        let found = Self::texts().find(|(known, _)| *known == name);
         let (_, text) = found.ok_or_else(|| DataError::UnknownName {
             name: name.to_owned(),
-            known: Self::TEXTS.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", "),
+            known: Self::texts().map(|(name, _)| name).collect::<Vec<_>>().join(", "),
         })?;
         Self::parse(name, text)
     }
@@ -184,11 +195,6 @@ pub(crate) fn folder_in(variable: &str) -> Option<PathBuf> {
 }
 
 impl BuiltIn for Manifest {
-    const TEXTS: &'static [(&'static str, &'static str)] = &[
-        ("mnist", include_str!("../../../data/mnist.yaml")),
-        ("fsdd", include_str!("../../../data/fsdd.yaml")),
-    ];
-
     fn name(&self) -> &str {
         &self.name
     }
@@ -215,6 +221,11 @@ impl Manifest {
     pub fn remote(&self, file: &SourceFile) -> Remote {
         self.hub.remote(RepoKind::Dataset, &file.path)
     }
+
+    /// The hub's addresses of all files, in the manifest's order.
+    pub fn remotes(&self) -> impl Iterator<Item = Remote> {
+        self.files.iter().map(|file| self.remote(file))
+    }
 }
 
 #[cfg(test)]
@@ -238,7 +249,7 @@ mod tests {
 
     #[test]
     fn mistakes_are_named() {
-        let (name, good) = Manifest::TEXTS[0];
+        let (name, good) = Manifest::texts().next().unwrap();
         let change = |from: &str, to: &str| {
             assert!(good.contains(from), "{from}");
             Manifest::parse(name, &good.replace(from, to)).unwrap_err().to_string()

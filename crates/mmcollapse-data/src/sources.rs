@@ -1,7 +1,7 @@
 //! A source's records, decoded, checked against its manifest and put into an order of their own.
 
 use std::num::NonZero;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::thread;
 
 use crate::content::{Identity, collection_digest};
@@ -30,15 +30,6 @@ pub fn hub(options: &LoadOptions) -> Hub {
         progress: options.progress,
         ..hub
     }
-}
-
-/// Downloads what is missing of `manifest`'s files; their paths, in the manifest's order.
-///
-/// # Errors
-/// What [`Hub::fetch`] fails with.
-pub fn files(manifest: &Manifest, hub: &Hub) -> Result<Vec<PathBuf>, DataError> {
-    let paths = manifest.files.iter().map(|file| hub.fetch(&manifest.remote(file)));
-    Ok(paths.collect::<Result<_, _>>()?)
 }
 
 /// Every record of the `part` of a source, sorted by class and digest, checked against the manifest.

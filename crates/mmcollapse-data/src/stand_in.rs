@@ -4,8 +4,7 @@ use std::fmt;
 use std::ops::Range;
 
 use crate::hub::{Hub, HubError};
-use crate::manifest::{BuiltIn, Manifest};
-use crate::{DataError, DatasetSource, LoadOptions, find, sources};
+use crate::{DataError, DatasetSource, LoadOptions, catalog, find, sources};
 
 /// A data set in the place of another, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,11 +56,9 @@ pub fn stand_in_for(set: &'static dyn DatasetSource, hub: &Hub) -> Result<Option
         return Ok(None);
     };
     for source in set.sources() {
-        let manifest = Manifest::find(source)?;
-        let mut remotes = manifest.files.iter().map(|file| manifest.remote(file));
-        // Where the hub gives one of the files that are missing, it gives the others.
-        if let Some(missing) = remotes.find(|file| hub.cached(file).is_none()) {
-            let silence = hub.obstacle(&missing).filter(HubError::is_silence);
+        let source = catalog::source(source)?;
+        if !source.place(hub).is_there() {
+            let silence = source.obstacle(hub).filter(HubError::is_silence);
             return Ok(silence.map(|error| StandIn {
                 of: set.name(),
                 name,

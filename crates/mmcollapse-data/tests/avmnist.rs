@@ -15,7 +15,7 @@ use mmcollapse_data::manifest::BuiltIn;
 use mmcollapse_data::manifest::Manifest;
 use mmcollapse_data::sets::{AvMnist, Parts};
 use mmcollapse_data::sources::Record;
-use mmcollapse_data::{DataError, Dataset, DatasetSource, Samples, sources, status};
+use mmcollapse_data::{DataError, Dataset, DatasetSource, Samples, catalog, sources, status};
 use sha2::{Digest, Sha256};
 
 /// The decoded excerpt, shared by all tests.
@@ -270,17 +270,28 @@ fn list_and_verify_say_what_is_there() {
         offline: true,
         ..Hub::from_variables(|_| None::<String>)
     };
-    let text: String = status::list_in(&nothing)
-        .unwrap()
-        .iter()
-        .map(ToString::to_string)
-        .collect();
+    let listing = status::list_in(&nothing).unwrap();
+    let text = listing.to_string();
+    let [set, source] = [&listing.sets, &listing.sources].map(|rows| rows[0].clone());
+    assert_eq!(
+        (set.name.as_str(), set.content.as_str(), set.size.as_str()),
+        ("avmnist", "image, sound", "1500")
+    );
+    assert_eq!(
+        set.place,
+        "not fetched: `data fetch mnist`; not fetched: `data fetch fsdd`"
+    );
+    assert_eq!((source.name.as_str(), source.size.as_str()), ("mnist", "70000"));
+    assert_eq!(source.place, "not fetched: `data fetch mnist`");
     assert!(
-        text.contains("mnist    MNIST handwritten digits (not fetched)"),
+        text.lines()
+            .any(|line| line.starts_with("mnist ") && line.contains("open")),
         "{text}"
     );
+    let text = status::describe_in("avmnist", &nothing).unwrap();
+    assert!(text.contains("Source mnist: MNIST handwritten digits"), "{text}");
     assert!(text.contains("data/test-00000-of-00001.parquet (missing)"), "{text}");
-    assert!(text.contains("used by  avmnist, avmnist_standardized"), "{text}");
+    assert!(text.contains("used by     avmnist, avmnist_standardized"), "{text}");
     let error = status::verify_in("avmnist", &nothing).unwrap_err();
     let help = miette::Diagnostic::help(&error).unwrap().to_string();
     assert!(help.contains("data fetch"), "{error}: {help}");
@@ -288,21 +299,18 @@ fn list_and_verify_say_what_is_there() {
     let verified = status::verify_in("avmnist-embedded", &nothing).unwrap();
     let rows: Vec<(&str, usize)> = verified.iter().map(|v| (v.part.as_str(), v.rows)).collect();
     assert_eq!(rows, [("train", 4000), ("test", 1000), ("clips", 1500)]);
-    let text: String = status::embedded().unwrap().iter().map(ToString::to_string).collect();
+    let text = status::describe_in("avmnist-embedded", &nothing).unwrap();
     assert!(
-        text.contains("(built in)") && text.contains("CC BY-SA 4.0") && text.contains("used by  avmnist-embedded"),
+        text.contains("built in") && text.contains("CC BY-SA 4.0") && text.contains("used by     avmnist-embedded"),
         "{text}"
     );
 
     let Some(hub) = real_data::hub("verification of the sources") else {
         return;
     };
-    assert!(
-        status::list_in(&hub)
-            .unwrap()
-            .iter()
-            .all(status::SourceStatus::is_complete)
-    );
+    for source in catalog::named("avmnist").unwrap() {
+        assert!(source.place(&hub).is_there(), "{:?}", source.about());
+    }
     let verified = status::verify_in("avmnist", &hub).unwrap();
     let rows: Vec<(&str, &str, usize)> = verified
         .iter()

@@ -11,38 +11,23 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use hub_server::{FILE, REVISION, Request, Server, content, cut_after, etag, first, hub_headers, reply, serve, status};
+use hub_server::{
+    FILE, REVISION, Request, Server, content, cut_after, etag, first, hub_headers, remote, reply, serve, status,
+};
 use miette::Diagnostic;
 use mmcollapse_data::hub::{Hub, HubError, Patience, Remote, RepoKind, announced_digest};
 use tempfile::TempDir;
 
-fn remote() -> Remote {
-    Remote {
-        kind: RepoKind::Dataset,
-        repo: "owner/name".into(),
-        revision: REVISION.into(),
-        file: FILE.into(),
-    }
-}
-
 /// A hub client with a cache of its own that does not wait long.
 fn client(endpoint: &str) -> (Hub, TempDir) {
-    let folder = tempfile::tempdir().unwrap();
-    let hub = Hub {
-        cache: folder.path().join("hub"),
-        endpoint: endpoint.to_owned(),
-        token: None,
-        offline: false,
-        progress: false,
-        patience: Patience {
-            attempts: 4,
-            first_wait: Duration::from_millis(5),
-            longest_wait: Duration::from_secs(2),
-            answer: Duration::from_secs(5),
-            silence: Duration::from_secs(5),
-        },
+    let patience = Patience {
+        attempts: 4,
+        first_wait: Duration::from_millis(5),
+        longest_wait: Duration::from_secs(2),
+        answer: Duration::from_secs(5),
+        silence: Duration::from_secs(5),
     };
-    (hub, folder)
+    hub_server::client(endpoint, patience)
 }
 
 /// Every file under the cache that a reader would take for the data.

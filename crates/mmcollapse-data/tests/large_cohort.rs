@@ -5,13 +5,12 @@ use std::path::Path;
 
 use mmcollapse_data::ehr::manifest::RecordsManifest;
 use mmcollapse_data::ehr::plant::{PlantConfig, plant};
+use mmcollapse_data::ehr::{MimicIv, Task};
 use mmcollapse_data::manifest::BuiltIn;
 use mmcollapse_data::sets::EhrSet;
 use mmcollapse_data::{Batch, Dataset, LoadOptions};
 use mmcollapse_files::write_atomic;
 use mmcollapse_nn::Device;
-
-const SET: EhrSet = EhrSet::EHR_PLANTED_MORTALITY;
 
 fn tables(patients: u64, folder: &Path) {
     let planted = RecordsManifest::find("ehr-planted").unwrap().planted.unwrap();
@@ -19,7 +18,8 @@ fn tables(patients: u64, folder: &Path) {
 }
 
 fn load(folder: &Path, kept: Option<&Path>) -> Dataset {
-    SET.load_below(&LoadOptions::default(), Some(folder), kept).unwrap()
+    let set = EhrSet::new(&MimicIv::PLANTED, None, Task::Mortality);
+    set.load_below(&LoadOptions::default(), Some(folder), kept).unwrap()
 }
 
 fn samples(data: &Dataset) -> usize {

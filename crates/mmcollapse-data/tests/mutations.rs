@@ -9,13 +9,14 @@ use std::time::{Duration, Instant};
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use hub_server::{FILE, REVISION, Server, content, hub_headers};
+use hub_server::{Server, client, content, hub_headers, remote};
 use mmcollapse_data::archive::each_text;
 use mmcollapse_data::decode::{png, wav};
 use mmcollapse_data::ehr::TextEncoder;
 use mmcollapse_data::ehr::manifest::RecordsManifest;
+use mmcollapse_data::files::FilesSource;
 use mmcollapse_data::folder::FolderSource;
-use mmcollapse_data::hub::{Hub, Patience, Remote, RepoKind};
+use mmcollapse_data::hub::Patience;
 use mmcollapse_data::manifest::{BuiltIn, Manifest};
 use proptest::prelude::*;
 
@@ -156,13 +157,14 @@ proptest! {
     #[test]
     fn manifests(changes in changes()) {
         fn read<T: BuiltIn>(changes: &[Change]) {
-            for (name, text) in T::TEXTS {
+            for (name, text) in T::texts() {
                 let bytes = changed(text.as_bytes(), changes);
                 let _ = T::parse(name, &String::from_utf8_lossy(&bytes));
             }
         }
         read::<Manifest>(&changes);
         read::<FolderSource>(&changes);
+        read::<FilesSource>(&changes);
         read::<RecordsManifest>(&changes);
         read::<TextEncoder>(&changes);
         prop_assert!(most_memory() < MOST_MEMORY);
@@ -207,15 +209,6 @@ fn an_archive_that_unfolds_without_end_takes_no_memory_for_it() {
     assert!(most_memory() < MOST_MEMORY);
 }
 
-fn remote() -> Remote {
-    Remote {
-        kind: RepoKind::Dataset,
-        repo: "owner/name".into(),
-        revision: REVISION.into(),
-        file: FILE.into(),
-    }
-}
-
 proptest! {
     #![proptest_config(ProptestConfig { cases: 60, max_shrink_iters: 0, ..ProptestConfig::default() })]
 
@@ -247,21 +240,14 @@ proptest! {
             let _ = stream.write_all(&head).and_then(|()| stream.write_all(&body));
             true
         });
-        let folder = tempfile::tempdir().unwrap();
-        let hub = Hub {
-            cache: folder.path().to_owned(),
-            endpoint: server.endpoint.clone(),
-            token: None,
-            offline: false,
-            progress: false,
-            patience: Patience {
-                attempts: 2,
-                first_wait: Duration::from_millis(1),
-                longest_wait: Duration::from_millis(1),
-                answer: Duration::from_millis(500),
-                silence: Duration::from_millis(500),
-            },
+        let patience = Patience {
+            attempts: 2,
+            first_wait: Duration::from_millis(1),
+            longest_wait: Duration::from_millis(1),
+            answer: Duration::from_millis(500),
+            silence: Duration::from_millis(500),
         };
+        let (hub, _folder) = client(&server.endpoint, patience);
         let start = Instant::now();
         let fetched = hub.fetch(&remote());
         prop_assert!(start.elapsed() < Duration::from_secs(10));

@@ -17,28 +17,18 @@ use tempfile::TempDir;
 
 /// A hub client with an empty cache of its own.
 fn client(endpoint: &str) -> (Hub, TempDir) {
-    let folder = tempfile::tempdir().unwrap();
-    let hub = Hub {
-        cache: folder.path().join("hub"),
-        endpoint: endpoint.to_owned(),
-        token: None,
-        offline: false,
-        progress: false,
-        patience: Patience {
-            answer: Duration::from_millis(500),
-            ..Patience::default()
-        },
+    let patience = Patience {
+        answer: Duration::from_millis(500),
+        ..Patience::default()
     };
-    (hub, folder)
+    hub_server::client(endpoint, patience)
 }
 
 /// Puts what passes for the files of a source into the cache.
 fn fill(hub: &Hub, source: &str) {
-    let manifest = Manifest::find(source).unwrap();
-    for file in &manifest.files {
-        let remote = manifest.remote(file);
+    for remote in Manifest::find(source).unwrap().remotes() {
         let place = hub.folder(&remote).join("snapshots").join(&remote.revision);
-        write_atomic(&place.join(&file.path), b"PAR1 a whole file PAR1").unwrap();
+        write_atomic(&place.join(&remote.file), b"PAR1 a whole file PAR1").unwrap();
     }
 }
 
@@ -142,7 +132,7 @@ fn an_answer_of_the_hub_is_an_answer() {
 fn only_avmnist_has_a_stand_in_and_it_is_built_in() {
     let (mut hub, _folder) = client("http://127.0.0.1:9");
     hub.offline = true;
-    for set in SETS {
+    for set in SETS.iter() {
         let stand_in = stand_in_for(*set, &hub).unwrap();
         assert_eq!(stand_in.is_some(), set.name() == "avmnist", "{}", set.name());
         let Some(stand_in) = stand_in else { continue };

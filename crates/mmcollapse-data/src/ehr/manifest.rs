@@ -82,14 +82,6 @@ impl CohortCounts {
 }
 
 impl BuiltIn for RecordsManifest {
-    const TEXTS: &'static [(&'static str, &'static str)] = &[
-        ("mimic-iv", include_str!("../../../../data/mimic-iv.yaml")),
-        ("mimic-iv-demo", include_str!("../../../../data/mimic-iv-demo.yaml")),
-        ("eicu", include_str!("../../../../data/eicu.yaml")),
-        ("eicu-demo", include_str!("../../../../data/eicu-demo.yaml")),
-        ("ehr-planted", include_str!("../../../../data/ehr-planted.yaml")),
-    ];
-
     fn name(&self) -> &str {
         &self.name
     }
@@ -142,12 +134,12 @@ mod tests {
             assert!(manifest.numbered_steps().starts_with("1. "), "{}", manifest.name);
             assert!(!manifest.tables.is_empty() && !manifest.licence.is_empty());
         }
-        let (name, text) = RecordsManifest::TEXTS[0];
+        let (name, text) = RecordsManifest::texts().next().unwrap();
         assert!(RecordsManifest::parse("other", text).is_err());
         assert!(RecordsManifest::parse(name, &text.replace("licence:", "license:")).is_err());
         assert!(RecordsManifest::find("mimic").is_err());
 
-        let (name, text) = RecordsManifest::TEXTS[RecordsManifest::TEXTS.len() - 1];
+        let (name, text) = RecordsManifest::texts().last().unwrap();
         let mistake = |from: &str, to: &str| {
             assert!(text.contains(from), "{from}");
             RecordsManifest::parse(name, &text.replace(from, to))

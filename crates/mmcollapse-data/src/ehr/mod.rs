@@ -45,7 +45,7 @@ pub use labs::LabStatistics;
 pub use mimic_iv::{LAB_TERMS, MimicIv};
 pub use note_embeddings::NoteEmbeddings;
 pub use pretrained::{PretrainedText, digests};
-pub use source::{EhrSource, SOURCES, find, is_synthetic, load, state, tables};
+pub use source::{EhrSource, Notes, find, is_synthetic, load, sources, state, tables};
 pub use split::{SPLIT_SEED, Split, SplitBy};
 pub use text::TextEmbedding;
 pub use text_encoder::{EncoderFiles, Pooling, TextEncoder, Tokens};

@@ -1,15 +1,14 @@
-//! The sources of health records: one line each in [`SOURCES`].
+//! The readers of health records, and where their tables are.
 
 use std::path::{Path, PathBuf};
 
 use super::cache;
-use super::cohort::Cohort;
-use super::eicu::Eicu;
+use super::cohort::{Cohort, Task};
 use super::error::EhrError;
 use super::manifest::RecordsManifest;
-use super::mimic_iv::MimicIv;
 use super::plant::{self, MARKER, Planted};
 use crate::DataError;
+use crate::catalog::SOURCES;
 use crate::manifest::BuiltIn;
 
 /// A source of health records that can be read by name.
@@ -17,8 +16,11 @@ pub trait EhrSource: Sync {
     /// Name in specs, on the command line and of the manifest in `data/`.
     fn name(&self) -> &'static str;
 
-    /// One line for `list`.
-    fn summary(&self) -> &'static str;
+    /// What a label says, in words.
+    fn label(&self, task: Task) -> &'static str;
+
+    /// What its notes are.
+    fn notes(&self) -> Notes;
 
     /// Raised with every change in how rows become a cohort, so that no older cache is taken for a newer one.
     fn revision(&self) -> u32;
@@ -38,29 +40,33 @@ pub trait EhrSource: Sync {
     fn read(&self, folder: &Path) -> Result<Cohort, EhrError>;
 }
 
-/// Every source there is.
-pub static SOURCES: &[&dyn EhrSource] = &[
-    &MimicIv::FULL,
-    &MimicIv::DEMO,
-    &Eicu::FULL,
-    &Eicu::DEMO,
-    &MimicIv::PLANTED,
-];
+/// What the notes of a source are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Notes {
+    /// There are none.
+    Missing,
+    /// Invented words, which mean nothing to a pretrained encoder.
+    Synthetic,
+    /// Text of clinicians.
+    Text,
+}
+
+/// Every source of health records in [`SOURCES`].
+pub fn sources() -> impl Iterator<Item = &'static dyn EhrSource> {
+    SOURCES.iter().filter_map(|listed| listed.reader)
+}
 
 /// The source called `name`.
 ///
 /// # Errors
 /// When there is none; the error lists those there are.
 pub fn find(name: &str) -> Result<&'static dyn EhrSource, DataError> {
-    let found = SOURCES.iter().copied().find(|source| source.name() == name);
-    found.ok_or_else(|| DataError::UnknownName {
-        name: name.to_owned(),
-        known: SOURCES
-            .iter()
-            .map(|source| source.name())
-            .collect::<Vec<_>>()
-            .join(", "),
-    })
+    sources()
+        .find(|source| source.name() == name)
+        .ok_or_else(|| DataError::UnknownName {
+            name: name.to_owned(),
+            known: sources().map(EhrSource::name).collect::<Vec<_>>().join(", "),
+        })
 }
 
 /// The cohort of `source` from the tables in `folder` (else from [`tables`]), kept below `kept` (usually
@@ -135,8 +141,8 @@ mod tests {
 
     #[test]
     fn every_source_has_a_manifest_and_is_found() {
-        for source in SOURCES {
-            assert_eq!(find(source.name()).unwrap().summary(), source.summary());
+        for source in sources() {
+            assert_eq!(find(source.name()).unwrap().name(), source.name());
             assert_eq!(RecordsManifest::find(source.name()).unwrap().name, source.name());
         }
         assert!(find("mimic-3").is_err());

@@ -2,7 +2,10 @@
 
 use std::collections::HashMap;
 
-use super::cohort::{Admission, Code};
+use super::cohort::{Admission, Code, CodeEvent, CodeKind};
+
+/// A coded event of a stay, after its rank.
+pub(super) type Ranked = (u32, CodeEvent);
 
 /// Gives every code its place: while tables are read in the order of first use, at the end in that of the codes, so that no
 /// number depends on the order of rows.
@@ -19,6 +22,35 @@ impl Vocabulary {
             self.codes.push(code.clone());
             next
         })
+    }
+
+    /// The place of a drug, known by its name alone.
+    pub(super) fn drug(&mut self, name: &str) -> u32 {
+        self.place(Code {
+            kind: CodeKind::Medication,
+            code: name.to_owned(),
+            title: name.to_lowercase(),
+        })
+    }
+
+    /// Puts the `events` of each stay into the `field` of its admission, sorted by `key` and code, each once. Returns how many
+    /// were there more than once.
+    pub(super) fn put(
+        &self,
+        admissions: &mut [Admission],
+        events: Vec<Vec<Ranked>>,
+        key: impl Fn(&Ranked) -> (i64, i64),
+        field: impl Fn(&mut Admission) -> &mut Vec<CodeEvent>,
+    ) -> u64 {
+        let mut repeated = 0;
+        for (admission, mut events) in admissions.iter_mut().zip(events) {
+            repeated += events.len();
+            events.sort_by_key(|event| (key(event), &self.codes[event.1.code as usize]));
+            events.dedup();
+            repeated -= events.len();
+            *field(admission) = events.into_iter().map(|(_, event)| event).collect();
+        }
+        repeated as u64
     }
 
     /// The codes in their order; those of `admissions` are renumbered.

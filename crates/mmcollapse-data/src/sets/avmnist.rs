@@ -83,8 +83,8 @@ impl DatasetSource for AvMnist {
         }
     }
 
-    fn summary(&self) -> &'static str {
-        match self {
+    fn summary(&self) -> String {
+        let summary = match self {
             Self::Plain => {
                 "1500 pairs of MNIST image (1x28x28) and FSDD spoken digit (MFCC, 1x20x20): train 840, validation 210, test 450"
             }
@@ -92,7 +92,16 @@ impl DatasetSource for AvMnist {
             Self::Embedded => {
                 "avmnist from an excerpt built into the program, which needs no network: the same clips, images drawn from 5000"
             }
-        }
+        };
+        summary.to_owned()
+    }
+
+    fn modalities(&self) -> Vec<String> {
+        ["image", "sound"].map(str::to_owned).into()
+    }
+
+    fn samples(&self) -> Option<usize> {
+        Some(1500)
     }
 
     fn sources(&self) -> &'static [&'static str] {

@@ -65,9 +65,18 @@ impl DatasetSource for AvMnistHard {
         NAME
     }
 
-    fn summary(&self) -> &'static str {
+    fn summary(&self) -> String {
         "MNIST image of 4 principal components (1x28x28) and spoken digit in ESC-10 noise at 3 dB (log spectrogram, \
          1x112x112): train 2400, validation 300, test 900"
+            .to_owned()
+    }
+
+    fn modalities(&self) -> Vec<String> {
+        ["image", "sound"].map(str::to_owned).into()
+    }
+
+    fn samples(&self) -> Option<usize> {
+        Some(3600)
     }
 
     fn sources(&self) -> &'static [&'static str] {

@@ -1,159 +1,66 @@
-//! Health records as data sets: one of each source and label.
+//! Health records as data sets, composed: source x label x text encoder.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::iter;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
 use crate::ehr::manifest::RecordsManifest;
 use crate::ehr::plant::SYNTHETIC;
 use crate::ehr::{
-    self, Cohort, EhrSource, Eicu, MimicIv, NoteEmbeddings, SPLIT_SEED, Split, SplitBy, Task, TextEncoder,
+    self, Cohort, EhrSource, LabelCounts, Modality, NoteEmbeddings, Notes, SPLIT_SEED, Split, SplitBy, Task,
+    TextEncoder,
 };
 use crate::manifest::BuiltIn;
 use crate::{DataError, Dataset, DatasetSource, LoadOptions, cache, prepared, sources};
 
 /// One label of one source; its name is `SOURCE-LABEL`, or `SOURCE+ENCODER-LABEL` where a pretrained encoder reads the
 /// notes, so that no result can be taken for one of other inputs.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub struct EhrSet {
-    name: &'static str,
-    summary: &'static str,
+    name: String,
     source: &'static dyn EhrSource,
-    /// The source's name, as data sets say it.
-    sources: &'static [&'static str],
+    /// Names of the tables' source and of the encoder.
+    sources: Vec<&'static str>,
     task: Task,
     /// The pretrained encoder of the notes, if not that of the training notes alone.
     encoder: Option<&'static str>,
 }
 
-/// The set `$base`, of the label `$label` of `$source`, with notes read by `$encoder`.
-macro_rules! read_by {
-    ($encoder:literal, $base:ident, $source:literal, $label:literal) => {
-        EhrSet {
-            name: concat!($source, "+", $encoder, "-", $label),
-            summary: concat!(
-                $source,
-                "-",
-                $label,
-                " with notes embedded by the pretrained ",
-                $encoder
-            ),
-            sources: &[$source, $encoder],
-            encoder: Some($encoder),
-            ..EhrSet::$base
-        }
-    };
-}
-
-/// The sources with notes, read by each pretrained encoder.
-pub(super) const READ_BY: [EhrSet; 12] = [
-    read_by!("bert-tiny", MIMIC_IV_MORTALITY, "mimic-iv", "mortality"),
-    read_by!("bert-tiny", MIMIC_IV_READMISSION, "mimic-iv", "readmission"),
-    read_by!("bert-tiny", EICU_MORTALITY, "eicu", "mortality"),
-    read_by!("bert-tiny", EICU_READMISSION, "eicu", "readmission"),
-    read_by!("bert-tiny", EICU_DEMO_MORTALITY, "eicu-demo", "mortality"),
-    read_by!("bert-tiny", EICU_DEMO_READMISSION, "eicu-demo", "readmission"),
-    read_by!("bio-clinicalbert", MIMIC_IV_MORTALITY, "mimic-iv", "mortality"),
-    read_by!("bio-clinicalbert", MIMIC_IV_READMISSION, "mimic-iv", "readmission"),
-    read_by!("bio-clinicalbert", EICU_MORTALITY, "eicu", "mortality"),
-    read_by!("bio-clinicalbert", EICU_READMISSION, "eicu", "readmission"),
-    read_by!("bio-clinicalbert", EICU_DEMO_MORTALITY, "eicu-demo", "mortality"),
-    read_by!("bio-clinicalbert", EICU_DEMO_READMISSION, "eicu-demo", "readmission"),
-];
+/// Each source with each label; then, where notes are text, read by each pretrained encoder.
+pub(super) static SETS: LazyLock<Vec<EhrSet>> = LazyLock::new(|| {
+    let encoders = iter::once(None).chain(TextEncoder::texts().map(|(name, _)| Some(name)));
+    let with_sources = encoders.flat_map(|encoder| {
+        let sources = ehr::sources().filter(move |source| encoder.is_none() || source.notes() == Notes::Text);
+        sources.map(move |source| (source, encoder))
+    });
+    let sets = with_sources.flat_map(|(source, encoder)| Task::ALL.map(|task| EhrSet::new(source, encoder, task)));
+    sets.collect()
+});
 
 impl EhrSet {
-    /// Death within 90 days of discharge, MIMIC-IV.
-    pub const MIMIC_IV_MORTALITY: Self = Self {
-        name: "mimic-iv-mortality",
-        summary: "MIMIC-IV, six modalities: death within 90 days of discharge (credentialed; MIMIC_IV_DIR)",
-        source: &MimicIv::FULL,
-        sources: &["mimic-iv"],
-        task: Task::Mortality,
-        encoder: None,
-    };
-    /// Readmission within 15 days, MIMIC-IV.
-    pub const MIMIC_IV_READMISSION: Self = Self {
-        name: "mimic-iv-readmission",
-        summary: "MIMIC-IV, six modalities: readmission within 15 days (credentialed; MIMIC_IV_DIR)",
-        source: &MimicIv::FULL,
-        sources: &["mimic-iv"],
-        task: Task::Readmission,
-        encoder: None,
-    };
-    /// Death within 90 days of discharge, the demo.
-    pub const MIMIC_IV_DEMO_MORTALITY: Self = Self {
-        name: "mimic-iv-demo-mortality",
-        summary: "MIMIC-IV demo: death within 90 days of discharge; 101 labels, too few for evidence (open)",
-        source: &MimicIv::DEMO,
-        sources: &["mimic-iv-demo"],
-        task: Task::Mortality,
-        encoder: None,
-    };
-    /// Readmission within 15 days, the demo.
-    pub const MIMIC_IV_DEMO_READMISSION: Self = Self {
-        name: "mimic-iv-demo-readmission",
-        summary: "MIMIC-IV demo: readmission within 15 days; 135 labels, too few for evidence (open)",
-        source: &MimicIv::DEMO,
-        sources: &["mimic-iv-demo"],
-        task: Task::Readmission,
-        encoder: None,
-    };
+    /// The label `task` of `source`, with notes read by the pretrained `encoder` if there is one.
+    pub fn new(source: &'static dyn EhrSource, encoder: Option<&'static str>, task: Task) -> Self {
+        let tables = source.name();
+        let inputs = encoder.map_or_else(|| tables.to_owned(), |encoder| format!("{tables}+{encoder}"));
+        Self {
+            name: format!("{inputs}-{}", task.name()),
+            source,
+            sources: iter::once(tables).chain(encoder).collect(),
+            task,
+            encoder,
+        }
+    }
 
-    /// Death in hospital, eICU.
-    pub const EICU_MORTALITY: Self = Self {
-        name: "eicu-mortality",
-        summary: "eICU, six modalities: death in hospital (credentialed; EICU_DIR)",
-        source: &Eicu::FULL,
-        sources: &["eicu"],
-        task: Task::Mortality,
-        encoder: None,
-    };
-    /// Return to intensive care, eICU.
-    pub const EICU_READMISSION: Self = Self {
-        name: "eicu-readmission",
-        summary: "eICU, six modalities: return to intensive care in the same hospital stay (credentialed; EICU_DIR)",
-        source: &Eicu::FULL,
-        sources: &["eicu"],
-        task: Task::Readmission,
-        encoder: None,
-    };
-    /// Death in hospital, the demo.
-    pub const EICU_DEMO_MORTALITY: Self = Self {
-        name: "eicu-demo-mortality",
-        summary: "eICU demo, six modalities, 1991 stays: death in hospital, 135 (open)",
-        source: &Eicu::DEMO,
-        sources: &["eicu-demo"],
-        task: Task::Mortality,
-        encoder: None,
-    };
-    /// Return to intensive care, the demo.
-    pub const EICU_DEMO_READMISSION: Self = Self {
-        name: "eicu-demo-readmission",
-        summary: "eICU demo, six modalities, 1991 stays: return to intensive care, 241 (open)",
-        source: &Eicu::DEMO,
-        sources: &["eicu-demo"],
-        task: Task::Readmission,
-        encoder: None,
-    };
-
-    /// Death within 90 days of discharge, planted.
-    pub const EHR_PLANTED_MORTALITY: Self = Self {
-        name: "ehr-planted-mortality",
-        summary: "synthetic health records, six modalities with planted features: death within 90 days of discharge",
-        source: &MimicIv::PLANTED,
-        sources: &["ehr-planted"],
-        task: Task::Mortality,
-        encoder: None,
-    };
-    /// Readmission within 15 days, planted.
-    pub const EHR_PLANTED_READMISSION: Self = Self {
-        name: "ehr-planted-readmission",
-        summary: "synthetic health records, six modalities with planted features: readmission within 15 days",
-        source: &MimicIv::PLANTED,
-        sources: &["ehr-planted"],
-        task: Task::Readmission,
-        encoder: None,
-    };
+    /// Counts of its labels, where the manifest of its source has them.
+    fn labels(&self) -> Option<LabelCounts> {
+        let counts = RecordsManifest::find(self.source.name()).ok()?.cohort?;
+        Some(match self.task {
+            Task::Mortality => counts.mortality,
+            Task::Readmission => counts.readmission,
+        })
+    }
 
     /// [`DatasetSource::load`] from the tables in `folder` (else the user's), kept below `base` (usually
     /// [`cache::folder`]): from the file that an earlier call left there, where it is of the same tables and code.
@@ -196,7 +103,7 @@ impl EhrSet {
     fn prepare(&self, seed: u64, cohort: &Cohort, notes: Option<&NoteEmbeddings>) -> Result<Dataset, DataError> {
         let seed = SPLIT_SEED.wrapping_add(seed);
         let split = Split::new(&cohort.admissions, SplitBy::Patient, seed);
-        ehr::dataset(self.name, cohort, self.task, &split, notes)
+        ehr::dataset(&self.name, cohort, self.task, &split, notes)
     }
 }
 
@@ -238,16 +145,36 @@ fn once<K: Ord, T>(
 }
 
 impl DatasetSource for EhrSet {
-    fn name(&self) -> &'static str {
-        self.name
+    fn name(&self) -> &str {
+        &self.name
     }
 
-    fn summary(&self) -> &'static str {
-        self.summary
+    fn summary(&self) -> String {
+        let source = self.source.name();
+        let title = RecordsManifest::find(source).map_or_else(|_| source.to_owned(), |manifest| manifest.title);
+        let mut summary = format!("{title}: {}", self.source.label(self.task));
+        if let Some(labels) = self.labels() {
+            let _ = write!(summary, ", {} of {}", labels.yes, labels.yes + labels.no);
+        }
+        if let Some(encoder) = self.encoder {
+            let _ = write!(summary, "; notes embedded by {encoder}");
+        }
+        summary
     }
 
-    fn sources(&self) -> &'static [&'static str] {
-        self.sources
+    fn modalities(&self) -> Vec<String> {
+        let without_notes = self.source.notes() == Notes::Missing;
+        let there = |modality: &Modality| !(without_notes && *modality == Modality::Notes);
+        let modalities = Modality::ALL.into_iter().filter(there);
+        modalities.map(|modality| modality.name().to_owned()).collect()
+    }
+
+    fn samples(&self) -> Option<usize> {
+        self.labels().map(|labels| labels.yes + labels.no)
+    }
+
+    fn sources(&self) -> &[&'static str] {
+        &self.sources
     }
 
     fn two_classes(&self) -> bool {
@@ -270,6 +197,7 @@ mod tests {
 
     #[test]
     fn a_cohort_is_held_from_seed_to_seed_and_then_let_go_of() {
+        let set = EhrSet::new(&ehr::MimicIv::PLANTED, None, Task::Mortality);
         let base = tempfile::tempdir().unwrap();
         let folder = base.path().join("tables");
         let planted = RecordsManifest::find("ehr-planted").unwrap().planted.unwrap();
@@ -281,7 +209,7 @@ mod tests {
             &folder,
         )
         .unwrap();
-        let (_, tables) = ehr::state(EhrSet::EHR_PLANTED_MORTALITY.source, Some(&folder), None).unwrap();
+        let (_, tables) = ehr::state(set.source, Some(&folder), None).unwrap();
         let held = || {
             let cohorts = COHORTS.lock().unwrap();
             cohorts.get(&tables).map(Arc::downgrade)
@@ -291,9 +219,7 @@ mod tests {
                 seed,
                 ..LoadOptions::default()
             };
-            EhrSet::EHR_PLANTED_MORTALITY
-                .load_below(&options, Some(&folder), Some(base.path()))
-                .unwrap()
+            set.load_below(&options, Some(&folder), Some(base.path())).unwrap()
         };
         let first = load(0);
         let cohort = held().unwrap();

@@ -154,9 +154,18 @@ impl DatasetSource for Mfeat {
         NAME
     }
 
-    fn summary(&self) -> &'static str {
+    fn summary(&self) -> String {
         "handwritten digits in six views of 216, 76, 64, 6, 240 and 47 features (UCI Multiple Features): train 1200, \
          validation 200, test 600"
+            .to_owned()
+    }
+
+    fn modalities(&self) -> Vec<String> {
+        Self::recipe().map(|recipe| recipe.modalities).unwrap_or_default()
+    }
+
+    fn samples(&self) -> Option<usize> {
+        Some(2000)
     }
 
     fn sources(&self) -> &'static [&'static str] {

@@ -1,4 +1,4 @@
-//! The data sets: one file each, one line each in [`SETS`].
+//! The data sets: one file each, one line each in [`SETS`]; those of health records share a file.
 
 mod avmnist;
 mod avmnist_hard;
@@ -15,6 +15,9 @@ pub use mfeat::Mfeat;
 pub use physionet_2012::Physionet2012;
 pub use planted::{Planted, PlantedConfig, planted};
 
+use std::path::Path;
+use std::sync::LazyLock;
+
 use crate::{DataError, Dataset};
 
 /// How a data set is to be loaded.
@@ -29,15 +32,21 @@ pub struct LoadOptions {
 }
 
 /// A data set that can be loaded by name.
-pub trait DatasetSource: Sync {
+pub trait DatasetSource: Send + Sync {
     /// Name in specs and on the command line.
-    fn name(&self) -> &'static str;
+    fn name(&self) -> &str;
 
     /// One line for `list`.
-    fn summary(&self) -> &'static str;
+    fn summary(&self) -> String;
+
+    /// Names of its modalities, in their order.
+    fn modalities(&self) -> Vec<String>;
+
+    /// Number of its samples, where that is known before it is loaded.
+    fn samples(&self) -> Option<usize>;
 
     /// The sources in `data/` it is made of; none for a synthetic one.
-    fn sources(&self) -> &'static [&'static str] {
+    fn sources(&self) -> &[&'static str] {
         &[]
     }
 
@@ -66,6 +75,14 @@ pub trait DatasetSource: Sync {
         false
     }
 
+    /// Reads the files in `folder`, of its source, for `data verify`; nothing where their digests say all there is to say.
+    ///
+    /// # Errors
+    /// When the files hold something else than they should.
+    fn read_as(&self, _folder: &Path) -> Result<Option<ReadAs>, DataError> {
+        Ok(None)
+    }
+
     /// Loads and cuts it; the same options give the same bits.
     ///
     /// # Errors
@@ -73,38 +90,31 @@ pub trait DatasetSource: Sync {
     fn load(&self, options: &LoadOptions) -> Result<Dataset, DataError>;
 }
 
-/// Every data set there is.
-pub static SETS: &[&dyn DatasetSource] = &[
-    &AvMnist::Plain,
-    &AvMnist::Standardized,
-    &AvMnist::Embedded,
-    &AvMnistHard,
-    &Mfeat,
-    &Physionet2012,
-    &EhrSet::MIMIC_IV_MORTALITY,
-    &EhrSet::MIMIC_IV_READMISSION,
-    &EhrSet::MIMIC_IV_DEMO_MORTALITY,
-    &EhrSet::MIMIC_IV_DEMO_READMISSION,
-    &EhrSet::EICU_MORTALITY,
-    &EhrSet::EICU_READMISSION,
-    &EhrSet::EICU_DEMO_MORTALITY,
-    &EhrSet::EICU_DEMO_READMISSION,
-    &EhrSet::EHR_PLANTED_MORTALITY,
-    &EhrSet::EHR_PLANTED_READMISSION,
-    &ehr::READ_BY[0],
-    &ehr::READ_BY[1],
-    &ehr::READ_BY[2],
-    &ehr::READ_BY[3],
-    &ehr::READ_BY[4],
-    &ehr::READ_BY[5],
-    &ehr::READ_BY[6],
-    &ehr::READ_BY[7],
-    &ehr::READ_BY[8],
-    &ehr::READ_BY[9],
-    &ehr::READ_BY[10],
-    &ehr::READ_BY[11],
-    &Planted,
-];
+/// What the files of a source are read as.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReadAs {
+    /// What a row is.
+    pub what: &'static str,
+    /// How many there are.
+    pub rows: usize,
+    /// Counts, one line each.
+    pub details: Vec<String>,
+}
+
+/// Every data set. Those of health records are composed: source x label x text encoder.
+pub static SETS: LazyLock<Vec<&'static dyn DatasetSource>> = LazyLock::new(|| {
+    let mut sets: Vec<&dyn DatasetSource> = vec![
+        &AvMnist::Plain,
+        &AvMnist::Standardized,
+        &AvMnist::Embedded,
+        &AvMnistHard,
+        &Mfeat,
+        &Physionet2012,
+    ];
+    sets.extend(ehr::SETS.iter().map(|set| -> &dyn DatasetSource { set }));
+    sets.push(&Planted);
+    sets
+});
 
 /// Lets go of what loading keeps in memory for the next seed: whoever needs no other one is left with the samples only.
 pub fn release() {
@@ -129,15 +139,65 @@ mod tests {
 
     #[test]
     fn names_are_unique_and_found() {
-        for set in SETS {
+        for set in SETS.iter() {
             assert_eq!(find(set.name()).unwrap().summary(), set.summary());
             assert_eq!(SETS.iter().filter(|other| other.name() == set.name()).count(), 1);
-        }
-        for name in ["eicu-demo+bert-tiny-mortality", "mimic-iv+bio-clinicalbert-readmission"] {
-            assert_eq!(find(name).unwrap().sources().len(), 2);
         }
         let error = find("avmnits").err().unwrap();
         let help = miette::Diagnostic::help(&error).unwrap().to_string();
         assert!(help.contains("avmnist, "), "{help}");
+    }
+
+    #[test]
+    fn names_of_health_records_are_composed_of_source_label_and_encoder() {
+        let names: Vec<&str> = SETS
+            .iter()
+            .map(|set| set.name())
+            .filter(|name| name.contains("eicu-demo"))
+            .collect();
+        assert_eq!(
+            names,
+            [
+                "eicu-demo-mortality",
+                "eicu-demo-readmission",
+                "eicu-demo+bert-tiny-mortality",
+                "eicu-demo+bert-tiny-readmission",
+                "eicu-demo+bio-clinicalbert-mortality",
+                "eicu-demo+bio-clinicalbert-readmission",
+            ]
+        );
+        let of_records = SETS
+            .iter()
+            .filter(|set| set.name().ends_with("-mortality") && set.name() != "physionet-2012-mortality");
+        assert_eq!(of_records.count(), 11);
+        let set = find("eicu-demo+bert-tiny-mortality").unwrap();
+        assert_eq!(set.sources(), ["eicu-demo", "bert-tiny"]);
+        assert_eq!(
+            set.summary(),
+            "eICU Collaborative Research Database Demo 2.0.1: death in hospital, 135 of 1965; notes embedded by bert-tiny"
+        );
+        // Without notes, with notes that are no text, of an unknown encoder.
+        for name in [
+            "mimic-iv-demo+bert-tiny-mortality",
+            "ehr-planted+bert-tiny-mortality",
+            "eicu+bert-mortality",
+        ] {
+            assert!(find(name).is_err(), "{name}");
+        }
+    }
+
+    #[test]
+    fn modalities_and_samples_are_those_that_are_loaded() {
+        for name in ["planted", "avmnist-embedded"] {
+            let set = find(name).unwrap();
+            let data = set.load(&LoadOptions::default()).unwrap();
+            let modalities: Vec<String> = data.modalities.iter().map(|modality| modality.name.clone()).collect();
+            assert_eq!(set.modalities(), modalities, "{name}");
+            assert_eq!(
+                set.samples(),
+                Some(data.train.len() + data.validation.len() + data.test.len()),
+                "{name}"
+            );
+        }
     }
 }

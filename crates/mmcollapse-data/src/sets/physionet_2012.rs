@@ -3,9 +3,11 @@
 //! `data/physionet-2012.yaml` says which variables make a modality and within which range a value counts. What the seed
 //! draws is which stays are training, validation and test.
 
+mod coverage;
 mod record;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::iter;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
@@ -16,11 +18,14 @@ use crate::archive;
 use crate::ehr::{Count, TableCoverage};
 use crate::files::FilesSource;
 use crate::manifest::read_yaml;
+use crate::sets::ReadAs;
 use crate::{DataError, Dataset, DatasetSource, Ids, Kind, LoadOptions, ModalitySpec, Presence, Rows, Samples};
 use record::Record;
 
 const NAME: &str = "physionet-2012-mortality";
 const TEXT: &str = include_str!("../../../../data/physionet-2012.yaml");
+/// The modality of what is known once a stay.
+const ONCE: &str = "static";
 /// Hours of a stay, each at most one step of a series.
 const HOURS: usize = 48;
 
@@ -44,7 +49,7 @@ pub struct Physionet2012;
 
 impl Physionet2012 {
     /// Name of the source.
-    pub(crate) const SOURCE: &'static str = "physionet-2012";
+    const SOURCE: &'static str = "physionet-2012";
 
     fn recipe() -> Result<Recipe, DataError> {
         read_yaml(Self::SOURCE, TEXT)
@@ -84,8 +89,28 @@ impl DatasetSource for Physionet2012 {
         NAME
     }
 
-    fn summary(&self) -> &'static str {
-        "8000 stays of 48 hours in intensive care, four modalities: death in hospital, 1122 (open)"
+    fn summary(&self) -> String {
+        "8000 stays of 48 hours in intensive care, four modalities: death in hospital, 1122 (open)".to_owned()
+    }
+
+    fn modalities(&self) -> Vec<String> {
+        Self::recipe().map_or_else(
+            |_| Vec::new(),
+            |recipe| recipe.modality_names().map(str::to_owned).collect(),
+        )
+    }
+
+    fn samples(&self) -> Option<usize> {
+        Some(8000)
+    }
+
+    fn read_as(&self, folder: &Path) -> Result<Option<ReadAs>, DataError> {
+        let (rows, details) = Self::coverage(Some(folder))?;
+        Ok(Some(ReadAs {
+            what: "stays",
+            rows,
+            details,
+        }))
     }
 
     fn sources(&self) -> &'static [&'static str] {
@@ -123,6 +148,11 @@ struct Stay {
 const MARKS: [(&str, &[f64]); 2] = [("Gender", &[0., 1.]), ("ICUType", &[1., 2., 3., 4.])];
 
 impl Recipe {
+    /// Names of the modalities, in their order.
+    fn modality_names(&self) -> impl Iterator<Item = &str> {
+        iter::once(ONCE).chain(self.series.keys().map(String::as_str))
+    }
+
     /// All variables that are read, in alphabetical order: an [`record::Event`] names them by their place.
     fn variables(&self) -> Vec<&str> {
         let ranged = self.series.values().chain([&self.once]).flat_map(BTreeMap::keys);
@@ -201,25 +231,6 @@ impl Recipe {
         Ok((records.into_iter().map(stay).collect::<Result<_, _>>()?, table))
     }
 
-    /// One line a modality, then one of the rows.
-    fn coverage(&self, stays: &[Stay], table: &TableCoverage) -> Vec<String> {
-        let variables = self.variables();
-        let having = |modality: &BTreeMap<String, (f64, f64)>| {
-            let is_of = |event: &record::Event| modality.contains_key(variables[event.variable]);
-            stays.iter().filter(|stay| stay.record.events.iter().any(is_of)).count()
-        };
-        let line = |name: &str, n: usize| {
-            let share = 100. * n as f64 / stays.len().max(1) as f64;
-            format!("{name}: {n} of {} stays ({share:.1} %)", stays.len())
-        };
-        let once = self.once.keys().map(|name| {
-            let only = BTreeMap::from([(name.clone(), (0., 0.))]);
-            line(&format!("static, {name}"), having(&only))
-        });
-        let series = self.series.iter().map(|(name, modality)| line(name, having(modality)));
-        once.chain(series).chain([table.to_string()]).collect()
-    }
-
     fn assemble(&self, seed: u64, stays: &[Stay]) -> Dataset {
         let mut parts: [Vec<&Stay>; 3] = Default::default();
         for class in [false, true] {
@@ -235,7 +246,7 @@ impl Recipe {
             part.sort_by_key(|stay| stay.record.id);
         }
         let scales = Scales::fit(self, &parts[0]);
-        let mut modalities = vec![ModalitySpec::new("static", &[2 * self.once.len() + 2 + 4])];
+        let mut modalities = vec![ModalitySpec::new(ONCE, &[2 * self.once.len() + 2 + 4])];
         modalities.extend(
             self.series
                 .iter()

@@ -120,8 +120,18 @@ impl DatasetSource for Planted {
         "planted"
     }
 
-    fn summary(&self) -> &'static str {
-        "synthetic, for tests only: class patterns in noise, two modalities of avMNIST's shapes, 4 classes"
+    fn summary(&self) -> String {
+        "synthetic, for tests only: class patterns in noise, two modalities of avMNIST's shapes, 4 classes".to_owned()
+    }
+
+    fn modalities(&self) -> Vec<String> {
+        let modalities = PlantedConfig::default().modalities.into_iter();
+        modalities.map(|modality| modality.name).collect()
+    }
+
+    fn samples(&self) -> Option<usize> {
+        let config = PlantedConfig::default();
+        Some(config.classes * (config.train + config.validation + config.test))
     }
 
     fn synthetic(&self) -> Option<&'static str> {

@@ -58,6 +58,21 @@ pub struct Verified {
     pub seconds: f64,
 }
 
+impl Verified {
+    /// A part of which nothing is known yet.
+    pub fn new(source: &str, part: &str) -> Self {
+        Self {
+            source: source.to_owned(),
+            part: part.to_owned(),
+            rows: 0,
+            digest: String::new(),
+            verdict: Verdict::NothingKnown,
+            details: Vec::new(),
+            seconds: 0.,
+        }
+    }
+}
+
 impl fmt::Display for Verified {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {}: ", self.source, self.part)?;

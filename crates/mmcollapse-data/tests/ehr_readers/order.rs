@@ -15,15 +15,10 @@ use crate::mimic_tables::{csv_bytes, gz};
 /// The files below `folder`.
 fn files(folder: &Path) -> BTreeSet<PathBuf> {
     let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
-    let (folders, files): (Vec<PathBuf>, Vec<PathBuf>) = entries.partition(|path| path.is_dir());
-    files
-        .into_iter()
-        .chain(folders.iter().flat_map(|folder| files_of(folder)))
+    let (folders, here): (Vec<PathBuf>, Vec<PathBuf>) = entries.partition(|path| path.is_dir());
+    here.into_iter()
+        .chain(folders.iter().flat_map(|folder| files(folder)))
         .collect()
-}
-
-fn files_of(folder: &Path) -> BTreeSet<PathBuf> {
-    files(folder)
 }
 
 /// The tables of `folder` called `names`, the rows of each in another order.

@@ -3,7 +3,7 @@
 use mmcollapse_data::ehr::{EhrSource, MimicIv};
 use mmcollapse_files::write_atomic;
 
-use crate::eicu_tables::{self, DIAGNOSIS, LAB, MEDICATION, NOTE, PATIENT, TREATMENT};
+use crate::eicu_tables::{self, TABLES};
 use crate::mimic_tables::{csv_bytes, tables, write};
 use crate::told;
 
@@ -92,14 +92,7 @@ fn no_message_quotes_a_cell() {
                 }
             }
         }
-        for (name, whole) in [
-            ("patient", PATIENT),
-            ("diagnosis", DIAGNOSIS),
-            ("treatment", TREATMENT),
-            ("medication", MEDICATION),
-            ("note", NOTE),
-            ("lab", LAB),
-        ] {
+        for (name, whole) in TABLES {
             let rows = whole.lines().map(|line| line.split(',').map(str::to_owned).collect());
             let folder = eicu_tables::folder(&[]);
             for text in texts(&rows.collect::<Vec<_>>(), canary) {

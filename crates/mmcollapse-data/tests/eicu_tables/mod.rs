@@ -40,18 +40,20 @@ patientunitstayid,labresultoffset,labresultrevisedoffset,labname,labresult
 1,30,35,sodium,
 ";
 
+/// Name and text of each table.
+pub const TABLES: [(&str, &str); 6] = [
+    ("patient", PATIENT),
+    ("diagnosis", DIAGNOSIS),
+    ("treatment", TREATMENT),
+    ("medication", MEDICATION),
+    ("note", NOTE),
+    ("lab", LAB),
+];
+
 /// The tables, some of them `replaced` by other texts.
 pub fn folder(replaced: &[(&str, &str)]) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
-    let tables = [
-        ("patient", PATIENT),
-        ("diagnosis", DIAGNOSIS),
-        ("treatment", TREATMENT),
-        ("medication", MEDICATION),
-        ("note", NOTE),
-        ("lab", LAB),
-    ];
-    for (name, text) in tables {
+    for (name, text) in TABLES {
         let text = replaced
             .iter()
             .find(|(table, _)| *table == name)

@@ -8,10 +8,36 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 
 use mmcollapse_data::content::hex;
+use mmcollapse_data::hub::{Hub, Patience, Remote, RepoKind};
 use sha2::{Digest, Sha256};
+use tempfile::TempDir;
 
 pub const REVISION: &str = "0123456789abcdef0123456789abcdef01234567";
 pub const FILE: &str = "data/train.parquet";
+
+/// The address of the server's file.
+pub fn remote() -> Remote {
+    Remote {
+        kind: RepoKind::Dataset,
+        repo: "owner/name".into(),
+        revision: REVISION.into(),
+        file: FILE.into(),
+    }
+}
+
+/// A hub client with an empty cache of its own.
+pub fn client(endpoint: &str, patience: Patience) -> (Hub, TempDir) {
+    let folder = tempfile::tempdir().unwrap();
+    let hub = Hub {
+        cache: folder.path().join("hub"),
+        endpoint: endpoint.to_owned(),
+        token: None,
+        offline: false,
+        progress: false,
+        patience,
+    };
+    (hub, folder)
+}
 
 /// What a client asked for.
 #[derive(Clone, Debug)]

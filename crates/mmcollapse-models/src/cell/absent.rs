@@ -190,7 +190,7 @@ fn the_revision_of_scores_is_part_of_the_keys_that_it_may_change() {
             config.protocol,
             Protocol::Modalities {} | Protocol::Patterns {} | Protocol::Upweighted { .. }
         );
-        for set in mmcollapse_data::SETS {
+        for set in mmcollapse_data::SETS.iter() {
             let of_records = ["physionet-2012", "-mortality", "-readmission"];
             let two = of_records.iter().any(|end| set.name().ends_with(end));
             assert_eq!(of(set.name(), &config), two || of_representations, "{}", set.name());

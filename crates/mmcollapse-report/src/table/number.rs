@@ -133,10 +133,7 @@ mod tests {
             (percent(&gap), plain(&gap)),
             ("−1.00 ± 0.00".into(), "−0.010 ± 0.000".into())
         );
-        assert_eq!(
-            signed_percent(&estimate(&[-0.01, -0.01]).unwrap()),
-            "−1.00 ± 0.00"
-        );
+        assert_eq!(signed_percent(&estimate(&[-0.01, -0.01]).unwrap()), "−1.00 ± 0.00");
     }
 
     #[test]

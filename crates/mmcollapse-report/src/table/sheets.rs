@@ -25,11 +25,9 @@ impl Setting<'_> {
         for (position, method) in self.methods() {
             let groups = self.groups(position);
             let mut cells = vec![method.label(), "here".to_owned()];
-            cells.extend(
-                groups.iter().map(|group| {
-                    number::or_dash(group.and_then(|g| Some(number::written(self.metric, g.estimate.as_ref()?))))
-                }),
-            );
+            cells.extend(groups.iter().map(|group| {
+                number::or_dash(group.and_then(|g| Some(number::written(self.metric, g.estimate.as_ref()?))))
+            }));
             cells.extend(self.counts(position, &groups));
             rows.push(Line {
                 cells,

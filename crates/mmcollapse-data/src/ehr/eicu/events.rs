@@ -9,22 +9,15 @@ use super::super::error::EhrError;
 use super::super::lab_ranges::LabRanges;
 use super::super::results::{Measurement, Results};
 use super::super::table::{Form, Table};
-use super::super::vocabulary::Vocabulary;
+use super::super::vocabulary::{Ranked, Vocabulary};
 use super::stays::{Stays, offset};
 
 /// More items than can be told apart.
 pub(super) const TOO_MANY: &str = "some hundred items, got more than 65536";
 
-/// An event, after what ranks before its time.
-type Ranked = (u8, CodeEvent);
-
-/// Sorts the events of a stay by rank, minute and code, each once; and how many there were more than once.
-fn ordered(mut events: Vec<Ranked>, vocabulary: &Vocabulary) -> (Vec<CodeEvent>, u64) {
-    let n = events.len();
-    events.sort_by_key(|(rank, event)| (*rank, event.minute, &vocabulary.codes[event.code as usize]));
-    events.dedup();
-    let repeated = n - events.len();
-    (events.into_iter().map(|(_, event)| event).collect(), repeated as u64)
+/// Sorts the events of a stay by rank, then by time.
+fn order((rank, event): &Ranked) -> (i64, i64) {
+    (i64::from(*rank), i64::from(event.minute))
 }
 
 /// Diagnoses in the order of their priority, then of their time. eICU codes them along the stay; what was entered after it
@@ -59,11 +52,10 @@ pub(super) fn diagnoses(folder: &Path, stays: &mut Stays, vocabulary: &mut Vocab
         events[place].push((rank, CodeEvent { minute, code }));
     }
     let mut coverage = table.finish(false)?;
-    for (admission, events) in stays.admissions.iter_mut().zip(events) {
-        let (events, repeated) = ordered(events, vocabulary);
-        admission.diagnoses = events;
-        coverage.drop(Count::Replaced, repeated);
-    }
+    let repeated = vocabulary.put(&mut stays.admissions, events, order, |admission| {
+        &mut admission.diagnoses
+    });
+    coverage.drop(Count::Replaced, repeated);
     stays.tables.push(coverage);
     Ok(())
 }
@@ -85,11 +77,10 @@ pub(super) fn treatments(folder: &Path, stays: &mut Stays, vocabulary: &mut Voca
         events[place].push((0, CodeEvent { minute, code }));
     }
     let mut coverage = table.finish(false)?;
-    for (admission, events) in stays.admissions.iter_mut().zip(events) {
-        let (events, repeated) = ordered(events, vocabulary);
-        admission.procedures = events;
-        coverage.drop(Count::Replaced, repeated);
-    }
+    let repeated = vocabulary.put(&mut stays.admissions, events, order, |admission| {
+        &mut admission.procedures
+    });
+    coverage.drop(Count::Replaced, repeated);
     stays.tables.push(coverage);
     Ok(())
 }
@@ -112,19 +103,14 @@ pub(super) fn medications(folder: &Path, stays: &mut Stays, vocabulary: &mut Voc
             table.drop(Count::NoValue);
             continue;
         };
-        let code = vocabulary.place(Code {
-            kind: CodeKind::Medication,
-            code: name.to_owned(),
-            title: name.to_lowercase(),
-        });
+        let code = vocabulary.drug(name);
         events[place].push((0, CodeEvent { minute, code }));
     }
     let mut coverage = table.finish(false)?;
-    for (admission, events) in stays.admissions.iter_mut().zip(events) {
-        let (events, repeated) = ordered(events, vocabulary);
-        admission.medications = events;
-        coverage.drop(Count::Replaced, repeated);
-    }
+    let repeated = vocabulary.put(&mut stays.admissions, events, order, |admission| {
+        &mut admission.medications
+    });
+    coverage.drop(Count::Replaced, repeated);
     stays.tables.push(coverage);
     Ok(())
 }

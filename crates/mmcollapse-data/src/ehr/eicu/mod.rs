@@ -10,12 +10,12 @@ mod yaib;
 
 use std::path::{Path, PathBuf};
 
-use super::cohort::{Cohort, Modality};
+use super::cohort::{Cohort, Modality, Task};
 use super::coverage::Coverage;
 use super::error::EhrError;
 use super::lab_ranges::LabRanges;
 use super::manifest::RecordsManifest;
-use super::source::EhrSource;
+use super::source::{EhrSource, Notes};
 use super::table;
 use super::vocabulary::Vocabulary;
 
@@ -23,19 +23,19 @@ use super::vocabulary::Vocabulary;
 #[derive(Clone, Copy, Debug)]
 pub struct Eicu {
     name: &'static str,
-    summary: &'static str,
+    notes: Notes,
 }
 
 impl Eicu {
     /// The credentialed data set.
     pub const FULL: Self = Self {
         name: "eicu",
-        summary: "stays in intensive care of 208 hospitals, cohort and labels after MUSE (credentialed)",
+        notes: Notes::Text,
     };
     /// Its open demo.
     pub const DEMO: Self = Self {
         name: "eicu-demo",
-        summary: "2520 stays of eICU, open; laboratory values from YAIB's excerpt where the table is not there",
+        notes: Notes::Text,
     };
 
     /// The cohort of the tables in `folder`; `hourly` is YAIB's table of hourly values, which counts where there is no
@@ -78,8 +78,15 @@ impl EhrSource for Eicu {
         self.name
     }
 
-    fn summary(&self) -> &'static str {
-        self.summary
+    fn label(&self, task: Task) -> &'static str {
+        match task {
+            Task::Mortality => "death in hospital",
+            Task::Readmission => "return to intensive care in the same hospital stay",
+        }
+    }
+
+    fn notes(&self) -> Notes {
+        self.notes
     }
 
     fn revision(&self) -> u32 {

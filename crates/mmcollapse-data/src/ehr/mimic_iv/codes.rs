@@ -9,7 +9,7 @@ use super::super::cohort::{Code, CodeEvent, CodeKind};
 use super::super::coverage::Count;
 use super::super::error::EhrError;
 use super::super::table::{Form, Table, require};
-use super::super::vocabulary::Vocabulary;
+use super::super::vocabulary::{Ranked, Vocabulary};
 use super::stays::Stays;
 use super::titles::{Lookup, Titles};
 
@@ -25,16 +25,9 @@ pub(super) fn read(folder: &Path, stays: &mut Stays, may_be_empty: &[CodeKind]) 
 
 /// A row of a stay: its place, minute and rank.
 type Row = (usize, i32, u32);
-/// A coded event and its rank.
-type Ranked = (u32, CodeEvent);
-
-/// Sorts the events of a stay by minute, rank and code, each once; and how many there were more than once.
-fn ordered(mut events: Vec<Ranked>, vocabulary: &Vocabulary) -> (Vec<CodeEvent>, u64) {
-    let n = events.len();
-    events.sort_by_key(|(rank, event)| (event.minute, *rank, &vocabulary.codes[event.code as usize]));
-    events.dedup();
-    let repeated = n - events.len();
-    (events.into_iter().map(|(_, event)| event).collect(), repeated as u64)
+/// Sorts the events of a stay by time, then by rank.
+fn order((rank, event): &Ranked) -> (i64, i64) {
+    (i64::from(event.minute), i64::from(*rank))
 }
 
 fn diagnoses(
@@ -60,11 +53,10 @@ fn diagnoses(
     let mut coverage = table.finish(may_be_empty)?;
     found.extend(lookup.finish(&path, &mut coverage)?);
     let by_stay = by_stay(found, vocabulary, stays.admissions.len());
-    for (admission, events) in stays.admissions.iter_mut().zip(by_stay) {
-        let (events, repeated) = ordered(events, vocabulary);
-        admission.diagnoses = events;
-        coverage.drop(Count::Replaced, repeated);
-    }
+    let repeated = vocabulary.put(&mut stays.admissions, by_stay, order, |admission| {
+        &mut admission.diagnoses
+    });
+    coverage.drop(Count::Replaced, repeated);
     stays.tables.extend([of_titles, coverage]);
     Ok(())
 }
@@ -106,11 +98,10 @@ fn procedures(
     let mut coverage = table.finish(may_be_empty)?;
     found.extend(lookup.finish(&path, &mut coverage)?);
     let by_stay = by_stay(found, vocabulary, stays.admissions.len());
-    for (admission, events) in stays.admissions.iter_mut().zip(by_stay) {
-        let (events, repeated) = ordered(events, vocabulary);
-        admission.procedures = events;
-        coverage.drop(Count::Replaced, repeated);
-    }
+    let repeated = vocabulary.put(&mut stays.admissions, by_stay, order, |admission| {
+        &mut admission.procedures
+    });
+    coverage.drop(Count::Replaced, repeated);
     stays.tables.extend([of_titles, coverage]);
     Ok(())
 }
@@ -123,6 +114,7 @@ fn medications(
 ) -> Result<(), EhrError> {
     let form = Form::plain("hosp/prescriptions");
     let (mut table, [id, start, drug]) = Table::require(folder, form, ["hadm_id", "starttime", "drug"])?;
+    let mut events: Vec<Vec<Ranked>> = vec![Vec::new(); stays.admissions.len()];
     while table.next()? {
         let id = table.optional_id(id)?;
         let Some(place) = stays.place(&mut table, id) else {
@@ -136,20 +128,14 @@ fn medications(
             table.drop(Count::NoValue);
             continue;
         };
-        let code = vocabulary.place(Code {
-            kind: CodeKind::Medication,
-            code: name.to_owned(),
-            title: name.to_lowercase(),
-        });
-        stays.admissions[place].medications.push(CodeEvent { minute, code });
+        let code = vocabulary.drug(name);
+        events[place].push((0, CodeEvent { minute, code }));
     }
     let mut coverage = table.finish(may_be_empty)?;
-    for admission in &mut stays.admissions {
-        let events = admission.medications.drain(..).map(|event| (0, event)).collect();
-        let (events, repeated) = ordered(events, vocabulary);
-        admission.medications = events;
-        coverage.drop(Count::Replaced, repeated);
-    }
+    let repeated = vocabulary.put(&mut stays.admissions, events, order, |admission| {
+        &mut admission.medications
+    });
+    coverage.drop(Count::Replaced, repeated);
     stays.tables.push(coverage);
     Ok(())
 }

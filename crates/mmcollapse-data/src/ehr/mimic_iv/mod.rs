@@ -13,34 +13,34 @@ use std::path::Path;
 
 pub use labs::LAB_TERMS;
 
-use super::cohort::{CodeKind, Cohort, Modality};
+use super::cohort::{CodeKind, Cohort, Modality, Task};
 use super::coverage::Coverage;
 use super::error::EhrError;
 use super::plant::Planted;
-use super::source::EhrSource;
+use super::source::{EhrSource, Notes};
 
 /// MIMIC-IV, its open demo of 100 patients, or planted records in the same form.
 #[derive(Clone, Copy, Debug)]
 pub struct MimicIv {
     name: &'static str,
-    summary: &'static str,
+    notes: Notes,
 }
 
 impl MimicIv {
     /// The credentialed data set.
     pub const FULL: Self = Self {
         name: "mimic-iv",
-        summary: "hospital stays of Beth Israel Deaconess Medical Center, cohort and labels after MUSE (credentialed)",
+        notes: Notes::Text,
     };
     /// Its open demo: the same tables without notes. Too small for evidence.
     pub const DEMO: Self = Self {
         name: "mimic-iv-demo",
-        summary: "100 patients of MIMIC-IV without notes, open; proves that the reader works, no evidence",
+        notes: Notes::Missing,
     };
     /// Synthetic: the same tables, written by [`super::plant`].
     pub const PLANTED: Self = Self {
         name: "ehr-planted",
-        summary: "synthetic: planted features in the tables of MIMIC-IV, no patients; no evidence about real data",
+        notes: Notes::Synthetic,
     };
 }
 
@@ -49,8 +49,15 @@ impl EhrSource for MimicIv {
         self.name
     }
 
-    fn summary(&self) -> &'static str {
-        self.summary
+    fn label(&self, task: Task) -> &'static str {
+        match task {
+            Task::Mortality => "death within 90 days of discharge",
+            Task::Readmission => "readmission within 15 days",
+        }
+    }
+
+    fn notes(&self) -> Notes {
+        self.notes
     }
 
     fn revision(&self) -> u32 {
