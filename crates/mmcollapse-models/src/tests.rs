@@ -6,7 +6,8 @@ use mmcollapse_data::{
     Batch, Dataset, Presence,
     sets::{PlantedConfig, planted},
 };
-use mmcollapse_nn::{Device, Mode, Tensor, files::write_atomic, safetensors};
+use mmcollapse_files::write_atomic;
+use mmcollapse_nn::{Device, Mode, Tensor, safetensors};
 use mmcollapse_record::Split;
 
 use crate::{

@@ -5,7 +5,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use mmcollapse_nn::{Device, files::write_atomic, safetensors};
+use mmcollapse_files::write_atomic;
+use mmcollapse_nn::{Device, safetensors};
 use proptest::prelude::*;
 
 use crate::{
