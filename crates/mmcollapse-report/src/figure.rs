@@ -14,14 +14,18 @@ mod forest;
 mod layout;
 mod measures;
 mod panel;
+mod plot;
 mod probes;
 mod style;
+mod zoom;
 
-use mmcollapse_probes::Estimate;
+use mmcollapse_probes::{Estimate, Interval};
 use mmcollapse_record::{Metric, ProtocolKind};
 
+pub use axis::Axis;
 pub use canvas::Picture;
 pub use forest::Forest;
+pub use style::Style;
 
 use crate::paper::Paper;
 use crate::summary::{Column, Group, Method, ProtocolRun, Summary, label};
@@ -37,27 +41,14 @@ pub struct Figure {
     pub warnings: Vec<String>,
     /// Name of the vertical axis, with its unit; empty where each panel's title says it.
     pub y_label: String,
-    /// What the vertical axes show.
-    pub axes: Axes,
     /// One row of panels a protocol.
     pub rows: Vec<PanelRow>,
     /// Lines of the legend: name and style, in order.
-    pub legend: Vec<(String, usize)>,
+    pub legend: Vec<(String, Style)>,
     /// Whether there are marks of the paper.
     pub paper: bool,
     /// At the bottom, small.
     pub provenance: String,
-}
-
-/// What vertical axes show.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Axes {
-    /// Percent, one axis for all panels.
-    Percent,
-    /// Numbers of at least 0, one axis for all panels.
-    Shared,
-    /// Numbers of at least 0, an axis a panel.
-    Own,
 }
 
 /// What is told around a figure, whatever it shows.
@@ -90,18 +81,20 @@ pub struct PanelRow {
 pub struct Panel {
     /// Its name.
     pub title: String,
+    /// Its vertical axis.
+    pub axis: Axis,
     /// One line a reallocation.
     pub lines: Vec<Line>,
     /// Of the paper: style, place on the horizontal axis, value in percent.
-    pub paper: Vec<(usize, usize, f64)>,
+    pub paper: Vec<(Style, usize, f64)>,
 }
 
 /// A line with its band.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Line {
-    /// Position in the legend's styles.
-    pub style: usize,
-    /// By place on the horizontal axis; none where there is no number with an interval.
+    /// Colour and mark.
+    pub style: Style,
+    /// Evenly spaced over the horizontal axis; none where there is no number.
     pub points: Vec<Option<Point>>,
 }
 
@@ -110,24 +103,42 @@ pub struct Line {
 pub struct Point {
     /// Mean over seeds.
     pub mean: f64,
-    /// Lower end of the 95 % t interval.
-    pub low: f64,
-    /// Upper end.
-    pub high: f64,
+    /// The 95 % t interval; none of so few seeds that it would say nothing.
+    pub interval: Option<Interval>,
+    /// Seeds in the mean.
+    pub seeds: usize,
     /// Runs among them that diverged.
     pub diverged: usize,
 }
 
+/// Fewer seeds than this have no band and no bar: the t interval of two is 13 standard errors wide.
+pub const BAND_SEEDS: usize = 3;
+
 impl Point {
-    /// None without an interval: a number that nobody knows the error of is not drawn.
-    fn of(estimate: &Estimate, scale: f64, diverged: usize) -> Option<Self> {
-        let interval = estimate.interval?;
-        Some(Self {
+    fn of(estimate: &Estimate, scale: f64, diverged: usize) -> Self {
+        let interval = estimate.interval.filter(|_| estimate.n >= BAND_SEEDS);
+        Self {
             mean: scale * estimate.mean,
-            low: scale * interval.low,
-            high: scale * interval.high,
+            interval: interval.map(|interval| Interval {
+                low: scale * interval.low,
+                high: scale * interval.high,
+            }),
+            seeds: estimate.n,
             diverged,
-        })
+        }
+    }
+
+    /// Half the width of the interval.
+    fn half(&self) -> Option<f64> {
+        self.interval.map(|interval| 0.5 * (interval.high - interval.low))
+    }
+
+    /// `87.3 ± 1.3`, or without an interval `22.3 (n = 2)`.
+    fn written(&self) -> String {
+        match self.half() {
+            Some(half) => format!("{:.1} ± {half:.1}", self.mean),
+            None => format!("{:.1} (n = {})", self.mean, self.seeds),
+        }
     }
 }
 
@@ -139,6 +150,10 @@ impl Figure {
             .protocols
             .iter()
             .map(|protocol| panels(summary, paper, protocol, &styles))
+            .flat_map(|row| {
+                let zoom = zoom::of_panels(&row);
+                [Some(row), zoom].into_iter().flatten()
+            })
             .collect();
         let has_paper = |row: &PanelRow| row.panels.iter().any(|panel| !panel.paper.is_empty());
         Self {
@@ -146,7 +161,6 @@ impl Figure {
             note: note(summary, &paper.metric, text.preset),
             warnings: text.warnings,
             y_label: format!("test {} (%)", paper.metric.words()),
-            axes: Axes::Percent,
             paper: rows.iter().any(has_paper),
             rows,
             legend: legend(summary, &styles),
@@ -164,17 +178,20 @@ impl Figure {
 }
 
 /// Each reallocation once, with its style.
-fn legend(summary: &Summary, styles: &[usize]) -> Vec<(String, usize)> {
-    let mut legend: Vec<(String, usize)> = Vec::new();
+fn legend(summary: &Summary, styles: &[Style]) -> Vec<(String, Style)> {
+    let mut names: Vec<(String, &str)> = Vec::new();
+    let mut shown: Vec<Style> = Vec::new();
     for (method, style) in summary.methods.iter().zip(styles) {
-        if !legend.iter().any(|(_, known)| known == style) {
-            legend.push((method.reallocation_label(), *style));
+        let key = method.row.reallocation.name.as_str();
+        if !names.iter().any(|(_, known)| *known == key) {
+            names.push((method.reallocation_label(), key));
+            shown.push(*style);
         }
     }
-    legend
+    style::distinct(&names).into_iter().zip(shown).collect()
 }
 
-fn panels(summary: &Summary, paper: &Paper, protocol: &ProtocolRun, styles: &[usize]) -> PanelRow {
+fn panels(summary: &Summary, paper: &Paper, protocol: &ProtocolRun, styles: &[Style]) -> PanelRow {
     let mut names: Vec<&str> = Vec::new();
     let mut panels: Vec<Panel> = Vec::new();
     for (position, method) in summary.methods.iter().enumerate() {
@@ -191,12 +208,13 @@ fn panels(summary: &Summary, paper: &Paper, protocol: &ProtocolRun, styles: &[us
             names.push(&method.row.fusion.name);
             panels.push(Panel {
                 title: method.fusion_label(),
+                axis: Axis::of(&paper.metric),
                 lines: Vec::new(),
                 paper: Vec::new(),
             });
             panels.len() - 1
         });
-        let point = |group: &Group| Point::of(group.estimate.as_ref()?, 100.0, group.diverged);
+        let point = |group: &Group| Some(Point::of(group.estimate.as_ref()?, 100.0, group.diverged));
         panels[place].lines.push(Line {
             style: styles[position],
             points: groups.iter().map(|group| group.and_then(point)).collect(),
@@ -262,6 +280,9 @@ fn level_row(protocol: &ProtocolRun) -> PanelRow {
     }
 }
 
+/// In a note, where some means are of fewer seeds than a band needs.
+const FEW: &str = " No band where n ≤ 2; marks only where n = 1.";
+
 fn note(summary: &Summary, metric: &Metric, preset: &str) -> String {
     let here = || {
         let of_metric = |g: &&Group| g.metric == *metric && g.column != Column::MeanOfRates;
@@ -280,12 +301,20 @@ fn note(summary: &Summary, metric: &Metric, preset: &str) -> String {
             .collect(),
     );
     let diverged = diverged(summary, metric);
-    if here().all(|g| g.estimate.is_none_or(|e| e.n < 2)) {
-        return format!("One seed, preset {preset}: without an interval no mean is drawn.{diverged}");
+    let fewest = here().filter_map(|g| g.estimate.map(|e| e.n)).min().unwrap_or(0);
+    let most = here().filter_map(|g| g.estimate.map(|e| e.n)).max().unwrap_or(0);
+    if most < BAND_SEEDS {
+        let few = if most == 1 {
+            "Mark: one seed"
+        } else {
+            "Line: mean over n ≤ 2 seeds"
+        };
+        return format!("{few}, no band, {samples} test samples a seed, preset {preset}.{diverged}");
     }
+    let few = if fewest < BAND_SEEDS { FEW } else { "" };
     format!(
         "Line and band: mean over n = {seeds} seeds and its 95 % t interval, {samples} test samples a seed, \
-         preset {preset}.{diverged}"
+         preset {preset}.{few}{diverged}"
     )
 }
 

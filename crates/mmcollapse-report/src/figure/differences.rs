@@ -4,9 +4,9 @@ use mmcollapse_record::Setting;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use super::forest::{Forest, Row};
-use super::style::assign;
-use super::{FigureText, Point};
+use super::forest::{Forest, Row, names};
+use super::style::assign_rows;
+use super::{Axis, BAND_SEEDS, FigureText, Point};
 use crate::summary::{Difference, Pairing, Run, Summary, Versus};
 use crate::table::{probability, protocol_in_words};
 
@@ -29,17 +29,21 @@ impl Forest {
         };
         let label = ours.map_or_else(|| row.to_owned(), |ours| summary.methods[ours].label());
         let pairs = by_seed().flat_map(|v| &v.differences).map(|d| d.paired.estimate.n);
-        let n = crate::table::range(&pairs.collect::<Vec<_>>());
+        let pairs: Vec<usize> = pairs.collect();
+        let few = pairs.iter().any(|n| *n < BAND_SEEDS);
+        let n = crate::table::range(&pairs);
         Self {
             title: text.title.to_owned(),
             note: format!(
                 "Mark and bar: mean difference of {label} to each other row and its 95 % t interval over n = {n} seeds, each \
                  with its mean over the levels, preset {}. Squares: single seeds. p: exact two-sided Wilcoxon signed-rank test \
-                 with Holm's correction over the rows of a part.",
-                text.preset
+                 with Holm's correction over the rows of a part.{}",
+                text.preset,
+                if few { " No bar where n ≤ 2." } else { "" }
             ),
             warnings: text.warnings,
             x_label: format!("{label} minus the other row (points)"),
+            axis: Axis::differences(),
             differences: true,
             parts: by_seed().map(part).collect(),
             provenance: text.provenance,
@@ -68,16 +72,16 @@ fn line(summary: &Summary, versus: &Versus, ours: Option<usize>, difference: &Di
     let estimate = &difference.paired.estimate;
     let mark = Point::of(estimate, 100.0, 0);
     Row {
-        name: summary.methods[other].label(),
-        style: assign(&summary.methods)[other],
+        name: names(summary)[other].clone(),
+        style: assign_rows(&summary.methods)[other],
         runs: pairs.collect(),
         mean: mark,
         paper: None,
         told: (
-            mark.map_or_else(String::new, |p| {
-                let (mean, half) = (p.mean, 0.5 * (p.high - p.low));
-                format!("{mean:+.1} ± {half:.1}, p {}", probability(difference.holm_p)).replace('-', "−")
-            }),
+            {
+                let sign = if mark.mean < 0.0 { "" } else { "+" };
+                format!("{sign}{}, p {}", mark.written(), probability(difference.holm_p)).replace('-', "−")
+            },
             String::new(),
         ),
     }
@@ -107,7 +111,7 @@ mod tests {
         assert_eq!(rows.len(), summary.methods.len() - 1);
         for row in rows.iter().filter(|row| row.runs.len() == 10) {
             let of_runs = row.runs.iter().sum::<f64>() / 10.0;
-            let mean = row.mean.unwrap();
+            let mean = row.mean;
             assert!((mean.mean - of_runs).abs() < 1e-9, "{}", row.name);
             let scale = forest.scale();
             assert!(

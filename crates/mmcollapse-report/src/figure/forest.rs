@@ -9,11 +9,12 @@ use std::collections::BTreeMap;
 use miette::Result;
 
 use super::axis::Scale;
-use super::canvas::{About, Canvas, Letters, Picture, Stand, picture, width_of};
-use super::layout::{AXIS, Block, HEADING, NOTE, ORIGIN, TITLE, WARNING};
-use super::panel::{MARK, PAPER_MARK, TICKS};
-use super::style::{ALARM, GREY, GRID, INK, PAPER, STYLES, assign};
-use super::{Axes, FigureText, Line, Panel, Point, note};
+use super::canvas::{About, Letters, Picture, Stand, picture, width_of};
+use super::layout::{Block, HEADING, NOTE, ORIGIN, TITLE, WARNING};
+use super::panel::TICKS;
+use super::plot::{LINE, Plot, X_AXIS, scale_of};
+use super::style::{ALARM, INK, PAPER, Style, assign_rows, distinct};
+use super::{Axis, FigureText, Point, note, zoom};
 use crate::paper::Paper;
 use crate::summary::{Column, ProtocolRun, Summary};
 use crate::table::protocol_in_words;
@@ -22,13 +23,8 @@ const EDGE: f64 = 22.0;
 /// Between names, plot and numbers.
 const AIR: f64 = 14.0;
 const PLOT: f64 = 430.0;
-/// Height of a method's line.
-const LINE: f64 = 25.0;
-const X_AXIS: f64 = 44.0;
-/// Radius of a run's dot.
-const DOT: f64 = 2.2;
-/// Opacity of a run's dot.
-const FAINT: f64 = 0.45;
+/// The plot of all rows where a zoom stands beside it.
+const SMALL_PLOT: f64 = 300.0;
 
 /// The figure before it is drawn.
 #[derive(Clone, Debug, PartialEq)]
@@ -37,7 +33,9 @@ pub struct Forest {
     pub(super) note: String,
     pub(super) warnings: Vec<String>,
     pub(super) x_label: String,
-    /// Whether values are differences, which may be below 0.
+    /// What is measured.
+    pub(super) axis: Axis,
+    /// Whether values are differences, which are read from 0.
     pub(super) differences: bool,
     /// One for each protocol: what it does, and its methods.
     pub(super) parts: Vec<(String, Vec<Row>)>,
@@ -48,10 +46,10 @@ pub struct Forest {
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Row {
     pub(super) name: String,
-    pub(super) style: usize,
+    pub(super) style: Style,
     /// Every run, in percent.
     pub(super) runs: Vec<f64>,
-    pub(super) mean: Option<Point>,
+    pub(super) mean: Point,
     pub(super) paper: Option<f64>,
     /// What stands to the right: mean and half-width; how many runs diverged.
     pub(super) told: (String, String),
@@ -70,11 +68,16 @@ impl Forest {
         let mean_of = if levels > 1 { ", mean over the levels" } else { "" };
         Self {
             title: text.title.to_owned(),
-            note: note(summary, &paper.metric, text.preset).replace("Line and band", "Mark and bar")
+            note: note(summary, &paper.metric, text.preset)
+                .replace("Line and band", "Mark and bar")
+                .replace("No band", "No bar")
+                .replace("no band", "no bar")
+                .replace("; marks only where n = 1", "")
                 + " Squares: single runs."
                 + if printed { " Hollow: the paper's value." } else { "" },
             warnings: text.warnings,
             x_label: format!("test {} (%){mean_of}", paper.metric.words()),
+            axis: Axis::of(&paper.metric),
             differences: false,
             parts,
             provenance: text.provenance,
@@ -95,7 +98,10 @@ impl Forest {
         let means = widest(rows().map(|row| row.told.0.as_str()).collect())?;
         let counts = widest(rows().map(|row| row.told.1.as_str()).collect())?;
         let left = EDGE + names + AIR;
-        let right = left + PLOT;
+        let zooms: Vec<Option<Scale>> = self.parts.iter().map(|(_, rows)| self.zoom(rows)).collect();
+        let zoomed = zooms.iter().any(Option::is_some);
+        let all_end = left + if zoomed { SMALL_PLOT } else { PLOT };
+        let right = all_end + if zoomed { 2.0 * AIR + PLOT } else { 0.0 };
         let mean_end = right + AIR + means;
         let width = mean_end + AIR + counts + EDGE;
         let inner = width - 2.0 * EDGE;
@@ -127,15 +133,31 @@ impl Forest {
             for block in &blocks {
                 y = block.draw_from(canvas, EDGE, y)?;
             }
-            for ((_, rows), heading) in self.parts.iter().zip(&headings) {
+            for (((_, rows), heading), zoom) in self.parts.iter().zip(&headings).zip(&zooms) {
                 y = heading.draw_from(canvas, EDGE, y)?;
                 let plot = Plot {
                     left,
-                    right,
-                    mean_end,
+                    right: all_end,
                     scale,
                 };
-                y = plot.draw(canvas, rows, &self.x_label, y)?;
+                plot.draw(canvas, rows, &self.x_label, y)?;
+                if let Some(scale) = *zoom {
+                    let plot = Plot {
+                        left: right - PLOT,
+                        right,
+                        scale,
+                    };
+                    plot.draw(canvas, rows, &self.zoom_label(), y)?;
+                }
+                for row in rows {
+                    let middle = y + 0.5 * LINE;
+                    let told = |colour| Letters { colour, ..TICKS };
+                    canvas.text(&row.name, (left - AIR, middle), TICKS, Stand::End)?;
+                    canvas.text(&row.told.0, (mean_end, middle), told(INK), Stand::End)?;
+                    canvas.text(&row.told.1, (mean_end + AIR, middle), told(ALARM), Stand::Start)?;
+                    y += LINE;
+                }
+                y += X_AXIS;
             }
             origin.draw_from(canvas, EDGE, y)?;
             Ok(())
@@ -145,96 +167,58 @@ impl Forest {
     /// One axis that reaches every run: here diverged ones are what is to be seen.
     pub(super) fn scale(&self) -> Scale {
         let rows = self.parts.iter().flat_map(|(_, rows)| rows);
+        let origin = self.differences.then_some(0.0);
+        scale_of(rows, &self.axis, origin)
+    }
+
+    /// The axis of a second look at the rows close to the best, of differences those close to 0; none where all are.
+    pub(super) fn zoom(&self, rows: &[Row]) -> Option<Scale> {
+        let means: Vec<f64> = rows.iter().map(|row| row.mean.mean).collect();
+        let (low, high) = if self.differences {
+            let near = zoom::needed(&means, |mean| mean.abs() <= zoom::REACH);
+            near.then_some((-zoom::REACH, Some(zoom::REACH)))?
+        } else {
+            (zoom::floor(&means)?, self.axis.range.1)
+        };
+        let axis = Axis {
+            range: (Some(low), high),
+            ..self.axis.clone()
+        };
+        let near = |row: &&Row| row.mean.mean >= low && high.is_none_or(|high| row.mean.mean <= high);
+        let origin = self.differences.then_some(0.0);
+        Some(scale_of(rows.iter().filter(near), &axis, origin))
+    }
+
+    fn zoom_label(&self) -> String {
+        let reach = zoom::REACH;
         if self.differences {
-            let ends = rows.flat_map(|row| {
-                row.runs
-                    .iter()
-                    .copied()
-                    .chain(row.mean.iter().flat_map(|m| [m.low, m.high]))
-            });
-            return Scale::of_differences(ends);
+            format!("zoom: rows within {reach} points")
+        } else {
+            format!("zoom: rows within {reach} points of the best")
         }
-        let point = |value: f64| Point {
-            mean: value,
-            low: value,
-            high: value,
-            diverged: 0,
-        };
-        let points = rows.flat_map(|row| {
-            let runs = row.runs.iter().chain(&row.paper).map(|value| Some(point(*value)));
-            runs.chain([row.mean]).collect::<Vec<_>>()
-        });
-        let all = Panel {
-            title: String::new(),
-            lines: vec![Line {
-                style: 0,
-                points: points.map(|p| p.map(|p| Point { diverged: 0, ..p })).collect(),
-            }],
-            paper: Vec::new(),
-        };
-        Scale::of(std::iter::once(&all), Axes::Percent)
     }
 }
 
-/// Where the plot of a protocol lies, from left to right.
-struct Plot {
-    left: f64,
-    right: f64,
-    mean_end: f64,
-    scale: Scale,
-}
-
-impl Plot {
-    /// Returns where it ends.
-    fn draw(&self, canvas: &Canvas, rows: &[Row], x_label: &str, top: f64) -> Result<f64> {
-        let bottom = top + rows.len() as f64 * LINE;
-        for value in self.scale.ticks() {
-            let x = self.x(value);
-            // Below 0 there are only differences, which are read from there.
-            let origin = self.scale.low < 0.0 && value.abs() < 0.5 * self.scale.step;
-            canvas.line(&[(x, top), (x, bottom)], if origin { GREY } else { GRID }, 1.0)?;
-            canvas.text(&self.scale.written(value), (x, bottom + 11.0), TICKS, Stand::Middle)?;
-        }
-        canvas.line(&[(self.left, bottom), (self.right, bottom)], GREY, 1.0)?;
-        let middle = f64::midpoint(self.left, self.right);
-        canvas.text(x_label, (middle, bottom + 28.0), AXIS, Stand::Middle)?;
-        for (place, row) in rows.iter().enumerate() {
-            self.row(canvas, row, top + (place as f64 + 0.5) * LINE)?;
-        }
-        Ok(bottom + X_AXIS)
-    }
-
-    fn row(&self, canvas: &Canvas, row: &Row, y: f64) -> Result<()> {
-        let style = STYLES[row.style];
-        canvas.text(&row.name, (self.left - AIR, y), TICKS, Stand::End)?;
-        for value in &row.runs {
-            let (x, r) = (self.x(*value), DOT);
-            let square = [(x - r, y - r), (x + r, y - r), (x + r, y + r), (x - r, y + r)];
-            canvas.area(&square, style.colour, FAINT)?;
-        }
-        if let Some(mean) = row.mean {
-            let ends = [mean.low, mean.high].map(|value| (self.x(value), y));
-            canvas.line(&ends, style.colour, 1.6)?;
-            canvas.mark((self.x(mean.mean), y), MARK + 0.8, style)?;
-        }
-        if let Some(paper) = row.paper {
-            canvas.hollow_mark((self.x(paper), y), PAPER_MARK, style)?;
-        }
-        let told = |colour| Letters { colour, ..TICKS };
-        canvas.text(&row.told.0, (self.mean_end, y), told(INK), Stand::End)?;
-        canvas.text(&row.told.1, (self.mean_end + AIR, y), told(ALARM), Stand::Start)
-    }
-
-    fn x(&self, value: f64) -> f64 {
-        let value = value.clamp(self.scale.low, self.scale.high);
-        self.left + (self.right - self.left) * self.scale.place(value)
-    }
+/// The names of all methods, no two alike.
+pub(super) fn names(summary: &Summary) -> Vec<String> {
+    let names: Vec<(String, String)> = summary
+        .methods
+        .iter()
+        .map(|method| {
+            (
+                method.label(),
+                format!("{} {}", method.row.fusion.name, method.row.reallocation.name),
+            )
+        })
+        .collect();
+    let names: Vec<(String, &str)> = names.iter().map(|(name, key)| (name.clone(), key.as_str())).collect();
+    distinct(&names)
 }
 
 fn rows(summary: &Summary, metric: &Metric, protocol: &ProtocolRun) -> Vec<Row> {
-    let styles = assign(&summary.methods);
-    let methods = summary.methods.iter().enumerate();
-    let row = |(place, method): (usize, &crate::summary::Method)| {
+    let styles = assign_rows(&summary.methods);
+    let names = names(summary);
+    let row = |place: usize| {
         let group = summary.get(&protocol.setting, place, metric, Column::MeanOfRates)?;
         let estimate = group.estimate.as_ref()?;
         let mean = Point::of(estimate, 100.0, group.diverged);
@@ -251,20 +235,15 @@ fn rows(summary: &Summary, metric: &Metric, protocol: &ProtocolRun) -> Vec<Row> 
             count => format!("{count} of {} diverged", estimate.n + group.unscored),
         };
         Some(Row {
-            name: method.label(),
+            name: names[place].clone(),
             style: styles[place],
             runs: seeds.values().map(average).collect(),
             mean,
             paper: group.paper.map(|paper| 100.0 * paper),
-            told: (
-                mean.map_or_else(String::new, |p| {
-                    format!("{:.1} ± {:.1}", p.mean, 0.5 * (p.high - p.low))
-                }),
-                diverged,
-            ),
+            told: (mean.written(), diverged),
         })
     };
-    methods.filter_map(row).collect()
+    (0..summary.methods.len()).filter_map(row).collect()
 }
 
 #[cfg(test)]
@@ -291,8 +270,8 @@ mod tests {
         assert!(heading.starts_with("test_missing"), "{heading}");
         assert_eq!(rows[0].name, "Late fusion");
         for row in rows {
-            let mean = row.mean.unwrap();
-            assert!(mean.low < mean.mean && mean.mean < mean.high);
+            let (mean, interval) = (row.mean, row.mean.interval.unwrap());
+            assert!(interval.low < mean.mean && mean.mean < interval.high);
             assert_eq!(row.runs.len(), 10, "{}", row.name);
             let of_runs = row.runs.iter().sum::<f64>() / 10.0;
             assert!((mean.mean - of_runs).abs() < 1e-9, "{}", row.name);
@@ -323,6 +302,35 @@ mod tests {
                 let path = std::path::Path::new(&folder).join(format!("forest{seeds}.png"));
                 mmcollapse_files::write_atomic(&path, &picture.png).unwrap();
             }
+        }
+    }
+
+    #[test]
+    fn rows_close_to_the_best_have_a_zoom_where_others_fail() {
+        let mut forest = forest(10);
+        let rows = &mut forest.parts[0].1;
+        assert!(rows.len() > 3);
+        let shifted = |row: &Row, by: f64| Row {
+            runs: row.runs.iter().map(|run| run + by).collect(),
+            mean: Point {
+                mean: row.mean.mean + by,
+                interval: None,
+                ..row.mean
+            },
+            ..row.clone()
+        };
+        rows[1] = shifted(&rows[0], 0.5);
+        rows[2] = shifted(&rows[0], -60.0);
+        let rows = &forest.parts[0].1;
+        let zoom = forest.zoom(rows).unwrap();
+        assert!(zoom.high - zoom.low <= 15.0 && zoom.low > rows[2].mean.mean, "{zoom:?}");
+        let apart = zoom.place(rows[1].mean.mean) - zoom.place(rows[0].mean.mean);
+        assert!(apart * PLOT > 10.0, "{apart}");
+        assert!(forest.zoom(&rows[..2]).is_none());
+        let picture = forest.draw("").unwrap();
+        if let Some(folder) = std::env::var_os("MMCOLLAPSE_LOOK") {
+            let path = std::path::Path::new(&folder).join("forest_zoom.png");
+            mmcollapse_files::write_atomic(&path, &picture.png).unwrap();
         }
     }
 }

@@ -4,9 +4,9 @@ use miette::Result;
 
 use super::axis::Scale;
 use super::canvas::{About, Canvas, Letters, Picture, Stand, picture, width_of};
-use super::panel::{BAND, Frame, MARK, PAPER_MARK, STROKE, below, strip};
-use super::style::{ALARM, GREY, INK, PAPER, STYLES, Shape, Style};
-use super::{Axes, Figure, Panel, PanelRow};
+use super::panel::{BAND, Frame, MARK, PAPER_MARK, STROKE, above, below, beyond, strip};
+use super::style::{ALARM, GREY, INK, PAPER, Shape, Style};
+use super::{Figure, Panel, PanelRow};
 
 const PANEL_WIDTH: f64 = 250.0;
 const PANEL_HEIGHT: f64 = 210.0;
@@ -48,16 +48,7 @@ pub fn draw(figure: &Figure, metadata: &str) -> Result<Picture> {
         blocks.push(Block::lines(warning, WARNING, inner, 4.0)?);
     }
     blocks.push(Block::lines(&figure.note, NOTE, inner, 10.0)?);
-    let all = || figure.rows.iter().flat_map(|row| &row.panels);
-    let scale = Scale::of(all(), figure.axes);
-    let strip = strip(all(), scale);
-    let own = |panel: &Panel| own_strip(panel, figure) > 0.0;
-    let some_below = if figure.axes == Axes::Own {
-        all().any(own)
-    } else {
-        strip > 0.0
-    };
-    let legend = Legend::of(figure, some_below, inner)?;
+    let legend = Legend::of(figure, inner)?;
     let headings: Vec<Block> = figure
         .rows
         .iter()
@@ -90,7 +81,7 @@ pub fn draw(figure: &Figure, metadata: &str) -> Result<Picture> {
         for (row, heading) in figure.rows.iter().zip(&headings) {
             y = heading.draw(canvas, y)?;
             for line in row.panels.chunks(per_line(row)) {
-                y = panel_line(canvas, figure, row, line, (scale, strip), y)?;
+                y = panel_line(canvas, figure, row, line, y)?;
             }
             y += 12.0;
         }
@@ -106,29 +97,17 @@ fn per_line(row: &PanelRow) -> usize {
 }
 
 /// Panels side by side with their axes; returns where they end.
-fn panel_line(
-    canvas: &Canvas,
-    figure: &Figure,
-    row: &PanelRow,
-    panels: &[Panel],
-    (scale, strip): (Scale, f64),
-    y: f64,
-) -> Result<f64> {
+fn panel_line(canvas: &Canvas, figure: &Figure, row: &PanelRow, panels: &[Panel], y: f64) -> Result<f64> {
     let (top, bottom) = (y + PANEL_TITLE, y + PANEL_TITLE + PANEL_HEIGHT);
     for (place, panel) in panels.iter().enumerate() {
         let left = LEFT + place as f64 * (PANEL_WIDTH + gap(figure));
-        let own = figure.axes == Axes::Own;
-        let (scale, strip) = if own {
-            (Scale::of(std::iter::once(panel), figure.axes), own_strip(panel, figure))
-        } else {
-            (scale, strip)
-        };
+        let (scale, strip) = scale(figure, panel);
         let frame = Frame {
             edges: (left, top, left + PANEL_WIDTH, bottom),
             scale,
             strip,
             row,
-            values: own || place == 0,
+            values: place == 0 || panels[place - 1].axis != panel.axis,
         };
         frame.draw(canvas, panel)?;
     }
@@ -142,14 +121,18 @@ fn panel_line(
     Ok(bottom + X_AXIS)
 }
 
+/// Between panels: more where one has values of its own beside it.
 fn gap(figure: &Figure) -> f64 {
-    if figure.axes == Axes::Own { WIDE_GAP } else { GAP }
+    let differ = |row: &PanelRow| row.panels.windows(2).any(|pair| pair[0].axis != pair[1].axis);
+    if figure.rows.iter().any(differ) { WIDE_GAP } else { GAP }
 }
 
-/// The strip of a panel that has an axis of its own.
-fn own_strip(panel: &Panel, figure: &Figure) -> f64 {
-    let only = std::iter::once(panel);
-    strip(only.clone(), Scale::of(only, figure.axes))
+/// The scale of all panels with the axis of this one, and the height of their strip.
+fn scale(figure: &Figure, panel: &Panel) -> (Scale, f64) {
+    let panels = figure.rows.iter().flat_map(|row| &row.panels);
+    let panels = panels.filter(|other| other.axis == panel.axis);
+    let scale = Scale::of(panels.clone(), &panel.axis);
+    (scale, strip(panels, scale))
 }
 
 /// Lines of text, broken to a width.
@@ -209,6 +192,7 @@ enum Sample {
     Line(Style),
     Paper,
     Below,
+    Beyond,
 }
 
 impl Legend {
@@ -218,17 +202,26 @@ impl Legend {
     const AIR: f64 = 22.0;
     const LINE: f64 = 20.0;
 
-    fn of(figure: &Figure, some_below: bool, width: f64) -> Result<Self> {
+    fn of(figure: &Figure, width: f64) -> Result<Self> {
         let mut samples: Vec<(Sample, String)> = figure
             .legend
             .iter()
-            .map(|(name, style)| (Sample::Line(STYLES[*style]), name.clone()))
+            .map(|(name, style)| (Sample::Line(*style), name.clone()))
             .collect();
         if figure.paper {
             samples.push((Sample::Paper, "paper (hollow)".to_owned()));
         }
-        if some_below {
+        let panels = || figure.rows.iter().flat_map(|row| &row.panels);
+        if panels().any(|panel| scale(figure, panel).1 > 0.0) {
             samples.push((Sample::Below, "below the shown range".to_owned()));
+        }
+        let cut = |panel: &Panel| {
+            let scale = scale(figure, panel).0;
+            let mut points = panel.lines.iter().flat_map(|line| line.points.iter().flatten());
+            points.any(|point| beyond(point, scale))
+        };
+        if panels().any(cut) {
+            samples.push((Sample::Beyond, "band cut at the axis' end".to_owned()));
         }
         let (mut x, mut line) = (0.0, 0);
         let mut entries = Vec::new();
@@ -270,6 +263,9 @@ impl Legend {
                 }
                 Sample::Below => {
                     canvas.area(&below(middle), GREY, 1.0)?;
+                }
+                Sample::Beyond => {
+                    canvas.area(&above(middle), GREY, 1.0)?;
                 }
             }
             canvas.text(name, (LEFT + x + Self::SAMPLE, y), LEGEND, Stand::Start)?;

@@ -1,6 +1,7 @@
-//! Several measures against the level: a row of panels a protocol and fusion, a panel a measure.
+//! Several measures against the level: a row of panels a protocol and fusion, a panel a measure. Panels of one measure
+//! share their axis in all rows.
 
-use super::{Axes, Figure, FigureText, Line, Panel, PanelRow, Point, fusions, legend, level_row, note, style};
+use super::{Axis, Figure, FigureText, Line, Panel, PanelRow, Point, Style, fusions, legend, level_row, note, style};
 use mmcollapse_record::Metric;
 
 use crate::summary::{Column, ProtocolRun, Summary};
@@ -32,7 +33,6 @@ impl Figure {
                 .map_or_else(String::new, |first| note(summary, first, text.preset)),
             warnings: text.warnings,
             y_label: String::new(),
-            axes: Axes::Own,
             paper: false,
             rows: rows.collect(),
             legend: legend(summary, &styles),
@@ -41,29 +41,12 @@ impl Figure {
     }
 }
 
-fn panel(summary: &Summary, protocol: &ProtocolRun, fusion: &str, measure: &Metric, styles: &[usize]) -> Panel {
+fn panel(summary: &Summary, protocol: &ProtocolRun, fusion: &str, measure: &Metric, styles: &[Style]) -> Panel {
     let methods = summary
         .methods
         .iter()
         .enumerate()
         .filter(|(_, m)| m.row.fusion.name == fusion);
-    // Variance inflation has no upper end: one method's would press all others onto the axis.
-    let logarithmic = *measure == "vif_mean";
-    let shown = |point: Point| {
-        let size = |value: f64| {
-            if logarithmic {
-                libm::log10(value.max(1.0))
-            } else {
-                value
-            }
-        };
-        Point {
-            mean: size(point.mean),
-            low: size(point.low),
-            high: size(point.high),
-            ..point
-        }
-    };
     let line = |place: usize| Line {
         style: styles[place],
         points: protocol
@@ -71,17 +54,15 @@ fn panel(summary: &Summary, protocol: &ProtocolRun, fusion: &str, measure: &Metr
             .iter()
             .map(|rate| {
                 let group = summary.get(&protocol.setting, place, measure, Column::Rate(*rate))?;
-                Point::of(group.estimate.as_ref()?, measure.scale(), group.diverged).map(shown)
+                Some(Point::of(group.estimate.as_ref()?, measure.scale(), group.diverged))
             })
             .collect(),
     };
-    let written = measure.title();
+    let axis = Axis::of(measure);
+    let logarithmic = if axis.logarithmic { ", log axis" } else { "" };
     Panel {
-        title: if logarithmic {
-            format!("log10 of {written}")
-        } else {
-            written
-        },
+        title: measure.title() + logarithmic,
+        axis,
         lines: methods.map(|(place, _)| line(place)).collect(),
         paper: Vec::new(),
     }

@@ -4,13 +4,15 @@ use miette::Result;
 
 use super::axis::Scale;
 use super::canvas::{Canvas, Letters, Stand};
-use super::style::{GREY, GRID, INK, STYLES};
+use super::style::{GREY, GRID, INK};
 use super::{Line, Panel, PanelRow, Point};
 
 /// Radius of our marks in pixels.
 pub const MARK: f64 = 3.4;
 /// Radius of the paper's marks: larger, so that one shows around the other.
 pub const PAPER_MARK: f64 = 4.6;
+/// The same where a line has too many places for marks.
+const SMALL_MARK: f64 = 1.6;
 /// Width of a line in pixels.
 pub const STROKE: f64 = 1.9;
 /// Opacity of a band.
@@ -62,14 +64,23 @@ impl Frame<'_> {
         for &(style, x, value) in &panel.paper {
             if let Some(k) = panel.lines.iter().position(|line| line.style == style) {
                 let at = (self.x(x) + side(k), self.y(value));
-                canvas.hollow_mark(at, PAPER_MARK, STYLES[style])?;
+                canvas.hollow_mark(at, PAPER_MARK, style)?;
             }
         }
-        for (k, line) in panel.lines.iter().enumerate().filter(|_| marked) {
+        for (k, line) in panel.lines.iter().enumerate() {
             for (x, point) in line.points.iter().enumerate() {
-                if let Some(point) = point.filter(|point| point.mean >= self.scale.low) {
-                    let at = (self.x(x) + side(k), self.y(point.mean));
-                    canvas.mark(at, MARK, STYLES[line.style])?;
+                let Some(point) = point.filter(|point| point.mean >= self.scale.low) else {
+                    continue;
+                };
+                // A single seed is a mark everywhere, as no line is drawn through it.
+                if marked || point.seeds == 1 {
+                    let at = (self.x_of(line, x) + side(k), self.y(point.mean));
+                    canvas.mark(at, if marked { MARK } else { SMALL_MARK }, line.style)?;
+                }
+                if beyond(&point, self.scale) {
+                    let (_, top, _, _) = self.edges;
+                    let at = (self.x_of(line, x) + side(k), top + 5.0);
+                    canvas.area(&above(at), line.style.colour, 1.0)?;
                 }
             }
         }
@@ -109,34 +120,32 @@ impl Frame<'_> {
 
     /// The interval, over each stretch of neighbouring points that have one.
     fn band(&self, canvas: &Canvas, line: &Line, side: f64) -> Result<()> {
-        let style = STYLES[line.style];
-        for stretch in stretches(line) {
+        let colour = line.style.colour;
+        for stretch in stretches(line, |point| point.interval.is_some()) {
             if stretch.iter().all(|(_, point)| point.mean < self.scale.low) {
                 // Its line is not shown either; the band would only cover the others.
                 continue;
             }
-            let at = |(x, value): (usize, f64)| (self.x(x) + side, self.y(self.shown(value)));
-            let mut around: Vec<(f64, f64)> = stretch.iter().map(|(x, p)| at((*x, p.high))).collect();
-            around.extend(stretch.iter().rev().map(|(x, p)| at((*x, p.low))));
-            if let [only] = stretch.as_slice() {
+            let at = |x: usize, value: f64| (self.x_of(line, x) + side, self.y(self.shown(value)));
+            let ends = stretch.iter().filter_map(|(x, point)| Some((*x, point.interval?)));
+            let mut around: Vec<(f64, f64)> = ends.clone().map(|(x, interval)| at(x, interval.high)).collect();
+            around.extend(ends.rev().map(|(x, interval)| at(x, interval.low)));
+            if stretch.len() == 1 {
                 // A single rate has no area: the interval is a bar.
-                let ends = [at((only.0, only.1.low)), at((only.0, only.1.high))];
-                canvas.line(&ends, style.colour, 1.0)?;
+                canvas.line(&around, colour, 1.0)?;
             } else {
-                canvas.area(&around, style.colour, BAND)?;
+                canvas.area(&around, colour, BAND)?;
             }
         }
         Ok(())
     }
 
     fn line(&self, canvas: &Canvas, line: &Line, side: f64) -> Result<()> {
-        let colour = STYLES[line.style].colour;
-        for stretch in stretches(line) {
+        for stretch in stretches(line, |point| point.seeds > 1) {
             for pair in stretch.windows(2) {
-                let (a, b) = (pair[0], pair[1]);
-                if let Some((from, to)) = self.visible((a.0 as f64, a.1.mean), (b.0 as f64, b.1.mean)) {
-                    let at = |(x, value): (f64, f64)| (self.x_at(x) + side, self.y(value));
-                    canvas.line(&[at(from), at(to)], colour, STROKE)?;
+                let at = |(x, point): (usize, Point)| (self.x_of(line, x) + side, self.y(point.mean));
+                if let Some(visible) = self.visible(at(pair[0]), at(pair[1])) {
+                    canvas.line(&visible, line.style.colour, STROKE)?;
                 }
             }
         }
@@ -155,7 +164,7 @@ impl Frame<'_> {
                 let Some(height) = heights.get_mut(x) else {
                     continue;
                 };
-                let style = STYLES[line.style];
+                let style = line.style;
                 let letters = Letters {
                     size: 9.5,
                     bold: true,
@@ -165,7 +174,9 @@ impl Frame<'_> {
                 canvas.area(&below((middle - 19.0, *height + 0.5)), style.colour, 1.0)?;
                 let mean = format!("{:.1}", point.mean);
                 canvas.text(&mean, (middle + 12.0, *height), letters, Stand::End)?;
-                let half = format!("± {:.1}", 0.5 * (point.high - point.low));
+                let half = point
+                    .half()
+                    .map_or_else(|| format!("n = {}", point.seeds), |half| format!("± {half:.1}"));
                 canvas.text(&half, (middle + 12.0, *height + TOLD), letters, Stand::End)?;
                 *height -= TOLD_TWICE;
             }
@@ -173,17 +184,17 @@ impl Frame<'_> {
         Ok(())
     }
 
-    /// The part of a line within the shown part of the vertical axis.
-    fn visible(&self, a: (f64, f64), b: (f64, f64)) -> Option<((f64, f64), (f64, f64))> {
-        let edge = self.scale.low;
+    /// The part of a line above the axis' lower end, in pixels.
+    fn visible(&self, a: (f64, f64), b: (f64, f64)) -> Option<[(f64, f64); 2]> {
+        let edge = self.y(self.scale.low);
         let cut = |inside: (f64, f64), outside: (f64, f64)| {
             let share = (inside.1 - edge) / (inside.1 - outside.1);
             (inside.0 + share * (outside.0 - inside.0), edge)
         };
-        match (a.1 >= edge, b.1 >= edge) {
-            (true, true) => Some((a, b)),
-            (true, false) => Some((a, cut(a, b))),
-            (false, true) => Some((cut(b, a), b)),
+        match (a.1 <= edge, b.1 <= edge) {
+            (true, true) => Some([a, b]),
+            (true, false) => Some([a, cut(a, b)]),
+            (false, true) => Some([cut(b, a), b]),
             (false, false) => None,
         }
     }
@@ -193,13 +204,18 @@ impl Frame<'_> {
     }
 
     fn x(&self, place: usize) -> f64 {
-        self.x_at(place as f64)
+        self.x_among(place, self.row.x_ticks.len())
+    }
+
+    /// Of a point: lines may have more points than the axis has names, or fewer.
+    fn x_of(&self, line: &Line, place: usize) -> f64 {
+        self.x_among(place, line.points.len())
     }
 
     /// Places stand evenly with half a place of air at each end.
-    fn x_at(&self, place: f64) -> f64 {
+    fn x_among(&self, place: usize, places: usize) -> f64 {
         let (left, _, right, _) = self.edges;
-        left + (right - left) * (place + 0.5) / self.row.x_ticks.len().max(1) as f64
+        left + (right - left) * (place as f64 + 0.5) / places.max(1) as f64
     }
 
     fn y(&self, value: f64) -> f64 {
@@ -230,12 +246,25 @@ pub fn below((x, y): (f64, f64)) -> [(f64, f64); 3] {
     [(x - 3.2, y - 3.5), (x + 3.2, y - 3.5), (x, y + 3.5)]
 }
 
-/// Neighbouring points that all have a value.
-fn stretches(line: &Line) -> Vec<Vec<(usize, Point)>> {
+/// Corners of the arrow that says "further up".
+pub fn above((x, y): (f64, f64)) -> [(f64, f64); 3] {
+    [(x - 3.2, y + 3.5), (x + 3.2, y + 3.5), (x, y - 3.5)]
+}
+
+/// Whether a point's interval is cut at the upper end of the axis.
+pub fn beyond(point: &Point, scale: Scale) -> bool {
+    point.mean >= scale.low
+        && point
+            .interval
+            .is_some_and(|interval| interval.high > scale.high && scale.cuts)
+}
+
+/// Neighbouring points that are all `chosen`.
+fn stretches(line: &Line, chosen: impl Fn(&Point) -> bool) -> Vec<Vec<(usize, Point)>> {
     let mut stretches = vec![Vec::new()];
     for (x, point) in line.points.iter().enumerate() {
-        match (point, stretches.last_mut()) {
-            (Some(point), Some(stretch)) => stretch.push((x, *point)),
+        match (point.filter(&chosen), stretches.last_mut()) {
+            (Some(point), Some(stretch)) => stretch.push((x, point)),
             _ => stretches.push(Vec::new()),
         }
     }

@@ -1,7 +1,7 @@
 //! What encoders lose inside a model: against the level, and along training beside the same encoder trained alone.
 
 use super::curves::point;
-use super::{Figure, FigureText, Line, Panel, PanelRow, fusions, style};
+use super::{Axis, Figure, FigureText, Line, Panel, PanelRow, Style, fusions, style};
 use crate::curves::{eliminated, first, probed};
 use crate::summary::{Method, ProtocolRun, Summary};
 use mmcollapse_record::{Encoder, Metric, Record, RowId};
@@ -40,7 +40,7 @@ impl Figure {
         for protocol in &summary.protocols {
             for fusion in fusions(summary) {
                 let methods = summary.methods.iter().zip(styles.iter().copied());
-                let methods: Vec<(&Method, usize)> = methods
+                let methods: Vec<(&Method, Style)> = methods
                     .filter(|(m, _)| m.row.fusion.name == fusion.row.fusion.name)
                     .collect();
                 for watched in [Watched::First, Watched::Eliminated] {
@@ -61,7 +61,7 @@ impl Figure {
 }
 
 /// A panel a number of modalities; none if nothing was probed twice.
-fn row(records: &[Record], protocol: &ProtocolRun, methods: &[(&Method, usize)], watched: Watched) -> Option<PanelRow> {
+fn row(records: &[Record], protocol: &ProtocolRun, methods: &[(&Method, Style)], watched: Watched) -> Option<PanelRow> {
     let plain = methods.first()?.0;
     let mut points = 0;
     let mut panels = Vec::new();
@@ -74,7 +74,7 @@ fn row(records: &[Record], protocol: &ProtocolRun, methods: &[(&Method, usize)],
                 .collect()
         };
         let plain = at_level(&plain.row);
-        let mut line = |runs: &[&Record], style: usize, encoder: Encoder| {
+        let mut line = |runs: &[&Record], style: Style, encoder: Encoder| {
             let curves: Vec<&[f64]> = runs
                 .iter()
                 .map(|record| match watched.modality(record, &plain) {
@@ -99,9 +99,14 @@ fn row(records: &[Record], protocol: &ProtocolRun, methods: &[(&Method, usize)],
         lines.push(line(&plain, style::BASELINE, Encoder::Baseline));
         panels.push(Panel {
             title: format!("{rate} modalities"),
+            axis: Axis::nats("cross-entropy of probes"),
             lines,
             paper: Vec::new(),
         });
+    }
+    // Places are evenly spaced: one that stopped early has fewer of as many.
+    for line in panels.iter_mut().flat_map(|panel| &mut panel.lines) {
+        line.points.resize(points, None);
     }
     (points > 0).then(|| PanelRow {
         heading: format!(

@@ -1,5 +1,5 @@
 use super::*;
-use crate::summary::synthetic::{experiment, table4};
+use crate::summary::synthetic::{experiment, record, table4};
 
 fn text(warnings: Vec<String>, origin: &str) -> FigureText<'static> {
     FigureText {
@@ -56,16 +56,21 @@ fn panels_lines_and_marks() {
 }
 
 #[test]
-fn single_runs_are_not_drawn() {
-    let figure = figure(1);
-    let mut points = figure
-        .rows
-        .iter()
-        .flat_map(|r| &r.panels)
-        .flat_map(|p| &p.lines)
-        .flat_map(|l| &l.points);
-    assert!(points.all(Option::is_none));
-    figure.draw("").unwrap();
+fn one_or_two_seeds_have_no_band_and_the_note_says_so() {
+    let bands = |svg: &str| svg.matches("fill-opacity").count();
+    for (seeds, note) in [
+        (1, "Mark: one seed, no band"),
+        (2, "Line: mean over n ≤ 2 seeds, no band"),
+    ] {
+        let figure = figure(seeds);
+        assert!(figure.note.starts_with(note), "{}", figure.note);
+        let lines = figure.rows.iter().flat_map(|r| &r.panels).flat_map(|p| &p.lines);
+        let points: Vec<Point> = lines.flat_map(|line| line.points.iter().flatten().copied()).collect();
+        assert!(!points.is_empty() && points.iter().all(|point| point.interval.is_none()));
+        // What is transparent stands in the legend only.
+        assert_eq!(bands(&figure.draw("").unwrap().svg), figure.legend.len());
+    }
+    assert!(figure(10).note.starts_with("Line and band: mean over n = 10 seeds"));
 }
 
 /// Other shapes of experiment: few panels, many panels, one rate.
@@ -104,5 +109,51 @@ fn every_shape_of_experiment_is_drawn() {
         if let Some(folder) = &look {
             mmcollapse_files::write_atomic(&folder.join(format!("{name}.png")), &picture.png).unwrap();
         }
+    }
+}
+
+/// Rows of a fusion with accuracies in percent, ten seeds.
+fn rows_at(rows: &[(&str, usize)]) -> Vec<mmcollapse_record::Record> {
+    let runs = rows.iter().flat_map(|row| (0..10).map(move |seed| (*row, seed)));
+    runs.map(|((row, right), seed)| {
+        let levels = [0.9, 0.8].map(|rate| (rate, right + seed as usize % 3));
+        let ok = mmcollapse_record::Status::Ok;
+        record(row, ("concat", "none"), "test_missing", seed, &levels, ok)
+    })
+    .collect()
+}
+
+#[test]
+fn effects_of_a_point_have_a_zoom_beside_rows_that_fail() {
+    let paper = table4();
+    let drawn = |rows: &[(&'static str, usize)]| {
+        let summary = Summary::new("table4", &rows_at(rows), &paper).unwrap();
+        Figure::of_scores(&summary, &paper, text(vec![], "origin"))
+    };
+    let near = [("concat", 420), ("concat+kd", 425)];
+    assert_eq!(drawn(&near).rows.len(), 1);
+    let figure = drawn(&[near[0], near[1], ("concat+ebr", 150)]);
+    assert_eq!(figure.rows.len(), 2);
+    let [all, zoom] = [0, 1].map(|row| &figure.rows[row].panels[0]);
+    assert!(zoom.lines[2].points.iter().all(Option::is_none) && zoom.lines[1] == all.lines[1]);
+    let height = |panel: &Panel| {
+        let scale = axis::Scale::of([panel.clone()].iter(), &panel.axis);
+        let place = |line: usize| scale.place(panel.lines[line].points[0].unwrap().mean);
+        place(1) - place(0)
+    };
+    assert!(
+        height(all) < 0.03 && height(zoom) > 0.1,
+        "{} {}",
+        height(all),
+        height(zoom)
+    );
+    look("zoom", &figure);
+}
+
+fn look(name: &str, figure: &Figure) {
+    let picture = figure.draw("").unwrap();
+    if let Some(folder) = std::env::var_os("MMCOLLAPSE_LOOK") {
+        let path = std::path::Path::new(&folder).join(format!("{name}.png"));
+        mmcollapse_files::write_atomic(&path, &picture.png).unwrap();
     }
 }
