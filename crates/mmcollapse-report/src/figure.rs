@@ -1,9 +1,10 @@
 //! A figure: rows of panels, one line a reallocation.
 //!
-//! Of scores: accuracy against the level, one panel a protocol and fusion. Of measures: one panel a measure, each with
-//! its own axis. Of curves: the semantic loss along training. Of probes: what encoders lose, along
-//! training too. Shaded: the 95 % t interval over seeds, along training the 10 to 90 % quantiles. Hollow marks: the paper's values. Everything is drawn by
-//! [`canvas`] with a bundled font; letters become outlines, so that SVG and PNG look the same everywhere.
+//! Of scores: accuracy against the level, one panel a protocol and fusion, and a zoom where some rows fail. Of measures: one
+//! panel a measure. Of curves: the semantic loss along training. Of probes: what encoders lose, along training too. Panels
+//! of one measure share their axis. Shaded: the 95 % t interval over seeds, along training the 10 to 90 % quantiles; none
+//! of fewer than three seeds. Hollow marks: the paper's values. Everything is drawn by [`canvas`] with a bundled font;
+//! letters become outlines, so that SVG and PNG look the same everywhere.
 
 mod axis;
 mod canvas;
@@ -150,11 +151,8 @@ impl Figure {
             .protocols
             .iter()
             .map(|protocol| panels(summary, paper, protocol, &styles))
-            .flat_map(|row| {
-                let zoom = zoom::of_panels(&row);
-                [Some(row), zoom].into_iter().flatten()
-            })
             .collect();
+        let rows = zoom::with_zooms(rows);
         let has_paper = |row: &PanelRow| row.panels.iter().any(|panel| !panel.paper.is_empty());
         Self {
             title: text.title.to_owned(),

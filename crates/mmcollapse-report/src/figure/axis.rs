@@ -21,10 +21,9 @@ pub struct Axis {
 impl Axis {
     /// The axis of a metric, in the unit that it is shown in.
     pub fn of(metric: &Metric) -> Self {
-        let least = match (metric.unit(), metric.range()) {
-            (Unit::Share | Unit::Points, _) => 1.0,
-            // Ranks and counts.
-            (Unit::Number, (_, None)) => 1.0,
+        // Shares in percent, differences of them in points, ranks and counts; else nats and numbers up to 1.
+        let least = match (metric.unit(), metric.range().1) {
+            (Unit::Share | Unit::Points, _) | (Unit::Number, None) => 1.0,
             _ => 0.01,
         };
         Self {

@@ -101,7 +101,7 @@ impl Forest {
         let zooms: Vec<Option<Scale>> = self.parts.iter().map(|(_, rows)| self.zoom(rows)).collect();
         let zoomed = zooms.iter().any(Option::is_some);
         let all_end = left + if zoomed { SMALL_PLOT } else { PLOT };
-        let right = all_end + if zoomed { 2.0 * AIR + PLOT } else { 0.0 };
+        let right = all_end + if zoomed { 3.0 * AIR + PLOT } else { 0.0 };
         let mean_end = right + AIR + means;
         let width = mean_end + AIR + counts + EDGE;
         let inner = width - 2.0 * EDGE;
@@ -171,28 +171,38 @@ impl Forest {
         scale_of(rows, &self.axis, origin)
     }
 
-    /// The axis of a second look at the rows close to the best, of differences those close to 0; none where all are.
+    /// Points of each row from the best, of a difference from 0.
+    fn behind(&self, rows: &[Row]) -> Vec<f64> {
+        let means = rows.iter().map(|row| row.mean.mean);
+        let best = means.clone().fold(f64::NEG_INFINITY, f64::max);
+        means
+            .map(|mean| if self.differences { mean.abs() } else { best - mean })
+            .collect()
+    }
+
+    /// The axis of a second look at the rows close to the best, in each part if any needs one: they share an axis.
     pub(super) fn zoom(&self, rows: &[Row]) -> Option<Scale> {
-        let means: Vec<f64> = rows.iter().map(|row| row.mean.mean).collect();
-        let (low, high) = if self.differences {
-            let near = zoom::needed(&means, |mean| mean.abs() <= zoom::REACH);
-            near.then_some((-zoom::REACH, Some(zoom::REACH)))?
+        let needed = self.parts.iter().any(|(_, rows)| zoom::needed(&self.behind(rows)));
+        let best = rows.iter().map(|row| row.mean.mean).reduce(f64::max)?;
+        let range = if self.differences {
+            (Some(-zoom::REACH), Some(zoom::REACH))
         } else {
-            (zoom::floor(&means)?, self.axis.range.1)
+            (Some((best - zoom::REACH).floor()), self.axis.range.1)
         };
         let axis = Axis {
-            range: (Some(low), high),
+            range,
             ..self.axis.clone()
         };
-        let near = |row: &&Row| row.mean.mean >= low && high.is_none_or(|high| row.mean.mean <= high);
+        let behind = self.behind(rows);
+        let near = rows.iter().zip(&behind).filter(|(_, behind)| **behind <= zoom::REACH);
         let origin = self.differences.then_some(0.0);
-        Some(scale_of(rows.iter().filter(near), &axis, origin))
+        needed.then(|| scale_of(near.map(|(row, _)| row), &axis, origin))
     }
 
     fn zoom_label(&self) -> String {
         let reach = zoom::REACH;
         if self.differences {
-            format!("zoom: rows within {reach} points")
+            format!("zoom: differences within {reach} points")
         } else {
             format!("zoom: rows within {reach} points of the best")
         }
@@ -326,8 +336,12 @@ mod tests {
         assert!(zoom.high - zoom.low <= 15.0 && zoom.low > rows[2].mean.mean, "{zoom:?}");
         let apart = zoom.place(rows[1].mean.mean) - zoom.place(rows[0].mean.mean);
         assert!(apart * PLOT > 10.0, "{apart}");
-        assert!(forest.zoom(&rows[..2]).is_none());
         let picture = forest.draw("").unwrap();
+        let mut close = forest.clone();
+        for (_, rows) in &mut close.parts {
+            rows.truncate(2);
+        }
+        assert!(close.zoom(&close.parts[0].1).is_none());
         if let Some(folder) = std::env::var_os("MMCOLLAPSE_LOOK") {
             let path = std::path::Path::new(&folder).join("forest_zoom.png");
             mmcollapse_files::write_atomic(&path, &picture.png).unwrap();

@@ -128,7 +128,7 @@ fn gap(figure: &Figure) -> f64 {
 }
 
 /// The scale of all panels with the axis of this one, and the height of their strip.
-fn scale(figure: &Figure, panel: &Panel) -> (Scale, f64) {
+pub(super) fn scale(figure: &Figure, panel: &Panel) -> (Scale, f64) {
     let panels = figure.rows.iter().flat_map(|row| &row.panels);
     let panels = panels.filter(|other| other.axis == panel.axis);
     let scale = Scale::of(panels.clone(), &panel.axis);
@@ -185,6 +185,8 @@ struct Legend {
     /// What is drawn, its name, left edge and line.
     entries: Vec<(Sample, String, f64, usize)>,
     lines: usize,
+    /// Whether any line has a band.
+    bands: bool,
 }
 
 #[derive(Clone, Copy)]
@@ -233,9 +235,13 @@ impl Legend {
             entries.push((sample, name, x, line));
             x += needed + Self::AIR;
         }
+        let mut points = panels()
+            .flat_map(|panel| &panel.lines)
+            .flat_map(|line| line.points.iter().flatten());
         Ok(Self {
             entries,
             lines: line + 1,
+            bands: points.any(|point| point.interval.is_some()),
         })
     }
 
@@ -250,8 +256,10 @@ impl Legend {
             let middle = (f64::midpoint(left, right), y);
             match sample {
                 Sample::Line(style) => {
-                    let band = [(left, y - 6.0), (right, y - 6.0), (right, y + 6.0), (left, y + 6.0)];
-                    canvas.area(&band, style.colour, BAND)?;
+                    if self.bands {
+                        let band = [(left, y - 6.0), (right, y - 6.0), (right, y + 6.0), (left, y + 6.0)];
+                        canvas.area(&band, style.colour, BAND)?;
+                    }
                     canvas.line(&[(left, y), (right, y)], style.colour, STROKE)?;
                     canvas.mark(middle, MARK, *style)?;
                 }

@@ -49,9 +49,17 @@ impl Figure {
             }
         }
         if !probes.is_empty() {
+            let panels = probes.iter().flat_map(|row| &row.panels);
+            let mut points = panels.flat_map(|p| &p.lines).flat_map(|l| l.points.iter().flatten());
+            let few = if points.any(|point| point.interval.is_none()) {
+                " No band where n ≤ 2."
+            } else {
+                ""
+            };
             figure.note += " Along training: median over the seeds of the cross-entropy of a linear probe fitted to the training samples' \
                             frozen encodings, at points evenly spaced over the epochs, the last one the end; band: 10 to 90 % \
                             quantiles; alone: the same modality's encoder trained on its own loss. KD starts from a distilled encoder.";
+            figure.note += few;
             let alone = ("encoder trained alone".to_owned(), style::BASELINE);
             figure.legend.push(alone);
             figure.rows.extend(probes);
