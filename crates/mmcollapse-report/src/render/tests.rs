@@ -164,7 +164,7 @@ fn another_data_set_stands_without_the_papers_numbers() {
         ..provenance()
     });
     assert!(there.contains("data set avmnist-hard instead"), "{there}");
-    assert!(there.contains("no verdict on the paper's data rests on these"));
+    assert!(there.contains("these never count for the paper's data"));
     assert!(
         here.contains("95.89") && !there.contains("95.89"),
         "a number of the paper"
