@@ -36,7 +36,7 @@ pub fn experiment(experiment: &ExperimentInfo) -> Result<String> {
     );
     line(
         "protocols",
-        list(spec.protocols.iter().map(|name| name.to_string()).collect()),
+        list(spec.protocols.iter().map(ToString::to_string).collect()),
     );
     line("levels", list(spec.rates.iter().map(ToString::to_string).collect()));
     for (name, preset) in &spec.presets {
