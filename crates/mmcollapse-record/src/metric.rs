@@ -278,10 +278,7 @@ impl FromStr for Metric {
     fn from_str(key: &str) -> Result<Self, UnknownName> {
         // A key without a hole is nobody's family, and of two families the one that says more is meant.
         let of = |definition: &'static Definition| Some((definition, definition.hole(key)?));
-        let found = METRICS
-            .iter()
-            .filter_map(of)
-            .min_by_key(|(_, hole)| if hole.is_empty() { 0 } else { hole.len() });
+        let found = METRICS.iter().filter_map(of).min_by_key(|(_, hole)| hole.len());
         let (definition, hole) = found.ok_or_else(|| UnknownName {
             what: "metric",
             got: key.to_owned(),

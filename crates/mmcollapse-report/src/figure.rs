@@ -291,7 +291,9 @@ fn note(summary: &Summary, metric: &Metric, preset: &str) -> String {
         (Some(low), Some(high)) => format!("{low} to {high}"),
         _ => "no".to_owned(),
     };
-    let seeds = range(here().filter_map(|g| g.estimate.map(|e| e.n)).collect());
+    let seeds: Vec<usize> = here().filter_map(|g| g.estimate.map(|e| e.n)).collect();
+    let fewest = seeds.iter().copied().min().unwrap_or(0);
+    let most = seeds.iter().copied().max().unwrap_or(0);
     let samples = range(
         here()
             .filter(|g| g.estimate.is_some())
@@ -299,8 +301,6 @@ fn note(summary: &Summary, metric: &Metric, preset: &str) -> String {
             .collect(),
     );
     let diverged = diverged(summary, metric);
-    let fewest = here().filter_map(|g| g.estimate.map(|e| e.n)).min().unwrap_or(0);
-    let most = here().filter_map(|g| g.estimate.map(|e| e.n)).max().unwrap_or(0);
     if most < BAND_SEEDS {
         let few = if most == 1 {
             "Mark: one seed"
@@ -311,8 +311,9 @@ fn note(summary: &Summary, metric: &Metric, preset: &str) -> String {
     }
     let few = if fewest < BAND_SEEDS { FEW } else { "" };
     format!(
-        "Line and band: mean over n = {seeds} seeds and its 95 % t interval, {samples} test samples a seed, \
-         preset {preset}.{few}{diverged}"
+        "Line and band: mean over n = {} seeds and its 95 % t interval, {samples} test samples a seed, \
+         preset {preset}.{few}{diverged}",
+        range(seeds)
     )
 }
 
