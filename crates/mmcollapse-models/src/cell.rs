@@ -3,6 +3,7 @@
 #[cfg(test)]
 mod absent;
 mod check;
+mod checkpoint;
 #[cfg(test)]
 mod damaged;
 #[cfg(test)]
@@ -31,27 +32,6 @@ pub use run::{Folders, MULTIMODAL, UNIMODAL, run_cell};
 
 /// Metric of the validation quality with what the protocol leaves of a test sample: what settings are chosen by.
 pub const AS_TESTED: &str = "as_tested";
-
-/// Told of every epoch, and asked whether to go on.
-pub trait Observer {
-    /// An epoch of a fit (from 0) is over; `losses` are its means.
-    fn epoch(&mut self, fit: &str, epoch: usize, epochs: usize, losses: &[(&str, f64)]);
-
-    /// Something worth telling, such as a damaged file that is made again.
-    fn note(&mut self, _text: &str) {}
-
-    /// Whether to stop after this epoch; a checkpoint is written first.
-    fn should_stop(&self) -> bool {
-        false
-    }
-}
-
-/// An observer that does nothing.
-pub struct Silent;
-
-impl Observer for Silent {
-    fn epoch(&mut self, _: &str, _: usize, _: usize, _: &[(&str, f64)]) {}
-}
 
 /// What a cell leaves.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -10,7 +10,7 @@ use mmcollapse_nn::{Result as TensorResult, Tensor, candle::Error};
 use mmcollapse_probes::Matrix;
 use serde::{Deserialize, Serialize};
 
-use crate::evaluate::Predictions;
+use crate::predictions::Predictions;
 
 /// Raised when linear probes say otherwise of the same encoders: what KD diagnoses and what is measured by them is then
 /// made anew.

@@ -4,16 +4,24 @@
 //! scores it, [`CellOutcome`] is what comes out. Methods are found by name in the registry slices
 //! ([`ENCODERS`], [`FUSIONS`], [`REALLOCATIONS`], [`SUBSTITUTIONS`]); a new one is a file and a line there.
 
+mod branch;
 mod cell;
 mod config;
 mod diagnosis;
 pub mod encoders;
+mod encodings;
 mod error;
 mod evaluate;
 pub mod fusion;
+mod method;
 mod model;
+mod multimodal;
+mod observer;
+mod predictions;
 pub mod reallocation;
 pub mod registry;
+mod resolve;
+mod revision;
 mod rows;
 pub mod substitution;
 pub mod training;
@@ -22,16 +30,19 @@ mod upweight;
 #[cfg(test)]
 mod tests;
 
-pub use cell::{
-    AS_TESTED, CellOutcome, Findings, Folders, MULTIMODAL, Observer, Silent, UNIMODAL, check_cell, outline, run_cell,
-};
-pub use config::{CellConfig, MethodConfig, Training, revision};
+pub use cell::{AS_TESTED, CellOutcome, Findings, Folders, MULTIMODAL, UNIMODAL, check_cell, outline, run_cell};
+pub use config::CellConfig;
 pub use diagnosis::{Diagnosis, ModalityDiagnosis};
 pub use encoders::ENCODERS;
+pub use encodings::{Encodings, Latent};
 pub use error::ModelError;
 pub use fusion::FUSIONS;
+pub use method::MethodConfig;
 pub use mmcollapse_record::{Protocol, Score, Split, Status, UpweightMode};
 pub use model::{Model, ModelSpec};
+pub use observer::{Observer, Silent};
 pub use reallocation::REALLOCATIONS;
+pub use revision::revision;
 pub use substitution::SUBSTITUTIONS;
+pub use training::Training;
 pub use upweight::UpweightConfig;

@@ -1,37 +1,21 @@
 //! Encoders, reallocation and fusion put together: one multimodal classifier.
 
-use mmcollapse_data::{Batch, Dataset, Kind, ModalitySpec, Presence};
+use mmcollapse_data::{Batch, Dataset, Kind, ModalitySpec};
 use mmcollapse_nn::{Device, Mode, Params, Result as TensorResult, Tensor};
 use mmcollapse_record::Protocol;
 
 use crate::{
-    config::{CellConfig, MethodConfig},
+    config::CellConfig,
     encoders::{self, Encoder},
+    encodings::{Encodings, Latent},
     error::Result,
     fusion::{self, Fusion, FusionContext, FusionOutput},
+    method::MethodConfig,
     reallocation::{self, Reallocation, ReallocationContext},
     rows::scatter_rows,
     substitution::{self, Substitution},
     upweight::{Upweight, UpweightConfig},
 };
-
-/// The encodings of a batch, as the fusion sees them.
-pub struct Encodings {
-    /// Per modality `[batch, width]`; the row of a sample without the modality is zero.
-    pub z: Vec<Tensor>,
-    /// Per modality the reallocated latents g `[rows, latent]` of the samples that have it, where there are any.
-    pub latents: Vec<Option<Latent>>,
-    /// Which rows of `z` stand for a modality that is there (or was stood in for).
-    pub present: Presence,
-}
-
-/// Latents of the samples of a batch that have a modality.
-pub struct Latent {
-    /// Positions in the batch.
-    pub rows: Vec<usize>,
-    /// `[rows.len(), latent]`.
-    pub g: Tensor,
-}
 
 /// What decides the parameters of a model: the data's shape and the chosen methods.
 #[derive(Clone, Debug)]

@@ -3,7 +3,7 @@
 use mmcollapse_data::Presence;
 use mmcollapse_nn::{Result as TensorResult, Tensor};
 
-use crate::model::Encodings;
+use crate::encodings::Encodings;
 
 /// Puts the rows of `x: [k, w]` at positions `rows` of an otherwise zero `[n, w]`, with gradient.
 pub(crate) fn scatter_rows(x: &Tensor, rows: &[usize], n: usize) -> TensorResult<Tensor> {

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use mmcollapse_record::UpweightMode;
 
-use crate::{error::Result, model::Encodings, rows::select_rows};
+use crate::{encodings::Encodings, error::Result, rows::select_rows};
 
 /// Which modality weighs more, how much and in what way.
 #[derive(Clone, Debug, PartialEq, Serialize)]

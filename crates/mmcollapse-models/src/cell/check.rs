@@ -10,7 +10,6 @@ use mmcollapse_record::Protocol;
 use crate::config::CellConfig;
 use crate::error::{ModelError, Result};
 use crate::model::ModelSpec;
-use crate::reallocation::{Distillation, Stage, TeacherOrder};
 
 /// A data set without its samples' numbers: labels, and who has which modality.
 ///
@@ -59,46 +58,7 @@ pub fn check_cell(config: &CellConfig, dataset: &Dataset) -> Result<()> {
     let spec = ModelSpec::new(&config, dataset)?;
     let model = spec.build(&Device::Cpu)?;
     let present = available(&config, weak, &dataset.train, "train");
-    // What the teachers of a student have to teach with: the least, or the most where only one of them teaches.
-    let taught = |student: usize, order: TeacherOrder| {
-        let teachers = (0..dataset.modalities.len()).filter(|teacher| *teacher != student);
-        let shared = |teacher| {
-            (0..present.len())
-                .filter(|&i| present.get(i, student) && present.get(i, teacher))
-                .count()
-        };
-        let counts = teachers.map(shared);
-        match order {
-            TeacherOrder::StrongestOnly => counts.max(),
-            _ => counts.min(),
-        }
-        .unwrap_or(usize::MAX)
-    };
-    for stage in model.reallocation.stages() {
-        let Stage::Distillation(Distillation { student, order, .. }) = &stage else {
-            continue;
-        };
-        let students = match student {
-            Some(name) => vec![dataset.modality(name).ok_or_else(|| {
-                unfit(format!(
-                    "there is no modality `{name}` to distil; there are {}",
-                    spec.modalities.join(", ")
-                ))
-            })?],
-            // It is measured; where none could be taught, it need not be known which.
-            None => (0..dataset.modalities.len()).collect(),
-        };
-        if let Some(most) = students
-            .into_iter()
-            .map(|student| taught(student, *order))
-            .max()
-            .filter(|most| *most < 2)
-        {
-            return Err(unfit(format!(
-                "distillation needs at least 2 training samples with both student and teacher, got {most}"
-            )));
-        }
-    }
+    model.reallocation.check(&spec.modalities, &present).map_err(unfit)?;
     Ok(())
 }
 

@@ -10,8 +10,10 @@ use crate::{
     diagnosis::{Diagnosis, ModalityDiagnosis},
     encoders::Encoder,
     error::Result,
-    evaluate::{Predictions, each_batch},
+    evaluate::each_batch,
     model::Model,
+    predictions::Predictions,
+    reallocation::Workbench,
 };
 
 impl Run<'_> {
@@ -79,8 +81,7 @@ impl Run<'_> {
         let mut gaps: Vec<Probed> = Vec::new();
         let mut modalities = Vec::new();
         for (modality, name) in self.spec.modalities.iter().enumerate() {
-            let alone = self.branch(modality)?;
-            self.install("unimodal", &format!("encoder.{name}"), &alone.params)?;
+            let alone = self.trained_alone(modality)?;
             let [at_validation, at_test] = self.probed(alone.encoder.as_ref(), modality, samples)?;
             let [prefix_at_validation, prefix_at_test] =
                 self.probed(model.encoders[modality].as_ref(), modality, samples)?;

@@ -11,9 +11,9 @@ use crate::{
     error::Result,
     evaluate::{each_batch, predictions},
     model::Model,
+    multimodal::Multimodal,
     rows::rows_with,
     substitution::TrainingEncodings,
-    training::objectives::Multimodal,
 };
 
 impl Run<'_> {
@@ -45,8 +45,9 @@ impl Run<'_> {
             let fit = self.plain(label.clone(), &model.params, &objective);
             let presence = self.presence.train.only(&pattern);
             let index = rows_with(&presence, &pattern);
-            self.fit(&fit, &presence, &index)?;
-            self.keep(&label, &model.params)?;
+            let recipe = self.vanilla_recipe()?;
+            self.fit_shared(&fit, &presence, &index, &recipe)?;
+            self.keep(&label, &model.params, None)?;
         }
         Ok(())
     }

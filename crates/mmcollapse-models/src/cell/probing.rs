@@ -10,8 +10,9 @@ use crate::{
     diagnosis::{Features, LinearProbe},
     encoders::Encoder,
     error::Result,
-    evaluate::{Predictions, each_batch},
+    evaluate::each_batch,
     model::ModelSpec,
+    predictions::Predictions,
 };
 
 /// Points along a training at which encoders are probed, where its protocol asks for it: the paper's Figure 4 shows what is

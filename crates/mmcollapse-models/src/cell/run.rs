@@ -12,24 +12,25 @@ use mmcollapse_record::Protocol;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    CellOutcome, Observer,
+    CellOutcome,
+    checkpoint::{self, Checkpoint},
     noise::corrupted,
     probing::{Probing, due},
     shared::{self, Recipe},
 };
 use crate::{
-    config::{CellConfig, Training, vanilla_revision},
+    branch::Branch,
+    config::CellConfig,
     diagnosis::Diagnosis,
-    encoders::{self, Encoder},
+    encoders,
     error::{ModelError, Result},
+    method::MethodConfig,
     model::{Model, ModelSpec},
-    reallocation::{JOINT, Stage},
-    training::{
-        EpochRecord, Fit, FitEnd, Objective, TrainingData,
-        checkpoint::{self, Checkpoint},
-        objectives::{Multimodal, Unimodal},
-        under,
-    },
+    multimodal::Multimodal,
+    observer::Observer,
+    reallocation::Placed,
+    revision::{reallocation_revision, vanilla_revision},
+    training::{EpochRecord, Fit, FitEnd, JOINT, Objective, TrainingData, under},
 };
 
 /// Name in the history of the fit of the model that is scored.
@@ -46,8 +47,6 @@ const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(20);
 pub(crate) struct Facts {
     pub(super) unimodal: Vec<Option<f64>>,
     pub(super) diagnosis: Option<Diagnosis>,
-    pub(super) student: Option<usize>,
-    pub(super) taught: usize,
     pub(super) diverged: Option<(String, usize)>,
     pub(super) history: Vec<EpochRecord>,
     pub(super) seconds: f64,
@@ -224,22 +223,13 @@ impl Run<'_> {
         if model.substitution.retrains() {
             self.targets()?;
         }
-        for stage in model.reallocation.stages() {
-            match stage {
-                Stage::Unimodal => self.unimodal()?,
-                Stage::Diagnosis => self.diagnosis()?,
-                Stage::Distillation(config) => self.distillation(&config)?,
-                Stage::Multimodal { .. } if self.spec.reallocation.method == "none" => {
-                    self.vanilla(&model, MULTIMODAL)?;
-                }
-                Stage::Multimodal { freeze_distilled } => {
-                    let frozen = self.install_distilled(&model, freeze_distilled)?;
-                    let training = model.reallocation.training(&self.config.training);
-                    self.multimodal(&model, training, frozen)?;
-                }
-            }
+        let placed = model.reallocation.prepare(self)?;
+        if let Some(placed) = &placed {
+            let path = format!("encoder.{}", self.spec.modalities[placed.modality]);
+            self.install(&placed.kept, &path, &model.params)?;
         }
-        self.outcome(model)
+        self.model(&model, placed.as_ref())?;
+        self.outcome(model, placed)
     }
 
     /// Runs a fit that other cells may have run already, or will.
@@ -248,29 +238,39 @@ impl Run<'_> {
             Some(folder) => Some(recipe.place(folder, fit, &self.spec.modalities, presence, index)?),
             None => None,
         };
-        match shared.as_ref().map(|shared| shared.read(fit)).transpose() {
-            Ok(found) => {
-                if let Some(history) = found.flatten() {
-                    self.facts.history.extend(history);
-                    return Ok(());
-                }
+        let found = shared.as_ref().map(|shared| shared.read(fit)).transpose();
+        let found = found.unwrap_or_else(|damaged| {
+            self.observer.note(&format!("{damaged}; it is trained again"));
+            None
+        });
+        let end = if let Some((history, end)) = found.flatten() {
+            self.facts.history.extend(history);
+            end
+        } else {
+            let before = self.facts.history.len();
+            let end = self.fit(fit, presence, index)?;
+            if let Some(shared) = shared
+                && let Err(error) = shared.write(fit, &self.facts.history[before..], &end, recipe.discarded)
+            {
+                // Others then train it themselves.
+                self.observer.note(&error.to_string());
             }
-            Err(damaged) => self.observer.note(&format!("{damaged}; it is trained again")),
-        }
-        let before = self.facts.history.len();
-        self.fit(fit, presence, index)?;
-        // One that diverged says so in the facts of each cell that trains it.
-        if let Some(shared) = shared.filter(|_| self.facts.diverged.is_none())
-            && let Err(error) = shared.write(fit, &self.facts.history[before..])
-        {
-            // Others then train it themselves.
-            self.observer.note(&error.to_string());
-        }
+            end
+        };
+        self.ended(fit, end);
         Ok(())
     }
 
+    /// Remembers of the first fit that diverged why and when.
+    fn ended(&mut self, fit: &Fit, end: FitEnd) {
+        if let FitEnd::Diverged { reason, epoch } = end {
+            let reason = format!("{} in fit `{}`", reason, fit.label);
+            self.facts.diverged.get_or_insert((reason, epoch));
+        }
+    }
+
     /// Runs a fit, or what a checkpoint has left of it.
-    pub fn fit(&mut self, fit: &Fit, presence: &Presence, index: &[usize]) -> Result<()> {
+    fn fit(&mut self, fit: &Fit, presence: &Presence, index: &[usize]) -> Result<FitEnd> {
         let mut state = fit.start()?;
         if let Some(checkpoint) = &mut self.resumed {
             checkpoint.restore(&fit.label, fit.params, &mut state)?;
@@ -304,12 +304,8 @@ impl Run<'_> {
             }
             Ok(())
         })?;
-        if let FitEnd::Diverged { reason, epoch } = end {
-            let reason = format!("{} in fit `{}`", reason, fit.label);
-            self.facts.diverged.get_or_insert((reason, epoch));
-        }
         self.facts.history.append(&mut state.history);
-        Ok(())
+        Ok(end)
     }
 
     /// What reads encoders on the cell's samples.
@@ -333,17 +329,31 @@ impl Run<'_> {
         }
     }
 
-    pub fn multimodal(&mut self, model: &Model, training: Training, frozen: Option<String>) -> Result<()> {
+    /// Trains the cell's model, in which an encoder may have been put.
+    fn model(&mut self, model: &Model, placed: Option<&Placed>) -> Result<()> {
+        if model.reallocation.is_vanilla() {
+            return self.vanilla(model, MULTIMODAL);
+        }
         let objective = Multimodal(model);
+        let frozen = placed.filter(|placed| placed.freeze);
         let fit = Fit {
-            training,
+            training: model.reallocation.training(&self.config.training),
             phases: model.reallocation.phases(),
-            frozen,
+            frozen: frozen.map(|placed| format!("encoder.{}", self.spec.modalities[placed.modality])),
             rate_factor: model.reallocation.rate_factor(),
             ..self.plain(MULTIMODAL.to_owned(), &model.params, &objective)
         };
+        let recipe = Recipe {
+            objective: [self.vanilla_parts(), vec![self.spec.reallocation.clone()]].concat(),
+            revision: format!(
+                "{} {}",
+                vanilla_revision(&self.spec.fusion)?,
+                reallocation_revision(&self.spec.reallocation)?
+            ),
+            ..self.vanilla_recipe()?
+        };
         let (presence, index) = (self.presence.train.clone(), self.everyone.clone());
-        self.fit(&fit, &presence, &index)
+        self.fit_shared(&fit, &presence, &index, &recipe)
     }
 
     /// Trains a model without reallocation. Whatever the label, its bits are those of a vanilla cell.
@@ -353,19 +363,28 @@ impl Run<'_> {
             label: label.to_owned(),
             ..self.plain(MULTIMODAL.to_owned(), &model.params, &objective)
         };
+        let recipe = self.vanilla_recipe()?;
         let (presence, index) = (self.presence.train.clone(), self.everyone.clone());
-        let recipe = Recipe {
-            data: self.dataset.digest.clone(),
-            objective: [&self.spec.encoders[..], std::slice::from_ref(&self.spec.fusion)].concat(),
-            upweight: self.spec.upweight.clone(),
-            distillation: None,
-            revision: vanilla_revision(&self.spec.fusion)?,
-        };
         self.fit_shared(&fit, &presence, &index, &recipe)
     }
 
+    fn vanilla_parts(&self) -> Vec<MethodConfig> {
+        [&self.spec.encoders[..], std::slice::from_ref(&self.spec.fusion)].concat()
+    }
+
+    pub fn vanilla_recipe(&self) -> Result<Recipe> {
+        Ok(Recipe {
+            data: self.dataset.digest.clone(),
+            objective: self.vanilla_parts(),
+            upweight: self.spec.upweight.clone(),
+            further: None,
+            discarded: None,
+            revision: vanilla_revision(&self.spec.fusion)?,
+        })
+    }
+
     /// Encoder and linear head of one modality with fresh weights, by the names they have in the whole model.
-    pub fn branch(&self, modality: usize) -> Result<Branch> {
+    pub fn fresh(&self, modality: usize) -> Result<Branch> {
         let params = Params::new(self.config.seed, self.device);
         let name = &self.spec.modalities[modality];
         let encoder = encoders::build(
@@ -384,8 +403,8 @@ impl Run<'_> {
     }
 
     /// Keeps the weights of a finished fit for later ones.
-    pub fn keep(&mut self, prefix: &str, params: &Params) -> Result<()> {
-        for (name, tensor) in shared::outcome(params)? {
+    pub fn keep(&mut self, prefix: &str, params: &Params, discarded: Option<&str>) -> Result<()> {
+        for (name, tensor) in shared::outcome(params, discarded)? {
             self.artifacts.insert(format!("{prefix}.{name}"), tensor);
         }
         Ok(())
@@ -402,23 +421,5 @@ impl Run<'_> {
             }
         }
         Ok(params.load(&state)?)
-    }
-}
-
-/// One modality on its own.
-pub(super) struct Branch {
-    pub params: Params,
-    pub encoder: Box<dyn Encoder>,
-    pub head: Linear,
-    pub modality: usize,
-}
-
-impl Branch {
-    pub fn objective(&self) -> Unimodal<'_> {
-        Unimodal {
-            modality: self.modality,
-            encoder: self.encoder.as_ref(),
-            head: &self.head,
-        }
     }
 }

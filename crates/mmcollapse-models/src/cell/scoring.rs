@@ -12,8 +12,10 @@ use super::{
 };
 use crate::{
     error::Result,
-    evaluate::{Predictions, each_batch, latents, predictions},
+    evaluate::{each_batch, latents, predictions},
     model::Model,
+    predictions::Predictions,
+    reallocation::Placed,
     substitution::LatentSamples,
 };
 
@@ -30,7 +32,7 @@ pub(super) struct Measure {
 }
 
 impl Run<'_> {
-    pub fn outcome(&mut self, mut model: Model) -> Result<CellOutcome> {
+    pub fn outcome(&mut self, mut model: Model, placed: Option<Placed>) -> Result<CellOutcome> {
         let dataset = self.dataset;
         let (validation, seen) = (&dataset.validation, &self.presence.validation);
         let mut alone = BTreeMap::new();
@@ -70,7 +72,7 @@ impl Run<'_> {
             parameters: model.params.vars().iter().map(|(_, v)| v.elem_count()).sum(),
             diagnosis: Findings {
                 collapse: self.facts.diagnosis.clone(),
-                student: self.facts.student.map(|s| self.spec.modalities[s].clone()),
+                student: placed.map(|placed| self.spec.modalities[placed.modality].clone()),
                 alone,
                 eliminated,
             },

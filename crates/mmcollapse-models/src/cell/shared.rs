@@ -17,10 +17,11 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use crate::{
-    config::MethodConfig,
     diagnosis,
     error::{ModelError, Result},
-    training::{EpochRecord, Fit, under},
+    method::MethodConfig,
+    reallocation::digest,
+    training::{EpochRecord, Fit, FitEnd, under},
     upweight::UpweightConfig,
 };
 
@@ -33,13 +34,12 @@ pub(super) struct Recipe {
     /// The modality that weighs more in its loss, if one does.
     pub upweight: Option<UpweightConfig>,
     /// What else its loss depends on.
-    pub distillation: Option<Value>,
+    pub further: Option<Value>,
+    /// Prefix of what only its loss uses; it ends with the fit.
+    pub discarded: Option<&'static str>,
     /// The revisions of their code.
     pub revision: String,
 }
-
-/// Prefix of what only the loss of a distillation uses, the memory bank of all samples above all; it ends with the fit.
-pub(super) const LOSS: &str = "crd";
 
 /// Where a fit is, or will be.
 pub(super) struct SharedFit {
@@ -85,8 +85,8 @@ impl Recipe {
         if let Some(upweight) = &self.upweight {
             recipe["upweight"] = json!(upweight);
         }
-        if let Some(distillation) = &self.distillation {
-            recipe["distillation"] = distillation.clone();
+        if let Some(further) = &self.further {
+            recipe["further"] = further.clone();
         }
         let recipe = recipe.to_string();
         Ok(SharedFit {
@@ -97,11 +97,11 @@ impl Recipe {
 }
 
 impl SharedFit {
-    /// Puts the trained weights into the fit's parameters and returns its history; nothing if it is not there.
+    /// Puts the trained weights into the fit's parameters and returns its history and end; nothing if it is not there.
     ///
     /// # Errors
     /// A file that is not as it was written; the parameters are then as they were.
-    pub fn read(&self, fit: &Fit) -> Result<Option<Vec<EpochRecord>>> {
+    pub fn read(&self, fit: &Fit) -> Result<Option<(Vec<EpochRecord>, FitEnd)>> {
         // Whatever else than its absence keeps it from being read is told by reading it.
         if self.path.try_exists().is_ok_and(|exists| !exists) {
             return Ok(None);
@@ -112,28 +112,35 @@ impl SharedFit {
         if metadata.get("recipe") != Some(&self.recipe) {
             return Err(broken("it belongs to another fit".to_owned()));
         }
-        let history = metadata.get("history").map_or("", String::as_str);
-        let mut history: Vec<EpochRecord> = serde_json::from_str(history).map_err(|e| broken(e.to_string()))?;
+        let field = |name: &str| metadata.get(name).map_or("", String::as_str);
+        let mut history: Vec<EpochRecord> =
+            serde_json::from_str(field("history")).map_err(|e| broken(e.to_string()))?;
+        let end = match field("end") {
+            "" => FitEnd::Done, // of an older program, which kept no fit that had diverged
+            end => serde_json::from_str(end).map_err(|e| broken(e.to_string()))?,
+        };
         let mut weights = fit.params.state()?;
         weights.extend(state);
         fit.params.load(&weights)?;
         for record in &mut history {
             record.fit.clone_from(&fit.label);
         }
-        Ok(Some(history))
+        Ok(Some((history, end)))
     }
 
-    /// Writes the trained weights and the history, whole or not at all.
+    /// Writes the trained weights, the history and the end, whole or not at all.
     ///
     /// # Errors
     /// The file cannot be written.
-    pub fn write(&self, fit: &Fit, history: &[EpochRecord]) -> Result<()> {
+    pub fn write(&self, fit: &Fit, history: &[EpochRecord], end: &FitEnd, discarded: Option<&str>) -> Result<()> {
         let broken = |reason: String| self.error(reason);
         let history = serde_json::to_string(history).map_err(|e| broken(e.to_string()))?;
-        let state = outcome(fit.params)?;
+        let end = serde_json::to_string(end).map_err(|e| broken(e.to_string()))?;
+        let state = outcome(fit.params, discarded)?;
         let metadata = BTreeMap::from([
             ("recipe".to_owned(), self.recipe.clone()),
             ("history".to_owned(), history),
+            ("end".to_owned(), end),
         ]);
         safetensors::save(&self.path, &state, &metadata).map_err(|e| broken(e.to_string()))
     }
@@ -147,15 +154,10 @@ impl SharedFit {
 }
 
 /// The weights and buffers of a finished fit that others go on from.
-pub(super) fn outcome(params: &Params) -> Result<BTreeMap<String, Tensor>> {
+pub(super) fn outcome(params: &Params, discarded: Option<&str>) -> Result<BTreeMap<String, Tensor>> {
     let mut state = params.state()?;
-    state.retain(|name, _| !under(name, LOSS));
+    state.retain(|name, _| discarded.is_none_or(|prefix| !under(name, prefix)));
     Ok(state)
-}
-
-/// The digest of weights and buffers.
-pub(super) fn digest(state: &BTreeMap<String, Tensor>) -> Result<String> {
-    Ok(hash(&safetensors::to_bytes(state, &BTreeMap::new())?))
 }
 
 fn hash(bytes: &[u8]) -> String {

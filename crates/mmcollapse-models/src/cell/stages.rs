@@ -1,29 +1,31 @@
-//! What a cell trains before its multimodal model: unimodal baselines, the diagnosis, a distilled encoder.
+//! What a cell trains before its model: unimodal baselines, the diagnosis, and whatever its reallocation prepares.
 
-use mmcollapse_nn::{Mode, losses::Crd};
-use serde_json::json;
+use mmcollapse_data::Presence;
+use mmcollapse_nn::{Mode, Params, Tensor};
 
 use super::{
-    run::{Branch, Run, UNIMODAL},
-    shared::{self, Recipe},
+    run::{Run, UNIMODAL},
+    shared::Recipe,
 };
 use crate::{
-    config::{distillation_revision, unimodal_revision},
+    branch::Branch,
     diagnosis::{Diagnosis, ModalityDiagnosis},
+    encoders::Encoder,
     error::{ModelError, Result},
-    evaluate::{Predictions, each_batch},
-    model::Model,
-    reallocation::Distillation,
-    training::{
-        objectives::{Student, Teacher},
-        under,
-    },
+    evaluate::each_batch,
+    predictions::Predictions,
+    reallocation::{Preparation, Workbench},
+    revision::{reallocation_revision, unimodal_revision},
+    training::{Fit, Training, under},
 };
+
+/// Where the weights of the encoders trained alone are kept.
+pub(super) const ALONE: &str = "unimodal";
 
 impl Run<'_> {
     pub fn unimodal(&mut self) -> Result<()> {
         for modality in self.facts.unimodal.len()..self.spec.modalities.len() {
-            let branch = self.branch(modality)?;
+            let branch = self.fresh(modality)?;
             let objective = branch.objective();
             let name = format!("{UNIMODAL}{}", self.spec.modalities[modality]);
             let fit = self.plain(name, &branch.params, &objective);
@@ -32,13 +34,14 @@ impl Run<'_> {
                 data: self.data_of(&[modality]),
                 objective: vec![self.spec.encoders[modality].clone()],
                 upweight: None,
-                distillation: None,
+                further: None,
+                discarded: None,
                 revision: unimodal_revision(),
             };
             self.fit_shared(&fit, &presence, &presence.rows(modality), &recipe)?;
             let quality = self.branch_quality(&branch)?;
             self.facts.unimodal.push(quality);
-            self.keep("unimodal", &branch.params)?;
+            self.keep(ALONE, &branch.params, None)?;
         }
         Ok(())
     }
@@ -63,10 +66,7 @@ impl Run<'_> {
         Ok(predictions.quality())
     }
 
-    pub fn diagnosis(&mut self) -> Result<()> {
-        if self.facts.diagnosis.is_some() {
-            return Ok(());
-        }
+    fn diagnose(&mut self) -> Result<Diagnosis> {
         let vanilla = self.spec.vanilla().build(self.device)?;
         self.vanilla(&vanilla, "diagnosis")?;
         let modalities = (0..self.spec.modalities.len())
@@ -81,128 +81,96 @@ impl Run<'_> {
                 })
             })
             .collect::<Result<_>>()?;
-        self.facts.diagnosis = Some(Diagnosis::new(modalities));
-        Ok(())
+        Ok(Diagnosis::new(modalities))
+    }
+}
+
+impl Workbench for Run<'_> {
+    fn modalities(&self) -> &[String] {
+        &self.spec.modalities
     }
 
-    pub fn distillation(&mut self, config: &Distillation) -> Result<()> {
-        let student = match (&config.student, self.facts.student) {
-            (_, Some(student)) => student,
-            (Some(name), None) => self.modality(name)?,
-            (None, None) => {
-                let collapsed = self.facts.diagnosis.as_ref().and_then(|d| d.collapsed.clone());
-                let collapsed = collapsed.ok_or_else(|| ModelError::Unfit {
-                    dataset: self.dataset.name.clone(),
-                    reason:
-                        "validation cannot tell which modality collapses: of none has it samples, or samples of two \
-                             classes where there are two; name the one to distil (`student` of kd)"
-                            .to_owned(),
-                })?;
-                self.modality(&collapsed)?
-            }
-        };
-        self.facts.student = Some(student);
-        let rounds = config.rounds(student, &self.facts.unimodal, self.config.seed);
-        while self.facts.taught < rounds.len() {
-            self.teach(config, student, &rounds[self.facts.taught])?;
-            self.facts.taught += 1;
-        }
-        Ok(())
+    fn seed(&self) -> u64 {
+        self.config.seed
     }
 
-    fn modality(&self, name: &str) -> Result<usize> {
-        self.dataset.modality(name).ok_or_else(|| ModelError::Unfit {
+    fn training(&self) -> &Training {
+        &self.config.training
+    }
+
+    fn available(&self) -> &Presence {
+        &self.presence.train
+    }
+
+    fn unfit(&self, reason: String) -> ModelError {
+        ModelError::Unfit {
             dataset: self.dataset.name.clone(),
-            reason: format!(
-                "there is no modality `{name}` to distil; there are {}",
-                self.spec.modalities.join(", ")
-            ),
-        })
-    }
-
-    /// Trains the student's encoder under some teachers at once, from where those before left it.
-    fn teach(&mut self, config: &Distillation, student: usize, teachers: &[usize]) -> Result<()> {
-        let names = |modalities: &[usize]| -> Vec<String> {
-            modalities.iter().map(|&m| self.spec.modalities[m].clone()).collect()
-        };
-        let (student_name, teacher_names) = (self.spec.modalities[student].clone(), names(teachers));
-        let train = &self.presence.train;
-        let index: Vec<usize> = (0..train.len())
-            .filter(|&i| train.get(i, student) && teachers.iter().any(|&teacher| train.get(i, teacher)))
-            .collect();
-        let branch = self.branch(student)?;
-        if self.facts.taught > 0 {
-            for part in ["encoder", "head"] {
-                self.install("distilled", &format!("{part}.{student_name}"), &branch.params)?;
-            }
+            reason,
         }
-        let mut weights_of_teachers = Vec::new();
-        let masters = teachers.iter().zip(&teacher_names).map(|(&teacher, name)| {
-            let master = self.branch(teacher)?;
-            self.install("unimodal", &format!("encoder.{name}"), &master.params)?;
-            weights_of_teachers.push(shared::digest(&master.params.state()?)?);
-            let having: Vec<usize> = index.iter().copied().filter(|&i| train.get(i, teacher)).collect();
-            let n = having.len();
-            if n < 2 {
-                return Err(ModelError::Unfit {
-                    dataset: self.dataset.name.clone(),
-                    reason: format!(
-                        "distillation needs at least 2 training samples with both `{student_name}` and `{name}`, got {n}"
-                    ),
-                });
-            }
-            let crd = Crd::new(
-                &branch.params.root().pp(shared::LOSS).pp(name),
-                branch.encoder.width(),
-                master.encoder.width(),
-                n,
-                config.crd(),
-            )?;
-            let mut place = vec![0; train.len()];
-            for (n, &i) in having.iter().enumerate() {
-                place[i] = n;
-            }
-            Ok(Teacher {
-                modality: teacher,
-                encodings: self.probing().encodings(master.encoder.as_ref(), teacher, &self.dataset.train, &having)?,
-                crd,
-                place,
-            })
-        });
-        let objective = Student {
-            branch: branch.objective(),
-            teachers: masters.collect::<Result<_>>()?,
-            crd_weight: config.crd_weight,
-            task_weight: config.task_weight,
-        };
-        let name = format!("distillation/{} to {student_name}", teacher_names.join(", "));
-        let mut fit = self.plain(name, &branch.params, &objective);
-        fit.training = fit.training.stretched(teachers.len());
-        let taking_part = [&[student], teachers].concat();
-        let presence = self.presence.train.only(&taking_part);
-        let recipe = Recipe {
-            data: self.data_of(&taking_part),
-            objective: taking_part.iter().map(|&m| self.spec.encoders[m].clone()).collect(),
-            upweight: None,
-            distillation: Some(json!({
-                "teachers": weights_of_teachers,
-                "crd": config.crd(),
-                "weights": [config.crd_weight, config.task_weight],
-            })),
-            revision: distillation_revision(&self.spec.reallocation)?,
-        };
-        self.fit_shared(&fit, &presence, &index, &recipe)?;
-        self.artifacts.retain(|name, _| !under(name, "distilled"));
-        self.keep("distilled", &branch.params)
     }
 
-    /// Puts the distilled encoder, if there is one, into the model; returns the prefix of what stays frozen.
-    pub fn install_distilled(&self, model: &Model, freeze: bool) -> Result<Option<String>> {
-        let Some(student) = self.facts.student else {
-            return Ok(None);
+    fn alone(&mut self) -> Result<&[Option<f64>]> {
+        self.unimodal()?;
+        Ok(&self.facts.unimodal)
+    }
+
+    fn diagnosis(&mut self) -> Result<Diagnosis> {
+        if let Some(known) = &self.facts.diagnosis {
+            return Ok(known.clone());
+        }
+        self.unimodal()?;
+        let diagnosis = self.diagnose()?;
+        self.facts.diagnosis = Some(diagnosis.clone());
+        Ok(diagnosis)
+    }
+
+    fn branch(&self, modality: usize) -> Result<Branch> {
+        self.fresh(modality)
+    }
+
+    fn trained_alone(&self, modality: usize) -> Result<Branch> {
+        let branch = self.fresh(modality)?;
+        let path = format!("encoder.{}", self.spec.modalities[modality]);
+        Run::install(self, ALONE, &path, &branch.params)?;
+        Ok(branch)
+    }
+
+    fn encodings(&self, encoder: &dyn Encoder, modality: usize, rows: &[usize]) -> Result<Tensor> {
+        self.probing().encodings(encoder, modality, &self.dataset.train, rows)
+    }
+
+    fn train(&mut self, preparation: &Preparation) -> Result<()> {
+        let fit = Fit {
+            training: preparation.training.clone(),
+            ..self.plain(preparation.name.clone(), preparation.params, preparation.objective)
         };
-        let path = format!("encoder.{}", self.spec.modalities[student]);
-        self.install("distilled", &path, &model.params)?;
-        Ok(freeze.then_some(path))
+        let presence = self.presence.train.only(preparation.modalities);
+        let encoders = preparation.modalities.iter().map(|&m| self.spec.encoders[m].clone());
+        let recipe = Recipe {
+            data: self.data_of(preparation.modalities),
+            objective: encoders.collect(),
+            upweight: None,
+            further: Some(preparation.decided_by.clone()),
+            discarded: Some(preparation.discarded),
+            revision: format!(
+                "{} {}",
+                unimodal_revision(),
+                reallocation_revision(&self.spec.reallocation)?
+            ),
+        };
+        self.fit_shared(&fit, &presence, preparation.samples, &recipe)?;
+        self.keep(preparation.keep, preparation.params, Some(preparation.discarded))
+    }
+
+    fn has(&self, kept: &str) -> bool {
+        self.artifacts.keys().any(|name| under(name, kept))
+    }
+
+    fn install(&self, kept: &str, params: &Params) -> Result<()> {
+        Run::install(self, kept, "", params)
+    }
+
+    fn forget(&mut self, kept: &str) {
+        self.artifacts.retain(|name, _| !under(name, kept));
     }
 }

@@ -14,8 +14,8 @@ use super::{
     imputation::{Maps, fill_in, reconstruction},
 };
 use crate::{
+    encodings::Encodings,
     error::Result,
-    model::Encodings,
     registry::{Entry, parse_for, resolve_as},
 };
 

@@ -3,7 +3,7 @@
 use mmcollapse_nn::{Result as TensorResult, Tensor, Var};
 
 use super::FusionContext;
-use crate::{model::Encodings, rows::presence_weights};
+use crate::{encodings::Encodings, rows::presence_weights};
 
 /// Encodings of some samples, and which of them are there.
 #[derive(Clone)]

@@ -25,8 +25,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{Builder, Fusion, FusionContext, FusionOutput};
 use crate::{
+    encodings::Encodings,
     error::{ModelError, Result},
-    model::Encodings,
     registry::{Entry, parse_for, resolve_as},
     rows::select_rows,
 };

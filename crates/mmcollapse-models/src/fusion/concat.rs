@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{Builder, Fusion, FusionContext, FusionOutput, head::Head};
 use crate::{
+    encodings::Encodings,
     error::Result,
-    model::Encodings,
     registry::{Entry, parse_for, resolve_as},
 };
 

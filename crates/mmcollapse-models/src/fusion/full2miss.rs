@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{Builder, Fusion, FusionContext, FusionOutput, Views, critic::Critic, head::Head, imputation::LeftOut};
 use crate::{
+    encodings::Encodings,
     error::Result,
-    model::Encodings,
     registry::{Entry, parse_for, resolve_as},
     rows::{choose, gather_rows, presence_weights},
 };

@@ -15,8 +15,8 @@ use super::{
     imputation::{Mapped, Maps, fill_in, reconstruction},
 };
 use crate::{
+    encodings::Encodings,
     error::Result,
-    model::Encodings,
     registry::{Entry, parse_for, resolve_as},
 };
 

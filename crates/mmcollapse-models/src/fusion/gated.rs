@@ -11,8 +11,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{Builder, Fusion, FusionContext, FusionOutput};
 use crate::{
+    encodings::Encodings,
     error::Result,
-    model::Encodings,
     registry::{Entry, parse_for, resolve_as},
     rows::presence_weights,
 };

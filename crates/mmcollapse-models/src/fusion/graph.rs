@@ -18,7 +18,7 @@ use mmcollapse_nn::{Init, Mode, Result as TensorResult, Scope, Tensor, Var, laye
 
 use super::FusionContext;
 use crate::{
-    model::Encodings,
+    encodings::Encodings,
     rows::{mean_of, scatter_rows, select_rows},
 };
 

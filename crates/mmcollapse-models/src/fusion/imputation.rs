@@ -5,7 +5,7 @@ use mmcollapse_nn::{Result as TensorResult, Tensor, layers::Linear};
 
 use super::FusionContext;
 use crate::{
-    model::Encodings,
+    encodings::Encodings,
     rows::{choose, complete_rows, mean_of, presence_weights, rows_with, select_rows},
 };
 

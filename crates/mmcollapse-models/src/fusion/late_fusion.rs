@@ -13,9 +13,9 @@ use serde::{Deserialize, Serialize};
 
 use super::{Builder, Fusion, FusionContext, FusionOutput};
 use crate::{
+    encodings::Encodings,
     error::Result,
-    evaluate::probabilities,
-    model::Encodings,
+    predictions::probabilities,
     registry::{Entry, parse_for, resolve_as},
     rows::{mean_of, presence_weights, select_rows},
 };

@@ -39,8 +39,8 @@ use super::{
     tokens::Tokens,
 };
 use crate::{
+    encodings::Encodings,
     error::{ModelError, Result},
-    model::Encodings,
     registry::{Entry, parse_for, resolve_as},
     rows::choose,
 };

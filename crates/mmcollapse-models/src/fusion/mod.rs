@@ -26,9 +26,9 @@ mod tokens;
 use mmcollapse_nn::{Mode, Result as TensorResult, Scope, Tensor, ops::softmax_cross_entropy};
 
 use crate::{
-    config::MethodConfig,
+    encodings::Encodings,
     error::Result,
-    model::Encodings,
+    method::MethodConfig,
     registry::{Entry, Options, find},
 };
 

@@ -23,8 +23,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{Builder, Fusion, FusionContext, FusionOutput, Views, tokens::Tokens};
 use crate::{
+    encodings::Encodings,
     error::{ModelError, Result},
-    model::Encodings,
     registry::{Entry, parse_for, resolve_as},
     rows::{choose, gather_rows, presence_weights},
 };

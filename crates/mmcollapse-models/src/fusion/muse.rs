@@ -17,8 +17,8 @@ use super::{
     graph::{EdgeDrop, Graph, View},
 };
 use crate::{
+    encodings::Encodings,
     error::Result,
-    model::Encodings,
     registry::{Entry, parse_for, resolve_as},
 };
 

@@ -31,9 +31,9 @@ use super::{
     prototypes::Prototypes,
 };
 use crate::{
+    encodings::Encodings,
     error::{ModelError, Result},
-    evaluate::probabilities,
-    model::Encodings,
+    predictions::probabilities,
     registry::{Entry, parse_for, resolve_as},
     rows::{complete_rows, gather_rows, scatter_rows, select_rows},
 };

@@ -24,12 +24,12 @@ use mmcollapse_nn::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::{Builder, JOINT, Phase, Progress, Reallocated, Reallocation, ReallocationContext};
+use super::{Builder, Reallocated, Reallocation, ReallocationContext};
 use crate::{
-    config::Training,
+    encodings::Encodings,
     error::Result,
-    model::Encodings,
     registry::{Entry, Options, parse, parse_for, resolve_as},
+    training::{JOINT, Phase, Progress, Training},
 };
 
 pub(super) const ENTRY: Entry<Builder> = Entry {

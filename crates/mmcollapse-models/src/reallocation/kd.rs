@@ -9,11 +9,36 @@
 //!
 //! The paper states the order of the teachers (its Table 5) and no setting of the loss: those are CRD's own.
 
-use mmcollapse_nn::{Mode, Result as TensorResult, Tensor, losses::CrdConfig, random::Stream};
+use mmcollapse_data::{Batch, Presence};
+use mmcollapse_nn::{
+    Mode, Result as TensorResult, Tensor,
+    candle::bail,
+    losses::{Crd, CrdConfig},
+    ops::softmax_cross_entropy,
+    random::Stream,
+};
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 
-use super::{Builder, Reallocated, Reallocation, Stage};
-use crate::registry::{Entry, parse_for, resolve_as};
+use super::{
+    Builder, Placed, Reallocated, Reallocation, Workbench,
+    workbench::{Preparation, digest},
+};
+use crate::{
+    branch::Unimodal,
+    error::Result,
+    registry::{Entry, parse_for, resolve_as},
+    rows::{gather_rows, rows_with, select_rows},
+    training::{BatchLosses, Objective, Progress, root_mean_square},
+};
+
+/// Where the kept weights of the student are found after its n-th round.
+fn kept(round: usize) -> String {
+    format!("distilled{round}")
+}
+
+/// The part of a student's parameters that only its loss uses, the memory bank of all samples above all.
+const LOSS: &str = "crd";
 
 pub(super) const ENTRY: Entry<Builder> = Entry {
     name: "kd",
@@ -33,7 +58,7 @@ pub(super) const ENTRY: Entry<Builder> = Entry {
 /// In which order the teachers teach (Table 5).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum TeacherOrder {
+enum TeacherOrder {
     /// The paper's best: from the weakest teacher to the strongest.
     WeakestToStrongest,
     /// The reverse.
@@ -49,25 +74,25 @@ pub enum TeacherOrder {
 /// Options of KD.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Distillation {
+struct Distillation {
     /// Modality to distil; without it, the one that is measured to collapse.
-    pub student: Option<String>,
+    student: Option<String>,
     /// Order of the teachers.
-    pub order: TeacherOrder,
+    order: TeacherOrder,
     /// Weight of the distillation loss (CRD: .8).
-    pub crd_weight: f64,
+    crd_weight: f64,
     /// Weight of the student's own cross-entropy (CRD: 1).
-    pub task_weight: f64,
+    task_weight: f64,
     /// Negatives per sample (CRD: 16384; at most the training samples less one).
-    pub negatives: usize,
+    negatives: usize,
     /// Width of the embeddings that are compared (CRD: 128).
-    pub embedding: usize,
+    embedding: usize,
     /// Temperature (CRD: .07).
-    pub temperature: f64,
+    temperature: f64,
     /// Momentum of the memory bank (CRD: .5).
-    pub momentum: f64,
+    momentum: f64,
     /// Whether the distilled encoder stays as it is in the multimodal model.
-    pub freeze: bool,
+    freeze: bool,
 }
 
 impl Default for Distillation {
@@ -88,7 +113,7 @@ impl Default for Distillation {
 
 impl Distillation {
     /// The loss's own settings.
-    pub fn crd(&self) -> CrdConfig {
+    fn crd(&self) -> CrdConfig {
         CrdConfig {
             width: self.embedding,
             negatives: self.negatives,
@@ -99,7 +124,7 @@ impl Distillation {
 
     /// Who teaches together, in the order they teach, given each modality's unimodal accuracy. One whose accuracy is not
     /// defined (validation cannot tell it) counts as the weakest.
-    pub fn rounds(&self, student: usize, accuracy: &[Option<f64>], seed: u64) -> Vec<Vec<usize>> {
+    fn rounds(&self, student: usize, accuracy: &[Option<f64>], seed: u64) -> Vec<Vec<usize>> {
         let mut teachers: Vec<usize> = (0..accuracy.len()).filter(|&m| m != student).collect();
         let known = |m: usize| accuracy[m].unwrap_or(f64::NEG_INFINITY);
         teachers.sort_by(|&a, &b| known(a).total_cmp(&known(b)));
@@ -118,6 +143,104 @@ struct Kd {
     config: Distillation,
 }
 
+impl Kd {
+    /// The modality to distil: the named one or, without a name, the one that the vanilla model lets collapse.
+    fn student(&self, bench: &mut dyn Workbench) -> Result<usize> {
+        let collapsed = match &self.config.student {
+            Some(_) => None,
+            None => bench.diagnosis()?.collapsed,
+        };
+        let name = self.config.student.as_ref().or(collapsed.as_ref()).ok_or_else(|| {
+            bench.unfit(
+                "validation cannot tell which modality collapses: of none has it samples, or samples of two classes where \
+                 there are two; name the one to distil (`student` of kd)"
+                    .to_owned(),
+            )
+        })?;
+        modality(bench.modalities(), name).map_err(|reason| bench.unfit(reason))
+    }
+
+    /// Trains the student's encoder under some teachers at once, from where those of the round before left it.
+    fn teach(&self, bench: &mut dyn Workbench, student: usize, teachers: &[usize], round: usize) -> Result<()> {
+        let names = bench.modalities().to_vec();
+        let student_name = &names[student];
+        let teacher_names: Vec<&str> = teachers.iter().map(|&m| names[m].as_str()).collect();
+        let train = bench.available().clone();
+        let index: Vec<usize> = (0..train.len())
+            .filter(|&i| train.get(i, student) && teachers.iter().any(|&teacher| train.get(i, teacher)))
+            .collect();
+        let branch = bench.branch(student)?;
+        if let Some(before) = round.checked_sub(1) {
+            bench.install(&kept(before), &branch.params)?;
+        }
+        let mut weights_of_teachers = Vec::new();
+        let masters = teachers.iter().map(|&teacher| {
+            let name = &names[teacher];
+            let master = bench.trained_alone(teacher)?;
+            weights_of_teachers.push(digest(&master.params.state()?)?);
+            let having = rows_with(&train, &[student, teacher]);
+            if having.len() < 2 {
+                return Err(bench.unfit(format!(
+                    "distillation needs at least 2 training samples with both `{student_name}` and `{name}`, got {}",
+                    having.len()
+                )));
+            }
+            let crd = Crd::new(
+                &branch.params.root().pp(LOSS).pp(name),
+                branch.encoder.width(),
+                master.encoder.width(),
+                having.len(),
+                self.config.crd(),
+            )?;
+            let mut place = vec![0; train.len()];
+            for (n, &i) in having.iter().enumerate() {
+                place[i] = n;
+            }
+            Ok(Teacher {
+                modality: teacher,
+                encodings: bench.encodings(master.encoder.as_ref(), teacher, &having)?,
+                crd,
+                place,
+            })
+        });
+        let objective = Student {
+            teachers: masters.collect::<Result<_>>()?,
+            branch: branch.objective(),
+            crd_weight: self.config.crd_weight,
+            task_weight: self.config.task_weight,
+        };
+        bench.train(&Preparation {
+            name: format!("distillation/{} to {student_name}", teacher_names.join(", ")),
+            params: &branch.params,
+            objective: &objective,
+            training: bench.training().stretched(teachers.len()),
+            modalities: &[&[student], teachers].concat(),
+            samples: &index,
+            decided_by: json!({
+                "teachers": weights_of_teachers,
+                "crd": self.config.crd(),
+                "weights": [self.config.crd_weight, self.config.task_weight],
+            }),
+            discarded: LOSS,
+            keep: &kept(round),
+        })?;
+        if let Some(before) = round.checked_sub(1) {
+            bench.forget(&kept(before));
+        }
+        Ok(())
+    }
+}
+
+/// The place of the modality called `name`.
+fn modality(modalities: &[String], name: &str) -> std::result::Result<usize, String> {
+    modalities.iter().position(|modality| modality == name).ok_or_else(|| {
+        format!(
+            "there is no modality `{name}` to distil; there are {}",
+            modalities.join(", ")
+        )
+    })
+}
+
 impl Reallocation for Kd {
     fn transform(&self, _modality: usize, z: &Tensor, _mode: Mode) -> TensorResult<Reallocated> {
         Ok(Reallocated {
@@ -126,15 +249,98 @@ impl Reallocation for Kd {
         })
     }
 
-    fn stages(&self) -> Vec<Stage> {
-        vec![
-            Stage::Unimodal,
-            Stage::Diagnosis,
-            Stage::Distillation(self.config.clone()),
-            Stage::Multimodal {
-                freeze_distilled: self.config.freeze,
-            },
-        ]
+    fn prepare(&self, bench: &mut dyn Workbench) -> Result<Option<Placed>> {
+        let alone = bench.alone()?.to_vec();
+        bench.diagnosis()?;
+        let student = self.student(bench)?;
+        let rounds = self.config.rounds(student, &alone, bench.seed());
+        let done = (0..rounds.len()).rev().find(|&round| bench.has(&kept(round)));
+        for (round, teachers) in rounds.iter().enumerate().skip(done.map_or(0, |done| done + 1)) {
+            self.teach(bench, student, teachers, round)?;
+        }
+        Ok(rounds.len().checked_sub(1).map(|last| Placed {
+            modality: student,
+            kept: kept(last),
+            freeze: self.config.freeze,
+        }))
+    }
+
+    fn check(&self, modalities: &[String], available: &Presence) -> std::result::Result<(), String> {
+        // What the teachers of a student have to teach with: the least, or the most where only one of them teaches.
+        let taught = |student: usize| {
+            let teachers = (0..modalities.len()).filter(|teacher| *teacher != student);
+            let counts = teachers.map(|teacher| rows_with(available, &[student, teacher]).len());
+            match self.config.order {
+                TeacherOrder::StrongestOnly => counts.max(),
+                _ => counts.min(),
+            }
+            .unwrap_or(usize::MAX)
+        };
+        let students = match &self.config.student {
+            Some(name) => vec![modality(modalities, name)?],
+            // It is measured; where none could be taught, it need not be known which.
+            None => (0..modalities.len()).collect(),
+        };
+        match students.into_iter().map(taught).max() {
+            Some(most) if most < 2 => Err(format!(
+                "distillation needs at least 2 training samples with both student and teacher, got {most}"
+            )),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// A student that learns its task and, by contrast, its teachers' encodings of the same samples.
+struct Student<'a> {
+    branch: Unimodal<'a>,
+    /// At once; the distillation loss is the mean of theirs.
+    teachers: Vec<Teacher>,
+    crd_weight: f64,
+    task_weight: f64,
+}
+
+/// A modality that teaches another. Its encoder stays as it is, so that it need not run again and again.
+struct Teacher {
+    modality: usize,
+    /// `[n, width]`, the encodings of the samples in the memory bank.
+    encodings: Tensor,
+    crd: Crd,
+    /// Place of each sample of the training set in the memory bank.
+    place: Vec<usize>,
+}
+
+impl Teacher {
+    /// The contrast with a student's encodings `z` of the whole batch, on the samples that have the teacher's modality;
+    /// none where no sample has it.
+    fn loss(&self, batch: &Batch, z: &Tensor, mode: Mode) -> TensorResult<Option<Tensor>> {
+        let rows = &batch.inputs[self.modality].rows;
+        if rows.is_empty() {
+            return Ok(None);
+        }
+        let index: Vec<usize> = rows.iter().map(|&row| self.place[batch.index[row]]).collect();
+        let taught = gather_rows(&self.encodings, &index)?;
+        self.crd.loss(&select_rows(z, rows)?, &taught, &index, mode).map(Some)
+    }
+}
+
+impl Objective for Student<'_> {
+    fn losses(&self, batch: &Batch, mode: Mode, _progress: &Progress) -> TensorResult<BatchLosses> {
+        let (z, logits) = self.branch.forward(batch, mode)?;
+        let contrasts = self.teachers.iter().map(|teacher| teacher.loss(batch, &z, mode));
+        let contrasts: Vec<Tensor> = contrasts
+            .filter_map(TensorResult::transpose)
+            .collect::<TensorResult<_>>()?;
+        let aux = match &contrasts[..] {
+            [] => bail!("a batch without any teacher's modality in distillation"),
+            [one] => one.clone(),
+            several => Tensor::stack(several, 0)?.mean(0)?,
+        };
+        Ok(BatchLosses {
+            semantic: (softmax_cross_entropy(&logits, &batch.labels)? * self.task_weight)?,
+            aux: vec![("distillation", (aux * self.crd_weight)?)],
+            reallocation: Vec::new(),
+            size: root_mean_square(&z)?,
+        })
     }
 }
 

@@ -1,22 +1,26 @@
 //! Reallocation: what is done to the encoders so that fusion does not collapse onto some of them.
 //!
-//! A method may transform encodings, add losses, cycle through phases of an epoch schedule, and ask for stages
-//! (trainings) before the last one. All of that is data for the one loop in `training`.
+//! A method may transform encodings, add losses, cycle through phases of an epoch schedule, and train something before the
+//! model itself on a [`Workbench`]. Every training goes through the one loop in `training`.
 
 mod ebr;
 mod kd;
 mod none;
 mod only;
+mod workbench;
 
+use mmcollapse_data::Presence;
 use mmcollapse_nn::{Mode, Result as TensorResult, Scope, Tensor};
 
-pub use kd::{Distillation, TeacherOrder};
+pub use workbench::Workbench;
+pub(crate) use workbench::{Preparation, digest};
 
 use crate::{
-    config::{MethodConfig, Training},
+    encodings::Encodings,
     error::Result,
-    model::Encodings,
+    method::MethodConfig,
     registry::{Entry, Options, find},
+    training::{JOINT, Phase, Progress, Training},
 };
 
 /// What becomes of one modality's encoding.
@@ -27,51 +31,14 @@ pub struct Reallocated {
     pub latent: Option<Tensor>,
 }
 
-/// Which losses an epoch follows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Phase {
-    /// Name in the history.
-    pub name: &'static str,
-    /// Epochs before the next phase of the cycle.
-    pub epochs: usize,
-    /// Whether L_sem and the fusion's own losses are descended.
-    pub semantic: bool,
-    /// Whether the reallocation's losses are followed.
-    pub reallocation: bool,
-}
-
-/// The usual phase: everything at once.
-pub const JOINT: Phase = Phase {
-    name: "joint",
-    epochs: 1,
-    semantic: true,
-    reallocation: true,
-};
-
-/// One training of a cell. They run in order; the last is always the multimodal model that is scored.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Stage {
-    /// Each modality's encoder with a linear head on its own samples: baselines and teachers.
-    Unimodal,
-    /// The model without reallocation, and what it does with each modality.
-    Diagnosis,
-    /// A fresh encoder for the modality that collapsed, taught by the others.
-    Distillation(Distillation),
-    /// The model itself.
-    Multimodal {
-        /// Whether the distilled encoder's weights are kept as they are.
-        freeze_distilled: bool,
-    },
-}
-
-/// Where training stands, for losses whose weight moves.
-pub struct Progress<'a> {
-    /// Epoch of this stage, from 0.
-    pub epoch: usize,
-    /// Epochs of this stage.
-    pub epochs: usize,
-    /// Mean L_sem of each epoch so far.
-    pub semantic: &'a [f64],
+/// A trained encoder that takes the place of a fresh one in the model.
+pub struct Placed {
+    /// The modality that it encodes.
+    pub modality: usize,
+    /// Where its weights are kept.
+    pub kept: String,
+    /// Whether the model's training leaves it as it is.
+    pub freeze: bool,
 }
 
 /// A way to bring the modalities' encodings together.
@@ -98,19 +65,33 @@ pub trait Reallocation {
         Ok(None)
     }
 
-    /// The cycle of phases of the multimodal stage.
+    /// The cycle of phases of the model's training.
     fn phases(&self) -> Vec<Phase> {
         vec![JOINT]
     }
 
-    /// What is trained, in order.
-    fn stages(&self) -> Vec<Stage> {
-        vec![Stage::Multimodal {
-            freeze_distilled: false,
-        }]
+    /// Trains what the model needs before its own training; returns the encoder that is put into it.
+    ///
+    /// # Errors
+    /// What cannot be trained on these data; [`crate::ModelError::Interrupted`].
+    fn prepare(&self, _bench: &mut dyn Workbench) -> Result<Option<Placed>> {
+        Ok(None)
     }
 
-    /// How the multimodal stage is trained, given how the cell says it is.
+    /// Whether that can be trained, given which training sample has which modality.
+    ///
+    /// # Errors
+    /// Why not.
+    fn check(&self, _modalities: &[String], _available: &Presence) -> std::result::Result<(), String> {
+        Ok(())
+    }
+
+    /// Whether the model is the vanilla one, which has no part of this method.
+    fn is_vanilla(&self) -> bool {
+        false
+    }
+
+    /// How the model is trained, given how the cell says it is.
     fn training(&self, cell: &Training) -> Training {
         cell.clone()
     }

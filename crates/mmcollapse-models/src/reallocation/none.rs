@@ -35,4 +35,8 @@ impl Reallocation for Unchanged {
             latent: None,
         })
     }
+
+    fn is_vanilla(&self) -> bool {
+        true
+    }
 }

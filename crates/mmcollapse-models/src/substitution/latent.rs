@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Builder, LatentSamples, Substitution};
 use crate::{
-    model::Encodings,
+    encodings::Encodings,
     reallocation::Reallocation,
     registry::{Entry, parse_for, resolve_as},
     rows::{scatter_rows, select_rows},

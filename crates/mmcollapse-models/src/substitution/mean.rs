@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 use super::{Builder, Substitution, TrainingEncodings, fill, rows_of};
 use crate::{
     diagnosis::{Features, LinearProbe},
-    evaluate::probabilities,
-    model::Encodings,
+    encodings::Encodings,
+    predictions::probabilities,
     reallocation::Reallocation,
     registry::{Entry, parse_for, resolve_as},
     rows::select_rows,

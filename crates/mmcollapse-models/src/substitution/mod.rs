@@ -13,9 +13,9 @@ use mmcollapse_nn::{Result as TensorResult, Tensor};
 use mmcollapse_probes::Matrix;
 
 use crate::{
-    config::MethodConfig,
+    encodings::Encodings,
     error::Result,
-    model::Encodings,
+    method::MethodConfig,
     reallocation::Reallocation,
     registry::{Entry, Options, find},
     rows::scatter_rows,

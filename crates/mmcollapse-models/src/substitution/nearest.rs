@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Builder, Substitution, TrainingEncodings, fill};
 use crate::{
-    model::Encodings,
+    encodings::Encodings,
     reallocation::Reallocation,
     registry::{Entry, parse_for, resolve_as},
 };

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Builder, Substitution, TrainingEncodings, fill, rows_of};
 use crate::{
-    model::Encodings,
+    encodings::Encodings,
     reallocation::Reallocation,
     registry::{Entry, parse_for, resolve_as},
 };

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Builder, Substitution};
 use crate::{
-    model::Encodings,
+    encodings::Encodings,
     reallocation::Reallocation,
     registry::{Entry, parse_for, resolve_as},
 };

@@ -4,8 +4,8 @@
 //! is everything that changes while it runs, so that a run continued from a checkpoint has the bits of one that
 //! was never interrupted: random draws are keyed by (seed, purpose, epoch or step), not by a generator's state.
 
-pub(crate) mod checkpoint;
-pub(crate) mod objectives;
+mod config;
+mod phase;
 
 use std::collections::BTreeMap;
 
@@ -18,12 +18,13 @@ use mmcollapse_nn::{
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    cell::Observer,
-    config::Training,
     encoders::Encoder,
     error::{ModelError, Result},
-    reallocation::{Phase, Progress},
+    observer::Observer,
 };
+
+pub use config::Training;
+pub use phase::{JOINT, Phase, Progress};
 
 /// Losses of one batch.
 pub(crate) struct BatchLosses {
@@ -35,6 +36,11 @@ pub(crate) struct BatchLosses {
     pub reallocation: Vec<(&'static str, Tensor)>,
     /// Root mean square of the encodings: what grows without bound when a run blows up.
     pub size: Tensor,
+}
+
+/// Of the numbers of a tensor, without gradient.
+pub(crate) fn root_mean_square(x: &Tensor) -> TensorResult<Tensor> {
+    x.detach().sqr()?.mean_all()?.sqrt()
 }
 
 /// What a fit descends.
@@ -302,7 +308,7 @@ fn phase_at(phases: &[Phase], epoch: usize) -> Phase {
         }
         left -= phase.epochs.max(1);
     }
-    crate::reallocation::JOINT
+    JOINT
 }
 
 /// Sums of an epoch, kept on the device and read once at its end.
@@ -354,7 +360,6 @@ fn mean(scalars: &[Tensor]) -> TensorResult<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::reallocation::JOINT;
 
     #[test]
     fn phases_take_turns() {

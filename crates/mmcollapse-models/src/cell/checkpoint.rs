@@ -9,10 +9,10 @@ use std::{collections::BTreeMap, path::Path};
 use mmcollapse_nn::{Device, Params, Tensor, safetensors};
 use serde::{Deserialize, Serialize};
 
-use super::{EpochRecord, FitState};
+use super::Facts;
 use crate::{
-    cell::Facts,
     error::{ModelError, Result},
+    training::{EpochRecord, FitState},
 };
 
 /// File name in a cell's folder.

@@ -1,0 +1,45 @@
+//! What the training of the whole model descends.
+
+use mmcollapse_data::Batch;
+use mmcollapse_nn::{Mode, Result as TensorResult, Tensor};
+
+use crate::{
+    encoders::Encoder,
+    model::Model,
+    training::{BatchLosses, Objective, Progress, root_mean_square},
+};
+
+/// L_sem of the multimodal prediction, the fusion's own terms, and the reallocation's.
+pub(crate) struct Multimodal<'a>(pub &'a Model);
+
+impl Objective for Multimodal<'_> {
+    fn losses(&self, batch: &Batch, mode: Mode, progress: &Progress) -> TensorResult<BatchLosses> {
+        let (encodings, output) = self.0.forward(batch, mode)?;
+        let semantic = self.0.fusion.semantic_loss(&output, &encodings, &batch.labels, mode)?;
+        let mut labelled = self.0.fusion.labelled_losses(&output, &batch.labels)?;
+        if let Some(upweight) = &self.0.upweight {
+            labelled.extend(
+                upweight
+                    .loss(&encodings, &batch.labels)?
+                    .map(|loss| ("upweighted", loss)),
+            );
+        }
+        // Latents are what an unbounded adversary inflates; where there are none, the encodings themselves.
+        let mut sizes: Vec<Tensor> = Vec::new();
+        for (z, latent) in encodings.z.iter().zip(&encodings.latents) {
+            let watched = latent.as_ref().map_or(z, |l| &l.g);
+            sizes.push(root_mean_square(watched)?);
+        }
+        Ok(BatchLosses {
+            semantic,
+            aux: [output.aux, labelled].concat(),
+            reallocation: self.0.reallocation.losses(&encodings, progress)?,
+            size: Tensor::stack(&sizes, 0)?.max(0)?,
+        })
+    }
+
+    fn encoders(&self) -> Vec<(usize, &dyn Encoder)> {
+        let encoders = self.0.encoders.iter().map(AsRef::as_ref);
+        encoders.enumerate().collect()
+    }
+}

@@ -1,0 +1,172 @@
+//! What is said of samples, and how good it is.
+
+use mmcollapse_nn::{Result as TensorResult, Tensor, ops::exp};
+use mmcollapse_probes::{Outcomes, auprc_trapezoid, auroc, average_precision, brier_score, calibration_error};
+
+/// Equally wide bins of the calibration error.
+const CALIBRATION_BINS: usize = 10;
+
+/// What a model says of samples, and what they are.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Predictions {
+    logits: Vec<Vec<f32>>,
+    labels: Vec<u32>,
+}
+
+impl Predictions {
+    /// Adds `logits [n, classes]` of samples with these labels.
+    pub fn push(&mut self, logits: &Tensor, labels: &[u32]) -> TensorResult<()> {
+        self.logits.extend(logits.to_vec2()?);
+        self.labels.extend(labels);
+        Ok(())
+    }
+
+    /// Share of the samples whose first highest logit is the label's. Logits that are not a number count as wrong,
+    /// except that a row of nothing else is read as class 0: a dead network scores chance, as it would anywhere. None of
+    /// no sample.
+    pub fn accuracy(&self) -> Option<f64> {
+        let right = self.logits.iter().zip(&self.labels);
+        let right = right.filter(|(row, label)| argmax(row) == **label as usize).count();
+        self.share(right as f64)
+    }
+
+    /// Mean cross-entropy of the labels in nats; of logits that are not finite, not a number. None of no sample.
+    pub fn cross_entropy(&self) -> Option<f64> {
+        let of = |(row, label): (&Vec<f32>, &u32)| {
+            let highest = f64::from(row[argmax(row)]);
+            let sum: f64 = row.iter().map(|&logit| libm::exp(f64::from(logit) - highest)).sum();
+            highest + libm::log(sum) - f64::from(row[*label as usize])
+        };
+        self.share(self.logits.iter().zip(&self.labels).map(of).sum::<f64>())
+    }
+
+    /// The sum over samples as a mean; none of no sample.
+    fn share(&self, sum: f64) -> Option<f64> {
+        (!self.labels.is_empty()).then(|| sum / self.labels.len() as f64)
+    }
+
+    /// What a model is judged by where one number has to do: accuracy, or AUROC where there are two classes, as most
+    /// health records are of one class and accuracy is then high for a model that knows nothing. None where it is not
+    /// defined: an AUROC of samples of one class, anything of no sample.
+    pub fn quality(&self) -> Option<f64> {
+        match self.outcomes() {
+            Some(outcomes) => auroc(outcomes.tally()).ok(),
+            None => self.accuracy(),
+        }
+    }
+
+    /// Every measure of two classes by name, none where it is not defined; no measure for more classes.
+    pub fn binary_measures(&self) -> Vec<(&'static str, Option<f64>)> {
+        let Some(outcomes) = self.outcomes() else {
+            return Vec::new();
+        };
+        let tally = outcomes.tally();
+        let measures = [
+            ("auroc", auroc(tally)),
+            ("auprc", auprc_trapezoid(tally)),
+            ("average_precision", average_precision(tally)),
+            ("brier", brier_score(tally)),
+            ("calibration_error", calibration_error(tally, CALIBRATION_BINS)),
+        ];
+        measures.into_iter().map(|(name, value)| (name, value.ok())).collect()
+    }
+
+    /// Probability of class 1 of each sample and whether it is its class; `None` for more than two classes.
+    fn outcomes(&self) -> Option<Outcomes> {
+        let of_two = self.logits.first()?.len() == 2;
+        let probability = |row: &Vec<f32>| {
+            let odds = f64::from(row[1]) - f64::from(row[0]);
+            // A dead network knows nothing.
+            if odds.is_nan() {
+                0.5
+            } else {
+                1.0 / (1.0 + libm::exp(-odds))
+            }
+        };
+        if !of_two {
+            return None;
+        }
+        let scores: Vec<f64> = self.logits.iter().map(probability).collect();
+        let labels: Vec<Option<bool>> = self.labels.iter().map(|label| Some(*label == 1)).collect();
+        Outcomes::new(&scores, &labels).ok()
+    }
+}
+
+/// Class probabilities of `logits [n, classes]`, by softmax.
+pub(crate) fn probabilities(logits: &Tensor) -> TensorResult<Tensor> {
+    let e = exp(&logits.broadcast_sub(&logits.max_keepdim(1)?)?)?;
+    e.broadcast_div(&e.sum_keepdim(1)?)
+}
+
+fn argmax(row: &[f32]) -> usize {
+    let mut best = 0;
+    for (i, v) in row.iter().enumerate() {
+        if *v > row[best] || (row[best].is_nan() && !v.is_nan()) {
+            best = i;
+        }
+    }
+    best
+}
+
+#[cfg(test)]
+mod tests {
+    use mmcollapse_nn::Device;
+
+    use super::*;
+
+    fn said(rows: &[[f32; 2]], labels: &[u32]) -> Predictions {
+        Predictions {
+            logits: rows.iter().map(|row| row.to_vec()).collect(),
+            labels: labels.to_vec(),
+        }
+    }
+
+    #[test]
+    fn a_dead_network_scores_chance() {
+        let nan = Tensor::full(f32::NAN, (10, 10), &Device::Cpu).unwrap();
+        let labels: Vec<u32> = (0..10).collect();
+        let mut predictions = Predictions::default();
+        predictions.push(&nan, &labels).unwrap();
+        assert_eq!((predictions.accuracy(), predictions.quality()), (Some(0.1), Some(0.1)));
+        assert!(predictions.binary_measures().is_empty());
+        assert_eq!(argmax(&[f32::NAN, 0.5, 0.7]), 2);
+
+        let dead = said(&[[f32::NAN; 2]; 4], &[0, 1, 0, 0]);
+        assert_eq!(dead.quality(), Some(0.5));
+    }
+
+    #[test]
+    fn two_classes_are_judged_by_rank() {
+        // All are called class 0, and yet class 1 is ranked above two of three.
+        let predictions = said(&[[2., 0.], [5., 0.], [1., 0.], [3., 1.9]], &[0, 0, 0, 1]);
+        assert_eq!(predictions.accuracy(), Some(0.75));
+        assert_eq!(predictions.quality(), Some(2.0 / 3.0));
+        assert_eq!(defined(&predictions), MEASURES);
+    }
+
+    const MEASURES: [&str; 5] = ["auroc", "auprc", "average_precision", "brier", "calibration_error"];
+
+    /// The measures of two classes that have a value.
+    fn defined(predictions: &Predictions) -> Vec<&'static str> {
+        let measures = predictions.binary_measures().into_iter();
+        measures
+            .filter_map(|(name, value)| value.is_some().then_some(name))
+            .collect()
+    }
+
+    #[test]
+    fn what_is_not_defined_has_no_value() {
+        for class in [0, 1] {
+            let one_class = said(&[[2., 0.], [0., 2.]], &[class, class]);
+            assert_eq!(one_class.quality(), None);
+            assert_eq!(defined(&one_class), ["brier", "calibration_error"]);
+            assert!(one_class.accuracy().is_some() && one_class.cross_entropy().is_some());
+        }
+        let nobody = Predictions::default();
+        assert_eq!(
+            (nobody.quality(), nobody.accuracy(), nobody.cross_entropy()),
+            (None, None, None)
+        );
+        assert!(defined(&nobody).is_empty());
+    }
+}

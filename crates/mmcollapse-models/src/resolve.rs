@@ -1,0 +1,100 @@
+//! A cell's configuration with every default made explicit and every name checked.
+
+use mmcollapse_record::Protocol;
+
+use crate::{
+    config::CellConfig,
+    encoders::ENCODERS,
+    error::{ModelError, Result},
+    fusion::FUSIONS,
+    method::MethodConfig,
+    reallocation::REALLOCATIONS,
+    registry::{Entry, find},
+    substitution::{self, SUBSTITUTIONS},
+};
+
+impl CellConfig {
+    /// Every default made explicit and every name checked, so that equal runs have equal configurations.
+    ///
+    /// # Errors
+    /// Unknown method, unknown or ill-typed option, a rate outside [0, 1], nothing to train.
+    pub fn resolve(&self) -> Result<Self> {
+        let mut cell = self.clone();
+        for encoder in cell.encoders.values_mut() {
+            *encoder = resolved("encoder", ENCODERS, encoder)?;
+        }
+        cell.fusion = resolved("fusion", FUSIONS, &cell.fusion)?;
+        cell.reallocation = resolved("reallocation", REALLOCATIONS, &cell.reallocation)?;
+        if cell.substitution.method == "auto" {
+            let entry = find("reallocation", REALLOCATIONS, &cell.reallocation.method)?;
+            cell.substitution = MethodConfig::named(entry.build.substitution);
+        }
+        cell.substitution = resolved("substitution", SUBSTITUTIONS, &cell.substitution)?;
+        cell.check()?;
+        Ok(cell)
+    }
+
+    fn check(&self) -> Result<()> {
+        let unfit = |reason: String| {
+            Err(ModelError::Unfit {
+                dataset: self.dataset.clone(),
+                reason,
+            })
+        };
+        let rates = match &self.protocol {
+            Protocol::TestMissing { rates, .. } => rates.clone(),
+            Protocol::TrainAvailability { rate, .. }
+            | Protocol::Missing { rate }
+            | Protocol::TrainNoise { rate, .. } => vec![*rate],
+            Protocol::Upweighted { .. } | Protocol::Modalities {} | Protocol::Patterns {} => Vec::new(),
+        };
+        for (name, value) in match &self.protocol {
+            Protocol::TrainNoise { amplitude, .. } => vec![("amplitude", *amplitude)],
+            Protocol::Upweighted { beta, .. } => vec![("beta", *beta)],
+            _ => Vec::new(),
+        } {
+            if !(value.is_finite() && value >= 0.0) {
+                return unfit(format!("{name} must be a number of at least 0, got {value}"));
+            }
+        }
+        if let Some(bad) = rates.iter().find(|r| !(0.0..=1.0).contains(*r)) {
+            return unfit(format!("rate {bad} is not in [0, 1]"));
+        }
+        if let Some(twice) = self
+            .modalities
+            .iter()
+            .enumerate()
+            .find(|(i, m)| self.modalities[..*i].contains(m))
+        {
+            return unfit(format!("`modalities` names `{}` twice", twice.1));
+        }
+        let retrains = substitution::build(&self.substitution, 0)?.retrains();
+        if retrains && self.protocol != (Protocol::Patterns {}) {
+            return unfit(
+                "substitution `target` trains a model for every pattern of modalities, and only protocol `patterns` scores \
+                 them"
+                    .to_owned(),
+            );
+        }
+        if self.training.epochs == 0 || self.training.batch_size == 0 {
+            return unfit(format!(
+                "epochs and batch_size must be at least 1, got {} and {}",
+                self.training.epochs, self.training.batch_size
+            ));
+        }
+        Ok(())
+    }
+}
+
+fn resolved<C>(axis: &'static str, entries: &'static [Entry<C>], config: &MethodConfig) -> Result<MethodConfig> {
+    let entry = find(axis, entries, &config.method)?;
+    let options = (entry.resolve)(&config.options).map_err(|reason| ModelError::Options {
+        axis,
+        method: config.method.clone(),
+        reason,
+    })?;
+    Ok(MethodConfig {
+        method: config.method.clone(),
+        options,
+    })
+}
