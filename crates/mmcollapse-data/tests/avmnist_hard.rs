@@ -219,7 +219,7 @@ fn without_the_folder_the_error_says_what_to_do() {
     wav.extend(44_100_u32.to_le_bytes());
     wav.extend(88_200_u32.to_le_bytes());
     wav.extend(b"\x02\0\x10\0data\x02\0\0\0\x01\0");
-    // Folders are listed before a clip is read, so that an incomplete copy is told at once.
+    // Conditions are listed before a clip is read, so that an incomplete copy is told at once.
     for class in FolderSource::find("esc10").unwrap().classes {
         mmcollapse_files::write_atomic(&folder.path().join(class).join("1-1-A.wav"), &wav).unwrap();
     }

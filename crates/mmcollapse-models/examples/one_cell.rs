@@ -7,7 +7,7 @@
 //! ```
 
 use mmcollapse_data::LoadOptions;
-use mmcollapse_models::{CellConfig, Folders, Observer, run_cell};
+use mmcollapse_models::{CellConfig, Conditions, Observer, run_cell};
 use mmcollapse_nn::Device;
 
 struct Print;
@@ -25,7 +25,7 @@ fn main() -> miette::Result<()> {
         seed: config.seed,
         ..LoadOptions::default()
     })?;
-    let outcome = run_cell(&config, &dataset, &Device::Cpu, &mut Print, Folders::default())?;
+    let outcome = run_cell(&config, &dataset, &Device::Cpu, &mut Print, Conditions::default())?;
     mmcollapse_files::say!("{:?} in {:.1} s", outcome.status, outcome.seconds);
     mmcollapse_files::say!("{:?}", outcome.diagnosis);
     for s in &outcome.scores {

@@ -9,7 +9,7 @@
 //! ```
 
 use mmcollapse_data::{Dataset, LoadOptions, Samples, TestSplit};
-use mmcollapse_models::{CellConfig, Folders, Silent, run_cell};
+use mmcollapse_models::{CellConfig, Conditions, Silent, run_cell};
 use mmcollapse_nn::Device;
 use serde_json::json;
 
@@ -77,7 +77,7 @@ fn main() -> miette::Result<()> {
                 "seed": seed,
             }))
             .map_err(|e| miette::miette!("{e}"))?;
-            let outcome = run_cell(&config, &dataset, &Device::Cpu, &mut Silent, Folders::default())?;
+            let outcome = run_cell(&config, &dataset, &Device::Cpu, &mut Silent, Conditions::default())?;
             let score = outcome
                 .scores
                 .iter()

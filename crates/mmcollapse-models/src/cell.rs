@@ -28,7 +28,7 @@ use crate::{diagnosis::Diagnosis, training::EpochRecord};
 
 pub use check::{check_cell, outline};
 pub(crate) use run::Facts;
-pub use run::{Folders, MULTIMODAL, UNIMODAL, run_cell};
+pub use run::{Conditions, MULTIMODAL, UNIMODAL, run_cell};
 
 /// Metric of the validation quality with what the protocol leaves of a test sample: what settings are chosen by.
 pub const AS_TESTED: &str = "as_tested";
@@ -48,6 +48,10 @@ pub struct CellOutcome {
     pub diagnosis: Findings,
     /// Every epoch of every fit.
     pub history: Vec<EpochRecord>,
+    /// Revisions of the measures it has beyond those of its protocol at revision 0; see `mmcollapse_record::Outcome`.
+    pub measured: BTreeMap<String, u32>,
+    /// File of the final weights among the shared fits.
+    pub weights: Option<String>,
 }
 
 /// What a cell found out beside its scores.

@@ -58,6 +58,12 @@ pub enum ModelError {
     #[error(transparent)]
     #[diagnostic(help("metrics are listed in crates/mmcollapse-record/src/metric.rs"))]
     Metric(#[from] mmcollapse_record::UnknownName),
+    /// Something would have to be trained that may not be.
+    #[error("the weights of fit `{fit}` are not among the shared fits")]
+    NoWeights {
+        /// Name of the fit.
+        fit: String,
+    },
     /// Training was asked to stop; where a checkpoint folder was given, it can be continued.
     #[error("stopped before the end, as asked")]
     Interrupted,

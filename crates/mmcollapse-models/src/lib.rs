@@ -30,7 +30,7 @@ mod upweight;
 #[cfg(test)]
 mod tests;
 
-pub use cell::{AS_TESTED, CellOutcome, Findings, Folders, MULTIMODAL, UNIMODAL, check_cell, outline, run_cell};
+pub use cell::{AS_TESTED, CellOutcome, Conditions, Findings, MULTIMODAL, UNIMODAL, check_cell, outline, run_cell};
 pub use config::CellConfig;
 pub use diagnosis::{Diagnosis, ModalityDiagnosis};
 pub use encoders::ENCODERS;

@@ -8,11 +8,11 @@ use mmcollapse_data::{
 };
 use mmcollapse_files::write_atomic;
 use mmcollapse_nn::{Device, Mode, Tensor, safetensors};
-use mmcollapse_record::Split;
+use mmcollapse_record::{Score, Split};
 
 use crate::{
-    CellConfig, CellOutcome, FUSIONS, Folders, MethodConfig, ModelError, ModelSpec, Observer, Protocol, REALLOCATIONS,
-    Silent, Status,
+    CellConfig, CellOutcome, Conditions, FUSIONS, MethodConfig, ModelError, ModelSpec, Observer, Protocol,
+    REALLOCATIONS, Silent, Status,
     multimodal::Multimodal,
     run_cell,
     training::{Fit, Phase, TrainingData, under},
@@ -227,7 +227,7 @@ fn every_method_trains_scores_and_is_saved_and_loaded() {
     let (dataset, device) = (tiny(), Device::Cpu);
     for config in every_method() {
         let name = label(&config);
-        let outcome = run_cell(&config, &dataset, &device, &mut Silent, Folders::default()).unwrap();
+        let outcome = run_cell(&config, &dataset, &device, &mut Silent, Conditions::default()).unwrap();
         let accuracies = outcome
             .scores
             .iter()
@@ -271,9 +271,9 @@ fn noise_on_one_modality_leaves_the_baseline_of_the_other_shared() {
             },
             ..cell("concat", "kd", serde_json::Value::Null)
         };
-        let folders = Folders {
-            checkpoint: None,
+        let folders = Conditions {
             shared,
+            ..Conditions::default()
         };
         let mut count = Count::default();
         let outcome = run_cell(&config, &dataset, &device, &mut count, folders).unwrap();
@@ -300,10 +300,10 @@ impl Observer for StopAfter {
     }
 }
 
-fn checkpoint(folder: &tempfile::TempDir) -> Folders<'_> {
-    Folders {
+fn checkpoint(folder: &tempfile::TempDir) -> Conditions<'_> {
+    Conditions {
         checkpoint: Some(folder.path()),
-        shared: None,
+        ..Conditions::default()
     }
 }
 
@@ -321,17 +321,17 @@ impl Observer for Count {
 fn what_cells_would_train_alike_is_trained_once_with_the_same_bits() {
     let (dataset, device) = (tiny(), Device::Cpu);
     let folder = tempfile::tempdir().unwrap();
-    let shared = Folders {
-        checkpoint: None,
+    let shared = Conditions {
         shared: Some(folder.path()),
+        ..Conditions::default()
     };
-    let run = |fusion: &str, reallocation: &str, folders: Folders<'_>| {
+    let run = |fusion: &str, reallocation: &str, folders: Conditions<'_>| {
         let mut count = Count::default();
         let config = cell(fusion, reallocation, serde_json::Value::Null);
         let outcome = run_cell(&config, &dataset, &device, &mut count, folders).unwrap();
         (outcome.scores, outcome.history, outcome.diagnosis, count.0)
     };
-    let alone = ["none", "kd"].map(|method| run("concat", method, Folders::default()));
+    let alone = ["none", "kd"].map(|method| run("concat", method, Conditions::default()));
     let (vanilla, kd) = (alone[0].3, alone[1].3);
     assert_eq!(kd, 5 * vanilla); // two unimodal fits, the diagnosis, the distillation and the model
     let trained = |method: &str, expected: usize| {
@@ -344,7 +344,7 @@ fn what_cells_would_train_alike_is_trained_once_with_the_same_bits() {
     trained("none", 0);
     trained("kd", 4 * vanilla);
     trained("kd", 0);
-    let own = run("shaspec", "kd", Folders::default());
+    let own = run("shaspec", "kd", Conditions::default());
     let taught_alike = own.2.student == alone[1].2.student;
     let again = run("shaspec", "kd", shared);
     assert_eq!((&again.0, &again.1, &again.2), (&own.0, &own.1, &own.2));
@@ -379,11 +379,11 @@ fn what_cells_would_train_alike_is_trained_once_with_the_same_bits() {
 #[test]
 fn another_evaluation_of_a_trained_model_trains_nothing() {
     let (dataset, folder) = (tiny(), tempfile::tempdir().unwrap());
-    let shared = Folders {
-        checkpoint: None,
+    let shared = Conditions {
         shared: Some(folder.path()),
+        ..Conditions::default()
     };
-    let run = |config: &CellConfig, folders: Folders<'_>| {
+    let run = |config: &CellConfig, folders: Conditions<'_>| {
         let mut count = Count::default();
         let outcome = run_cell(config, &dataset, &Device::Cpu, &mut count, folders).unwrap();
         ((outcome.status, outcome.scores, outcome.history), count.0)
@@ -399,19 +399,58 @@ fn another_evaluation_of_a_trained_model_trains_nothing() {
     assert!(run(&whole, shared).1 > 0);
     for config in [&unaided, &other_rates] {
         let (outcome, epochs) = run(config, shared);
-        assert_eq!((epochs, outcome), (0, run(config, Folders::default()).0));
+        assert_eq!((epochs, outcome), (0, run(config, Conditions::default()).0));
     }
     blown.training.blow_up = 1e-6;
     let (outcome, epochs) = run(&blown, shared);
-    assert!(matches!(outcome.0, Status::Diverged { .. }) && epochs == 1, "{outcome:?}");
+    assert!(
+        matches!(outcome.0, Status::Diverged { .. }) && epochs == 1,
+        "{outcome:?}"
+    );
     assert_eq!(run(&blown, shared), (outcome, 0));
+}
+
+/// A measure that an experiment asks for is scored beside what the protocol scores, and from kept weights without training.
+#[test]
+fn a_measure_that_is_asked_for_later_needs_no_training() {
+    let (dataset, folder) = (tiny(), tempfile::tempdir().unwrap());
+    let config = cell("concat", "kd", serde_json::Value::Null);
+    let run = |conditions: Conditions<'_>| {
+        let mut count = Count::default();
+        let outcome = run_cell(&config, &dataset, &Device::Cpu, &mut count, conditions);
+        (outcome, count.0)
+    };
+    let shared = Conditions {
+        shared: Some(folder.path()),
+        ..Conditions::default()
+    };
+    let later = Conditions {
+        measures: &["rank_effective", "cka_{}"],
+        only_measure: true,
+        ..shared
+    };
+    assert!(matches!(run(later).0, Err(ModelError::NoWeights { .. })));
+    let plain = run(shared).0.unwrap();
+    assert!(plain.measured.is_empty() && folder.path().join(plain.weights.as_ref().unwrap()).is_file());
+    let (measured, epochs) = run(later);
+    let measured = measured.unwrap();
+    assert_eq!(epochs, 0);
+    let is_new = |score: &&Score| ["rank_effective", "cka_image", "cka_sound"].contains(&score.metric.as_str());
+    assert_eq!(measured.scores.iter().filter(is_new).count(), 3);
+    let old: Vec<&Score> = measured.scores.iter().filter(|score| !is_new(score)).collect();
+    assert_eq!(old, plain.scores.iter().collect::<Vec<_>>());
+    assert_eq!(
+        measured.measured.keys().collect::<Vec<_>>(),
+        ["cka_{}", "rank_effective"]
+    );
+    assert_eq!(measured.weights, plain.weights);
 }
 
 #[test]
 fn a_cell_stopped_after_every_epoch_ends_with_the_same_bits() {
     let (dataset, device) = (tiny(), Device::Cpu);
     for config in every_method() {
-        let whole = run_cell(&config, &dataset, &device, &mut Silent, Folders::default()).unwrap();
+        let whole = run_cell(&config, &dataset, &device, &mut Silent, Conditions::default()).unwrap();
         let folder = tempfile::tempdir().unwrap();
         let mut stops = 0;
         let pieces = loop {
@@ -466,7 +505,7 @@ fn kd_distils_the_modality_that_collapses() {
         &dataset,
         &Device::Cpu,
         &mut Silent,
-        Folders::default(),
+        Conditions::default(),
     )
     .unwrap();
     let collapse = outcome.diagnosis.collapse.unwrap();
@@ -493,7 +532,7 @@ fn an_unbounded_ascent_is_recorded_as_diverged() {
             "optimizer": {"kind": "sgd", "lr": 1.0},
         }),
     );
-    let outcome = run_cell(&config, &tiny(), &Device::Cpu, &mut Silent, Folders::default()).unwrap();
+    let outcome = run_cell(&config, &tiny(), &Device::Cpu, &mut Silent, Conditions::default()).unwrap();
     assert!(
         matches!(outcome.status, Status::Diverged { .. }),
         "{:?}",
@@ -519,7 +558,7 @@ fn scarce_sound_is_scarce_in_training_and_absent_at_test() {
         },
         ..cell("shaspec", "kd", serde_json::Value::Null)
     };
-    let outcome = run_cell(&config, &dataset, &Device::Cpu, &mut Silent, Folders::default()).unwrap();
+    let outcome = run_cell(&config, &dataset, &Device::Cpu, &mut Silent, Conditions::default()).unwrap();
     let score = |metric: &str| {
         outcome
             .scores
@@ -539,7 +578,7 @@ fn a_configuration_that_does_not_fit_says_what_does() {
         modality: "smell".into(),
         rates: vec![0.5],
     };
-    let error = run_cell(&config, &dataset, &Device::Cpu, &mut Silent, Folders::default()).unwrap_err();
+    let error = run_cell(&config, &dataset, &Device::Cpu, &mut Silent, Conditions::default()).unwrap_err();
     assert!(error.to_string().contains("image, sound"), "{error}");
 
     let mut config = cell("concat", "none", serde_json::Value::Null);

@@ -17,6 +17,7 @@ mod linear_probe;
 mod matrix;
 mod paired;
 mod rank;
+mod representation;
 mod scores;
 mod similarity;
 mod vif;
@@ -36,6 +37,10 @@ pub use linear_probe::LinearProbe;
 pub use matrix::Matrix;
 pub use paired::{PairedDifference, paired_difference};
 pub use rank::{Ranks, ranks, singular_values};
+pub use representation::{
+    OfModality, Reading, Representation, cka, cosine, rank_effective, rank_numerical, rank_stable, vif_collinear,
+    vif_mean,
+};
 pub use scores::accuracy;
 pub use similarity::{cosine_similarity, linear_cka, mean_cosine_similarity};
 pub use vif::{VarianceInflation, variance_inflation};

@@ -19,7 +19,7 @@ pub use curve::Encoder;
 pub use error::UnknownName;
 pub use experiment::{ExperimentInfo, Shows};
 pub use level::{Levels, same_level};
-pub use metric::{Better, Definition, METRICS, Metric, Unit, words};
+pub use metric::{Better, Definition, METRICS, Measured, Metric, Unit, words};
 pub use outcome::{Outcome, Score, Split, Status};
 pub use preset::Preset;
 pub use protocol::{Amplitude, Protocol, ProtocolKind, Setting, UpweightMode};

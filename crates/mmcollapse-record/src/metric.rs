@@ -1,6 +1,7 @@
 //! Metrics: what a number measures, and how it is named, scaled and explained.
 //!
-//! A new metric is one entry in [`METRICS`].
+//! A new metric is one entry in [`METRICS`]. One that is measured of a trained model's representation is that entry and a
+//! function in `mmcollapse-probes`: [`Definition::measured`] joins the two.
 
 use std::borrow::Borrow;
 use std::cmp::Ordering;
@@ -10,6 +11,7 @@ use std::ops::Range;
 use std::str::FromStr;
 use std::sync::Arc;
 
+use mmcollapse_probes::{self as probes, Reading, Representation};
 use serde::{Deserialize, Serialize};
 
 use crate::{Split, UnknownName};
@@ -53,8 +55,17 @@ pub enum Better {
     Neither,
 }
 
+/// How a metric is measured of what a trained model makes of the test samples.
+#[derive(Clone, Copy, Debug)]
+pub enum Measured {
+    /// Of all modalities together.
+    Whole(fn(&Representation) -> Reading),
+    /// Of each modality, which fills the hole of the key.
+    Each(fn(&Representation, usize) -> Reading),
+}
+
 /// A metric, or a family of metrics that differ in the modality, pattern, count or loss term.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct Definition {
     /// Key in files; `{}` stands for the modality, pattern, count or loss term.
     pub key: &'static str,
@@ -70,6 +81,11 @@ pub struct Definition {
     pub split: Split,
     /// A sentence for captions, with a space in front; empty where the title says it all.
     pub explanation: &'static str,
+    /// How it is measured of a representation. None where the protocol itself scores it.
+    pub measured: Option<Measured>,
+    /// Raised when the same model gets other numbers, so that they are measured anew from its weights. A new measure starts
+    /// at 1; those that every outcome has, whether or not it says so, stand at 0.
+    pub revision: u32,
 }
 
 const fn share(key: &'static str, title: &'static str) -> Definition {
@@ -81,6 +97,8 @@ const fn share(key: &'static str, title: &'static str) -> Definition {
         range: (Some(0), Some(1)),
         split: Split::Test,
         explanation: "",
+        measured: None,
+        revision: 0,
     }
 }
 
@@ -93,6 +111,15 @@ const fn number(key: &'static str, title: &'static str, range: (Option<i32>, Opt
         range,
         split: Split::Test,
         explanation: "",
+        measured: None,
+        revision: 0,
+    }
+}
+
+const fn whole(key: &'static str, title: &'static str, least: i32, of: fn(&Representation) -> Reading) -> Definition {
+    Definition {
+        measured: Some(Measured::Whole(of)),
+        ..number(key, title, (Some(least), None))
     }
 }
 
@@ -135,23 +162,18 @@ pub static METRICS: &[Definition] = &[
         ..share("as_tested", "validation quality as tested (%)")
     },
     Definition {
-        key: "gap_{}",
-        title: "gap of the {} modality (points)",
-        unit: Unit::Points,
         better: Better::Lower,
+        unit: Unit::Points,
         range: (Some(-1), Some(1)),
-        split: Split::Test,
         explanation: " Gap: quality of a linear probe on the encoder trained alone (the baseline) less that of one on the encoder \
                       inside the model (the prefix), in points; eliminated: the modality whose gap is widest on validation.",
+        ..share("gap_{}", "gap of the {} modality (points)")
     },
     Definition {
-        key: "loss_{}",
-        title: "{} loss (nats)",
         unit: Unit::Loss,
         better: Better::Lower,
-        range: (None, None),
         split: Split::Train,
-        explanation: "",
+        ..number("loss_{}", "{} loss (nats)", (None, None))
     },
     Definition {
         unit: Unit::Nats,
@@ -169,17 +191,23 @@ pub static METRICS: &[Definition] = &[
             (Some(0), None),
         )
     },
-    number("rank_numerical", "numerical rank", (Some(0), None)),
-    number("rank_effective", "effective rank", (Some(0), None)),
-    number("rank_stable", "stable rank", (Some(0), None)),
-    number("cka_{}", "CKA with {}", (Some(0), Some(1))),
-    number("cosine_{}", "cosine with {} alone", (Some(-1), Some(1))),
+    whole("rank_numerical", "numerical rank", 0, probes::rank_numerical),
+    whole("rank_effective", "effective rank", 0, probes::rank_effective),
+    whole("rank_stable", "stable rank", 0, probes::rank_stable),
+    Definition {
+        measured: Some(Measured::Each(probes::cka)),
+        ..number("cka_{}", "CKA with {}", (Some(0), Some(1)))
+    },
+    Definition {
+        measured: Some(Measured::Each(probes::cosine)),
+        ..number("cosine_{}", "cosine with {} alone", (Some(-1), Some(1)))
+    },
     Definition {
         explanation: " Of the fused features over the test samples; features that do not vary and combinations of others are left \
                       out.",
-        ..number("vif_mean", "mean variance inflation factor", (Some(1), None))
+        ..whole("vif_mean", "mean variance inflation factor", 1, probes::vif_mean)
     },
-    number("vif_collinear", "collinear fused features", (Some(0), None)),
+    whole("vif_collinear", "collinear fused features", 0, probes::vif_collinear),
     Definition {
         split: Split::Train,
         ..number("plateaus", "plateaus of the semantic loss", (Some(0), None))
@@ -192,6 +220,16 @@ pub static METRICS: &[Definition] = &[
 ];
 
 impl Definition {
+    /// The metrics that are measured of a representation.
+    pub fn of_representation() -> impl Iterator<Item = &'static Self> {
+        METRICS.iter().filter(|definition| definition.measured.is_some())
+    }
+
+    /// The key with `of` in its hole.
+    pub fn key_of(&self, of: &str) -> String {
+        self.key.replace(HOLE, of)
+    }
+
     /// The part of `key` that fills the hole, empty where there is none; nothing if it is another metric's key.
     fn hole(&self, key: &str) -> Option<Range<usize>> {
         let Some((before, after)) = self.key.split_once(HOLE) else {
@@ -414,7 +452,7 @@ mod tests {
     fn each_entry_is_reached_by_its_key() {
         for definition in METRICS {
             let metric = metric(&definition.key.replace(HOLE, "x"));
-            assert_eq!(metric.definition(), definition, "{}", definition.key);
+            assert_eq!(metric.definition().key, definition.key);
             assert_eq!(definition.key.contains(HOLE), definition.title.contains(HOLE));
             assert_eq!(metric.of(), definition.key.contains(HOLE).then_some("x"));
         }

@@ -6,7 +6,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::{Metric, ProtocolKind};
+use crate::{Definition, Metric, ProtocolKind};
 
 /// Whether training went through.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -94,6 +94,33 @@ pub struct Outcome {
     /// of encoders that are probed along training, `probe_prefix_M` and `probe_baseline_M`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub curves: BTreeMap<String, Vec<f64>>,
+    /// Revisions of the measures that it has beyond those of its protocol at revision 0, by [`Definition::key`].
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub measured: BTreeMap<String, u32>,
+    /// The shared fit that holds the final weights; none where no file was written, as by older programs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weights: Option<String>,
+}
+
+impl Outcome {
+    /// Takes over from another scoring of the same model what these measures give, and nothing else.
+    pub fn add(&mut self, measured: &Self, measures: &[&'static Definition]) {
+        let is_new = |score: &Score| measures.iter().any(|new| new.key == score.metric.definition().key);
+        self.scores.retain(|score| !is_new(score));
+        self.scores
+            .extend(measured.scores.iter().filter(|score| is_new(score)).cloned());
+        for measure in measures {
+            self.measured.insert(measure.key.to_owned(), measure.revision);
+        }
+    }
+
+    /// Whether a cell of this protocol lacks a measure, or has it at an older revision.
+    pub fn lacks(&self, protocol: ProtocolKind, definition: &Definition) -> bool {
+        match self.measured.get(definition.key) {
+            Some(revision) => *revision < definition.revision,
+            None => definition.revision > 0 || !protocol.measures_representation(),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -114,5 +141,25 @@ mod tests {
         assert_eq!(outcome.scores[0].protocol, ProtocolKind::TestMissing);
         assert_eq!(serde_json::to_string(&outcome).unwrap(), text);
         assert!(serde_json::from_str::<Outcome>(&text.replace("accuracy", "exactness")).is_err());
+    }
+
+    #[test]
+    fn a_measure_is_lacking_until_it_is_there_at_its_revision() {
+        let text = r#"{"status":{"kind":"ok"},"scores":[],"seconds":1.0,"parameters":1}"#;
+        let mut outcome: Outcome = serde_json::from_str(text).unwrap();
+        let first = "rank_stable".parse::<Metric>().unwrap().definition();
+        let (own, other) = (ProtocolKind::Modalities, ProtocolKind::TestMissing);
+        // Outcomes of before say nothing of what their protocol measured.
+        assert!(!outcome.lacks(own, first) && outcome.lacks(other, first));
+        outcome.measured.insert(first.key.to_owned(), 0);
+        assert!(!outcome.lacks(other, first));
+        let raised = Definition {
+            revision: 1,
+            range: first.range,
+            ..*first
+        };
+        assert!(outcome.lacks(own, &raised) && outcome.lacks(other, &raised));
+        outcome.measured.insert(first.key.to_owned(), 1);
+        assert!(!outcome.lacks(own, &raised) && !outcome.lacks(other, &raised));
     }
 }

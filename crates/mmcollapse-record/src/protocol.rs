@@ -204,6 +204,11 @@ impl ProtocolKind {
         !matches!(self, Self::Missing | Self::Modalities | Self::Patterns)
     }
 
+    /// Whether the representation of each model is measured, whatever the experiment asks for.
+    pub fn measures_representation(self) -> bool {
+        matches!(self, Self::Modalities | Self::Upweighted(_))
+    }
+
     /// The protocol on `modality` at these levels, of which all but `TestMissing` take the first.
     pub fn on(self, modality: &str, levels: &[f64]) -> Protocol {
         let level = levels.first().copied().unwrap_or_default();

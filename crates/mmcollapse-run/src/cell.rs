@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::{fmt, str};
 
+use mmcollapse_record::{Definition, Outcome, Protocol};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -37,6 +38,19 @@ impl Cell {
             "revision": self.revision,
         });
         CellKey(sha256(canonical(&inputs).as_bytes()))
+    }
+
+    /// The measures that an outcome of this cell lacks of those of its protocol and of those asked for by key.
+    pub fn lacking(&self, outcome: &Outcome, asked: &[String]) -> Vec<&'static Definition> {
+        // A configuration that is no cell's has no protocol, and is told by who reads it.
+        let Ok(protocol) = Protocol::deserialize(&self.config["protocol"]) else {
+            return Vec::new();
+        };
+        let kind = protocol.kind();
+        Definition::of_representation()
+            .filter(|definition| kind.measures_representation() || asked.iter().any(|key| key == definition.key))
+            .filter(|definition| outcome.lacks(kind, definition))
+            .collect()
     }
 
     /// What runs of nearly equal cost have in common: the configuration without its seed, as canonical JSON.

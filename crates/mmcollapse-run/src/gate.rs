@@ -425,6 +425,8 @@ mod tests {
                 parameters: 1,
                 diagnosis: serde_json::Value::Null,
                 curves: BTreeMap::from([("ce".to_owned(), vec![2.3, 1.0 / 3.0])]),
+                measured: BTreeMap::new(),
+                weights: None,
             },
         }
     }

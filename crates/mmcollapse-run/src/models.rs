@@ -9,7 +9,7 @@ use mmcollapse_data::stand_in::{StandIn, stand_in};
 use mmcollapse_data::{Dataset, LoadOptions, digests};
 use mmcollapse_files::tell;
 use mmcollapse_models::{
-    CellConfig, CellOutcome, Folders, MULTIMODAL, ModelError, Observer, UNIMODAL, check_cell, outline, revision,
+    CellConfig, CellOutcome, Conditions, MULTIMODAL, ModelError, Observer, UNIMODAL, check_cell, outline, revision,
     run_cell,
 };
 use mmcollapse_nn::Device;
@@ -250,12 +250,16 @@ impl Work for Training {
             )));
         }
         let (checkpoint, shared) = (context.checkpoint().to_path_buf(), context.shared().to_path_buf());
-        let folders = Folders {
+        let asked = context.measures().to_vec();
+        let measures: Vec<&str> = asked.iter().map(String::as_str).collect();
+        let conditions = Conditions {
             checkpoint: Some(&checkpoint),
             shared: Some(&shared),
+            measures: &measures,
+            only_measure: context.only_measure(),
         };
         let mut observer = Telling(context);
-        let trained = run_cell(&config, dataset, &device, &mut observer, folders);
+        let trained = run_cell(&config, dataset, &device, &mut observer, conditions);
         if !dataset.unchanged() {
             self.datasets.clear();
             return Err(WorkError::Failed(
@@ -266,6 +270,7 @@ impl Work for Training {
         match trained {
             Ok(outcome) => converted(outcome),
             Err(ModelError::Interrupted) => Err(WorkError::Stopped),
+            Err(ModelError::NoWeights { .. }) => Err(WorkError::NoWeights),
             Err(error) => Err(WorkError::Failed(told(&error))),
         }
     }
@@ -337,6 +342,8 @@ pub(crate) fn converted(outcome: CellOutcome) -> Result<Outcome, WorkError> {
         parameters: outcome.parameters,
         diagnosis,
         curves,
+        measured: outcome.measured,
+        weights: outcome.weights,
     })
 }
 
@@ -373,6 +380,8 @@ mod tests {
                 record("multimodal", 1, 1.0, &[("labs", f64::NAN), ("notes", 0.125)]),
                 record("multimodal", 2, f64::NAN, &[("labs", 0.5)]),
             ],
+            measured: BTreeMap::new(),
+            weights: None,
         };
         let curves = converted(outcome).unwrap().curves;
         let expected: [(&str, &[f64]); 4] = [

@@ -78,6 +78,8 @@ pub struct Planned {
     pub modalities: Vec<String>,
     /// Missing rates it is scored at.
     pub rates: Vec<f64>,
+    /// Measures of its representation that the spec asks for beyond its protocol's own.
+    pub measures: Vec<String>,
     /// Seed.
     pub seed: u64,
     /// Seconds after the spec's rough figures.
@@ -221,6 +223,7 @@ impl Plan {
                         protocol: protocol.on(spec.modality.as_deref().unwrap_or_default(), rates),
                         modalities: modalities(spec, protocol, rates).to_vec(),
                         rates: rates.clone(),
+                        measures: spec.measures.clone(),
                         seed,
                         rough_seconds,
                     });

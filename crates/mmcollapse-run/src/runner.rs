@@ -32,6 +32,8 @@ const TICK: Duration = Duration::from_millis(20);
 pub struct Job {
     /// The cell.
     pub cell: Cell,
+    /// Measures that are asked for beyond its protocol's own.
+    pub measures: Vec<String>,
     /// Its name in progress and errors, for example `shaspec+ebr, test_missing, seed 3`.
     pub label: String,
     /// Jobs of a lower round start before all of a higher one: the seed, so that every row has it before the next.
@@ -304,6 +306,7 @@ impl Run<'_> {
     fn work(&self, slot: usize, job: usize, worker: &mut Connection) -> Left {
         let order = Order::Train {
             cell: Box::new(self.jobs[job].cell.clone()),
+            measures: self.jobs[job].measures.clone(),
         };
         if self.interrupted() || !worker.send(&order) {
             return self.died(job, worker);

@@ -59,6 +59,10 @@ pub struct Spec {
     pub rates: Vec<f64>,
     /// What happens to it.
     pub protocols: Vec<ProtocolKind>,
+    /// Measures of each model's representation beyond those of its protocol, by their key: `rank_effective`, `cka_{}`. They
+    /// are no part of a cell's key: finished cells are measured from their weights.
+    #[serde(default)]
+    pub measures: Vec<String>,
     /// What differs on other data sets, by their names.
     #[serde(default)]
     pub datasets: BTreeMap<String, OnDataset>,

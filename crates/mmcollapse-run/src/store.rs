@@ -8,7 +8,7 @@
 //!     metrics.jsonl one line an epoch; after an interruption the later line of an epoch counts
 //!     checkpoint/   while the cell is being trained: what training continues from
 //!     outcome.json  the outcome with its checksum, written whole: a cell is finished when this checks out
-//! STORE/fits/       what several cells would train alike, trained by the first of them; may be deleted
+//! STORE/fits/       final weights, and what several cells would train alike, trained by the first of them; may be deleted
 //! ```
 //!
 //! `cells` and `fits` are for their owner alone (0700): what they hold derives from data that may be credentialed. A store
@@ -19,6 +19,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use miette::Diagnostic;
 use mmcollapse_files::{AtomicFile, FileLock, LineFile, private_folder, set_aside, sweep_temporaries, write_atomic};
@@ -30,6 +31,15 @@ use crate::cell::{Cell, CellKey, canonical, sha256};
 
 /// Raised when the form of `outcome.json` changes; files of another form are redone.
 const FORMAT: u32 = 1;
+
+/// Folder of the fits.
+const FITS: &str = "fits";
+
+/// A cell is finished when this file checks out.
+const OUTCOME: &str = "outcome.json";
+
+/// The log of a cell's epochs.
+const LOG: &str = "metrics.jsonl";
 
 /// The store could not be read or written.
 #[derive(Debug, Error, Diagnostic)]
@@ -114,7 +124,7 @@ impl Store {
     /// # Errors
     /// Only if the store as a whole cannot be read. One outcome that cannot be is damaged, as one that is not whole.
     pub fn find(&self, key: &CellKey) -> Result<Found, StoreError> {
-        let path = self.folder(key).join("outcome.json");
+        let path = self.folder(key).join(OUTCOME);
         let bytes = match fs::read(&path) {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Found::Missing),
@@ -128,6 +138,53 @@ impl Store {
             Ok(stored) => Found::Whole(Box::new(stored)),
             Err(reason) => Found::Damaged(format!("{}: {reason}", path.display())),
         })
+    }
+
+    /// Whether the final weights of a finished cell are kept.
+    pub fn has_weights(&self, outcome: &Outcome) -> bool {
+        outcome
+            .weights
+            .as_ref()
+            .is_some_and(|file| self.root.join(FITS).join(file).is_file())
+    }
+
+    /// How much is kept.
+    ///
+    /// # Errors
+    /// If a folder cannot be read.
+    pub fn size(&self) -> Result<Size, StoreError> {
+        let mut size = Size::default();
+        for file in files(&self.root.join(FITS), 0)? {
+            size.fits += 1;
+            size.fit_bytes += file.bytes;
+        }
+        for file in files(&self.root.join("cells"), 2)? {
+            size.cells += usize::from(file.path.ends_with(OUTCOME));
+            size.cell_bytes += file.bytes;
+        }
+        Ok(size)
+    }
+
+    /// Removes the fits that were written first until the others take at most `limit` bytes; returns how many, and their
+    /// bytes. Outcomes stay: what they lack afterwards is only what a later measure would need.
+    ///
+    /// # Errors
+    /// If the folder cannot be read or a file not removed.
+    pub fn prune(&self, limit: u64) -> Result<(usize, u64), StoreError> {
+        let mut fits = files(&self.root.join(FITS), 0)?;
+        fits.sort_by(|a, b| (a.written, &a.path).cmp(&(b.written, &b.path)));
+        let mut kept: u64 = fits.iter().map(|file| file.bytes).sum();
+        let (mut removed, mut bytes) = (0, 0);
+        for file in fits {
+            if kept <= limit {
+                break;
+            }
+            remove_file(&file.path)?;
+            kept -= file.bytes;
+            removed += 1;
+            bytes += file.bytes;
+        }
+        Ok((removed, bytes))
     }
 
     /// Takes the cell for this process; `None` if another one has it.
@@ -149,7 +206,7 @@ impl Store {
             cell: cell.clone(),
             key,
             folder,
-            fits: self.root.join("fits"),
+            fits: self.root.join(FITS),
             private,
             lock,
         }))
@@ -166,7 +223,7 @@ impl Store {
         if !self.root.exists() {
             close(&self.root)?;
         }
-        Ok(close(&self.root.join("cells"))? & close(&self.root.join("fits"))?)
+        Ok(close(&self.root.join("cells"))? & close(&self.root.join(FITS))?)
     }
 
     /// Seconds that finished cells took, by [`Cell::kind`]; diverged ones, which stopped early, are left out.
@@ -191,6 +248,53 @@ impl Store {
         }
         durations
     }
+}
+
+/// What a store holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Size {
+    /// Finished cells.
+    pub cells: usize,
+    /// Bytes of all cells, logs and checkpoints included.
+    pub cell_bytes: u64,
+    /// Fits with their weights.
+    pub fits: usize,
+    /// Their bytes.
+    pub fit_bytes: u64,
+}
+
+/// A file of the store.
+struct StoreFile {
+    path: PathBuf,
+    bytes: u64,
+    written: SystemTime,
+}
+
+/// The files in `folder` and so many levels below; none if it is not there.
+fn files(folder: &Path, levels: usize) -> Result<Vec<StoreFile>, StoreError> {
+    let error = |error: io::Error| StoreError::new(folder, error);
+    let entries = match fs::read_dir(folder) {
+        Err(missing) if missing.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries.map_err(error)?,
+    };
+    let mut found = Vec::new();
+    for entry in entries {
+        let path = entry.map_err(error)?.path();
+        // Whoever shares the store may remove one meanwhile.
+        let Ok(metadata) = fs::symlink_metadata(&path) else {
+            continue;
+        };
+        if metadata.is_file() {
+            found.push(StoreFile {
+                bytes: metadata.len(),
+                written: metadata.modified().unwrap_or(SystemTime::UNIX_EPOCH),
+                path,
+            });
+        } else if metadata.is_dir() && levels > 0 {
+            found.extend(files(&path, levels - 1)?);
+        }
+    }
+    Ok(found)
 }
 
 /// Seconds in which at least one of these cells was being trained: the wall time of the runs that trained them,
@@ -272,11 +376,19 @@ impl Claim {
     /// If the folder cannot be written.
     pub fn begin(&self) -> Result<LineFile, StoreError> {
         write_json(&self.folder.join("cell.json"), &self.cell)?;
-        let metrics = self.folder.join("metrics.jsonl");
         if !self.checkpoint().exists() {
-            remove_file(&metrics)?;
+            remove_file(&self.folder.join(LOG))?;
         }
-        LineFile::append(&metrics).map_err(|error| StoreError::new(&metrics, error))
+        self.log()
+    }
+
+    /// Opens the log of its epochs, which goes on.
+    ///
+    /// # Errors
+    /// If the folder cannot be written.
+    pub fn log(&self) -> Result<LineFile, StoreError> {
+        let path = self.folder.join(LOG);
+        LineFile::append(&path).map_err(|error| StoreError::new(&path, error))
     }
 
     /// Throws away a checkpoint that cannot be used.
@@ -298,7 +410,7 @@ impl Claim {
     /// # Errors
     /// If a number is not finite (JSON has no word for it), or if the folder cannot be written.
     pub fn finish(&self, stored: &Stored) -> Result<bool, StoreError> {
-        let path = self.folder.join("outcome.json");
+        let path = self.folder.join(OUTCOME);
         if let Some(score) = stored.outcome.scores.iter().find(|score| !score.value.is_finite()) {
             return Err(StoreError::new(&path, format!("a score that is not finite: {score:?}")));
         }
@@ -379,6 +491,8 @@ mod tests {
             parameters: 3,
             diagnosis: json!({"gap": 0.1}),
             curves: BTreeMap::new(),
+            measured: BTreeMap::new(),
+            weights: None,
         }
     }
 
@@ -651,5 +765,26 @@ mod tests {
                 Found::Missing => prop_assert!(false, "not seen at all"),
             }
         }
+    }
+
+    #[test]
+    fn the_oldest_weights_go_first() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::new(folder.path());
+        assert_eq!(
+            (store.size().unwrap(), store.prune(0).unwrap()),
+            (Size::default(), (0, 0))
+        );
+        for (age, name) in ["c", "a", "b"].into_iter().enumerate() {
+            let path = folder.path().join(FITS).join(name);
+            write_atomic(&path, &[0; 100]).unwrap();
+            let written = SystemTime::now() - std::time::Duration::from_secs(60 * (10 - age as u64));
+            fs::File::open(&path).unwrap().set_modified(written).unwrap();
+        }
+        assert_eq!((store.size().unwrap().fits, store.size().unwrap().fit_bytes), (3, 300));
+        assert_eq!(store.prune(300).unwrap(), (0, 0));
+        assert_eq!(store.prune(150).unwrap(), (2, 200));
+        assert!(folder.path().join(FITS).join("b").is_file());
+        assert_eq!(store.prune(0).unwrap(), (1, 100));
     }
 }

@@ -4,7 +4,7 @@
 //! cell's lock itself, so the lock goes with the process that writes. When its input ends, the runner is gone:
 //! the worker stops at the next chance and exits.
 
-use mmcollapse_record::{Origin, Outcome, Status};
+use mmcollapse_record::{Definition, Origin, Outcome, Status};
 use std::collections::BTreeMap;
 use std::io::{BufRead, Write};
 use std::path::Path;
@@ -32,10 +32,13 @@ static OPEN: Once = Once::new();
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "order", rename_all = "snake_case")]
 pub enum Order {
-    /// Train this cell.
+    /// Train this cell or, where it is finished, measure what it lacks.
     Train {
         /// The cell.
         cell: Box<Cell>,
+        /// Measures of its representation that are asked for beyond its protocol's own.
+        #[serde(default)]
+        measures: Vec<String>,
     },
     /// Stop at the next chance, keeping the checkpoint, and exit.
     Stop,
@@ -89,6 +92,8 @@ pub enum Event {
 pub enum WorkError {
     /// It was told to stop.
     Stopped,
+    /// It was to be measured only, and its weights are gone.
+    NoWeights,
     /// It cannot be done, for this reason.
     Failed(String),
 }
@@ -116,6 +121,8 @@ pub struct Context<'a> {
     shared: &'a Path,
     stop: &'a StopFlag,
     metrics: &'a mut LineFile,
+    measures: &'a [String],
+    only_measure: bool,
 }
 
 impl Context<'_> {
@@ -127,6 +134,16 @@ impl Context<'_> {
     /// Folder of what cells leave for each other.
     pub fn shared(&self) -> &Path {
         self.shared
+    }
+
+    /// Measures that are asked for beyond the protocol's own.
+    pub fn measures(&self) -> &[String] {
+        self.measures
+    }
+
+    /// Whether to train nothing: return [`WorkError::NoWeights`] instead.
+    pub fn only_measure(&self) -> bool {
+        self.only_measure
     }
 
     /// Whether to stop: keep the checkpoint and return [`WorkError::Stopped`].
@@ -185,7 +202,7 @@ pub fn serve(store: &Store, origin: &Origin, work: &mut dyn Work) {
     for order in orders {
         match order {
             Order::Stop => break,
-            Order::Train { cell } => say(&train(store, origin, work, &cell, &stop)),
+            Order::Train { cell, measures } => say(&train(store, origin, work, &cell, &measures, &stop)),
         }
         if stop.is_set() {
             break;
@@ -231,7 +248,14 @@ fn note(text: String) {
     say(&Event::Note { text });
 }
 
-fn train(store: &Store, origin: &Origin, work: &mut dyn Work, cell: &Cell, stop: &StopFlag) -> Event {
+fn train(
+    store: &Store,
+    origin: &Origin,
+    work: &mut dyn Work,
+    cell: &Cell,
+    measures: &[String],
+    stop: &StopFlag,
+) -> Event {
     let result = (|| {
         let busy = || {
             Ok(Event::Busy {
@@ -252,10 +276,12 @@ fn train(store: &Store, origin: &Origin, work: &mut dyn Work, cell: &Cell, stop:
         // Looked up under the lock: another runner may have finished the cell since it was planned.
         match store.find(&cell.key()).map_err(told)? {
             Found::Whole(stored) => {
+                let lacking = cell.lacking(&stored.outcome, measures);
+                let measured = !lacking.is_empty() && measure(&claim, work, cell, &stored, &lacking, stop)?;
                 return Ok(Event::Done {
                     seconds: stored.outcome.seconds,
                     diverged: stored.outcome.status != Status::Ok,
-                    found: true,
+                    found: !measured,
                 });
             }
             Found::Damaged(reason) => note(format!("damaged, done again: {reason}")),
@@ -263,7 +289,7 @@ fn train(store: &Store, origin: &Origin, work: &mut dyn Work, cell: &Cell, stop:
         }
         // The clock of the wall may be set meanwhile; only its start is read.
         let (from, started) = (now(), Instant::now());
-        let outcome = match attempt(&claim, work, cell, stop) {
+        let outcome = match attempt(&claim, work, cell, measures, stop) {
             // Whatever went wrong: the cell and its folder are another's by now.
             Err(_) if !stop.is_set() && !claim.holds() => return busy(),
             outcome => outcome?,
@@ -285,12 +311,58 @@ fn train(store: &Store, origin: &Origin, work: &mut dyn Work, cell: &Cell, stop:
     match result {
         Ok(event) => event,
         Err(WorkError::Stopped) => Event::Stopped,
+        // Only what is to be measured may lack weights, and it keeps the outcome that it has.
+        Err(WorkError::NoWeights) => Event::Failed {
+            error: "its weights are gone".to_owned(),
+        },
         Err(WorkError::Failed(error)) => Event::Failed { error },
     }
 }
 
+/// Adds to a finished cell the measures that it lacks, from its weights; false where they are gone. Nothing else of the outcome
+/// changes.
+fn measure(
+    claim: &Claim,
+    work: &mut dyn Work,
+    cell: &Cell,
+    stored: &Stored,
+    lacking: &[&'static Definition],
+    stop: &StopFlag,
+) -> Result<bool, WorkError> {
+    let keys: Vec<String> = lacking.iter().map(|definition| definition.key.to_owned()).collect();
+    let (checkpoint, shared) = (claim.checkpoint(), claim.shared());
+    let mut metrics = claim.log().map_err(told)?;
+    let mut context = Context {
+        claim,
+        checkpoint: &checkpoint,
+        shared: &shared,
+        stop,
+        metrics: &mut metrics,
+        measures: &keys,
+        only_measure: true,
+    };
+    let measured = match work.run(cell, &mut context) {
+        Ok(measured) => measured,
+        Err(WorkError::Stopped) => return Err(WorkError::Stopped),
+        Err(WorkError::NoWeights) => return Ok(false),
+        Err(WorkError::Failed(reason)) => {
+            note(format!("it keeps its outcome without {}: {reason}", keys.join(", ")));
+            return Ok(false);
+        }
+    };
+    let mut stored = stored.clone();
+    stored.outcome.add(&measured, lacking);
+    claim.finish(&stored).map_err(told)
+}
+
 /// Trains the claimed cell, from its checkpoint if there is one; a checkpoint that cannot be used is given up.
-fn attempt(claim: &Claim, work: &mut dyn Work, cell: &Cell, stop: &StopFlag) -> Result<Outcome, WorkError> {
+fn attempt(
+    claim: &Claim,
+    work: &mut dyn Work,
+    cell: &Cell,
+    measures: &[String],
+    stop: &StopFlag,
+) -> Result<Outcome, WorkError> {
     loop {
         let (checkpoint, shared) = (claim.checkpoint(), claim.shared());
         let continued = checkpoint.exists();
@@ -301,6 +373,8 @@ fn attempt(claim: &Claim, work: &mut dyn Work, cell: &Cell, stop: &StopFlag) -> 
             shared: &shared,
             stop,
             metrics: &mut metrics,
+            measures,
+            only_measure: false,
         };
         match work.run(cell, &mut context) {
             Err(WorkError::Failed(error)) if continued && claim.holds() => {

@@ -5,7 +5,7 @@
 //! in a trace, from which the tests read what was really done.
 #![cfg(unix)]
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -82,6 +82,36 @@ impl Work for Fake {
         let mut say = |what: &str, number: u64| {
             self.trace.write_line(&format!("{what} {seed} {number}")).unwrap();
         };
+        let measured: BTreeMap<String, u32> = context.measures().iter().map(|key| (key.clone(), 0)).collect();
+        let score = |metric: &str, value: f64| Score {
+            protocol: ProtocolKind::Missing,
+            rate: 0.5,
+            split: Split::Test,
+            metric: Metric::from_str(metric).unwrap(),
+            value,
+            n: 1,
+        };
+        let outcome = |value: f64| Outcome {
+            status: Status::Ok,
+            scores: [score("accuracy", value)]
+                .into_iter()
+                .chain(measured.keys().map(|key| score(key, 7.0)))
+                .collect(),
+            seconds: 0.1,
+            parameters: 1,
+            diagnosis: Value::Null,
+            curves: BTreeMap::new(),
+            measured: measured.clone(),
+            weights: None,
+        };
+        if context.only_measure() {
+            say("measure", 0);
+            if cell.config["behave"] == "without weights" {
+                return Err(WorkError::NoWeights);
+            }
+            // Another accuracy than training gave, which must not replace it.
+            return Ok(outcome(-1.0));
+        }
         say("start", u64::from(std::process::id()));
         let crashed = count(&self.root, &format!("crash {seed} ")) > 0;
         match cell.config["behave"].as_str() {
@@ -109,21 +139,7 @@ impl Work for Fake {
             let bytes = serde_json::to_vec(&(epoch, sum)).unwrap();
             write_atomic(&state, &bytes).unwrap();
         }
-        Ok(Outcome {
-            status: Status::Ok,
-            scores: vec![Score {
-                protocol: ProtocolKind::Missing,
-                rate: 0.5,
-                split: Split::Test,
-                metric: Metric::from_str("accuracy").unwrap(),
-                value: sum as f64,
-                n: 1,
-            }],
-            seconds: 0.1,
-            parameters: 1,
-            diagnosis: Value::Null,
-            curves: std::collections::BTreeMap::new(),
-        })
+        Ok(outcome(sum as f64))
     }
 }
 
@@ -187,8 +203,11 @@ fn well(seeds: std::ops::Range<u64>, milliseconds: u64) -> Vec<Value> {
 }
 
 fn cell(config: &Value) -> Cell {
+    let mut config = config.clone();
+    // What is asked for is no part of a cell.
+    config.as_object_mut().unwrap().remove("asked");
     Cell {
-        config: config.clone(),
+        config,
         data_digest: "d".into(),
         revision: "r".into(),
     }
@@ -222,6 +241,7 @@ fn run_by(command: WorkerCommand, configs: &[Value], workers: usize, interrupt: 
         .iter()
         .map(|config| Job {
             cell: cell(config),
+            measures: config["asked"].as_str().map(str::to_owned).into_iter().collect(),
             label: format!("cell {}", config["seed"]),
             round: config["round"].as_u64().unwrap_or_default(),
             estimate: 1.0,
@@ -380,10 +400,57 @@ fn jobs_are_done_round_by_round() {
     assert_eq!(order, ["1", "3", "5", "0", "2", "4"]);
 }
 
+/// A measure that is asked for later reaches finished cells: from their weights, and without moving another number.
+#[test]
+fn a_measure_reaches_trained_cells() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    let plain: Vec<Value> = ["well", "without weights"]
+        .into_iter()
+        .zip(0..)
+        .map(|(behave, seed)| {
+            json!({"seed": seed, "milliseconds": 1, "behave": behave, "protocol": {"kind": "missing", "rate": 0.5}})
+        })
+        .collect();
+    let asking = |key: &str| -> Vec<Value> {
+        let with = |config: &Value| {
+            let mut config = config.clone();
+            config["asked"] = json!(key);
+            config
+        };
+        plain.iter().map(with).collect()
+    };
+    let outcomes = || -> Vec<Outcome> {
+        let store = Store::new(&root.join("store"));
+        let found = plain.iter().map(|config| store.find(&cell(config).key()).unwrap());
+        let outcome = |found| match found {
+            Found::Whole(stored) => stored.outcome,
+            other => panic!("{other:?}"),
+        };
+        found.map(outcome).collect()
+    };
+    run(root, &plain, 1);
+    let before = outcomes();
+    run(root, &asking("rank_stable"), 1);
+    let after = outcomes();
+    assert_eq!((count(root, "start"), count(root, "measure")), (2, 2));
+    let [accuracy, rank] = &after[0].scores[..] else {
+        panic!("{:?}", after[0].scores)
+    };
+    assert_eq!((accuracy, rank.value), (&before[0].scores[0], 7.0));
+    assert_eq!(after[0].measured, BTreeMap::from([("rank_stable".to_owned(), 0)]));
+    assert_eq!(after[1], before[1], "it has no weights, and keeps what it has");
+    // What is there is not measured again.
+    run(root, &asking("rank_stable"), 1);
+    assert_eq!((count(root, "measure 0"), outcomes()), (1, after));
+    assert_eq!(count(root, "start"), 2);
+}
+
 #[test]
 fn a_program_that_does_not_start_is_no_endless_loop() {
     let jobs = [Job {
         cell: cell(&config(0, 1, "well")),
+        measures: Vec::new(),
         label: "cell".into(),
         round: 0,
         estimate: 1.0,
@@ -551,7 +618,7 @@ fn an_interruption_leaves_a_clean_store_and_a_rerun_resumes() {
 
 /// The outcome of each cell as it was first seen whole: it must stay so.
 #[derive(Default)]
-struct FirstSeen(std::collections::BTreeMap<String, Vec<u8>>);
+struct FirstSeen(BTreeMap<String, Vec<u8>>);
 
 impl FirstSeen {
     fn look(&mut self, root: &Path, configs: &[Value]) {

@@ -10,7 +10,7 @@ use mmcollapse_nn::Device;
 use mmcollapse_record::{ProtocolKind, Split};
 
 use crate::{
-    CellConfig, CellOutcome, Folders, Protocol, Silent, UpweightMode, revision, run_cell,
+    CellConfig, CellOutcome, Conditions, Protocol, Silent, UpweightMode, revision, run_cell,
     tests::{cell, tiny},
 };
 
@@ -59,7 +59,7 @@ fn every_protocol() -> Vec<CellConfig> {
 }
 
 fn run(config: &CellConfig, dataset: &Dataset) -> CellOutcome {
-    let outcome = run_cell(config, dataset, &Device::Cpu, &mut Silent, Folders::default());
+    let outcome = run_cell(config, dataset, &Device::Cpu, &mut Silent, Conditions::default());
     outcome.unwrap_or_else(|error| panic!("{}: {error}", config.protocol.kind()))
 }
 
@@ -150,7 +150,7 @@ fn kd_works_where_validation_lacks_a_modality() {
     // Nothing can be told of anything: an error that says what to do.
     dataset.validation = without(&dataset.validation, 0);
     let config = cell("concat", "kd", serde_json::Value::Null);
-    let error = run_cell(&config, &dataset, &Device::Cpu, &mut Silent, Folders::default()).unwrap_err();
+    let error = run_cell(&config, &dataset, &Device::Cpu, &mut Silent, Conditions::default()).unwrap_err();
     assert!(error.to_string().contains("student"), "{error}");
 }
 

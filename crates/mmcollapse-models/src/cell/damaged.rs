@@ -10,7 +10,7 @@ use mmcollapse_nn::{Device, safetensors};
 use proptest::prelude::*;
 
 use crate::{
-    CellConfig, CellOutcome, Folders, ModelError, Observer, Silent,
+    CellConfig, CellOutcome, Conditions, ModelError, Observer, Silent,
     cell::checkpoint,
     run_cell,
     tests::{StopAfter, cell, tiny},
@@ -32,7 +32,7 @@ fn kd() -> CellConfig {
     cell("concat", "kd", serde_json::Value::Null)
 }
 
-fn run(observer: &mut dyn Observer, folders: Folders<'_>) -> Result<CellOutcome, ModelError> {
+fn run(observer: &mut dyn Observer, folders: Conditions<'_>) -> Result<CellOutcome, ModelError> {
     run_cell(&kd(), &tiny(), &Device::Cpu, observer, folders)
 }
 
@@ -57,12 +57,12 @@ fn files(folder: &Path) -> Vec<PathBuf> {
 
 #[test]
 fn no_flipped_bit_of_a_checkpoint_is_trained_on() {
-    let whole = numbers(run(&mut Silent, Folders::default()).unwrap());
+    let whole = numbers(run(&mut Silent, Conditions::default()).unwrap());
     // In the distillation: weights, moments of the optimizer, the memory bank, teachers, history.
     let folder = tempfile::tempdir().unwrap();
-    let folders = Folders {
+    let folders = Conditions {
         checkpoint: Some(folder.path()),
-        shared: None,
+        ..Conditions::default()
     };
     let stopped = run(&mut StopAfter(10), folders);
     assert!(matches!(stopped, Err(ModelError::Interrupted)));
@@ -100,9 +100,9 @@ fn no_flipped_bit_of_a_checkpoint_is_trained_on() {
 #[test]
 fn no_flipped_bit_of_a_shared_fit_is_believed() {
     let folder = tempfile::tempdir().unwrap();
-    let folders = Folders {
-        checkpoint: None,
+    let folders = Conditions {
         shared: Some(folder.path()),
+        ..Conditions::default()
     };
     let whole = numbers(run(&mut Silent, folders).unwrap());
     let fits = files(folder.path());
@@ -123,9 +123,9 @@ fn no_flipped_bit_of_a_shared_fit_is_believed() {
 #[test]
 fn a_shared_fit_that_can_be_neither_read_nor_written_costs_time_alone() {
     let folder = tempfile::tempdir().unwrap();
-    let folders = Folders {
-        checkpoint: None,
+    let folders = Conditions {
         shared: Some(folder.path()),
+        ..Conditions::default()
     };
     let whole = numbers(run(&mut Silent, folders).unwrap());
     let path = files(folder.path()).remove(0);

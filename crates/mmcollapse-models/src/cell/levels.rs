@@ -10,7 +10,7 @@ use serde_json::json;
 use sha2::{Digest, Sha256};
 
 use super::records::records;
-use crate::{CellConfig, Folders, Silent, run_cell, tests::tiny};
+use crate::{CellConfig, Conditions, Silent, run_cell, tests::tiny};
 
 /// Trains convolutions with and without norms, linear layers, recurrences, attention and every kind of loss, and prints a
 /// digest of all losses and scores. The test below runs it in processes of their own, as a process has one vector unit.
@@ -52,7 +52,7 @@ fn prints_a_digest_of_what_is_trained() {
         cells.push((&patients, cell("records", protocol, Some(encoder), fusion, "none")));
     }
     for (dataset, config) in cells {
-        let outcome = run_cell(&config, dataset, &Device::Cpu, &mut Silent, Folders::default()).unwrap();
+        let outcome = run_cell(&config, dataset, &Device::Cpu, &mut Silent, Conditions::default()).unwrap();
         for record in &outcome.history {
             for (name, value) in &record.losses {
                 digest.update(name);

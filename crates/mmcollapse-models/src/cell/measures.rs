@@ -3,7 +3,8 @@
 
 use mmcollapse_data::{Presence, Samples};
 use mmcollapse_nn::{Mode, Tensor};
-use mmcollapse_probes::{Matrix, linear_cka, mean_cosine_similarity, ranks, variance_inflation};
+use mmcollapse_probes::{Matrix, OfModality, Reading, Representation};
+use mmcollapse_record::{Definition, Measured};
 
 use super::{run::Run, scoring::Measure};
 use crate::{
@@ -17,54 +18,35 @@ use crate::{
 };
 
 impl Run<'_> {
-    /// Measures of the fused representation of `samples`, with every modality that they have, by name:
-    ///
-    /// - `rank_numerical`, `rank_effective`, `rank_stable` of the centred `[n, width]` matrix;
-    /// - `vif_mean`: mean variance inflation factor of its features, and `vif_collinear`: how many of them are combinations
-    ///   of others, which the mean leaves out as it leaves out what does not vary;
-    /// - `cka_M`: linear CKA between it and the encoding of modality M that the fusion was given (after EBR's decoder);
-    /// - `cosine_M`: mean cosine between it and the fused representation of the same sample with M alone, nothing
-    ///   standing in for the others: of one width whatever the fusion. Over the samples that have M; one where either is a
-    ///   vector of zeros has no cosine.
-    ///
-    /// A representation that is not finite has none of them; of one that is the same for all samples only the numerical
-    /// rank is defined.
+    /// The measures of a representation that the protocol has or the experiment asks for.
+    pub fn asked_measures(&self) -> Vec<&'static Definition> {
+        let own = self.config.protocol.kind().measures_representation();
+        Definition::of_representation()
+            .filter(|definition| own || self.conditions.measures.contains(&definition.key))
+            .collect()
+    }
+
+    /// Measures the representation of `samples`, with every modality that they have: what is of the whole, then what is of
+    /// each modality.
     pub fn measures(&self, model: &Model, samples: &Samples) -> Result<Vec<Measure>> {
-        let (Some(fused), encodings) = self.representations(model, samples, &samples.present)? else {
+        let asked = self.asked_measures();
+        if asked.is_empty() {
             return Ok(Vec::new());
-        };
-        let mut measures = Vec::new();
-        let mut add = |name: String, value: Option<f64>, n: usize| measures.push(Measure { name, value, n });
-        let n = samples.len();
-        if let Ok(ranks) = ranks(&fused) {
-            add("rank_numerical".to_owned(), Some(ranks.numerical as f64), n);
-            add("rank_effective".to_owned(), ranks.effective, n);
-            add("rank_stable".to_owned(), ranks.stable, n);
         }
-        if let Ok(inflation) = variance_inflation(&fused) {
-            let finite: Vec<f64> = inflation
-                .features
-                .iter()
-                .flatten()
-                .copied()
-                .filter(|f| f.is_finite())
-                .collect();
-            let mean = mmcollapse_probes::mean(&finite).ok();
-            add("vif_mean".to_owned(), mean, n);
-            // Of features none of which varies, none can be said to repeat others.
-            let collinear = inflation.mean.map(|_| inflation.collinear as f64);
-            add("vif_collinear".to_owned(), collinear, n);
+        let representation = self.representation(model, samples)?;
+        let mut measures = Vec::new();
+        let mut add = |name: String, Reading { value, n }: Reading| measures.push(Measure { name, value, n });
+        for definition in &asked {
+            if let Some(Measured::Whole(of)) = definition.measured {
+                add(definition.key.to_owned(), of(&representation));
+            }
         }
         for (modality, name) in self.spec.modalities.iter().enumerate() {
-            let encoding = encodings.get(modality).and_then(Option::as_ref);
-            let cka = encoding.and_then(|z| linear_cka(&fused, z).ok());
-            add(format!("cka_{name}"), cka, n);
-            let rows = samples.present.rows(modality);
-            let having = samples.select(&rows);
-            let (alone, _) = self.representations(model, &having, &having.present.only(&[modality]))?;
-            let cosine = alone.and_then(|alone| mean_cosine_similarity(&fused.select(&rows).ok()?, &alone).ok());
-            let n = cosine.map_or(0, |(_, n)| n);
-            add(format!("cosine_{name}"), cosine.map(|(cosine, _)| cosine), n);
+            for definition in &asked {
+                if let Some(Measured::Each(of)) = definition.measured {
+                    add(definition.key_of(name), of(&representation, modality));
+                }
+            }
         }
         Ok(measures)
     }
@@ -133,9 +115,29 @@ impl Run<'_> {
         ])
     }
 
+    /// What the model makes of `samples`, together and with each modality alone.
+    fn representation(&self, model: &Model, samples: &Samples) -> Result<Representation> {
+        let (fused, encodings) = self.read(model, samples, &samples.present)?;
+        let modalities = encodings.into_iter().enumerate().map(|(modality, encoding)| {
+            let rows = samples.present.rows(modality);
+            let having = samples.select(&rows);
+            let (alone, _) = self.read(model, &having, &having.present.only(&[modality]))?;
+            Ok(OfModality {
+                encoding,
+                having: rows,
+                alone,
+            })
+        });
+        Ok(Representation {
+            n: samples.len(),
+            fused,
+            modalities: modalities.collect::<Result<_>>()?,
+            labels: samples.labels.clone(),
+        })
+    }
+
     /// The fused representation and each modality's encoding; none for what is not finite.
-    #[allow(clippy::type_complexity)]
-    fn representations(
+    fn read(
         &self,
         model: &Model,
         samples: &Samples,

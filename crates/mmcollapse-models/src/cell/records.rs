@@ -9,7 +9,7 @@ use serde_json::json;
 use mmcollapse_record::{Metric, Score, Split, Status};
 
 use super::CellOutcome;
-use crate::{CellConfig, FUSIONS, Folders, ModelError, Observer, Silent, run_cell, tests::StopAfter};
+use crate::{CellConfig, Conditions, FUSIONS, ModelError, Observer, Silent, run_cell, tests::StopAfter};
 
 /// Class 1 has codes 1 to 4 and class 0 codes 5 to 8; series and numbers lean the same way. Few have `notes`.
 fn samples(n: usize, part: &str) -> Samples {
@@ -67,7 +67,7 @@ fn run(fusion: &str, reallocation: &str, rate: f64, encoder: &str) -> CellOutcom
         "seed": 2,
     }))
     .unwrap();
-    run_cell(&config, &records(), &Device::Cpu, &mut Silent, Folders::default()).unwrap()
+    run_cell(&config, &records(), &Device::Cpu, &mut Silent, Conditions::default()).unwrap()
 }
 
 #[test]
@@ -146,7 +146,7 @@ fn a_protocol_about_one_modality_keeps_what_the_source_lacks() {
         "seed": 2,
     }))
     .unwrap();
-    let outcome = run_cell(&config, &records(), &Device::Cpu, &mut Silent, Folders::default()).unwrap();
+    let outcome = run_cell(&config, &records(), &Device::Cpu, &mut Silent, Conditions::default()).unwrap();
     let of = |metric: &str, rate: f64| {
         let here = |s: &&Score| s.metric == *metric && s.split == Split::Test && s.rate == rate;
         outcome.scores.iter().find(here).unwrap().value
@@ -176,7 +176,7 @@ fn of_some(modalities: &[&str], protocol: &str, reallocation: &str, substitution
 fn every_pattern_of_modalities_is_asked() {
     let of = |substitution: &str| {
         let config = of_some(&[], "patterns", "none", substitution);
-        let outcome = run_cell(&config, &records(), &Device::Cpu, &mut Silent, Folders::default()).unwrap();
+        let outcome = run_cell(&config, &records(), &Device::Cpu, &mut Silent, Conditions::default()).unwrap();
         let scores = outcome.scores.into_iter().filter(|s| s.split == Split::Test);
         scores.map(|s| (s.metric, s.value)).collect::<BTreeMap<Metric, f64>>()
     };
@@ -210,11 +210,11 @@ fn every_pattern_of_modalities_is_asked() {
 
 /// The whole run, and the same in pieces of two epochs with the number of stops.
 fn whole_and_in_pieces(config: &CellConfig) -> (CellOutcome, CellOutcome, usize) {
-    let whole = run_cell(config, &records(), &Device::Cpu, &mut Silent, Folders::default()).unwrap();
+    let whole = run_cell(config, &records(), &Device::Cpu, &mut Silent, Conditions::default()).unwrap();
     let folder = tempfile::tempdir().unwrap();
-    let folders = Folders {
+    let folders = Conditions {
         checkpoint: Some(folder.path()),
-        shared: None,
+        ..Conditions::default()
     };
     let mut stops = 0;
     loop {
@@ -259,9 +259,9 @@ fn encoders_are_measured_against_their_baselines_whatever_the_number_of_modaliti
         }
     }
     let folder = tempfile::tempdir().unwrap();
-    let folders = Folders {
-        checkpoint: None,
+    let folders = Conditions {
         shared: Some(folder.path()),
+        ..Conditions::default()
     };
     let run = |modalities: &[&str], reallocation: &str| {
         let mut count = Count::default();
@@ -311,7 +311,7 @@ fn encoders_are_measured_against_their_baselines_whatever_the_number_of_modaliti
         "{trained:?}"
     );
     let unknown = of_some(&["labs", "smell"], "modalities", "none", "auto");
-    let error = run_cell(&unknown, &records(), &Device::Cpu, &mut Silent, Folders::default()).unwrap_err();
+    let error = run_cell(&unknown, &records(), &Device::Cpu, &mut Silent, Conditions::default()).unwrap_err();
     assert!(error.to_string().contains("`smell`"), "{error}");
 }
 
@@ -321,7 +321,7 @@ fn teachers_may_teach_together() {
         let mut config = of_some(&[], "patterns", "kd", "none");
         config.reallocation.options.insert("order".to_owned(), json!(order));
         config.reallocation.options.insert("student".to_owned(), json!("labs"));
-        let outcome = run_cell(&config, &records(), &Device::Cpu, &mut Silent, Folders::default()).unwrap();
+        let outcome = run_cell(&config, &records(), &Device::Cpu, &mut Silent, Conditions::default()).unwrap();
         let fits = outcome.history.iter().filter(|r| r.fit.starts_with("distillation"));
         fits.map(|r| (r.fit.clone(), r.losses["distillation"].is_finite()))
             .collect::<Vec<_>>()

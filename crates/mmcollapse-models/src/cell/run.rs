@@ -52,27 +52,32 @@ pub(crate) struct Facts {
     pub(super) seconds: f64,
 }
 
-/// Folders that a cell works with; each may be absent.
+/// What a cell works with beside its configuration. None of it changes a number.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Folders<'a> {
-    /// Of its own: an interrupted cell is continued from there, bit for bit as if it had not been interrupted.
+pub struct Conditions<'a> {
+    /// Folder of its own: an interrupted cell is continued from there, bit for bit as if it had not been interrupted.
     pub checkpoint: Option<&'a Path>,
-    /// Of all cells: what several of them would train alike (unimodal baselines, the vanilla model, distilled encoders)
-    /// is trained by the first and read by the others.
+    /// Folder of all cells: what several of them would train alike (unimodal baselines, the vanilla model, distilled encoders,
+    /// and the final models of cells that differ in evaluation alone) is trained by the first and read by the others.
     pub shared: Option<&'a Path>,
+    /// Measures of the representation beyond the protocol's own, by `Definition::key`.
+    pub measures: &'a [&'a str],
+    /// Whether to train nothing: all fits must be in `shared`.
+    pub only_measure: bool,
 }
 
 /// Trains the cell on `dataset` and scores it.
 ///
 /// # Errors
 /// A configuration that does not fit the data, a broken checkpoint, [`ModelError::Interrupted`] when the observer
-/// asks to stop. A run that diverges is an outcome, not an error.
+/// asks to stop, [`ModelError::NoWeights`] where something would have to be trained and may not. A run that diverges is an
+/// outcome, not an error.
 pub fn run_cell(
     config: &CellConfig,
     dataset: &Dataset,
     device: &Device,
     observer: &mut dyn Observer,
-    folders: Folders<'_>,
+    conditions: Conditions<'_>,
 ) -> Result<CellOutcome> {
     let config = config.resolve()?;
     let clean = dataset.digest.clone();
@@ -82,7 +87,7 @@ pub fn run_cell(
         dataset: dataset.name.clone(),
         reason: format!("the configuration cannot be written as JSON: {e}"),
     })?;
-    let mut resumed = match folders.checkpoint {
+    let mut resumed = match conditions.checkpoint {
         Some(dir) => Checkpoint::read(dir, &config_json, device)?,
         None => None,
     };
@@ -113,7 +118,8 @@ pub fn run_cell(
         weak,
         device,
         observer,
-        folders,
+        conditions,
+        weights: None,
         resumed,
         facts,
         artifacts,
@@ -202,7 +208,9 @@ pub(super) struct Run<'a> {
     pub weak: Option<usize>,
     pub device: &'a Device,
     pub observer: &'a mut dyn Observer,
-    pub folders: Folders<'a>,
+    pub conditions: Conditions<'a>,
+    /// File of the last fit among the shared ones.
+    pub weights: Option<String>,
     pub resumed: Option<Checkpoint>,
     pub facts: Facts,
     pub artifacts: BTreeMap<String, Tensor>,
@@ -234,7 +242,7 @@ impl Run<'_> {
 
     /// Runs a fit that other cells may have run already, or will.
     pub fn fit_shared(&mut self, fit: &Fit, presence: &Presence, index: &[usize], recipe: &Recipe) -> Result<()> {
-        let shared = match self.folders.shared {
+        let shared = match self.conditions.shared {
             Some(folder) => Some(recipe.place(folder, fit, &self.spec.modalities, presence, index)?),
             None => None,
         };
@@ -247,9 +255,12 @@ impl Run<'_> {
             self.facts.history.extend(history);
             end
         } else {
+            if self.conditions.only_measure {
+                return Err(ModelError::NoWeights { fit: fit.label.clone() });
+            }
             let before = self.facts.history.len();
             let end = self.fit(fit, presence, index)?;
-            if let Some(shared) = shared
+            if let Some(shared) = &shared
                 && let Err(error) = shared.write(fit, &self.facts.history[before..], &end, recipe.discarded)
             {
                 // Others then train it themselves.
@@ -257,6 +268,7 @@ impl Run<'_> {
             }
             end
         };
+        self.weights = shared.and_then(|shared| shared.file());
         self.ended(fit, end);
         Ok(())
     }
@@ -290,7 +302,7 @@ impl Run<'_> {
                 Ok(BTreeMap::new())
             }
         };
-        let (folder, config_json) = (self.folders.checkpoint, &self.config_json);
+        let (folder, config_json) = (self.conditions.checkpoint, &self.config_json);
         let (facts, artifacts) = (&mut self.facts, &self.artifacts);
         let (started, saved) = (&mut self.started, &mut self.saved);
         let end = fit.run(&data, &mut state, &mut *self.observer, &probe, &mut |state, stop| {

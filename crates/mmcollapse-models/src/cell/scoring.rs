@@ -64,6 +64,12 @@ impl Run<'_> {
         };
         let (gaps, eliminated) = gaps.unwrap_or_default();
         let scores = self.scores(&model, &at_validation, gaps)?;
+        let own = self.config.protocol.kind().measures_representation();
+        let beyond = self
+            .asked_measures()
+            .into_iter()
+            .filter(|asked| asked.revision > 0 || !own);
+        let measured = beyond.map(|asked| (asked.key.to_owned(), asked.revision)).collect();
         self.facts.seconds += self.started.elapsed().as_secs_f64();
         Ok(CellOutcome {
             status: self.status(&at_validation),
@@ -77,6 +83,8 @@ impl Run<'_> {
                 eliminated,
             },
             history: self.facts.history.clone(),
+            measured,
+            weights: self.weights.clone(),
         })
     }
 
@@ -154,25 +162,11 @@ impl Run<'_> {
                 push(rate, Split::Test, measure, value, n)?;
             }
         }
-        let level = match &self.config.protocol {
-            Protocol::TestMissing { .. } | Protocol::Patterns {} => 0.0,
-            Protocol::Modalities {} => {
-                let level = own.modalities() as f64;
-                for measure in self.measures(model, test)?.into_iter().chain(gaps) {
-                    push(level, Split::Test, &measure.name, measure.value, measure.n)?;
-                }
-                level
-            }
-            Protocol::TrainAvailability { rate, .. }
-            | Protocol::TrainNoise { rate, .. }
-            | Protocol::Missing { rate } => *rate,
-            Protocol::Upweighted { beta, .. } => {
-                for measure in self.measures(model, test)? {
-                    push(*beta, Split::Test, &measure.name, measure.value, measure.n)?;
-                }
-                *beta
-            }
-        };
+        // What is measured with all modalities stands at the level of the training, or at 0 where that serves several.
+        let level = self.config.protocol.trained_level(own.modalities()).unwrap_or_default();
+        for measure in self.measures(model, test)?.into_iter().chain(gaps) {
+            push(level, Split::Test, &measure.name, measure.value, measure.n)?;
+        }
         let quality = self.quality();
         let complete = predictions(model, dataset, test, own, self.device)?.quality();
         push(level, Split::Test, &format!("{quality}_complete"), complete, n)?;
@@ -261,7 +255,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        CellConfig, Folders, Silent, run_cell,
+        CellConfig, Conditions, Silent, run_cell,
         tests::{cell, tiny},
     };
 
@@ -274,7 +268,7 @@ mod tests {
                 protocol,
                 ..cell("concat", "none", serde_json::Value::Null)
             };
-            run_cell(&config, &dataset, &Device::Cpu, &mut Silent, Folders::default()).unwrap()
+            run_cell(&config, &dataset, &Device::Cpu, &mut Silent, Conditions::default()).unwrap()
         };
         let sound = || "sound".to_owned();
         let missing = run(Protocol::TestMissing {

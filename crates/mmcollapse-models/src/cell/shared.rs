@@ -97,6 +97,12 @@ impl Recipe {
 }
 
 impl SharedFit {
+    /// The file's name in its folder; none if it is not there, as where it could not be written.
+    pub fn file(&self) -> Option<String> {
+        let name = self.path.file_name()?.to_str()?;
+        self.path.is_file().then(|| name.to_owned())
+    }
+
     /// Puts the trained weights into the fit's parameters and returns its history and end; nothing if it is not there.
     ///
     /// # Errors

@@ -53,6 +53,8 @@ pub fn record(
             parameters: 100,
             diagnosis: Value::Null,
             curves: std::collections::BTreeMap::new(),
+            measured: std::collections::BTreeMap::new(),
+            weights: None,
         },
     }
 }

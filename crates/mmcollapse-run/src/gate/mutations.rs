@@ -10,7 +10,7 @@ use mmcollapse_data::{
     Dataset,
     sets::{PlantedConfig, planted},
 };
-use mmcollapse_models::{CellConfig, FUSIONS, Folders, REALLOCATIONS, Silent, run_cell};
+use mmcollapse_models::{CellConfig, Conditions, FUSIONS, REALLOCATIONS, Silent, run_cell};
 use mmcollapse_nn::Device;
 use serde_json::{Value, json};
 
@@ -103,7 +103,7 @@ fn train(dataset: &Dataset, fusion: &Value, reallocation: &Value) -> Outcome {
     }))
     .unwrap();
     let config = config.resolve().unwrap();
-    let outcome = run_cell(&config, dataset, &Device::Cpu, &mut Silent, Folders::default()).unwrap();
+    let outcome = run_cell(&config, dataset, &Device::Cpu, &mut Silent, Conditions::default()).unwrap();
     converted(outcome).map_err(|_| "the outcome has no JSON").unwrap()
 }
 

@@ -1,6 +1,6 @@
 //! What a spec that can be read may still get wrong: names that are not there, rows twice, levels without a meaning.
 
-use mmcollapse_record::{Levels, ProtocolKind, same_level};
+use mmcollapse_record::{Definition, Levels, ProtocolKind, same_level};
 use std::collections::BTreeSet;
 
 use super::{PresetSpec, Row, RowGroup, Spec};
@@ -34,7 +34,25 @@ pub(super) fn check(spec: &Spec) -> Checked {
         }
         self::preset(spec, &name.to_string(), preset)?;
     }
+    measures(spec)?;
     levels(spec)
+}
+
+/// Measures that there are.
+fn measures(spec: &Spec) -> Checked {
+    let known: Vec<&str> = Definition::of_representation()
+        .map(|definition| definition.key)
+        .collect();
+    match spec.measures.iter().find(|key| !known.contains(&key.as_str())) {
+        Some(key) => fault(
+            key,
+            format!(
+                "there is no measure `{key}` of a representation; there are {}",
+                known.join(", ")
+            ),
+        ),
+        None => Ok(()),
+    }
 }
 
 /// Names of methods, and seeds.

@@ -113,6 +113,8 @@ pub fn put_scores(store: &Store, planned: &Planned, scores: Vec<Score>) {
             parameters: 3,
             diagnosis: Value::Null,
             curves: BTreeMap::new(),
+            measured: BTreeMap::new(),
+            weights: None,
         },
         origin: Origin {
             version: "1".into(),
