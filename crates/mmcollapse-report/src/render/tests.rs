@@ -22,7 +22,7 @@ fn provenance() -> Provenance {
     });
     Provenance {
         experiment: "table4".into(),
-        preset: "quick".into(),
+        preset: Preset::Quick,
         command: "mmcollapse reproduce table4".into(),
         commit: commit.clone(),
         version: "0.1.0".into(),
@@ -141,7 +141,7 @@ fn equal_records_give_equal_files() {
 fn what_is_incomplete_or_a_smoke_test_says_so() {
     let folder = tempfile::tempdir().unwrap();
     let smoke = Provenance {
-        preset: "smoke".into(),
+        preset: Preset::Smoke,
         missing: 7,
         ..provenance()
     };
