@@ -4,7 +4,7 @@
 //! the one in it if it has every row, protocol and seed of that one, and as many cells. Otherwise it goes into a folder
 //! beside it, `FOLDER-partial`; where a more complete partial result lies there already, into `FOLDER-partial-2`, and so on.
 
-use mmcollapse_record::{ExperimentInfo, Provenance, Record, Setting};
+use mmcollapse_record::{ExperimentInfo, Provenance, Record, RowName, Setting};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::{fmt, fs, io};
@@ -71,13 +71,13 @@ pub fn publish(
 struct Extent {
     cells: usize,
     /// Row, protocol and seed of each run.
-    runs: BTreeSet<(String, Setting, u64)>,
+    runs: BTreeSet<(RowName, Setting, u64)>,
 }
 
 impl Extent {
     /// What these records hold.
     fn of(records: &[Record]) -> Self {
-        let run = |record: &Record| (record.row.to_string(), record.setting.clone(), record.seed);
+        let run = |record: &Record| (RowName::from(&record.row), record.setting.clone(), record.seed);
         Self {
             cells: records.len(),
             runs: records.iter().map(run).collect(),
@@ -102,7 +102,7 @@ impl Extent {
             serde_json::from_slice(&bytes).map_err(|error| format!("{}: {error}", path.display()))?;
         let read = || {
             let runs = Frame::read(folder.join("runs.parquet"))?;
-            let (row, protocol) = (runs.text("row")?, runs.names::<Setting>("protocol")?);
+            let (row, protocol) = (runs.names::<RowName>("row")?, runs.names::<Setting>("protocol")?);
             let named = row.into_iter().zip(protocol).zip(runs.counts("seed")?);
             Ok(named.map(|((row, protocol), seed)| (row, protocol, seed)).collect())
         };
@@ -114,10 +114,10 @@ impl Extent {
 
     /// What of `other` it lacks, in words; `None` if it is at least as complete.
     fn lacks(&self, other: &Self) -> Option<String> {
-        let rows = |extent: &Self| -> BTreeSet<String> { extent.runs.iter().map(|run| run.0.clone()).collect() };
+        let rows = |extent: &Self| -> BTreeSet<RowName> { extent.runs.iter().map(|run| run.0.clone()).collect() };
         let seeds = |extent: &Self| -> BTreeSet<u64> { extent.runs.iter().map(|run| run.2).collect() };
         let mut lacking = Vec::new();
-        let missing: Vec<String> = rows(other).difference(&rows(self)).cloned().collect();
+        let missing: Vec<String> = rows(other).difference(&rows(self)).map(ToString::to_string).collect();
         if !missing.is_empty() {
             let named = missing.iter().take(NAMED).cloned().collect::<Vec<_>>().join(", ");
             lacking.push(match missing.len() - missing.len().min(NAMED) {

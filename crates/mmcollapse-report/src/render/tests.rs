@@ -106,7 +106,7 @@ fn no_number_of_the_paper_stands_beside_a_control() {
     )
     .unwrap();
     let printed = |row: &str| {
-        let method = summary.methods.iter().position(|method| method.row == row).unwrap();
+        let method = summary.methods.iter().position(|method| method == row).unwrap();
         summary
             .groups
             .iter()
