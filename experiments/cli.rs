@@ -7,8 +7,6 @@ mod dry;
 mod fixture;
 mod gate;
 mod list;
-mod on;
-mod rounds;
 mod run;
 mod tune;
 

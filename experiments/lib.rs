@@ -219,7 +219,7 @@ mod tests {
 
     use mmcollapse_data::DatasetSource;
     use mmcollapse_data::ehr::Task;
-    use mmcollapse_record::Metric;
+    use mmcollapse_record::{Metric, RowName};
     use mmcollapse_report::paper::Paper;
     use mmcollapse_run::models::check_spec;
 
@@ -250,7 +250,7 @@ mod tests {
                 assert_eq!(excerpt, None, "no verdict rests on an excerpt: {}", test.says);
             }
             let quick = &spec.presets[&mmcollapse_record::Preset::Quick];
-            let rows: Vec<String> = spec.rows(quick).into_iter().map(|row| row.name).collect();
+            let rows: Vec<RowName> = spec.rows(quick).iter().map(|row| row.name.parse().unwrap()).collect();
             for row in [Some(&test.row), test.against.as_ref()].into_iter().flatten() {
                 assert!(rows.contains(row), "{}: {row}", test.says);
             }

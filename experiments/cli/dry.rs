@@ -4,8 +4,11 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use mmcollapse_run::cell::CellKey;
+use mmcollapse_run::pending::Pending;
 use mmcollapse_run::plan::{Plan, Planned};
 use mmcollapse_run::progress::{Basis, duration_text, makespan};
+
+use super::{How, workers};
 
 /// What of a row is there.
 struct RowState<'a> {
@@ -15,9 +18,21 @@ struct RowState<'a> {
     to_train: Vec<f64>,
 }
 
+/// Which cells of a plan are there and how long the rest will take, row by row; with `--verbose` and cell by cell.
+pub(super) fn text(plan: &Plan, pending: &Pending<'_>, how: &How) -> String {
+    rows(
+        plan,
+        pending.missing(),
+        pending.damaged(),
+        workers(how.workers),
+        how.verbose,
+        |planned| pending.estimate(planned),
+    )
+}
+
 /// The rows of a plan with their cells, those in the store, and the time of the rest; `missing` has the places of the cells to
 /// train, `verbose` adds a line for each cell.
-pub(super) fn text(
+fn rows(
     plan: &Plan,
     missing: &BTreeSet<usize>,
     damaged: &[String],
@@ -117,7 +132,7 @@ mod tests {
         let plan = Plan::new(&EXPERIMENT, Preset::Smoke, &selection, &mut ModelResolver::new(true)).unwrap();
         let mut missing: BTreeSet<usize> = (0..plan.cells.len()).collect();
         missing.retain(|place| plan.cells[*place].row.name != "concat" && *place != 7);
-        let text = |verbose| text(&plan, &missing, &["x".to_owned()], 2, verbose, |_| (30.0, Basis::Spec));
+        let text = |verbose| rows(&plan, &missing, &["x".to_owned()], 2, verbose, |_| (30.0, Basis::Spec));
         let expected = "\
 table4 (smoke): 24 cells, 7 in the store, 17 to train
   row          cells  in the store  to train  time on one worker

@@ -6,12 +6,14 @@ use miette::{IntoDiagnostic, Result, miette};
 use mmcollapse_files::{output, say};
 use mmcollapse_nn::device::DeviceChoice;
 
-use super::on::spec_on_excerpt;
-use super::run::{Work, gather};
-use super::{Ending, interrupt, workers};
+use super::run::train;
+use super::{Ending, interrupt};
 use mmcollapse_record::{ExperimentInfo, Preset};
 use mmcollapse_run::gate::{Comparison, Golden, path, text};
+use mmcollapse_run::gather::Gathered;
 use mmcollapse_run::models::ModelResolver;
+use mmcollapse_run::on::spec_on_excerpt;
+use mmcollapse_run::pending::Pending;
 use mmcollapse_run::plan::{Plan, Selection};
 use mmcollapse_run::store::Store;
 
@@ -65,11 +67,11 @@ pub fn gate(
         };
         let spec = spec_on_excerpt(experiment, &resolver)?;
         let plan = Plan::of(experiment, &spec, Preset::Smoke, &Selection::default(), &mut resolver)?;
-        let work = Work::new(&plan, store.clone())?;
-        if work.train(DeviceChoice::Cpu, workers(asked), &interrupt)? == Ending::Interrupted {
+        let pending = Pending::of(&plan, &store)?;
+        if train(&plan, &pending, &store, DeviceChoice::Cpu, asked, &interrupt, None)? == Ending::Interrupted {
             return Ok(Ending::Interrupted);
         }
-        let got = Golden::of(experiment.name, &gather(&plan, &store)?.records);
+        let got = Golden::of(experiment.name, &Gathered::of(&plan, &store)?.records);
         let Some(golden) = golden else {
             say!("{}", got.write(results)?.display());
             continue;

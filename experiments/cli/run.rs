@@ -1,31 +1,29 @@
-//! `reproduce`, `run` and `report`: plan, train, gather, render.
+//! `reproduce`, `run` and `report`: plan, train, gather, publish.
 
-use mmcollapse_record::{ExperimentInfo, Provenance, Record, Split, TunedBy, count_origins};
+use mmcollapse_record::{ExperimentInfo, Split};
 use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::fmt::Write as _;
-use std::path::{Path, PathBuf};
-use std::sync::mpsc;
-use std::time::Instant;
-use std::{env, io, thread};
+use std::path::Path;
+use std::{env, io};
 
-use miette::{IntoDiagnostic, Result, WrapErr, miette};
+use miette::{IntoDiagnostic, Result, miette};
 use mmcollapse_files::{output, say, tell};
 use mmcollapse_nn::device::DeviceChoice;
 
 use super::dry;
-use super::on::{other_dataset, spec_on, synthetic};
-use super::rounds::{LAST, Rounds, late_rows};
 use super::{Ending, How, Place, What, interrupt, workers};
-use mmcollapse_report::publish::{Extent, Place as Folder, place, sweep};
-use mmcollapse_report::render::render;
+use mmcollapse_report::publish::{Shown, publish};
+use mmcollapse_run::gather::{Conditions, Gathered};
 use mmcollapse_run::models::ModelResolver;
+use mmcollapse_run::on::spec_on;
+use mmcollapse_run::pending::{Pending, Trained, settled};
 use mmcollapse_run::plan::{Filter, Plan, Planned, Selection};
-use mmcollapse_run::progress::{Basis, Estimator, Expectation, Progress, duration_text};
-use mmcollapse_run::provenance::{Build, VERSION};
-use mmcollapse_run::runner::{Fate, Interrupt, Job, Runner, Summary, WorkerCommand};
+use mmcollapse_run::progress::duration_text;
+use mmcollapse_run::rounds::Show;
+use mmcollapse_run::runner::{Fate, Interrupt, WorkerCommand};
 use mmcollapse_run::spec::Spec;
-use mmcollapse_run::store::{Found, Store, StoreError, Stored, wall_seconds};
+use mmcollapse_run::store::{Found, Store, Stored};
 use mmcollapse_run::tuning::Tuned;
 
 /// Trains what is missing of each experiment and renders it.
@@ -54,26 +52,28 @@ pub fn reproduce(
             Some(tuned) => tuned.plan(experiment, &spec, &selection, &mut resolver)?,
             None => Plan::of(experiment, &spec, what.preset, &selection, &mut resolver)?,
         };
-        let work = Work::new(&plan, Store::new(&how.place.store))?;
-        work.check(&mut resolver)?;
+        let store = Store::new(&how.place.store);
+        let pending = Pending::of(&plan, &store)?;
+        pending.check(&mut resolver)?;
         if how.dry_run {
-            output::out(format_args!("{}", work.dry_run(workers(how.workers), how.verbose)));
+            output::out(format_args!("{}", dry::text(&plan, &pending, how)));
             continue;
         }
-        let tuned = tuned.map(|tuned| tuned.by(&spec));
-        let showing = Showing::new(experiment, &spec, &plan, &what, tuned, published)?;
+        let conditions = Conditions::of(&spec, &plan, tuned.map(|tuned| tuned.by(&spec)))?;
+        let showing = Showing::new(experiment, &plan, &store, conditions, &what, published);
         // Until something is trained, Ctrl-C ends the program at once.
         let interrupt = match &interrupted {
             Some(interrupt) if interrupt.requests() > 0 => return Ok(Ending::Interrupted),
             Some(interrupt) => interrupt,
             None => &*interrupted.insert(interrupt()?),
         };
-        match work.train_in_rounds(how.device, workers(how.workers), interrupt, Some(&showing))? {
+        let show = |seeds: &BTreeSet<u64>| showing.of_seeds(seeds);
+        match train(&plan, &pending, &store, how.device, how.workers, interrupt, Some(&show))? {
             Ending::Interrupted => return Ok(Ending::Interrupted),
             Ending::Badly => ending = Ending::Badly,
             Ending::Well => {}
         }
-        make(&plan, &work.store, &showing)?;
+        showing.make()?;
     }
     Ok(ending)
 }
@@ -87,15 +87,16 @@ pub fn train_some(experiment: &'static ExperimentInfo, only: &[String], what: Wh
     };
     let mut resolver = ModelResolver::new(how.place.offline);
     let (_, plan) = planned(experiment, &what, &selection, &mut resolver)?;
-    let work = Work::new(&plan, Store::new(&how.place.store))?;
-    work.check(&mut resolver)?;
+    let store = Store::new(&how.place.store);
+    let pending = Pending::of(&plan, &store)?;
+    pending.check(&mut resolver)?;
     if how.dry_run {
-        output::out(format_args!("{}", work.dry_run(workers(how.workers), how.verbose)));
+        output::out(format_args!("{}", dry::text(&plan, &pending, how)));
         return Ok(Ending::Well);
     }
-    let ending = work.train(how.device, workers(how.workers), &interrupt()?)?;
+    let ending = train(&plan, &pending, &store, how.device, how.workers, &interrupt()?, None)?;
     for planned in &plan.cells {
-        if let Found::Whole(stored) = work.store.find(&planned.key)? {
+        if let Found::Whole(stored) = store.find(&planned.key)? {
             say!("{}", outcome_line(planned, &stored));
         }
     }
@@ -131,7 +132,7 @@ pub fn report(
             }
             planned => planned?,
         };
-        if all && gather(&plan, &store)?.records.is_empty() {
+        if all && Gathered::of(&plan, &store)?.records.is_empty() {
             tell!(
                 "{} ({}): no cell of it is in the store {}",
                 experiment.name,
@@ -140,8 +141,8 @@ pub fn report(
             );
             continue;
         }
-        let showing = Showing::new(experiment, &spec, &plan, &what, None, published)?;
-        make(&plan, &store, &showing)?;
+        let conditions = Conditions::of(&spec, &plan, None)?;
+        Showing::new(experiment, &plan, &store, conditions, &what, published).make()?;
     }
     Ok(Ending::Well)
 }
@@ -166,147 +167,33 @@ impl What {
     }
 }
 
-/// A plan, the store, and which cells have to be trained.
-pub(super) struct Work<'a> {
-    plan: &'a Plan,
-    pub(super) store: Store,
-    /// Places in the plan of the cells to be trained; a cell that stands there twice is trained once.
-    missing: Vec<usize>,
-    /// Damaged outcomes among them, as found.
-    damaged: Vec<String>,
-    estimator: Estimator,
-}
-
-impl<'a> Work<'a> {
-    pub(super) fn new(plan: &'a Plan, store: Store) -> Result<Self, StoreError> {
-        let mut estimator = Estimator::default();
-        let durations = store.durations();
-        let mut missing = Vec::new();
-        let mut damaged = Vec::new();
-        let mut kinds = BTreeSet::new();
-        let mut seen = BTreeSet::new();
-        for (place, planned) in plan.cells.iter().enumerate() {
-            let kind = planned.cell.kind();
-            if let (Some(seconds), true) = (durations.get(&kind), kinds.insert(kind.clone())) {
-                for seconds in seconds {
-                    estimator.add(&kind, *seconds, planned.rough_seconds);
-                }
-            }
-            if !seen.insert(&planned.key) {
-                continue;
-            }
-            match store.find(&planned.key)? {
-                Found::Whole(_) => {}
-                Found::Missing => missing.push(place),
-                Found::Damaged(reason) => {
-                    missing.push(place);
-                    damaged.push(format!("{}: {reason}", planned.label()));
-                }
-            }
-        }
-        Ok(Self {
-            plan,
-            store,
-            missing,
-            damaged,
-            estimator,
-        })
+/// Trains what is pending of a plan, and says how far that is. With `show`, what is complete is shown after every seed.
+pub(super) fn train(
+    plan: &Plan,
+    pending: &Pending<'_>,
+    store: &Store,
+    device: DeviceChoice,
+    asked: Option<usize>,
+    interrupt: &Interrupt,
+    show: Option<Show<'_>>,
+) -> Result<Ending> {
+    let all = plan.cells.len();
+    let found = all - pending.missing().len();
+    tell!(
+        "{} ({}): {all} cells, {found} in the store",
+        plan.experiment,
+        plan.preset
+    );
+    if pending.missing().is_empty() {
+        return Ok(Ending::Well);
     }
-
-    fn estimate(&self, planned: &Planned) -> (f64, Basis) {
-        self.estimator.seconds(&planned.cell.kind(), planned.rough_seconds)
-    }
-
-    /// Whether what is to be trained can be.
-    ///
-    /// # Errors
-    /// Why some of it cannot.
-    pub(super) fn check(&self, resolver: &mut ModelResolver) -> Result<()> {
-        let missing = self.missing.iter().map(|place| &self.plan.cells[*place]);
-        resolver.check(&format!("{} ({})", self.plan.experiment, self.plan.preset), missing)
-    }
-
-    /// Which cells are there and how long the rest will take, row by row; `verbose`: and cell by cell.
-    pub(super) fn dry_run(&self, workers: usize, verbose: bool) -> String {
-        let missing: BTreeSet<usize> = self.missing.iter().copied().collect();
-        dry::text(self.plan, &missing, &self.damaged, workers, verbose, |planned| {
-            self.estimate(planned)
-        })
-    }
-
-    /// Trains what is missing.
-    pub(super) fn train(&self, device: DeviceChoice, workers: usize, interrupt: &Interrupt) -> Result<Ending> {
-        self.train_in_rounds(device, workers, interrupt, None)
-    }
-
-    /// Trains what is missing, and shows what is complete after every seed.
-    pub(super) fn train_in_rounds(
-        &self,
-        device: DeviceChoice,
-        workers: usize,
-        interrupt: &Interrupt,
-        showing: Option<&Showing<'_>>,
-    ) -> Result<Ending> {
-        let all = self.plan.cells.len();
-        let found = all - self.missing.len();
-        tell!(
-            "{} ({}): {all} cells, {found} in the store",
-            self.plan.experiment,
-            self.plan.preset
-        );
-        if self.missing.is_empty() {
-            return Ok(Ending::Well);
-        }
-        let device = settled(device)?;
-        let planned = || self.missing.iter().map(|place| &self.plan.cells[*place]);
-        let late = late_rows(self.plan);
-        let jobs: Vec<Job> = planned()
-            .map(|planned| Job {
-                cell: planned.cell.clone(),
-                label: planned.label(),
-                round: if late.contains(planned.row.name.as_str()) {
-                    LAST
-                } else {
-                    planned.seed
-                },
-                estimate: self.estimate(planned).0,
-            })
-            .collect();
-        let expectations = planned()
-            .map(|planned| Expectation {
-                label: planned.label(),
-                kind: planned.cell.kind(),
-                rough: planned.rough_seconds,
-            })
-            .collect();
-        let command = worker_command(&self.store, device).into_diagnostic()?;
-        let progress = Progress::new(expectations, workers, self.estimator.clone());
-        let started = Instant::now();
-        let runner = Runner::new(command, workers, interrupt.clone());
-        let summary = match showing {
-            None => runner.run(&jobs, &progress),
-            Some(showing) => {
-                let (sender, settled) = mpsc::channel();
-                let rounds = Rounds::new(&progress, jobs.iter().map(|job| job.round).collect(), sender);
-                thread::scope(|scope| {
-                    let rounds = &rounds;
-                    let shown = scope.spawn(move || rounds.show(settled, self.plan, &self.store, showing));
-                    let summary = runner.run(&jobs, rounds);
-                    rounds.end();
-                    // It has no result to lose: what it could not show is made at the end.
-                    let _ = shown.join();
-                    summary
-                })
-            }
-        };
-        progress.close();
-        let seconds = started.elapsed().as_secs_f64();
-        conclude(&summary, &jobs, seconds)
-    }
+    let command = worker_command(store, settled(device)?).into_diagnostic()?;
+    conclude(&pending.train(command, workers(asked), interrupt, show))
 }
 
 /// Says how a run ended.
-fn conclude(summary: &Summary, jobs: &[Job], seconds: f64) -> Result<Ending> {
+fn conclude(trained: &Trained) -> Result<Ending> {
+    let summary = &trained.summary;
     let count = |like: fn(&Fate) -> bool| summary.fates.iter().filter(|fate| like(fate)).count();
     let done = count(|fate| matches!(fate, Fate::Done { .. }));
     let diverged = count(|fate| matches!(fate, Fate::Done { diverged: true, .. }));
@@ -314,11 +201,11 @@ fn conclude(summary: &Summary, jobs: &[Job], seconds: f64) -> Result<Ending> {
     let unfinished = count(|fate| matches!(fate, Fate::Unfinished));
     tell!(
         "{done} cells done ({diverged} diverged), {failed} failed, {unfinished} unfinished in {}",
-        duration_text(seconds)
+        duration_text(trained.seconds)
     );
-    for (job, fate) in jobs.iter().zip(&summary.fates) {
+    for (label, fate) in trained.labels.iter().zip(&summary.fates) {
         if let Fate::Failed(reason) = fate {
-            tell!("failed: {}: {reason}", job.label);
+            tell!("failed: {label}: {reason}");
         }
     }
     if let Some(error) = &summary.error {
@@ -346,46 +233,6 @@ fn worker_command(store: &Store, device: DeviceChoice) -> io::Result<WorkerComma
     Ok(WorkerCommand::new(env::current_exe()?, arguments))
 }
 
-/// The device that `auto` means here, found out once so that all workers use the same; another one must open.
-fn settled(device: DeviceChoice) -> Result<DeviceChoice> {
-    let opened = device.open().into_diagnostic()?;
-    Ok(match device {
-        DeviceChoice::Auto if opened.is_cpu() => DeviceChoice::Cpu,
-        DeviceChoice::Auto => DeviceChoice::Cuda(0),
-        named => named,
-    })
-}
-
-/// What the store has of a plan.
-pub(super) struct Gathered {
-    pub(super) records: Vec<Record>,
-    stored: Vec<Stored>,
-}
-
-impl Gathered {
-    /// What of it is of these seeds.
-    pub(super) fn of_seeds(self, seeds: &BTreeSet<u64>) -> Self {
-        let both = self.records.into_iter().zip(self.stored);
-        let (records, stored) = both.filter(|(record, _)| seeds.contains(&record.seed)).unzip();
-        Self { records, stored }
-    }
-}
-
-/// Reads the outcomes of a plan, in its order; what is not there is left out.
-pub(super) fn gather(plan: &Plan, store: &Store) -> Result<Gathered, StoreError> {
-    let mut gathered = Gathered {
-        records: Vec::new(),
-        stored: Vec::new(),
-    };
-    for planned in &plan.cells {
-        if let Found::Whole(stored) = store.find(&planned.key)? {
-            gathered.records.push(planned.record(stored.outcome.clone()));
-            gathered.stored.push(*stored);
-        }
-    }
-    Ok(gathered)
-}
-
 /// Where results are kept.
 #[derive(Clone, Copy)]
 pub struct Published<'a> {
@@ -395,161 +242,113 @@ pub struct Published<'a> {
     pub force: bool,
 }
 
-/// How the outcomes of an experiment are shown.
-pub(super) struct Showing<'a> {
+/// A result that is asked for: of what it is made, and where it goes.
+struct Showing<'a> {
     experiment: &'a ExperimentInfo,
-    preset: String,
+    plan: &'a Plan,
+    store: &'a Store,
+    conditions: Conditions,
+    /// The command that makes it.
     command: String,
-    dataset: Option<String>,
-    synthetic: Option<String>,
-    tuned: Option<TunedBy>,
-    /// The folder of the result.
-    own: PathBuf,
-    force: bool,
-}
-
-/// A result that was written.
-pub(super) struct Shown {
-    pub(super) folder: PathBuf,
-    files: Vec<PathBuf>,
-    /// Which result was kept in its place and why, in words.
-    pub(super) kept: Option<String>,
+    published: Published<'a>,
 }
 
 impl<'a> Showing<'a> {
-    pub(super) fn new(
+    fn new(
         experiment: &'a ExperimentInfo,
-        spec: &Spec,
-        plan: &Plan,
+        plan: &'a Plan,
+        store: &'a Store,
+        conditions: Conditions,
         what: &What,
-        tuned: Option<TunedBy>,
-        published: Published<'_>,
-    ) -> Result<Self> {
-        let preset = what.preset.to_string();
-        let mut command = format!("mmcollapse reproduce {} --preset {preset}", experiment.name);
+        published: Published<'a>,
+    ) -> Self {
+        let mut command = format!("mmcollapse reproduce {} --preset {}", experiment.name, what.preset);
         if let Some(seeds) = what.seeds {
             let _ = write!(command, " --seeds {seeds}");
         }
-        let synthetic = synthetic(plan)?;
-        let dataset = other_dataset(spec, synthetic.is_some());
-        if let Some(dataset) = dataset {
+        if let Some(dataset) = &conditions.dataset {
             let _ = write!(command, " --dataset {dataset}");
         }
-        let folder = what.preset.folder(dataset, tuned.is_some());
-        if tuned.is_some() {
+        if conditions.tuned.is_some() {
             command.push_str(" --tuned");
         }
-        Ok(Self {
+        Self {
             experiment,
-            preset,
+            plan,
+            store,
+            conditions,
             command,
-            dataset: dataset.map(str::to_owned),
-            synthetic,
-            tuned,
-            own: published.results.join(experiment.name).join(folder),
-            force: published.force,
-        })
+            published,
+        }
     }
 
-    /// Writes tables and figures of what is gathered, into the folder of the result or, if a more complete one is there,
-    /// beside it. At the end of a run, or of a report, `--force` replaces that one.
-    pub(super) fn show(&self, plan: &Plan, gathered: &Gathered, is_end: bool) -> Result<Shown> {
-        let extent = Extent::of(&gathered.records);
-        let Folder { folder, kept } = if self.force && is_end {
-            Folder {
-                folder: self.own.clone(),
-                kept: None,
-            }
-        } else {
-            place(&self.own, &extent)
-        };
-        let seeds: BTreeSet<u64> = gathered.records.iter().map(|record| record.seed).collect();
-        let planned: BTreeSet<u64> = plan.cells.iter().map(|planned| planned.seed).collect();
-        let all = plan.whole.cells.max(plan.cells.len());
-        let missing = all.saturating_sub(gathered.records.len());
-        let name = |folder: &Path| folder.file_name().unwrap_or_default().display().to_string();
-        let provenance = Provenance {
-            dataset: self.dataset.clone(),
-            synthetic: self.synthetic.clone(),
-            excerpt: self.dataset.as_deref().and_then(excerpt),
-            tuned: self.tuned.clone(),
-            missing,
-            preset_seeds: (missing > 0).then_some(plan.whole.seeds.max(planned.len())),
-            more_complete: kept.as_ref().map(|kept| name(&kept.folder)),
-            ..provenance(plan, self.command.clone(), &gathered.stored, seeds.len())
-        };
-        let failed = || format!("making tables and figures in {}", folder.display());
-        let files = render(self.experiment, &gathered.records, &provenance, &folder).wrap_err_with(failed)?;
-        sweep(&self.own, &folder, &extent)
-            .into_diagnostic()
-            .wrap_err("cannot remove the partial results that this one covers")?;
-        let kept = kept.map(|kept| format!("{} is kept: the new result has {}", kept.folder.display(), kept.reason));
-        Ok(Shown { folder, files, kept })
+    /// Writes tables and figures of what is gathered. Only at the end of a run, or of a report, `--force` replaces a more
+    /// complete result.
+    fn show(&self, gathered: &Gathered, is_end: bool) -> Result<Shown> {
+        let provenance = gathered.provenance(self.plan, &self.conditions, &self.command);
+        let Published { results, force } = self.published;
+        publish(self.experiment, &gathered.records, provenance, results, force && is_end)
+    }
+
+    /// Makes the table of these seeds and says in a line where it is; nothing where they have no outcome.
+    fn of_seeds(&self, seeds: &BTreeSet<u64>) -> Result<Option<String>> {
+        let gathered = Gathered::of(self.plan, self.store)?.of_seeds(seeds);
+        if gathered.records.is_empty() {
+            return Ok(None);
+        }
+        let shown = self.show(&gathered, false)?;
+        let all: BTreeSet<u64> = self.plan.cells.iter().map(|planned| planned.seed).collect();
+        Ok(Some(line(self.experiment.name, seeds.len(), all.len(), &shown)))
+    }
+
+    /// Makes tables and figures of all that the store has of the plan.
+    fn make(&self) -> Result<()> {
+        let gathered = Gathered::of(self.plan, self.store)?;
+        let (name, preset, cells) = (self.experiment.name, self.plan.preset, self.plan.cells.len());
+        let missing = cells - gathered.records.len();
+        if gathered.records.is_empty() {
+            return Err(miette!(
+                help = format!("`mmcollapse reproduce {name} --preset {preset}` trains them"),
+                "{name} ({preset}): none of its {cells} cells is in the store {}",
+                self.store.root().display()
+            ));
+        }
+        if missing > 0 {
+            tell!("{name} ({preset}): {missing} of {cells} cells are missing from the tables");
+        }
+        let shown = self.show(&gathered, true)?;
+        if let Some(kept) = shown.kept {
+            tell!(
+                "{name} ({preset}): {kept}; the new one is in {} (--force replaces the other)",
+                shown.folder.display()
+            );
+        }
+        for file in shown.files {
+            say!("{}", file.display());
+        }
+        Ok(())
     }
 }
 
-/// Renders what the store has of a plan.
-fn make(plan: &Plan, store: &Store, showing: &Showing<'_>) -> Result<()> {
-    let gathered = gather(plan, store)?;
-    let (name, preset) = (showing.experiment.name, &showing.preset);
-    let missing = plan.cells.len() - gathered.records.len();
-    if gathered.records.is_empty() {
-        return Err(miette!(
-            help = format!("`mmcollapse reproduce {name} --preset {preset}` trains them"),
-            "{name} ({preset}): none of its {} cells is in the store {}",
-            plan.cells.len(),
-            store.root().display()
-        ));
-    }
-    if missing > 0 {
-        tell!(
-            "{name} ({preset}): {missing} of {} cells are missing from the tables",
-            plan.cells.len()
-        );
-    }
-    let shown = showing.show(plan, &gathered, true)?;
-    if let Some(kept) = shown.kept {
-        tell!(
-            "{name} ({preset}): {kept}; the new one is in {} (--force replaces the other)",
-            shown.folder.display()
-        );
-    }
-    for file in shown.files {
-        say!("{}", file.display());
-    }
-    Ok(())
+/// `Table 4, n = 1 of 10: results/table4/quick/table.md`.
+fn line(experiment: &str, n: usize, of: usize, shown: &Shown) -> String {
+    let kept = shown
+        .kept
+        .as_ref()
+        .map_or_else(String::new, |kept| format!(" ({kept})"));
+    let table = shown.folder.join("table.md");
+    format!("{}, n = {n} of {of}: {}{kept}", name(experiment), table.display())
 }
 
-/// The sentence that says of which data set this one is an excerpt, if it is one.
-fn excerpt(dataset: &str) -> Option<String> {
-    let excerpt = mmcollapse_data::find(dataset).ok()?.excerpt();
-    excerpt.map(str::to_owned)
-}
-
-/// Where a result that rests on these cells of a plan comes from.
-pub(super) fn provenance(plan: &Plan, command: String, stored: &[Stored], seeds: usize) -> Provenance {
-    let build = Build::here();
-    Provenance {
-        experiment: plan.experiment.clone(),
-        preset: plan.preset.to_string(),
-        command,
-        commit: build.commit(),
-        commit_not_known: build.why_not_known(),
-        version: VERSION.to_owned(),
-        data: plan.data.clone(),
-        synthetic: None,
-        excerpt: None,
-        cells: stored.len(),
-        missing: plan.cells.len().saturating_sub(stored.len()),
-        seeds,
-        preset_seeds: None,
-        more_complete: None,
-        origins: count_origins(stored.iter().map(|stored| &stored.origin)),
-        cell_seconds: stored.iter().map(|stored| stored.outcome.seconds).sum(),
-        wall_seconds: wall_seconds(stored),
-        tuned: None,
-        dataset: None,
-    }
+/// What the paper calls the experiment's table or figure, else the experiment's own name.
+fn name(experiment: &str) -> String {
+    let of_paper = [("table", "Table"), ("fig", "Figure")]
+        .into_iter()
+        .find_map(|(short, long)| {
+            let number = experiment.strip_prefix(short)?;
+            number.parse::<u32>().is_ok().then(|| format!("{long} {number}"))
+        });
+    of_paper.unwrap_or_else(|| experiment.to_owned())
 }
 
 /// A finished cell in one line: its name and its test accuracies.
@@ -568,3 +367,6 @@ fn outcome_line(planned: &Planned, stored: &Stored) -> String {
         .collect();
     format!("{}: test {}", planned.label(), scores.join(", "))
 }
+
+#[cfg(test)]
+mod tests;

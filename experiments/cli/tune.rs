@@ -9,10 +9,12 @@ use clap::Args;
 use miette::{Result, miette};
 use mmcollapse_files::{output, say};
 
-use super::on::spec_on;
-use super::run::{Work, provenance};
-use super::{Ending, How, interrupt, workers};
+use super::run::train;
+use super::{Ending, How, dry, interrupt};
+use mmcollapse_run::gather::provenance;
 use mmcollapse_run::models::ModelResolver;
+use mmcollapse_run::on::spec_on;
+use mmcollapse_run::pending::Pending;
 use mmcollapse_run::spec::Spec;
 use mmcollapse_run::store::Store;
 use mmcollapse_run::tuning::{Budget, FIRST_SEED, Spaces, Trials, Tuned};
@@ -81,14 +83,14 @@ pub(super) fn tune(
     let trials = Trials::new(experiment, &spec, &spaces, budget, &mut resolver)?;
     let plan = trials.of_rows(&asked.only)?;
     let store = Store::new(&how.place.store);
-    let work = Work::new(&plan, store.clone())?;
-    work.check(&mut resolver)?;
+    let pending = Pending::of(&plan, &store)?;
+    pending.check(&mut resolver)?;
     if how.dry_run {
-        let cells = work.dry_run(workers(how.workers), how.verbose);
+        let cells = dry::text(&plan, &pending, how);
         output::out(format_args!("{}{cells}", trials.text(&asked.only)));
         return Ok(Ending::Well);
     }
-    match work.train(how.device, workers(how.workers), &interrupt()?)? {
+    match train(&plan, &pending, &store, how.device, how.workers, &interrupt()?, None)? {
         Ending::Well => {}
         // Rows of fewer trials than others would not be an equal budget: nothing is written.
         ending => return Ok(ending),

@@ -242,7 +242,7 @@ fn hung_up(folder: &Path, ignored: bool) -> (ExitStatus, String) {
     command.args([
         "-c",
         if ignored {
-            "trap '' HUP; exec \"$@\""
+            "trap '' HUP; : > trapped; exec \"$@\""
         } else {
             "exec \"$@\""
         },
@@ -253,7 +253,9 @@ fn hung_up(folder: &Path, ignored: bool) -> (ExitStatus, String) {
     let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
     let mut stderr = child.stderr.take().unwrap();
     let until = Instant::now() + Duration::from_mins(2);
-    while !folder.join("runs/cells").is_dir() && Instant::now() < until {
+    // The store may be there from before, and the shell not yet so far that it ignores what comes.
+    let is_ready = || folder.join("runs/cells").is_dir() && (!ignored || folder.join("trapped").exists());
+    while !is_ready() && Instant::now() < until {
         thread::sleep(Duration::from_millis(5));
     }
     let killed = Command::new("kill")

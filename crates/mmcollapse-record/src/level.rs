@@ -36,4 +36,34 @@ impl Levels {
             Self::Weights | Self::Counts => 1.0,
         }
     }
+
+    /// How one is written: `95 %`, `β = 4`, `3 modalities`.
+    pub fn written(self, level: f64) -> String {
+        match self {
+            Self::Shares => {
+                let percent = format!("{:.2}", 100.0 * level);
+                format!("{} %", percent.trim_end_matches('0').trim_end_matches('.'))
+            }
+            Self::Weights => format!("β = {level}"),
+            Self::Counts => format!("{level} modalit{}", if level > 1.0 { "ies" } else { "y" }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn levels_are_written_in_their_unit() {
+        for (levels, level, written) in [
+            (Levels::Shares, 0.95, "95 %"),
+            (Levels::Shares, 0.975, "97.5 %"),
+            (Levels::Weights, 4.0, "β = 4"),
+            (Levels::Counts, 1.0, "1 modality"),
+            (Levels::Counts, 3.0, "3 modalities"),
+        ] {
+            assert_eq!(levels.written(level), written);
+        }
+    }
 }

@@ -8,12 +8,13 @@ use serde::{Deserialize, Serialize};
 use crate::UnknownName;
 
 /// How much is run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Preset {
     /// Show in seconds to minutes that everything works; its numbers are no evidence.
     Smoke,
     /// Train enough seeds for intervals: an hour or more on two cores.
+    #[default]
     Quick,
     /// Train the paper's protocol with many seeds, on a cluster or a GPU.
     Full,

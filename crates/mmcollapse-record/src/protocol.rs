@@ -1,5 +1,7 @@
 //! Protocols: what is done to which modality, in training and at test.
 
+mod words;
+
 use std::fmt;
 use std::str::FromStr;
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::ProtocolKind;
+use crate::{Preset, ProtocolKind};
 
 /// Where a table or figure comes from.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -12,8 +12,8 @@ use crate::ProtocolKind;
 pub struct Provenance {
     /// Name of the experiment.
     pub experiment: String,
-    /// `smoke`, `quick` or `full`.
-    pub preset: String,
+    /// How much of it was run.
+    pub preset: Preset,
     /// The command that gives the result again.
     pub command: String,
     /// Commit that the program which made the result was built from, if it is known.

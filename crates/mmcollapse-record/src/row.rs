@@ -1,6 +1,28 @@
 //! Rows of a table: a fusion with a reallocation.
 
 use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::UnknownName;
+
+/// How names of methods are written for readers; any other name is its own, with spaces and a capital.
+const WRITTEN: &[(&str, &str)] = &[
+    ("shaspec", "ShaSpec"),
+    ("smil", "SMIL"),
+    ("muse", "MUSE"),
+    ("gan", "GAN"),
+    ("grape", "GRAPE"),
+    ("cm_ae", "CM-AE"),
+    ("mt", "MT"),
+    ("m3care", "M3Care"),
+    ("lmf", "LMF"),
+    ("gmc", "GMC"),
+    ("kd", "KD"),
+    ("ebr", "EBR"),
+    ("none", "no reallocation"),
+];
 
 /// A method as a spec names it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -41,6 +63,19 @@ impl MethodName {
             None => &self.name,
         }
     }
+
+    /// For readers: the spec's title, else `EBR (literal)` from the name `ebr_literal` of the method `ebr`; a name of its own
+    /// stays one.
+    pub fn label(&self) -> String {
+        if let Some(title) = &self.title {
+            return title.clone();
+        }
+        match self.variant() {
+            "" => label(&self.method),
+            variant if variant == self.name => label(&self.name),
+            variant => format!("{} ({})", label(&self.method), variant.replace('_', " ")),
+        }
+    }
 }
 
 /// Which row of a table a run belongs to; unique within an experiment.
@@ -69,6 +104,25 @@ impl RowId {
         self.reallocation.method == NONE && self.reallocation.name == NONE
     }
 
+    /// For readers: `ShaSpec + EBR (literal)`.
+    pub fn label(&self) -> String {
+        if self.is_vanilla() {
+            self.fusion.label()
+        } else {
+            format!("{} + {}", self.fusion.label(), self.reallocation.label())
+        }
+    }
+
+    /// Whether it is a control that the paper does not have.
+    pub fn is_control(&self) -> bool {
+        self.fusion.control || self.reallocation.control
+    }
+
+    /// Whether a row of the paper with these two methods is this one.
+    pub fn is_of_paper(&self, fusion: &str, reallocation: &str) -> bool {
+        !self.is_control() && self.fusion.method == fusion && self.reallocation.method == reallocation
+    }
+
     /// What the names say beyond the methods: `literal`; empty for the plain ones.
     pub fn variant(&self) -> String {
         let both = [self.fusion.variant(), self.reallocation.variant()];
@@ -77,6 +131,26 @@ impl RowId {
             .collect::<Vec<_>>()
             .join(" ")
     }
+}
+
+/// A method's name for readers.
+pub fn label(name: &str) -> String {
+    if let Some((_, written)) = WRITTEN.iter().find(|(known, _)| *known == name) {
+        return (*written).to_owned();
+    }
+    // A variant: `KD (strongest only)`.
+    let variant = |(known, written): &(&str, &str)| {
+        let beyond = name.strip_prefix(known)?.strip_prefix('_')?;
+        Some(format!("{written} ({})", beyond.replace('_', " ")))
+    };
+    if let Some(written) = WRITTEN.iter().find_map(variant) {
+        return written;
+    }
+    let spaced = name.replace('_', " ");
+    let mut letters = spaced.chars();
+    letters
+        .next()
+        .map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
 }
 
 /// The name in specs, filters and results: `shaspec+ebr_literal`, or the fusion's alone.
@@ -100,6 +174,52 @@ impl PartialEq<str> for RowId {
     }
 }
 
+/// The name of a row, as results and claims have it: which row it is within an experiment, without the methods behind it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct RowName(String);
+
+impl From<&RowId> for RowName {
+    fn from(row: &RowId) -> Self {
+        Self(row.to_string())
+    }
+}
+
+impl FromStr for RowName {
+    type Err = UnknownName;
+
+    fn from_str(name: &str) -> Result<Self, UnknownName> {
+        let mut parts = name.split('+');
+        let (fusion, reallocation, rest) = (parts.next(), parts.next(), parts.next());
+        let is_one = fusion != Some("") && !matches!(reallocation, Some("" | NONE)) && rest.is_none();
+        is_one.then(|| Self(name.to_owned())).ok_or_else(|| UnknownName {
+            what: "name of a row",
+            got: name.to_owned(),
+            known: "FUSION and FUSION+REALLOCATION, such as `shaspec+kd`".to_owned(),
+        })
+    }
+}
+
+impl TryFrom<String> for RowName {
+    type Error = UnknownName;
+
+    fn try_from(name: String) -> Result<Self, UnknownName> {
+        name.parse()
+    }
+}
+
+impl From<RowName> for String {
+    fn from(name: RowName) -> Self {
+        name.0
+    }
+}
+
+impl fmt::Display for RowName {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.0)
+    }
+}
+
 impl PartialEq<&str> for RowId {
     fn eq(&self, name: &&str) -> bool {
         *self == **name
@@ -116,32 +236,48 @@ mod tests {
             let [fusion, reallocation] = [fusion, reallocation].map(|(name, method)| MethodName::named(name, method));
             RowId { fusion, reallocation }
         };
-        for (row, written, variant, vanilla) in [
-            (RowId::plain("shaspec", "none"), "shaspec", "", true),
-            (RowId::plain("shaspec", "kd"), "shaspec+kd", "", false),
+        for (row, written, variant, label, vanilla) in [
+            (RowId::plain("shaspec", "none"), "shaspec", "", "ShaSpec", true),
+            (
+                RowId::plain("late_fusion", "none"),
+                "late_fusion",
+                "",
+                "Late fusion",
+                true,
+            ),
+            (RowId::plain("shaspec", "kd"), "shaspec+kd", "", "ShaSpec + KD", false),
             (
                 of(("concat", "concat"), ("ebr_literal", "ebr")),
                 "concat+ebr_literal",
                 "literal",
+                "Concat + EBR (literal)",
                 false,
             ),
             (
                 of(("image_only", "unimodal"), ("none", "none")),
                 "image_only",
                 "image_only",
+                "Image only",
                 true,
             ),
             (
                 of(("concat", "concat"), ("dropout", "none")),
                 "concat+dropout",
                 "dropout",
+                "Concat + Dropout",
                 false,
             ),
         ] {
+            let (name, own_variant, own_label) = (row.to_string(), row.variant(), row.label());
             assert_eq!(
-                (row.to_string().as_str(), row.variant().as_str(), row.is_vanilla()),
-                (written, variant, vanilla)
+                (name.as_str(), own_variant.as_str(), own_label.as_str()),
+                (written, variant, label)
             );
+            assert_eq!(row.is_vanilla(), vanilla, "{written}");
+            assert_eq!(written.parse(), Ok(RowName::from(&row)));
+        }
+        for wrong in ["", "+kd", "shaspec+", "shaspec+none", "shaspec+kd+ebr"] {
+            assert!(wrong.parse::<RowName>().is_err(), "{wrong}");
         }
     }
 }

@@ -21,7 +21,7 @@ mod style;
 mod zoom;
 
 use mmcollapse_probes::{Estimate, Interval};
-use mmcollapse_record::{Metric, ProtocolKind};
+use mmcollapse_record::{Metric, RowId};
 
 pub use axis::Axis;
 pub use canvas::Picture;
@@ -29,7 +29,7 @@ pub use forest::Forest;
 pub use style::Style;
 
 use crate::paper::Paper;
-use crate::summary::{Column, Group, Method, ProtocolRun, Summary, label};
+use crate::summary::{Column, Group, ProtocolRun, Summary};
 
 /// A figure before it is laid out.
 #[derive(Clone, Debug, PartialEq)]
@@ -180,9 +180,9 @@ fn legend(summary: &Summary, styles: &[Style]) -> Vec<(String, Style)> {
     let mut names: Vec<(String, &str)> = Vec::new();
     let mut shown: Vec<Style> = Vec::new();
     for (method, style) in summary.methods.iter().zip(styles) {
-        let key = method.row.reallocation.name.as_str();
+        let key = method.reallocation.name.as_str();
         if !names.iter().any(|(_, known)| *known == key) {
-            names.push((method.reallocation_label(), key));
+            names.push((method.reallocation.label(), key));
             shown.push(*style);
         }
     }
@@ -201,11 +201,11 @@ fn panels(summary: &Summary, paper: &Paper, protocol: &ProtocolRun, styles: &[St
         if groups.iter().all(Option::is_none) {
             continue;
         }
-        let place = names.iter().position(|name| *name == method.row.fusion.name);
+        let place = names.iter().position(|name| *name == method.fusion.name);
         let place = place.unwrap_or_else(|| {
-            names.push(&method.row.fusion.name);
+            names.push(&method.fusion.name);
             panels.push(Panel {
-                title: method.fusion_label(),
+                title: method.fusion.label(),
                 axis: Axis::of(&paper.metric),
                 lines: Vec::new(),
                 paper: Vec::new(),
@@ -220,8 +220,7 @@ fn panels(summary: &Summary, paper: &Paper, protocol: &ProtocolRun, styles: &[St
         // Several variants of a method share the paper's number: it is marked once, in the first one's style.
         let marked = |s: &Summary| {
             s.methods[..position].iter().any(|m| {
-                m.row.fusion.name == method.row.fusion.name
-                    && m.is_of_paper(&method.row.fusion.method, &method.row.reallocation.method)
+                m.fusion.name == method.fusion.name && m.is_of_paper(&method.fusion.method, &method.reallocation.method)
             })
         };
         if !marked(summary) {
@@ -239,13 +238,10 @@ fn panels(summary: &Summary, paper: &Paper, protocol: &ProtocolRun, styles: &[St
 }
 
 /// The first method of each fusion.
-fn fusions(summary: &Summary) -> Vec<&Method> {
-    let mut fusions: Vec<&Method> = Vec::new();
+fn fusions(summary: &Summary) -> Vec<&RowId> {
+    let mut fusions: Vec<&RowId> = Vec::new();
     for method in &summary.methods {
-        if !fusions
-            .iter()
-            .any(|known| known.row.fusion.name == method.row.fusion.name)
-        {
+        if !fusions.iter().any(|known| known.fusion.name == method.fusion.name) {
             fusions.push(method);
         }
     }
@@ -254,25 +250,10 @@ fn fusions(summary: &Summary) -> Vec<&Method> {
 
 /// A row of panels against the levels of a protocol, without its panels.
 fn level_row(protocol: &ProtocolRun) -> PanelRow {
-    let modality = &protocol.modality;
     let scale = protocol.levels().scale();
     PanelRow {
-        heading: format!("{}: {}", protocol.setting, crate::table::protocol_in_words(protocol)),
-        x_label: match protocol.kind() {
-            ProtocolKind::TestMissing => format!("test samples without {modality} (%)"),
-            ProtocolKind::TrainAvailability => format!("training pairs without {modality} (%)"),
-            ProtocolKind::TrainNoise(_) => {
-                format!("training samples with noise on {modality} (%)")
-            }
-            ProtocolKind::Upweighted(_) => format!("β, weight of {modality}"),
-            ProtocolKind::Modalities => "number of modalities".to_owned(),
-            ProtocolKind::Missing | ProtocolKind::Patterns => {
-                format!(
-                    "missing rate, {} (%)",
-                    label(&protocol.setting.to_string()).to_lowercase()
-                )
-            }
-        },
+        heading: format!("{}: {}", protocol.setting, protocol.in_words()),
+        x_label: protocol.setting.axis(&protocol.modality),
         x_ticks: protocol.rates.iter().map(|rate| axis::number(scale * rate)).collect(),
         panels: Vec::new(),
     }

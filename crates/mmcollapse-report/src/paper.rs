@@ -13,7 +13,7 @@
 //! A row is found by fusion and reallocation, so that the rows of an experiment may have other names, and
 //! several variants of a method stand beside the one number that the paper has for it.
 
-use mmcollapse_record::{Metric, same_level};
+use mmcollapse_record::{Metric, RowId, same_level};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -53,6 +53,13 @@ pub struct PaperMean {
     pub reallocation: String,
     /// By column (`mortality_auroc`), in [`Paper::unit`] in the file; percentages are shares once read.
     pub values: BTreeMap<String, f64>,
+}
+
+impl PaperMean {
+    /// The method for readers: `ShaSpec + KD`.
+    pub fn label(&self) -> String {
+        RowId::plain(&self.fusion, &self.reallocation).label()
+    }
 }
 
 /// Where numbers stand.
@@ -113,6 +120,13 @@ pub struct PaperRow {
     /// What is unclear about this row.
     #[serde(default)]
     pub note: Option<String>,
+}
+
+impl PaperRow {
+    /// The method for readers: `ShaSpec + KD`.
+    pub fn label(&self) -> String {
+        RowId::plain(&self.fusion, &self.reallocation).label()
+    }
 }
 
 fn none() -> String {

@@ -1,42 +1,90 @@
-//! Where a result is written: a less complete one never takes the place of a more complete one.
+//! Publishes a result: a less complete one never takes the place of a more complete one.
 //!
 //! Results of one experiment, preset, data set and choice of settings share a folder. A result is at least as complete as
 //! the one in it if it has every row, protocol and seed of that one, and as many cells. Otherwise it goes into a folder
 //! beside it, `FOLDER-partial`; where a more complete partial result lies there already, into `FOLDER-partial-2`, and so on.
 
-use mmcollapse_record::{Provenance, Record, Setting};
+use mmcollapse_record::{ExperimentInfo, Provenance, Record, RowName, Setting};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::{fs, io};
+use std::{fmt, fs, io};
 
-use crate::render::is_ours;
+use miette::{IntoDiagnostic, Result, WrapErr};
+
+use crate::render::{is_ours, render};
 use crate::report::frame::Frame;
 
 /// Names that a refusal lists before it counts the rest.
 const NAMED: usize = 3;
 
+/// A result that was written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Shown {
+    /// Its folder.
+    pub folder: PathBuf,
+    /// Its files.
+    pub files: Vec<PathBuf>,
+    /// What kept the folder that it would have had.
+    pub kept: Option<Kept>,
+}
+
+/// Writes tables and figures of an experiment below `results`, into the folder of such a result or, if a more complete one is
+/// there, beside it; with `replace` in any case into its folder. Partial results that it covers are removed.
+///
+/// # Errors
+/// Those of [`render`], and a partial result that cannot be removed.
+pub fn publish(
+    experiment: &ExperimentInfo,
+    records: &[Record],
+    provenance: Provenance,
+    results: &Path,
+    replace: bool,
+) -> Result<Shown> {
+    let name = provenance
+        .preset
+        .folder(provenance.dataset.as_deref(), provenance.tuned.is_some());
+    let own = results.join(experiment.name).join(name);
+    let extent = Extent::of(records);
+    let Place { folder, kept } = if replace {
+        Place {
+            folder: own.clone(),
+            kept: None,
+        }
+    } else {
+        place(&own, &extent)
+    };
+    let name = |kept: &Kept| kept.folder.file_name().unwrap_or_default().display().to_string();
+    let provenance = Provenance {
+        more_complete: kept.as_ref().map(name),
+        ..provenance
+    };
+    let failed = || format!("making tables and figures in {}", folder.display());
+    let files = render(experiment, records, &provenance, &folder).wrap_err_with(failed)?;
+    sweep(&own, &folder, &extent)
+        .into_diagnostic()
+        .wrap_err("cannot remove the partial results that this one covers")?;
+    Ok(Shown { folder, files, kept })
+}
+
 /// What a result holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Extent {
+struct Extent {
     cells: usize,
     /// Row, protocol and seed of each run.
-    runs: BTreeSet<(String, Setting, u64)>,
+    runs: BTreeSet<(RowName, Setting, u64)>,
 }
 
 impl Extent {
     /// What these records hold.
-    pub fn of(records: &[Record]) -> Self {
-        let run = |record: &Record| (record.row.to_string(), record.setting.clone(), record.seed);
+    fn of(records: &[Record]) -> Self {
+        let run = |record: &Record| (RowName::from(&record.row), record.setting.clone(), record.seed);
         Self {
             cells: records.len(),
             runs: records.iter().map(run).collect(),
         }
     }
 
-    /// What the result in a folder holds; `None` if there is none.
-    ///
-    /// # Errors
-    /// A result that is there and cannot be read, with the reason.
+    /// What the result in a folder holds; `None` if there is none, the reason if it cannot be read.
     fn read(folder: &Path) -> Result<Option<Self>, String> {
         let path = folder.join("runs.provenance.json");
         let bytes = match fs::read(&path) {
@@ -54,9 +102,9 @@ impl Extent {
             serde_json::from_slice(&bytes).map_err(|error| format!("{}: {error}", path.display()))?;
         let read = || {
             let runs = Frame::read(folder.join("runs.parquet"))?;
-            let (row, protocol) = (runs.text("row")?, runs.names::<Setting>("protocol")?);
+            let (row, protocol) = (runs.names::<RowName>("row")?, runs.names::<Setting>("protocol")?);
             let named = row.into_iter().zip(protocol).zip(runs.counts("seed")?);
-            miette::Result::Ok(named.map(|((row, protocol), seed)| (row, protocol, seed)).collect())
+            Ok(named.map(|((row, protocol), seed)| (row, protocol, seed)).collect())
         };
         Ok(Some(Self {
             cells: provenance.cells,
@@ -65,11 +113,11 @@ impl Extent {
     }
 
     /// What of `other` it lacks, in words; `None` if it is at least as complete.
-    pub fn lacks(&self, other: &Self) -> Option<String> {
-        let rows = |extent: &Self| -> BTreeSet<String> { extent.runs.iter().map(|run| run.0.clone()).collect() };
+    fn lacks(&self, other: &Self) -> Option<String> {
+        let rows = |extent: &Self| -> BTreeSet<RowName> { extent.runs.iter().map(|run| run.0.clone()).collect() };
         let seeds = |extent: &Self| -> BTreeSet<u64> { extent.runs.iter().map(|run| run.2).collect() };
         let mut lacking = Vec::new();
-        let missing: Vec<String> = rows(other).difference(&rows(self)).cloned().collect();
+        let missing: Vec<String> = rows(other).difference(&rows(self)).map(ToString::to_string).collect();
         if !missing.is_empty() {
             let named = missing.iter().take(NAMED).cloned().collect::<Vec<_>>().join(", ");
             lacking.push(match missing.len() - missing.len().min(NAMED) {
@@ -95,12 +143,11 @@ impl Extent {
 }
 
 /// Where a result is to be written.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Place {
+struct Place {
     /// The folder.
-    pub folder: PathBuf,
+    folder: PathBuf,
     /// What keeps its own folder, if that is another one.
-    pub kept: Option<Kept>,
+    kept: Option<Kept>,
 }
 
 /// A result that stays.
@@ -112,8 +159,16 @@ pub struct Kept {
     pub reason: String,
 }
 
+/// `FOLDER is kept: the new result has REASON`.
+impl fmt::Display for Kept {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (folder, reason) = (self.folder.display(), &self.reason);
+        write!(formatter, "{folder} is kept: the new result has {reason}")
+    }
+}
+
 /// The folder for a result that holds `extent`: `own`, unless what lies there is more complete or cannot be judged.
-pub fn place(own: &Path, extent: &Extent) -> Place {
+fn place(own: &Path, extent: &Extent) -> Place {
     let mut kept = None;
     let mut places = std::iter::once(own.to_path_buf()).chain((1..).map(|number| partial(own, number)));
     loop {
@@ -132,10 +187,7 @@ pub fn place(own: &Path, extent: &Extent) -> Place {
 }
 
 /// Removes partial results of `own` that the result in `folder` covers, so that nobody takes them for the newest.
-///
-/// # Errors
-/// A file that cannot be removed.
-pub fn sweep(own: &Path, folder: &Path, extent: &Extent) -> io::Result<()> {
+fn sweep(own: &Path, folder: &Path, extent: &Extent) -> io::Result<()> {
     for number in 1.. {
         let partial = partial(own, number);
         if !partial.is_dir() {

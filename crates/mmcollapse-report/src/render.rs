@@ -11,7 +11,9 @@
 //! | `figure.svg`, `figure.png` | what the experiment shows, against its levels or along training |
 //! | `table.provenance.json`, `runs.provenance.json`, `figure.provenance.json` | command, commit, data, machine, time |
 
-use mmcollapse_record::{Commit, ExperimentInfo, Metric, OriginCount, Provenance, Record, Shows, TunedBy, Unit};
+use mmcollapse_record::{
+    Commit, ExperimentInfo, Metric, OriginCount, Preset, Provenance, Record, Shows, TunedBy, Unit,
+};
 use std::path::{Path, PathBuf};
 
 use miette::{IntoDiagnostic, Result, WrapErr, miette};
@@ -73,7 +75,7 @@ pub fn render(
     let summary = Summary::new(experiment.name, records, &paper)?;
     let facts = facts(provenance);
     let warnings = warnings(provenance);
-    let preset = &provenance.preset;
+    let preset = provenance.preset.as_str();
     let metrics = experiment.shows.metrics(&paper.metric).into_diagnostic()?;
     let mut table = Table::new(
         &summary,
@@ -191,7 +193,7 @@ fn warnings(provenance: &Provenance) -> Vec<String> {
             "Partial: the more complete result of the same experiment is in the folder {kept} beside this one."
         ));
     }
-    if provenance.preset == "smoke" {
+    if provenance.preset == Preset::Smoke {
         warnings.push(
             "Preset smoke: trained for seconds, to show that everything works. Its numbers mean nothing else."
                 .to_owned(),

@@ -6,19 +6,17 @@
 //! docs/methodology/statistics.md says why each number is what it is.
 
 pub(crate) mod frames;
-mod method;
 mod protocol;
 #[cfg(test)]
 pub(crate) mod synthetic;
 mod versus;
 
-use mmcollapse_record::{Metric, Record, Setting, Split, Status, same_level};
+use mmcollapse_record::{Metric, Record, RowId, Setting, Split, Status, same_level};
 use std::collections::BTreeMap;
 
 use miette::{Context, IntoDiagnostic, Result, miette};
 use mmcollapse_probes::{Estimate, Interval, PairedDifference, bootstrap_interval, estimate, holm, paired_difference};
 
-pub use method::{Method, label};
 pub use protocol::ProtocolRun;
 use protocol::{add_rate, protocols, started};
 pub use versus::{Pairing, Versus};
@@ -59,6 +57,21 @@ pub enum Column {
     Rate(f64),
     /// Each run's mean over the rates of its protocol.
     MeanOfRates,
+}
+
+impl Column {
+    /// The column of a level; none is the mean over them.
+    pub fn of(level: Option<f64>) -> Self {
+        level.map_or(Self::MeanOfRates, Self::Rate)
+    }
+
+    /// Whether what was measured at a level goes into it.
+    pub fn covers(self, level: f64) -> bool {
+        match self {
+            Self::Rate(rate) => same_level(rate, level),
+            Self::MeanOfRates => true,
+        }
+    }
 }
 
 /// One number of a table: one method at one column of one protocol.
@@ -107,7 +120,7 @@ pub struct Summary {
     /// Name of the experiment.
     pub experiment: String,
     /// The rows, in the order of the records.
-    pub methods: Vec<Method>,
+    pub methods: Vec<RowId>,
     /// The protocols, in the order of the records.
     pub protocols: Vec<ProtocolRun>,
     /// Every run.
@@ -189,11 +202,9 @@ impl Summary {
 
     /// Position of the record's row; a new one is added at the end.
     fn method(&mut self, record: &Record) -> usize {
-        let known = self.methods.iter().position(|m| m.row == record.row);
+        let known = self.methods.iter().position(|row| *row == record.row);
         known.unwrap_or_else(|| {
-            self.methods.push(Method {
-                row: record.row.clone(),
-            });
+            self.methods.push(record.row.clone());
             self.methods.len() - 1
         })
     }
@@ -212,14 +223,14 @@ impl Summary {
             let protocol = &self.protocols[*p];
             let reference = self.reference(*method);
             for (place, (column, seeds)) in series.iter().enumerate() {
-                let started = started(records, protocol, &self.methods[*method].row, *column);
+                let started = started(records, protocol, &self.methods[*method], *column);
                 if started.is_empty() {
                     continue;
                 }
                 let against = reference.and_then(|r| Some((r, &columns.get(&(r, *p, metric.clone()))?.get(place)?.1)));
                 let numbers = numbers(seeds, against)
                     .into_diagnostic()
-                    .wrap_err_with(|| format!("{}: {column:?}", self.methods[*method].row))?;
+                    .wrap_err_with(|| format!("{}: {column:?}", self.methods[*method]))?;
                 let group = Group {
                     method: *method,
                     setting: protocol.setting.clone(),
@@ -255,7 +266,7 @@ impl Summary {
             }
         }
         for rates in metrics.values_mut() {
-            protocol.sort(rates);
+            protocol.kind().sort(rates);
         }
         metrics
     }
@@ -281,7 +292,7 @@ impl Summary {
                     return Err(miette!(
                         help = "rows of a spec must differ in name",
                         "{}, {}, rate {rate}: two runs of seed {}",
-                        self.methods[method].row,
+                        self.methods[method],
                         protocol.setting,
                         run.seed
                     ));
@@ -313,8 +324,8 @@ impl Summary {
         if ours.is_vanilla() {
             return None;
         }
-        let same_name = |other: &Method| other.is_vanilla() && other.row.fusion.name == ours.row.fusion.name;
-        let same_method = |other: &Method| other.is_vanilla() && other.row.fusion.method == ours.row.fusion.method;
+        let same_name = |other: &RowId| other.is_vanilla() && other.fusion.name == ours.fusion.name;
+        let same_method = |other: &RowId| other.is_vanilla() && other.fusion.method == ours.fusion.method;
         self.methods
             .iter()
             .position(same_name)
@@ -323,13 +334,7 @@ impl Summary {
 
     fn n_test(&self, protocol: &ProtocolRun, method: usize, metric: &Metric, column: Column) -> (usize, usize) {
         let counts = self.runs.iter().filter(|run| {
-            run.method == method
-                && run.setting == protocol.setting
-                && run.metric == *metric
-                && match column {
-                    Column::Rate(rate) => same_level(run.rate, rate),
-                    Column::MeanOfRates => true,
-                }
+            run.method == method && run.setting == protocol.setting && run.metric == *metric && column.covers(run.rate)
         });
         let counts: Vec<usize> = counts.map(|run| run.n_test).collect();
         (
@@ -342,7 +347,7 @@ impl Summary {
         if *metric != paper.metric || self.methods[method].is_control() {
             return None;
         }
-        let row = &self.methods[method].row;
+        let row = &self.methods[method];
         match column {
             Column::Rate(rate) => paper.value(&row.fusion.method, &row.reallocation.method, rate),
             Column::MeanOfRates => paper.mean(&row.fusion.method, &row.reallocation.method, rates),

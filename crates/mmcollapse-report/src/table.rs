@@ -13,14 +13,14 @@ mod versus;
 pub use latex::latex;
 pub(crate) use markdown::escape;
 pub use markdown::markdown;
-use mmcollapse_record::{Amplitude, Metric, ProtocolKind, UpweightMode, words};
+use mmcollapse_record::{Metric, words};
 pub use number::{DASH, percent, probability, signed_percent};
 pub(crate) use number::{bare_percent as percent_bare, range};
-use sheets::Setting;
+use sheets::Sheets;
 pub use versus::Tests;
 
 use crate::paper::{Paper, PaperMean, Unit};
-use crate::summary::{ProtocolRun, Summary, label};
+use crate::summary::Summary;
 
 /// A whole table with all that must be said about it.
 #[derive(Clone, Debug, PartialEq)]
@@ -76,7 +76,7 @@ impl Table {
     ) -> Self {
         let mut sheets = Vec::new();
         for protocol in &summary.protocols {
-            let setting = |metric| Setting {
+            let setting = |metric| Sheets {
                 summary,
                 paper,
                 protocol,
@@ -108,7 +108,7 @@ fn printed_means(paper: &Paper) -> Option<Sheet> {
     let mut header = vec!["method".to_owned(), String::new()];
     header.extend(columns.map(|column| words(column)));
     let line = |mean: &PaperMean| {
-        let mut cells = vec![method_in_words(&mean.fusion, &mean.reallocation), "paper".to_owned()];
+        let mut cells = vec![mean.label(), "paper".to_owned()];
         cells.extend(mean.values.values().map(|value| match paper.unit {
             Unit::Percent | Unit::Share => percent_bare(*value),
             Unit::Number => format!("{value:.2}"),
@@ -136,72 +136,18 @@ fn printed_means(paper: &Paper) -> Option<Sheet> {
     })
 }
 
-/// What a protocol does, in words.
-pub fn protocol_in_words(protocol: &ProtocolRun) -> String {
-    let modality = &protocol.modality;
-    let whole = "no test sample has noise or lacks a modality";
-    let noise = |amplitude: Amplitude| {
-        format!(
-            "the given share of training samples has uniform noise of ± {amplitude} standard deviations on {modality}; {whole}"
-        )
-    };
-    let task = protocol.setting.task.as_ref();
-    let task = task.map_or_else(String::new, |task| format!("{}: ", label(task).to_lowercase()));
-    let what = match protocol.kind() {
-        ProtocolKind::Missing if protocol.rates == [0.0] => {
-            "no modality is removed, in training or at test; the source itself lacks some".to_owned()
-        }
-        ProtocolKind::Missing => {
-            "every sample loses each of its modalities with the given probability, in training as at test, \
-             but never the last"
-                .to_owned()
-        }
-        ProtocolKind::TrainNoise(amplitude) => noise(amplitude),
-        ProtocolKind::Modalities => {
-            "trained on the first k modalities in the order of the spec; none is removed".to_owned()
-        }
-        ProtocolKind::Patterns => {
-            "trained on the modalities that samples have; at test only those of one pattern are kept; mean \
-             over all patterns but the empty one, each scored on the samples that have all of it"
-                .to_owned()
-        }
-        ProtocolKind::Upweighted(UpweightMode::Loss) => {
-            format!("β times the cross-entropy of a linear head on {modality}'s encoding is added to the loss; {whole}")
-        }
-        ProtocolKind::Upweighted(UpweightMode::Feature) => {
-            format!("{modality}'s encoding is scaled by 1 + β before fusion; {whole}")
-        }
-        ProtocolKind::TestMissing => {
-            format!("trained on all pairs; each test sample loses its {modality} with the given probability")
-        }
-        ProtocolKind::TrainAvailability => {
-            format!(
-                "the given share of each class's training pairs lacks {modality}; the test has no {modality} at all"
-            )
-        }
-    };
-    format!("{task}{what}")
-}
-
-/// A fusion with a reallocation as the paper names them: `ShaSpec + KD`.
-fn method_in_words(fusion: &str, reallocation: &str) -> String {
-    if reallocation == "none" {
-        label(fusion)
-    } else {
-        format!("{} + {}", label(fusion), label(reallocation))
-    }
-}
-
 fn notes(paper: &Paper) -> Vec<String> {
     let mut notes = vec![format!(
         "The paper's numbers: {}, {} ({}).",
         paper.source.reference, paper.source.table, paper.source.caption
     )];
     notes.extend(paper.unclear.iter().cloned());
-    notes.extend(paper.rows.iter().filter_map(|row| {
-        let name = method_in_words(&row.fusion, &row.reallocation);
-        Some(format!("{name}: {}", row.note.as_ref()?))
-    }));
+    notes.extend(
+        paper
+            .rows
+            .iter()
+            .filter_map(|row| Some(format!("{}: {}", row.label(), row.note.as_ref()?))),
+    );
     notes
 }
 

@@ -1,9 +1,9 @@
 //! How it is trained: from an experiment's spec to the outcomes of its cells.
 //!
 //! ```text
-//! spec.yaml --spec--> Spec --plan--> Plan: cells, fully resolved, each with a key
-//! cells --store--> there already, or --runner, worker--> trained and stored
-//! store --gather--> records, for the report
+//! spec.yaml --spec, on--> Spec --plan--> Plan: cells, fully resolved, each with a key
+//! cells --pending--> in the store already, or --rounds, runner, worker--> trained and stored
+//! store --gather--> records and their provenance, for the report
 //! ```
 //!
 //! The unit of work, of caching and of parallelism is the [`cell`]. A runner hands cells to worker processes;
@@ -15,12 +15,16 @@ extern crate self as mmcollapse_run;
 
 pub mod cell;
 pub mod gate;
+pub mod gather;
 pub mod models;
 #[cfg(test)]
 mod mutation;
+pub mod on;
+pub mod pending;
 pub mod plan;
 pub mod progress;
 pub mod provenance;
+pub mod rounds;
 pub mod runner;
 pub mod signals;
 pub mod spec;

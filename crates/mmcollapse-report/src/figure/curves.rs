@@ -17,11 +17,7 @@ impl Figure {
     /// The semantic loss along training, median and 10 to 90 % quantiles over seeds.
     pub fn of_curves(records: &[Record], summary: &Summary, text: FigureText) -> Self {
         let styles = style::assign(&summary.methods);
-        let lengths: Vec<usize> = summary
-            .methods
-            .iter()
-            .map(|method| length(records, &method.row))
-            .collect();
+        let lengths: Vec<usize> = summary.methods.iter().map(|method| length(records, method)).collect();
         let (shortest, longest) = (
             lengths.iter().copied().filter(|n| *n > 0).min().unwrap_or(0),
             lengths.iter().copied().max().unwrap_or(0),
@@ -34,7 +30,7 @@ impl Figure {
             for ((method, style), &length) in summary.methods.iter().zip(&styles).zip(&lengths) {
                 let runs: Vec<&[f64]> = records
                     .iter()
-                    .filter(|r| r.row == method.row && r.setting == protocol.setting)
+                    .filter(|r| r.row == *method && r.setting == protocol.setting)
                     .map(semantic)
                     .collect();
                 seeds.push(runs.len());
@@ -42,12 +38,12 @@ impl Figure {
                     style: *style,
                     points: bins(length, shortest).map(|epochs| point(&runs, epochs)).collect(),
                 };
-                match panels.iter_mut().find(|(name, _)| *name == method.row.fusion.name) {
+                match panels.iter_mut().find(|(name, _)| *name == method.fusion.name) {
                     Some((_, panel)) => panel.lines.push(line),
                     None => panels.push((
-                        &method.row.fusion.name,
+                        &method.fusion.name,
                         Panel {
-                            title: method.fusion_label(),
+                            title: method.fusion.label(),
                             axis: Axis::nats("semantic loss"),
                             lines: vec![line],
                             paper: Vec::new(),
@@ -56,7 +52,7 @@ impl Figure {
                 }
             }
             rows.push(PanelRow {
-                heading: format!("{}: {}", protocol.setting, crate::table::protocol_in_words(protocol)),
+                heading: format!("{}: {}", protocol.setting, protocol.in_words()),
                 x_label: if shortest == longest {
                     "epoch of the multimodal training".to_owned()
                 } else {

@@ -8,12 +8,12 @@ use super::forest::{Forest, Row, names};
 use super::style::assign_rows;
 use super::{Axis, BAND_SEEDS, FigureText, Point};
 use crate::summary::{Difference, Pairing, Run, Summary, Versus};
-use crate::table::{probability, protocol_in_words};
+use crate::table::probability;
 
 impl Forest {
     /// The differences of `row` to every other row by seed, a part for each protocol and metric.
     pub fn of_tests<'a>(summary: &Summary, row: &str, versus: &'a [Versus], text: FigureText) -> Self {
-        let ours = summary.methods.iter().position(|method| method.row == row);
+        let ours = summary.methods.iter().position(|method| method == row);
         let by_seed = || versus.iter().filter(|v| v.pairing == Pairing::Seeds);
         let mut told: Option<&Setting> = None;
         let part = |versus: &'a Versus| {
@@ -21,7 +21,7 @@ impl Forest {
             // What a protocol does is told once.
             let protocol = summary.protocols.iter().find(|p| p.setting == versus.setting);
             if let Some(protocol) = protocol.filter(|p| told != Some(&p.setting)) {
-                let _ = write!(heading, " ({})", protocol_in_words(protocol));
+                let _ = write!(heading, " ({})", protocol.in_words());
                 told = Some(&versus.setting);
             }
             let rows = versus.differences.iter().map(|d| line(summary, versus, ours, d));

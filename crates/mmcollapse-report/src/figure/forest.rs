@@ -17,7 +17,6 @@ use super::style::{ALARM, INK, PAPER, Style, assign_rows, distinct};
 use super::{Axis, FigureText, Point, note, zoom};
 use crate::paper::Paper;
 use crate::summary::{Column, ProtocolRun, Summary};
-use crate::table::protocol_in_words;
 
 const EDGE: f64 = 22.0;
 /// Between names, plot and numbers.
@@ -59,7 +58,7 @@ impl Forest {
     /// The paper's metric, each run's mean over the levels.
     pub fn new(summary: &Summary, paper: &Paper, text: FigureText) -> Self {
         let part = |protocol: &ProtocolRun| {
-            let heading = format!("{}: {}", protocol.setting, protocol_in_words(protocol));
+            let heading = format!("{}: {}", protocol.setting, protocol.in_words());
             (heading, rows(summary, &paper.metric, protocol))
         };
         let parts: Vec<(String, Vec<Row>)> = summary.protocols.iter().map(part).collect();
@@ -217,7 +216,7 @@ pub(super) fn names(summary: &Summary) -> Vec<String> {
         .map(|method| {
             (
                 method.label(),
-                format!("{} {}", method.row.fusion.name, method.row.reallocation.name),
+                format!("{} {}", method.fusion.name, method.reallocation.name),
             )
         })
         .collect();

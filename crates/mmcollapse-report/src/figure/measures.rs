@@ -16,11 +16,11 @@ impl Figure {
             fusions.iter().map(move |fusion| {
                 let row = level_row(protocol);
                 PanelRow {
-                    heading: format!("{}, {}", fusion.fusion_label(), row.heading),
+                    heading: format!("{}, {}", fusion.fusion.label(), row.heading),
                     panels: measures
                         .iter()
                         .filter(|measure| summary.measures(protocol, measure))
-                        .map(|measure| panel(summary, protocol, &fusion.row.fusion.name, measure, styles))
+                        .map(|measure| panel(summary, protocol, &fusion.fusion.name, measure, styles))
                         .collect(),
                     ..row
                 }
@@ -46,7 +46,7 @@ fn panel(summary: &Summary, protocol: &ProtocolRun, fusion: &str, measure: &Metr
         .methods
         .iter()
         .enumerate()
-        .filter(|(_, m)| m.row.fusion.name == fusion);
+        .filter(|(_, m)| m.fusion.name == fusion);
     let line = |place: usize| Line {
         style: styles[place],
         points: protocol

@@ -3,7 +3,7 @@
 use super::curves::point;
 use super::{Axis, Figure, FigureText, Line, Panel, PanelRow, Style, fusions, style};
 use crate::curves::{eliminated, first, probed};
-use crate::summary::{Method, ProtocolRun, Summary};
+use crate::summary::{ProtocolRun, Summary};
 use mmcollapse_record::{Encoder, Metric, Record, RowId};
 
 /// Whose encoders a row of panels shows.
@@ -40,9 +40,8 @@ impl Figure {
         for protocol in &summary.protocols {
             for fusion in fusions(summary) {
                 let methods = summary.methods.iter().zip(styles.iter().copied());
-                let methods: Vec<(&Method, Style)> = methods
-                    .filter(|(m, _)| m.row.fusion.name == fusion.row.fusion.name)
-                    .collect();
+                let methods: Vec<(&RowId, Style)> =
+                    methods.filter(|(m, _)| m.fusion.name == fusion.fusion.name).collect();
                 for watched in [Watched::First, Watched::Eliminated] {
                     probes.extend(row(records, protocol, &methods, watched));
                 }
@@ -69,7 +68,7 @@ impl Figure {
 }
 
 /// A panel a number of modalities; none if nothing was probed twice.
-fn row(records: &[Record], protocol: &ProtocolRun, methods: &[(&Method, Style)], watched: Watched) -> Option<PanelRow> {
+fn row(records: &[Record], protocol: &ProtocolRun, methods: &[(&RowId, Style)], watched: Watched) -> Option<PanelRow> {
     let plain = methods.first()?.0;
     let mut points = 0;
     let mut panels = Vec::new();
@@ -81,7 +80,7 @@ fn row(records: &[Record], protocol: &ProtocolRun, methods: &[(&Method, Style)],
                 .filter(|record| record.outcome.scores.iter().any(|score| score.rate == *rate))
                 .collect()
         };
-        let plain = at_level(&plain.row);
+        let plain = at_level(plain);
         let mut line = |runs: &[&Record], style: Style, encoder: Encoder| {
             let curves: Vec<&[f64]> = runs
                 .iter()
@@ -102,7 +101,7 @@ fn row(records: &[Record], protocol: &ProtocolRun, methods: &[(&Method, Style)],
         };
         let mut lines: Vec<Line> = methods
             .iter()
-            .map(|(method, style)| line(&at_level(&method.row), *style, Encoder::Prefix))
+            .map(|(method, style)| line(&at_level(method), *style, Encoder::Prefix))
             .collect();
         lines.push(line(&plain, style::BASELINE, Encoder::Baseline));
         panels.push(Panel {
@@ -119,7 +118,7 @@ fn row(records: &[Record], protocol: &ProtocolRun, methods: &[(&Method, Style)],
     (points > 0).then(|| PanelRow {
         heading: format!(
             "{}, {}: probe's cross-entropy on validation, {} (nats)",
-            plain.fusion_label(),
+            plain.fusion.label(),
             protocol.setting,
             watched.name()
         ),

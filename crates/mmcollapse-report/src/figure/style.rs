@@ -4,7 +4,7 @@
 
 use plotters::style::RGBColor;
 
-use crate::summary::Method;
+use mmcollapse_record::RowId;
 
 /// Text and axes.
 pub const INK: RGBColor = RGBColor(0x22, 0x22, 0x22);
@@ -85,11 +85,11 @@ fn of_reallocation(name: &str, place: usize) -> Style {
 }
 
 /// A style for each method: equal reallocations share one, in all panels and all figures.
-pub fn assign(methods: &[Method]) -> Vec<Style> {
+pub fn assign(methods: &[RowId]) -> Vec<Style> {
     let mut others: Vec<&str> = Vec::new();
     let mut assigned = Vec::new();
     for method in methods {
-        let name = method.row.reallocation.name.as_str();
+        let name = method.reallocation.name.as_str();
         let place = others.iter().position(|other| *other == name).unwrap_or(others.len());
         if place == others.len() && !RESERVED.contains(&name) {
             others.push(name);
@@ -102,7 +102,7 @@ pub fn assign(methods: &[Method]) -> Vec<Style> {
 /// A style for each method where all stand in one panel: no two are alike, as long as there are styles.
 ///
 /// The colour is the reallocation's in all figures; of equal reallocations the mark differs.
-pub fn assign_rows(methods: &[Method]) -> Vec<Style> {
+pub fn assign_rows(methods: &[RowId]) -> Vec<Style> {
     let shared = assign(methods);
     let mut assigned: Vec<Style> = Vec::new();
     for (place, own) in shared.iter().enumerate() {
@@ -136,12 +136,8 @@ mod tests {
     use super::*;
     use crate::summary::synthetic::row_id;
 
-    fn methods(rows: &[&str]) -> Vec<Method> {
-        rows.iter()
-            .map(|row| Method {
-                row: row_id(row, ("concat", "none")),
-            })
-            .collect()
+    fn methods(rows: &[&str]) -> Vec<RowId> {
+        rows.iter().map(|row| row_id(row, ("concat", "none"))).collect()
     }
 
     fn alike(styles: &[Style]) -> usize {

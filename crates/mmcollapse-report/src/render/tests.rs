@@ -22,7 +22,7 @@ fn provenance() -> Provenance {
     });
     Provenance {
         experiment: "table4".into(),
-        preset: "quick".into(),
+        preset: Preset::Quick,
         command: "mmcollapse reproduce table4".into(),
         commit: commit.clone(),
         version: "0.1.0".into(),
@@ -106,7 +106,7 @@ fn no_number_of_the_paper_stands_beside_a_control() {
     )
     .unwrap();
     let printed = |row: &str| {
-        let method = summary.methods.iter().position(|method| method.row == row).unwrap();
+        let method = summary.methods.iter().position(|method| method == row).unwrap();
         summary
             .groups
             .iter()
@@ -141,7 +141,7 @@ fn equal_records_give_equal_files() {
 fn what_is_incomplete_or_a_smoke_test_says_so() {
     let folder = tempfile::tempdir().unwrap();
     let smoke = Provenance {
-        preset: "smoke".into(),
+        preset: Preset::Smoke,
         missing: 7,
         ..provenance()
     };

@@ -13,7 +13,7 @@
 //! ```
 
 use miette::{Result, miette};
-use mmcollapse_record::{ExperimentInfo, Metric, Setting};
+use mmcollapse_record::{ExperimentInfo, Metric, RowName, Setting};
 use serde::Deserialize;
 use serde_yaml::{Mapping, Value};
 
@@ -59,10 +59,10 @@ pub struct Test {
     /// Name of the metric.
     pub metric: Metric,
     /// Row of the experiment's table.
-    pub row: String,
+    pub row: RowName,
     /// Row it is compared with; 0 if none.
     #[serde(default)]
-    pub against: Option<String>,
+    pub against: Option<RowName>,
     /// The level at which; the mean over all levels if none of `level`, `from` and `to` is there.
     #[serde(default)]
     pub level: Option<f64>,

@@ -5,13 +5,15 @@ use std::{fs, io};
 
 use miette::{IntoDiagnostic, Result, WrapErr};
 
+use mmcollapse_record::Preset;
+
 use super::reproduction::ORIGINS;
 use super::results::{Measured, Results};
 
 /// A result that a report rests on.
 struct Listed {
     experiment: String,
-    preset: String,
+    preset: Preset,
     cells: usize,
     seeds: usize,
     /// The command that makes it, without preset and number of seeds: the same for a smaller or larger result of its kind.
@@ -27,7 +29,7 @@ impl Listed {
         };
         Some(Self {
             experiment: experiment.to_owned(),
-            preset: preset.split(',').next()?.to_owned(),
+            preset: preset.split(',').next()?.parse().ok()?,
             cells: number.parse().ok()?,
             seeds: seeds.parse().ok()?,
             kind: kind(command.trim_matches('`')),
@@ -45,8 +47,8 @@ impl Listed {
         let Some(found) = results.all().find(same) else {
             return Some(name);
         };
-        let (new, preset) = (&found.provenance, |name: &str| u8::from(name == "full"));
-        let less = match preset(&new.preset).cmp(&preset(&self.preset)) {
+        let new = &found.provenance;
+        let less = match new.preset.cmp(&self.preset) {
             std::cmp::Ordering::Less => true,
             std::cmp::Ordering::Equal => new.cells < self.cells || new.seeds < self.seeds,
             std::cmp::Ordering::Greater => false,

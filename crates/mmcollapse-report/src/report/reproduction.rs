@@ -9,6 +9,7 @@ use mmcollapse_probes::smallest_attainable_p;
 use super::claims::{Claim, Claims};
 use super::results::{Measured, Printed, Results};
 use super::verdict::{Family, LEVEL, Tested, families, in_words, on_own_data, whole, with_tuned_settings};
+use crate::summary::Column;
 use crate::table::{DASH, escape, percent_bare, probability};
 
 /// Heading of the table that says what the text rests on.
@@ -273,7 +274,7 @@ fn line(one: &Tested, text: &mut String) {
 /// Our means over the levels beside the paper's, and how many of its numbers lie in our intervals.
 fn printed(measured: &Measured, text: &mut String) {
     let inside = |p: &&Printed| p.low.is_some_and(|low| low <= p.paper) && p.high.is_some_and(|high| p.paper <= high);
-    let single = || measured.printed.iter().filter(|p| p.level.is_some());
+    let single = || measured.printed.iter().filter(|p| p.column != Column::MeanOfRates);
     let _ = write!(
         text,
         "\n### {}: {}\n\n{} of {} printed numbers lie in our 95 % interval for the same row and level. Means over the levels, in \
@@ -284,7 +285,7 @@ fn printed(measured: &Measured, text: &mut String) {
         single().filter(inside).count(),
         single().count()
     );
-    for p in measured.printed.iter().filter(|p| p.level.is_none()) {
+    for p in measured.printed.iter().filter(|p| p.column == Column::MeanOfRates) {
         let half = p
             .low
             .zip(p.high)
@@ -292,7 +293,7 @@ fn printed(measured: &Measured, text: &mut String) {
         let _ = writeln!(
             text,
             "| {} | {} | {}{} | {} | {} | {:+.2} |",
-            escape(&p.row),
+            escape(&p.row.to_string()),
             escape(&p.protocol.to_string()),
             percent_bare(p.mean),
             half.unwrap_or_default(),

@@ -1,6 +1,6 @@
 //! What was measured, as the files under `results/` hold it.
 
-use mmcollapse_record::{ExperimentInfo, Metric, Preset, Provenance, Setting, same_level};
+use mmcollapse_record::{ExperimentInfo, Metric, Preset, Provenance, RowName, Setting};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::{fs, io};
@@ -8,6 +8,7 @@ use std::{fs, io};
 use miette::{IntoDiagnostic, Result, WrapErr};
 
 use super::frame::Frame;
+use crate::summary::Column;
 
 /// The presets that count, the largest first.
 const PRESETS: [Preset; 2] = [Preset::Full, Preset::Quick];
@@ -42,9 +43,8 @@ pub struct Measured {
 /// A mean of ours and the paper's number.
 pub struct Printed {
     pub protocol: Setting,
-    pub row: String,
-    /// None for the mean over the levels.
-    pub level: Option<f64>,
+    pub row: RowName,
+    pub column: Column,
     pub n: u64,
     pub mean: f64,
     pub low: Option<f64>,
@@ -54,7 +54,7 @@ pub struct Printed {
 
 struct Measurement {
     protocol: Setting,
-    row: String,
+    row: RowName,
     metric: Metric,
     level: f64,
     seed: u64,
@@ -147,21 +147,21 @@ impl Measured {
     }
 
     /// Whether a run of a row diverged.
-    pub fn diverged(&self, protocol: &Setting, row: &str) -> bool {
+    pub fn diverged(&self, protocol: &Setting, row: &RowName) -> bool {
         let mut values = self.values.iter();
-        values.any(|v| v.diverged && v.protocol == *protocol && v.row == row)
+        values.any(|v| v.diverged && v.protocol == *protocol && v.row == *row)
     }
 
     /// Every seed's value of a metric of a row, at a level or as the mean over all levels it was measured at.
     ///
     /// A seed that lacks one of the levels has no mean.
-    pub fn by_seed(&self, protocol: &Setting, row: &str, metric: &Metric, level: Option<f64>) -> BTreeMap<u64, f64> {
+    pub fn by_seed(&self, protocol: &Setting, row: &RowName, metric: &Metric, column: Column) -> BTreeMap<u64, f64> {
         let mut seeds: BTreeMap<u64, Vec<f64>> = BTreeMap::new();
         let chosen = self
             .values
             .iter()
-            .filter(|v| v.protocol == *protocol && v.row == row && v.metric == *metric);
-        for value in chosen.filter(|v| level.is_none_or(|level| same_level(level, v.level))) {
+            .filter(|v| v.protocol == *protocol && v.row == *row && v.metric == *metric);
+        for value in chosen.filter(|v| column.covers(v.level)) {
             seeds.entry(value.seed).or_default().push(value.value);
         }
         let levels = seeds.values().map(Vec::len).max().unwrap_or(0);
@@ -204,7 +204,7 @@ pub(super) fn broken(path: &Path) -> String {
 
 fn values(runs: &Frame) -> Result<Vec<Measurement>> {
     let (protocol, metric): (Vec<Setting>, Vec<Metric>) = (runs.names("protocol")?, runs.names("metric")?);
-    let row = runs.text("row")?;
+    let row: Vec<RowName> = runs.names("row")?;
     let status = runs.text("status")?;
     let [level, value] = [runs.numbers("rate")?, runs.numbers("value")?];
     let seed = runs.counts("seed")?;
@@ -223,7 +223,7 @@ fn values(runs: &Frame) -> Result<Vec<Measurement>> {
 }
 
 fn printed(means: &Frame) -> Result<Vec<Printed>> {
-    let (protocol, row) = (means.names::<Setting>("protocol")?, means.text("row")?);
+    let (protocol, row) = (means.names::<Setting>("protocol")?, means.names::<RowName>("row")?);
     let [level, mean, low, high, paper] = [
         means.numbers("rate")?,
         means.numbers("mean")?,
@@ -236,7 +236,7 @@ fn printed(means: &Frame) -> Result<Vec<Printed>> {
         Some(Printed {
             protocol: protocol[i].clone(),
             row: row[i].clone(),
-            level: level[i],
+            column: Column::of(level[i]),
             n: n[i],
             mean: mean[i]?,
             low: low[i],

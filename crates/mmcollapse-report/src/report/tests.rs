@@ -6,7 +6,7 @@ use super::verdict::{Verdict, families, in_words, on_own_data, whole};
 use super::*;
 use crate::render::render;
 use crate::summary::synthetic::{TABLE4, record};
-use mmcollapse_record::{ProtocolKind, Provenance, Record, Shows, Status, TunedBy};
+use mmcollapse_record::{Preset, ProtocolKind, Provenance, Record, Shows, Status, TunedBy};
 
 const TABLE: ExperimentInfo = ExperimentInfo {
     name: "table4",
@@ -78,18 +78,18 @@ fn has_all(text: &str, parts: &[&str]) {
     }
 }
 
-/// A folder with the results of the made-up experiment.
-fn results(preset: &str) -> tempfile::TempDir {
+/// A folder with the results of the made-up experiment, in the folder of this name.
+fn results(name: &str) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     let provenance = Provenance {
         experiment: "table4".into(),
-        preset: preset.into(),
+        preset: name.trim_end_matches("-tuned").parse().unwrap(),
         command: "mmcollapse reproduce table4".into(),
         cells: 40,
         seeds: 10,
         ..Provenance::default()
     };
-    let out = folder.path().join("results").join("table4").join(preset);
+    let out = folder.path().join("results").join("table4").join(name);
     render(&TABLE, &records(), &provenance, &out).unwrap();
     folder
 }
@@ -98,7 +98,7 @@ fn results(preset: &str) -> tempfile::TempDir {
 fn on_avmnist_hard(records: &[Record], root: &Path) {
     let provenance = Provenance {
         experiment: "table4".into(),
-        preset: "quick".into(),
+        preset: Preset::Quick,
         command: "mmcollapse reproduce table4 --dataset avmnist-hard".into(),
         cells: 40,
         seeds: 10,
@@ -166,7 +166,7 @@ fn tuned_settings_have_verdicts_of_their_own() {
 
     let provenance = Provenance {
         experiment: "table4".into(),
-        preset: "quick".into(),
+        preset: Preset::Quick,
         command: "mmcollapse reproduce table4 --tuned".into(),
         cells: 20,
         seeds: 10,
@@ -192,7 +192,13 @@ fn tuned_settings_have_verdicts_of_their_own() {
     let named: Vec<_> = both.iter().map(|f| (f.dataset, f.tuned, f.tests.len())).collect();
     let tuned = both[1].tests.len();
     assert_eq!(named, [(None, false, 8), (None, true, tuned)]);
-    assert!(tuned < 6 && both[1].tests.iter().all(|t| t.test.row.starts_with("shaspec")));
+    assert!(
+        tuned < 6
+            && both[1]
+                .tests
+                .iter()
+                .all(|t| t.test.row.to_string().starts_with("shaspec"))
+    );
     let (difference, p) = both[1].tests[0].numbers.as_ref().unwrap();
     assert!((tuned as f64 * difference.wilcoxon.p - p).abs() < 1e-12);
     assert_eq!(
@@ -325,7 +331,7 @@ fn a_preset_that_is_whole_counts_before_a_larger_one_that_is_not() {
     let root = folder.path().join("results");
     let begun = Provenance {
         experiment: "table4".into(),
-        preset: "full".into(),
+        preset: Preset::Full,
         command: "mmcollapse reproduce table4 --preset full".into(),
         cells: 40,
         missing: 1000,
@@ -333,16 +339,11 @@ fn a_preset_that_is_whole_counts_before_a_larger_one_that_is_not() {
         ..Provenance::default()
     };
     render(&TABLE, &records(), &begun, &root.join("table4/full")).unwrap();
-    let preset = || {
-        Results::read(&[TABLE], &root).unwrap().experiments[0]
-            .provenance
-            .preset
-            .clone()
-    };
-    assert_eq!(preset(), "quick");
+    let preset = || Results::read(&[TABLE], &root).unwrap().experiments[0].provenance.preset;
+    assert_eq!(preset(), Preset::Quick);
     let ended = Provenance { missing: 0, ..begun };
     render(&TABLE, &records(), &ended, &root.join("table4/full")).unwrap();
-    assert_eq!(preset(), "full");
+    assert_eq!(preset(), Preset::Full);
 }
 
 #[test]
@@ -452,8 +453,8 @@ inconsistent: []
         .map(|test| {
             (
                 test.says.as_str(),
-                test.row.as_str(),
-                test.against.as_deref(),
+                test.row.to_string(),
+                test.against.as_ref().map(ToString::to_string),
                 test.level,
             )
         })
@@ -467,7 +468,7 @@ inconsistent: []
     ];
     assert_eq!(
         tests,
-        expected.map(|(says, (row, against))| (says, row, against, Some(0.9)))
+        expected.map(|(says, (row, against))| (says, row.to_owned(), against.map(str::to_owned), Some(0.9)))
     );
 }
 

@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 
 use mmcollapse_probes::{MeasureError, PairedDifference, holm, paired_difference};
+use mmcollapse_record::RowName;
 
 use super::claims::{Claim, Direction, Test};
 use super::results::Results;
+use crate::summary::Column;
 
 /// Level of significance after Holm's correction over the tests of a claim on one data set.
 pub const LEVEL: f64 = 0.05;
@@ -149,11 +151,11 @@ fn diverged(test: &Test, results: &Results, tuned: bool) -> bool {
 }
 
 /// The quantity of a row that is compared, by seed.
-fn quantity(test: &Test, row: &str, results: &Results, tuned: bool) -> BTreeMap<u64, f64> {
+fn quantity(test: &Test, row: &RowName, results: &Results, tuned: bool) -> BTreeMap<u64, f64> {
     let Some(measured) = results.get(&test.experiment, test.dataset.as_deref(), tuned) else {
         return BTreeMap::new();
     };
-    let at = |level| measured.by_seed(&test.protocol, row, &test.metric, level);
+    let at = |level| measured.by_seed(&test.protocol, row, &test.metric, Column::of(level));
     match (test.from, test.to) {
         (Some(from), Some(to)) => {
             let (from, to) = (at(Some(from)), at(Some(to)));

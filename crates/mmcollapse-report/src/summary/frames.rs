@@ -106,7 +106,7 @@ impl Summary {
             .collect();
         let number = |name: &str, of: fn(&Difference) -> Option<f64>| numbers(name, all.iter().map(|(_, d)| of(d)));
         let count = |name: &str, of: fn(&Difference) -> usize| counts(name, all.iter().map(|(_, d)| of(d) as u64));
-        let against = all.iter().map(|(_, d)| &self.methods[d.reference].row);
+        let against = all.iter().map(|(_, d)| &self.methods[d.reference]);
         DataFrame::new_infer_height(vec![
             text("experiment", repeat_n(&self.experiment, all.len())),
             text("protocol", all.iter().map(|(v, _)| &v.setting)),
@@ -129,14 +129,14 @@ impl Summary {
     fn references(&self) -> Series {
         let row = |group: &Group| {
             let reference = group.difference.as_ref()?.reference;
-            Some(self.methods[reference].row.to_string())
+            Some(self.methods[reference].to_string())
         };
         let rows: Vec<Option<String>> = self.groups.iter().map(row).collect();
         Values::new("reference".into(), rows).into()
     }
 
     fn method_columns(&self, positions: impl Iterator<Item = usize> + Clone) -> [Series; 4] {
-        let of = |name: &str, of: fn(&RowId) -> String| text(name, positions.clone().map(|p| of(&self.methods[p].row)));
+        let of = |name: &str, of: fn(&RowId) -> String| text(name, positions.clone().map(|p| of(&self.methods[p])));
         [
             of("row", RowId::to_string),
             of("fusion", |row| row.fusion.method.clone()),

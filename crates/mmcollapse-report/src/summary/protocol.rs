@@ -27,12 +27,9 @@ impl ProtocolRun {
         self.kind().levels()
     }
 
-    /// Puts levels in the order of [`ProtocolRun::rates`].
-    pub(super) fn sort(&self, rates: &mut [f64]) {
-        rates.sort_by(f64::total_cmp);
-        if matches!(self.kind(), ProtocolKind::TestMissing | ProtocolKind::TrainAvailability) {
-            rates.reverse();
-        }
+    /// What it does, for captions.
+    pub fn in_words(&self) -> String {
+        self.setting.in_words(&self.modality, &self.rates)
     }
 }
 
@@ -54,9 +51,7 @@ pub(super) fn protocols(records: &[Record]) -> Vec<ProtocolRun> {
         }
     }
     for protocol in &mut protocols {
-        let mut rates = std::mem::take(&mut protocol.rates);
-        protocol.sort(&mut rates);
-        protocol.rates = rates;
+        protocol.setting.protocol.sort(&mut protocol.rates);
     }
     protocols
 }

@@ -119,7 +119,7 @@ fn cells_that_are_missing_are_no_divergence() {
     });
     assert_eq!(records.len(), before - 1);
     let summary = Summary::new("table4", &records, &table4()).unwrap();
-    let concat = summary.methods.iter().position(|m| m.row == "concat").unwrap();
+    let concat = summary.methods.iter().position(|row| row == "concat").unwrap();
     let n = |column| {
         let group = summary
             .get(&setting("train_availability"), concat, &metric("accuracy"), column)
@@ -137,12 +137,12 @@ fn the_reference_is_the_plain_method_of_the_same_fusion() {
     for group in &summary.groups {
         let method = &summary.methods[group.method];
         match &group.difference {
-            None => assert!(method.is_vanilla(), "{}", method.row),
+            None => assert!(method.is_vanilla(), "{method}"),
             Some(difference) => {
                 let reference = &summary.methods[difference.reference];
                 assert_eq!(
-                    (&reference.row.fusion.method, reference.is_vanilla()),
-                    (&method.row.fusion.method, true)
+                    (&reference.fusion.method, reference.is_vanilla()),
+                    (&method.fusion.method, true)
                 );
                 // Five methods with a reference: concat has three, ShaSpec two.
                 let rates = match (group.column, group.setting.protocol) {

@@ -51,7 +51,7 @@ impl Summary {
     /// # Errors
     /// Two runs of one seed, a value that is not finite.
     pub fn versus(&self, row: &str, metrics: &[Metric], paper: &Paper) -> Result<Vec<Versus>> {
-        let Some(ours) = self.methods.iter().position(|method| method.row == row) else {
+        let Some(ours) = self.methods.iter().position(|method| method == row) else {
             return Ok(Vec::new());
         };
         let mut all = Vec::new();
@@ -154,7 +154,7 @@ mod tests {
         assert_eq!(all.len(), 2);
         let of = |pairing: Pairing| all.iter().find(|v| v.pairing == pairing).unwrap();
         let rows = |v: &Versus| -> Vec<String> {
-            let row = |d: &Difference| summary.methods[d.reference].row.to_string();
+            let row = |d: &Difference| summary.methods[d.reference].to_string();
             v.differences.iter().map(row).collect()
         };
         let (seeds, both) = (of(Pairing::Seeds), of(Pairing::SeedsAndRates));

@@ -45,17 +45,6 @@ pub(super) fn signed(metric: &Metric, estimate: &Estimate) -> String {
     format!("{sign}{}", plain(estimate))
 }
 
-/// A value of beta as a column's name: `β = 4`.
-pub(super) fn beta(beta: f64) -> String {
-    format!("β = {beta}")
-}
-
-/// A number of modalities as a column's name: `3 modalities`.
-pub(super) fn count(modalities: f64) -> String {
-    let plural = if modalities > 1.0 { "ies" } else { "y" };
-    format!("{modalities} modalit{plural}")
-}
-
 /// `0.692 ± 0.004` from a number in its own unit; the mean alone of one run.
 pub(super) fn plain(estimate: &Estimate) -> String {
     let mean = estimate.mean;
@@ -97,12 +86,6 @@ pub fn probability(p: f64) -> String {
     }
 }
 
-/// A missing rate as a column's name: `95 %`, `97.5 %`.
-pub(super) fn rate(share: f64) -> String {
-    let percent = format!("{:.2}", 100.0 * share);
-    format!("{} %", percent.trim_end_matches('0').trim_end_matches('.'))
-}
-
 /// `10`, or `8–10` where they differ; a dash for none.
 pub(crate) fn range(counts: &[usize]) -> String {
     match (counts.iter().min(), counts.iter().max()) {
@@ -139,7 +122,6 @@ mod tests {
     #[test]
     fn other_numbers() {
         assert_eq!(bare_signed_percent(-0.000_001), "+0.00");
-        assert_eq!((rate(0.95), rate(0.975)), ("95 %".into(), "97.5 %".into()));
         assert_eq!(
             (range(&[3, 3]), range(&[2, 3]), range(&[])),
             ("3".into(), "2–3".into(), "–".into())

@@ -1,14 +1,14 @@
 //! The sheets of one protocol: scores, what reallocation adds, each modality alone.
 
 use mmcollapse_probes::{Estimate, smallest_attainable_p};
-use mmcollapse_record::{Levels, Metric, ProtocolKind, Split, Unit, words};
+use mmcollapse_record::{Metric, RowId, Split, Unit, words};
 
-use super::{DASH, Line, Sheet, method_in_words, number, percent, probability, protocol_in_words};
+use super::{DASH, Line, Sheet, number, percent, probability};
 use crate::paper::Paper;
-use crate::summary::{Column, Group, Method, ProtocolRun, Summary};
+use crate::summary::{Column, Group, ProtocolRun, Summary};
 
 /// One protocol of a summary, from which its sheets are set.
-pub(super) struct Setting<'a> {
+pub(super) struct Sheets<'a> {
     pub(super) summary: &'a Summary,
     pub(super) paper: &'a Paper,
     pub(super) protocol: &'a ProtocolRun,
@@ -17,7 +17,7 @@ pub(super) struct Setting<'a> {
     pub(super) metric: &'a Metric,
 }
 
-impl Setting<'_> {
+impl Sheets<'_> {
     pub(super) fn scores(&self) -> Sheet {
         let mut header = self.header();
         header.extend(["n".to_owned(), "diverged".to_owned()]);
@@ -62,7 +62,7 @@ impl Setting<'_> {
                 "{}, protocol {name}: {}. Here: mean and half-width of its 95 % t interval over n seeds \
                  ({} {} samples a seed, preset {}).{paper}{}{}",
                 self.title(),
-                protocol_in_words(self.protocol),
+                self.protocol.in_words(),
                 self.test_samples(),
                 if self.metric.definition().split == Split::Train {
                     "training"
@@ -107,9 +107,9 @@ impl Setting<'_> {
             }
             rows.push(Line {
                 cells,
-                rule_above: fusion.is_some_and(|f| f != &method.row.fusion.name),
+                rule_above: fusion.is_some_and(|f| f != &method.fusion.name),
             });
-            fusion = Some(&method.row.fusion.name);
+            fusion = Some(&method.fusion.name);
             let plain = self.groups(mean.reference);
             let printed = groups.iter().zip(&plain).map(|(ours, theirs)| {
                 Some(number::bare_signed_percent(
@@ -189,7 +189,7 @@ impl Setting<'_> {
     }
 
     fn of_rates(&self) -> String {
-        if self.protocol.kind() == ProtocolKind::TestMissing {
+        if self.protocol.kind().is_trained_once() {
             String::new()
         } else {
             format!(", of each seed's mean over the {}", self.levels())
@@ -311,7 +311,7 @@ impl Setting<'_> {
             if known(&row.fusion, &row.reallocation) {
                 continue;
             }
-            let name = method_in_words(&row.fusion, &row.reallocation);
+            let name = row.label();
             let rates = &self.protocol.rates;
             let mut printed: Vec<Option<String>> = rates
                 .iter()
@@ -332,12 +332,7 @@ impl Setting<'_> {
     fn header(&self) -> Vec<String> {
         let mut header = vec!["method".to_owned(), String::new()];
         let rates = self.rates();
-        let written = match self.protocol.levels() {
-            Levels::Weights => number::beta,
-            Levels::Counts => number::count,
-            Levels::Shares => number::rate,
-        };
-        header.extend(rates.iter().map(|rate| written(*rate)));
+        header.extend(rates.iter().map(|rate| self.protocol.levels().written(*rate)));
         header.push(if rates.is_empty() {
             self.metric.title()
         } else {
@@ -348,7 +343,7 @@ impl Setting<'_> {
 
     /// Levels with columns of their own; none where a single one says what the mean says.
     fn rates(&self) -> Vec<f64> {
-        if self.protocol.kind() == ProtocolKind::Patterns {
+        if !self.protocol.kind().has_levels() {
             return Vec::new();
         }
         if self.of_paper() {
@@ -410,7 +405,7 @@ impl Setting<'_> {
             .filter(|g| g.setting == self.protocol.setting && g.metric == *self.metric)
     }
 
-    fn methods(&self) -> impl Iterator<Item = (usize, &Method)> {
+    fn methods(&self) -> impl Iterator<Item = (usize, &RowId)> {
         self.summary
             .methods
             .iter()
@@ -419,7 +414,7 @@ impl Setting<'_> {
     }
 
     fn begins_fusion(&self, position: usize) -> bool {
-        let fusion = |p: usize| &self.summary.methods[p].row.fusion.name;
+        let fusion = |p: usize| &self.summary.methods[p].fusion.name;
         position > 0 && fusion(position - 1) != fusion(position)
     }
 

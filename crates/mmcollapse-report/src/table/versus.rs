@@ -1,12 +1,12 @@
 //! The sheets of one row against every other: differences and p, by seed and as the paper pairs.
 
 use mmcollapse_probes::smallest_attainable_p;
-use mmcollapse_record::{Metric, ProtocolKind};
+use mmcollapse_record::{Metric, ProtocolKind, RowId};
 
-use super::{DASH, Line, Sheet, Table, number, probability, protocol_in_words};
+use super::{DASH, Line, Sheet, Table, number, probability};
 use crate::paper::Paper;
 
-use crate::summary::{Difference, Method, Pairing, Summary, Versus};
+use crate::summary::{Difference, Pairing, Summary, Versus};
 
 /// What is set.
 pub struct Tests<'a> {
@@ -41,7 +41,7 @@ impl Tests<'_> {
     fn sheet(&self, seeds: &Versus) -> Option<Sheet> {
         let (name, metric) = (&seeds.setting, &seeds.metric);
         let protocol = self.summary.protocols.iter().find(|p| p.setting == *name)?;
-        let ours = self.summary.methods.iter().find(|method| method.row == self.row)?;
+        let ours = self.summary.methods.iter().find(|method| *method == self.row)?;
         let both = self.versus.iter().filter(|v| v.setting == *name && v.metric == *metric);
         let both: Vec<&Versus> = both.collect();
         let mut header: Vec<String> = ["against", "pairs", "difference", "n", "p", "p (Holm)", "least p"]
@@ -92,7 +92,7 @@ impl Tests<'_> {
                  that so many differences can give. By seeds the smallest p (Holm) is at least {}.",
                 metric.words(),
                 ours.label(),
-                protocol_in_words(protocol),
+                protocol.in_words(),
                 self.preset,
                 probability((smallest * family as f64).min(1.0)),
             ),
@@ -116,7 +116,7 @@ fn numbers(difference: &Difference, metric: &Metric) -> [String; 5] {
 }
 
 /// The paper's p against a method.
-fn printed(paper: &Paper, method: &Method, column: &str) -> String {
+fn printed(paper: &Paper, method: &RowId, column: &str) -> String {
     let same = |mean: &&crate::paper::PaperMean| method.is_of_paper(&mean.fusion, &mean.reallocation);
     let value = paper.means.iter().find(same).and_then(|mean| mean.values.get(column));
     value.map_or_else(|| DASH.to_owned(), |p| probability(*p))

@@ -12,7 +12,7 @@
 
 mod file;
 #[cfg(test)]
-mod fixture;
+pub(crate) mod fixture;
 mod setting;
 mod space;
 #[cfg(test)]

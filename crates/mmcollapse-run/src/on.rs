@@ -6,13 +6,16 @@ use miette::{Diagnostic, Result, miette};
 use mmcollapse_data::{DataError, DatasetSource, Kind};
 
 use mmcollapse_record::{ExperimentInfo, Preset};
-use mmcollapse_run::models::ModelResolver;
-use mmcollapse_run::plan::Plan;
-use mmcollapse_run::spec::Spec;
+
+use crate::models::ModelResolver;
+use crate::spec::Spec;
 
 /// The spec of an experiment on the data set that is asked for, on its own if none is, or on what takes that one's place
 /// where it cannot be had. `seeds`: those that are to be trained, if not the preset's.
-pub(super) fn spec_on(
+///
+/// # Errors
+/// A spec that cannot be read, a data set that is unknown, cannot be had or lacks a modality of the spec.
+pub fn spec_on(
     experiment: &ExperimentInfo,
     asked: Option<&str>,
     preset: Preset,
@@ -31,7 +34,10 @@ pub(super) fn spec_on(
 
 /// The spec of an experiment on the excerpt of its data set that is built into the program, if there is one: what the
 /// regression gate trains, on every machine.
-pub(super) fn spec_on_excerpt(experiment: &ExperimentInfo, resolver: &ModelResolver) -> Result<Spec> {
+///
+/// # Errors
+/// As [`spec_on`].
+pub fn spec_on_excerpt(experiment: &ExperimentInfo, resolver: &ModelResolver) -> Result<Spec> {
     let spec = Spec::of(experiment).map_err(|error| *error)?;
     let own = mmcollapse_data::find(&spec.dataset).ok();
     spec_of(experiment, own.and_then(DatasetSource::stand_in), resolver)
@@ -81,21 +87,4 @@ fn insisted(set: &dyn DatasetSource, error: DataError) -> miette::Report {
         help = format!("{help}`--dataset {stand_in}` is built into the program"),
         "{error}"
     )
-}
-
-/// The data set that is trained on, if the paper's numbers are of another one.
-pub(super) fn other_dataset(spec: &Spec, synthetic: bool) -> Option<&str> {
-    // The paper's data set by name, but planted tables in its place.
-    let planted = synthetic && spec.paper_dataset.is_some();
-    spec.other_dataset().or(planted.then_some(&spec.dataset))
-}
-
-/// What is to be said of the data of a plan, if they are synthetic.
-pub(super) fn synthetic(plan: &Plan) -> Result<Option<String>> {
-    for name in plan.data.keys() {
-        if let Some(what) = mmcollapse_data::find(name)?.synthetic() {
-            return Ok(Some(what.to_owned()));
-        }
-    }
-    Ok(None)
 }

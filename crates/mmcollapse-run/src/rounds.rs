@@ -1,20 +1,21 @@
-//! A table after every seed: what is complete is shown while the rest is trained.
+//! Rounds: cells are trained seed by seed, and what is complete is shown while the rest is trained.
 //!
-//! Cells are trained seed by seed, so that the first table, of one seed, is there long before the last cell. It is made on a
-//! thread of the runner's process; workers go on meanwhile.
+//! The first table, of one seed, is there long before the last cell. It is made on a thread of the runner's process; workers go
+//! on meanwhile.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
 use std::sync::mpsc::{Receiver, Sender};
 use std::sync::{Mutex, PoisonError};
 
 use miette::Result;
 
-use super::run::{Showing, gather};
-use mmcollapse_run::plan::Plan;
-use mmcollapse_run::progress::Progress;
-use mmcollapse_run::runner::{Fate, Watcher};
-use mmcollapse_run::store::Store;
+use crate::plan::Plan;
+use crate::progress::Progress;
+use crate::runner::{Fate, Watcher};
+
+/// Shows what there is of these seeds, all of whose cells are settled, and says in a line where; nothing where none of them has
+/// an outcome.
+pub type Show<'a> = &'a (dyn Fn(&BTreeSet<u64>) -> Result<Option<String>> + Sync);
 
 /// The round of cells that no table of a seed waits for.
 pub(super) const LAST: u64 = u64::MAX;
@@ -66,8 +67,8 @@ impl<'a> Rounds<'a> {
         left.keys().copied().collect()
     }
 
-    /// Shows the settled seeds of a plan anew whenever one more is, until `settled` ends.
-    pub(super) fn show(&self, settled: Receiver<()>, plan: &Plan, store: &Store, showing: &Showing<'_>) {
+    /// Has the settled seeds of a plan shown whenever one more is, until `settled` ends.
+    pub(super) fn show(&self, settled: Receiver<()>, plan: &Plan, show: Show<'_>) {
         let all: BTreeSet<u64> = plan.cells.iter().map(|planned| planned.seed).collect();
         let mut shown = 0;
         loop {
@@ -78,7 +79,7 @@ impl<'a> Rounds<'a> {
             // The whole is shown at the end, with what was trained before.
             if seeds.len() > shown && !open.is_empty() {
                 shown = seeds.len();
-                match of_seeds(plan, &seeds, all.len(), store, showing) {
+                match show(&seeds) {
                     Ok(Some(text)) => self
                         .progress
                         .note(&format!("{text}; {} for the rest", self.progress.time_left())),
@@ -94,46 +95,6 @@ impl<'a> Rounds<'a> {
             }
         }
     }
-}
-
-/// Makes the table of these seeds, `of` so many in all, and says in a line where it is; nothing where they have no outcome.
-fn of_seeds(
-    plan: &Plan,
-    seeds: &BTreeSet<u64>,
-    of: usize,
-    store: &Store,
-    showing: &Showing<'_>,
-) -> Result<Option<String>> {
-    let gathered = gather(plan, store)?.of_seeds(seeds);
-    if gathered.records.is_empty() {
-        return Ok(None);
-    }
-    let shown = showing.show(plan, &gathered, false)?;
-    let table = shown.folder.join("table.md");
-    Ok(Some(line(
-        &plan.experiment,
-        seeds.len(),
-        of,
-        &table,
-        shown.kept.as_deref(),
-    )))
-}
-
-/// `Table 4, n = 1 of 10: results/table4/quick/table.md`.
-fn line(experiment: &str, n: usize, of: usize, table: &Path, kept: Option<&str>) -> String {
-    let kept = kept.map_or_else(String::new, |kept| format!(" ({kept})"));
-    format!("{}, n = {n} of {of}: {}{kept}", name(experiment), table.display())
-}
-
-/// What the paper calls the experiment's table or figure, else the experiment's own name.
-fn name(experiment: &str) -> String {
-    let of_paper = [("table", "Table"), ("fig", "Figure")]
-        .into_iter()
-        .find_map(|(short, long)| {
-            let number = experiment.strip_prefix(short)?;
-            number.parse::<u32>().is_ok().then(|| format!("{long} {number}"))
-        });
-    of_paper.unwrap_or_else(|| experiment.to_owned())
 }
 
 impl Watcher for Rounds<'_> {
@@ -174,4 +135,70 @@ impl Watcher for Rounds<'_> {
 }
 
 #[cfg(test)]
-mod tests;
+mod tests {
+    use std::sync::mpsc;
+    use std::thread;
+
+    use mmcollapse_record::Preset;
+
+    use super::*;
+    use crate::models::ModelResolver;
+    use crate::plan::Selection;
+    use crate::progress::{Estimator, Expectation};
+    use crate::tuning::fixture::EXPERIMENT;
+
+    fn plan() -> Plan {
+        let selection = Selection::default();
+        Plan::new(&EXPERIMENT, Preset::Smoke, &selection, &mut ModelResolver::new(true)).unwrap()
+    }
+
+    /// A seed is shown once all of its cells are settled, while others are trained; the last one is not.
+    #[test]
+    fn every_seed_but_the_last_is_shown_when_it_is_settled() {
+        let plan = plan();
+        let seeds: Vec<u64> = plan.cells.iter().map(|planned| planned.seed).collect();
+        let expectations = plan.cells.iter().map(|planned| Expectation {
+            label: planned.label(),
+            kind: planned.cell.kind(),
+            rough: 1.0,
+        });
+        let progress = Progress::new(expectations.collect(), 1, Estimator::default());
+        let (sender, settled) = mpsc::channel();
+        let rounds = Rounds::new(&progress, seeds.clone(), sender);
+        let shown = Mutex::new(Vec::new());
+        let show = |seeds: &BTreeSet<u64>| {
+            shown.lock().unwrap().push(seeds.clone());
+            Ok(Some("a table".to_owned()))
+        };
+        thread::scope(|scope| {
+            let (rounds, plan) = (&rounds, &plan);
+            let showing = scope.spawn(move || rounds.show(settled, plan, &show));
+            for (job, _) in seeds.iter().enumerate().filter(|(_, seed)| **seed == 0) {
+                assert!(shown.lock().unwrap().is_empty(), "shown before the first seed is whole");
+                // One fails: the table does not wait for it for ever.
+                let fate = match job {
+                    0 => Fate::Failed("made up".into()),
+                    _ => Fate::Done {
+                        seconds: 1.0,
+                        diverged: false,
+                        elsewhere: false,
+                    },
+                };
+                rounds.finished(job, &fate);
+            }
+            rounds.end();
+            showing.join().unwrap();
+        });
+        assert_eq!(*shown.lock().unwrap(), [BTreeSet::from([0])]);
+    }
+
+    /// A row of few seeds, such as a training of many epochs, does not hold up the first table.
+    #[test]
+    fn rows_of_fewer_seeds_come_last() {
+        let mut plan = plan();
+        assert!(late_rows(&plan).is_empty());
+        plan.cells
+            .retain(|planned| planned.row.name != "concat" || planned.seed == 0);
+        assert_eq!(late_rows(&plan), BTreeSet::from(["concat"]));
+    }
+}

@@ -1,18 +1,11 @@
 use std::collections::BTreeMap;
+use std::fs;
 use std::path::PathBuf;
-use std::sync::mpsc;
-use std::{fs, thread};
 
-use mmcollapse_nn::device::DeviceChoice;
-
-use super::super::run::{self, Published};
-use super::super::{Ending, How, Place, What};
 use super::*;
 use crate::cli::fixture::{EXPERIMENT, put, spec};
 use mmcollapse_record::{Preset, Provenance};
-use mmcollapse_run::models::ModelResolver;
-use mmcollapse_run::plan::{Planned, Selection};
-use mmcollapse_run::progress::{Estimator, Expectation};
+use mmcollapse_report::publish::Kept;
 
 fn plan() -> Plan {
     let selection = Selection::default();
@@ -44,7 +37,7 @@ fn place(store: &Path) -> Place {
 }
 
 fn report(store: &Path, results: &Path, force: bool) -> Result<Ending> {
-    run::report(
+    super::report(
         &[&EXPERIMENT],
         false,
         what(None),
@@ -142,7 +135,7 @@ fn reproducing_some_seeds_keeps_the_result_of_all() {
         results: &results,
         force: false,
     };
-    let reproduce = |seeds| run::reproduce(&[&EXPERIMENT], what(seeds), false, &how, published).unwrap();
+    let reproduce = |seeds| reproduce(&[&EXPERIMENT], what(seeds), false, &how, published).unwrap();
     reproduce(None);
     let before = contents(&results.join("table4/smoke"));
     assert_eq!(reproduce(Some(1)), Ending::Well);
@@ -151,7 +144,7 @@ fn reproducing_some_seeds_keeps_the_result_of_all() {
     assert_eq!((partial.seeds, partial.preset_seeds, partial.missing), (1, Some(2), 12));
     // The report of every experiment is no other: what it finds less of stays.
     let less = store(folder.path(), "less", |planned| planned.seed == 1);
-    let ending = run::report(&[&EXPERIMENT], true, what(None), &place(&less), published).unwrap();
+    let ending = super::report(&[&EXPERIMENT], true, what(None), &place(&less), published).unwrap();
     assert_eq!(ending, Ending::Well);
     assert_eq!(contents(&results.join("table4/smoke")), before);
     // Nor does one partial result replace another that has other seeds.
@@ -185,58 +178,29 @@ fn a_more_complete_result_replaces_a_less_complete_one() {
 
 /// The table of the seeds that are whole, while others are trained.
 #[test]
-fn a_table_is_made_after_every_seed() {
+fn a_table_of_some_seeds_says_what_is_missing() {
     let folder = tempfile::tempdir().unwrap();
     let (results, plan) = (folder.path().join("results"), plan());
     // Of the second seed some cells are there already: no part of the first table.
     let root = store(folder.path(), "store", |planned| {
         planned.seed == 0 || planned.row.name == "concat"
     });
-    let showing = Showing::new(
-        &EXPERIMENT,
-        &spec(),
-        &plan,
-        &what(None),
-        None,
-        Published {
-            results: &results,
-            force: false,
-        },
-    )
-    .unwrap();
-    let seeds: Vec<u64> = plan.cells.iter().map(|planned| planned.seed).collect();
-    let expectations = plan.cells.iter().map(|planned| Expectation {
-        label: planned.label(),
-        kind: planned.cell.kind(),
-        rough: 1.0,
-    });
-    let progress = Progress::new(expectations.collect(), 1, Estimator::default());
-    let (sender, settled) = mpsc::channel();
-    let rounds = Rounds::new(&progress, seeds.clone(), sender);
     let store = Store::new(&root);
-    thread::scope(|scope| {
-        let (rounds, plan, store, showing) = (&rounds, &plan, &store, &showing);
-        let shown = scope.spawn(move || rounds.show(settled, plan, store, showing));
-        let of_first = seeds.iter().enumerate().filter(|(_, seed)| **seed == 0);
-        for (job, _) in of_first {
-            assert!(!results.exists(), "a table before the first seed is whole");
-            // One fails: the table does not wait for it for ever.
-            let fate = match job {
-                0 => Fate::Failed("made up".into()),
-                _ => Fate::Done {
-                    seconds: 1.0,
-                    diverged: false,
-                    elsewhere: false,
-                },
-            };
-            rounds.finished(job, &fate);
-        }
-        rounds.end();
-        shown.join().unwrap();
-    });
+    let conditions = Conditions::of(&spec(), &plan, None).unwrap();
+    let published = Published {
+        results: &results,
+        force: false,
+    };
+    let showing = Showing::new(&EXPERIMENT, &plan, &store, conditions, &what(None), published);
+    assert_eq!(showing.of_seeds(&BTreeSet::from([7])).unwrap(), None);
+    let table = results.join("table4/smoke/table.md");
+    assert_eq!(
+        showing.of_seeds(&BTreeSet::from([0])).unwrap(),
+        Some(format!("Table 4, n = 1 of 2: {}", table.display()))
+    );
     let made = provenance(&results.join("table4/smoke"));
     assert_eq!((made.seeds, made.cells, made.missing), (1, 12, 12));
-    let text = fs::read_to_string(results.join("table4/smoke/table.md")).unwrap();
+    let text = fs::read_to_string(table).unwrap();
     assert!(
         text.contains("Incomplete: n = 1 of 2 seeds, 12 of 24 cells are missing"),
         "{text}"
@@ -245,24 +209,22 @@ fn a_table_is_made_after_every_seed() {
 
 #[test]
 fn a_line_says_where_the_table_of_a_seed_is() {
-    let table = Path::new("results/table4/quick/table.md");
+    let mut shown = Shown {
+        folder: "results/fig8/quick".into(),
+        files: Vec::new(),
+        kept: None,
+    };
     assert_eq!(
-        line("table4", 1, 10, table, None),
-        "Table 4, n = 1 of 10: results/table4/quick/table.md"
+        line("fig8", 1, 10, &shown),
+        "Figure 8, n = 1 of 10: results/fig8/quick/table.md"
     );
+    shown.kept = Some(Kept {
+        folder: "x".into(),
+        reason: "no concat".into(),
+    });
     assert_eq!(
-        line("fig8", 2, 3, table, Some("x stays")),
-        "Figure 8, n = 2 of 3: results/table4/quick/table.md (x stays)"
+        line("fig8", 2, 3, &shown),
+        "Figure 8, n = 2 of 3: results/fig8/quick/table.md (x is kept: the new result has no concat)"
     );
     assert_eq!(name("ebr-stability"), "ebr-stability");
-}
-
-/// A row of few seeds, such as a training of many epochs, does not hold up the first table.
-#[test]
-fn rows_of_fewer_seeds_come_last() {
-    let mut plan = plan();
-    assert!(late_rows(&plan).is_empty());
-    plan.cells
-        .retain(|planned| planned.row.name != "concat" || planned.seed == 0);
-    assert_eq!(late_rows(&plan), BTreeSet::from(["concat"]));
 }

@@ -1,0 +1,175 @@
+//! What has to be trained of a plan, how long it will take, and the training itself, seed by seed.
+
+use std::collections::BTreeSet;
+use std::sync::mpsc;
+use std::thread;
+use std::time::Instant;
+
+use miette::{IntoDiagnostic, Result};
+use mmcollapse_nn::device::DeviceChoice;
+
+use crate::models::ModelResolver;
+use crate::plan::{Plan, Planned};
+use crate::progress::{Basis, Estimator, Expectation, Progress};
+use crate::rounds::{LAST, Rounds, Show, late_rows};
+use crate::runner::{Interrupt, Job, Runner, Summary, WorkerCommand};
+use crate::store::{Found, Store, StoreError};
+
+/// The cells of a plan that a store does not have.
+pub struct Pending<'a> {
+    plan: &'a Plan,
+    /// Places in the plan of the cells to be trained; a cell that stands there twice is trained once.
+    missing: BTreeSet<usize>,
+    /// Damaged outcomes among them, as found.
+    damaged: Vec<String>,
+    estimator: Estimator,
+}
+
+/// How a training ended.
+#[derive(Clone, Debug)]
+pub struct Trained {
+    /// The names of its cells.
+    pub labels: Vec<String>,
+    /// What became of each.
+    pub summary: Summary,
+    /// Seconds that it took.
+    pub seconds: f64,
+}
+
+impl<'a> Pending<'a> {
+    /// Looks up each cell of a plan.
+    ///
+    /// # Errors
+    /// A store that cannot be read.
+    pub fn of(plan: &'a Plan, store: &Store) -> Result<Self, StoreError> {
+        let mut estimator = Estimator::default();
+        let durations = store.durations();
+        let mut missing = BTreeSet::new();
+        let mut damaged = Vec::new();
+        let mut kinds = BTreeSet::new();
+        let mut seen = BTreeSet::new();
+        for (place, planned) in plan.cells.iter().enumerate() {
+            let kind = planned.cell.kind();
+            if let (Some(seconds), true) = (durations.get(&kind), kinds.insert(kind.clone())) {
+                for seconds in seconds {
+                    estimator.add(&kind, *seconds, planned.rough_seconds);
+                }
+            }
+            if !seen.insert(&planned.key) {
+                continue;
+            }
+            match store.find(&planned.key)? {
+                Found::Whole(_) => {}
+                Found::Missing => drop(missing.insert(place)),
+                Found::Damaged(reason) => {
+                    missing.insert(place);
+                    damaged.push(format!("{}: {reason}", planned.label()));
+                }
+            }
+        }
+        Ok(Self {
+            plan,
+            missing,
+            damaged,
+            estimator,
+        })
+    }
+
+    /// Their places in the plan.
+    pub fn missing(&self) -> &BTreeSet<usize> {
+        &self.missing
+    }
+
+    /// Damaged outcomes among them, in words.
+    pub fn damaged(&self) -> &[String] {
+        &self.damaged
+    }
+
+    /// Seconds that a cell is expected to take, and what that rests on.
+    pub fn estimate(&self, planned: &Planned) -> (f64, Basis) {
+        self.estimator.seconds(&planned.cell.kind(), planned.rough_seconds)
+    }
+
+    /// Whether they can be trained.
+    ///
+    /// # Errors
+    /// Why some of them cannot.
+    pub fn check(&self, resolver: &mut ModelResolver) -> Result<()> {
+        let experiment = format!("{} ({})", self.plan.experiment, self.plan.preset);
+        resolver.check(&experiment, self.cells())
+    }
+
+    fn cells(&self) -> impl Iterator<Item = &'a Planned> {
+        self.missing.iter().map(|place| &self.plan.cells[*place])
+    }
+
+    /// Trains them, seed by seed. With `show`, what is complete is shown after every seed but the last.
+    pub fn train(
+        &self,
+        command: WorkerCommand,
+        workers: usize,
+        interrupt: &Interrupt,
+        show: Option<Show<'_>>,
+    ) -> Trained {
+        let late = late_rows(self.plan);
+        let jobs: Vec<Job> = self
+            .cells()
+            .map(|planned| Job {
+                cell: planned.cell.clone(),
+                label: planned.label(),
+                round: if late.contains(planned.row.name.as_str()) {
+                    LAST
+                } else {
+                    planned.seed
+                },
+                estimate: self.estimate(planned).0,
+            })
+            .collect();
+        let expectations = self
+            .cells()
+            .map(|planned| Expectation {
+                label: planned.label(),
+                kind: planned.cell.kind(),
+                rough: planned.rough_seconds,
+            })
+            .collect();
+        let progress = Progress::new(expectations, workers, self.estimator.clone());
+        let started = Instant::now();
+        let runner = Runner::new(command, workers, interrupt.clone());
+        let summary = match show {
+            None => runner.run(&jobs, &progress),
+            Some(show) => {
+                let (sender, settled) = mpsc::channel();
+                let rounds = Rounds::new(&progress, jobs.iter().map(|job| job.round).collect(), sender);
+                thread::scope(|scope| {
+                    let rounds = &rounds;
+                    let shown = scope.spawn(move || rounds.show(settled, self.plan, show));
+                    let summary = runner.run(&jobs, rounds);
+                    rounds.end();
+                    // It has no result to lose: what it could not show is made at the end.
+                    let _ = shown.join();
+                    summary
+                })
+            }
+        };
+        progress.close();
+        Trained {
+            labels: jobs.into_iter().map(|job| job.label).collect(),
+            summary,
+            seconds: started.elapsed().as_secs_f64(),
+        }
+    }
+}
+
+/// The device that `auto` means here, found out once so that all workers use the same; another one must open.
+///
+/// # Errors
+/// A device that does not open.
+pub fn settled(device: DeviceChoice) -> Result<DeviceChoice> {
+    let opened = device.open().into_diagnostic()?;
+    Ok(match device {
+        DeviceChoice::Auto if opened.is_cpu() => DeviceChoice::Cpu,
+        DeviceChoice::Auto => DeviceChoice::Cuda(0),
+        named => named,
+    })
+}
