@@ -8,6 +8,7 @@ mod fixture;
 mod gate;
 mod list;
 mod run;
+mod store;
 mod tune;
 
 use std::ffi::{OsStr, OsString};
@@ -181,6 +182,11 @@ Examples:
         #[command(subcommand)]
         verb: data::Verb,
     },
+    /// Show what the store of trained cells holds, or remove weights from it.
+    Store {
+        #[command(subcommand)]
+        verb: store::Verb,
+    },
     /// Train the smoke preset anew and compare its scores with the golden values.
     #[command(after_help = "\
 Examples:
@@ -272,6 +278,9 @@ struct How {
     /// Processes that train at the same time [default: the number of cores].
     #[arg(long, value_name = "N")]
     workers: Option<usize>,
+    /// Most that the weights of trained cells may take in the store. The oldest are removed after a run; scores stay.
+    #[arg(long, value_name = "SIZE", default_value = "20GiB")]
+    weights: store::Bytes,
     /// Print the cells of each row, how many are in the store, and how long the rest will take. Train nothing; refuse
     /// what a run would refuse.
     #[arg(long)]
@@ -318,7 +327,7 @@ pub fn main(
         claims,
         spaces,
     };
-    let only_prints = matches!(cli.verb, Verb::List { .. } | Verb::Data { .. });
+    let only_prints = matches!(cli.verb, Verb::List { .. } | Verb::Data { .. } | Verb::Store { .. });
     let ended = program.run(cli.verb);
     match output::lost() {
         // As tools end whose reader has what it wanted: `mmcollapse list | head -1`.
@@ -406,6 +415,10 @@ impl Program {
                 let said = verb.run()?;
                 output::out(format_args!("{}", said.text));
                 Ok(if said.is_fault { Ending::Badly } else { Ending::Well })
+            }
+            Verb::Store { verb } => {
+                verb.run()?;
+                Ok(Ending::Well)
             }
             Verb::Gate {
                 experiments,

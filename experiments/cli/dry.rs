@@ -20,14 +20,18 @@ struct RowState<'a> {
 
 /// Which cells of a plan are there and how long the rest will take, row by row; with `--verbose` and cell by cell.
 pub(super) fn text(plan: &Plan, pending: &Pending<'_>, how: &How) -> String {
-    rows(
+    let text = rows(
         plan,
         pending.missing(),
         pending.damaged(),
         workers(how.workers),
         how.verbose,
         |planned| pending.estimate(planned),
-    )
+    );
+    match pending.unmeasured().len() {
+        0 => text,
+        cells => format!("{text}{cells} cells in the store lack a measure, which is measured from their weights\n"),
+    }
 }
 
 /// The rows of a plan with their cells, those in the store, and the time of the rest; `missing` has the places of the cells to

@@ -12,6 +12,7 @@ use mmcollapse_files::{output, say, tell};
 use mmcollapse_nn::device::DeviceChoice;
 
 use super::dry;
+use super::store::limit;
 use super::{Ending, How, Place, What, interrupt, workers};
 use mmcollapse_report::publish::{Shown, publish};
 use mmcollapse_run::gather::{Conditions, Gathered};
@@ -73,6 +74,7 @@ pub fn reproduce(
             Ending::Badly => ending = Ending::Badly,
             Ending::Well => {}
         }
+        limit(&store, how.weights);
         showing.make()?;
     }
     Ok(ending)
@@ -95,6 +97,7 @@ pub fn train_some(experiment: &'static ExperimentInfo, only: &[String], what: Wh
         return Ok(Ending::Well);
     }
     let ending = train(&plan, &pending, &store, how.device, how.workers, &interrupt()?, None)?;
+    limit(&store, how.weights);
     for planned in &plan.cells {
         if let Found::Whole(stored) = store.find(&planned.key)? {
             say!("{}", outcome_line(planned, &stored));
@@ -179,12 +182,16 @@ pub(super) fn train(
 ) -> Result<Ending> {
     let all = plan.cells.len();
     let found = all - pending.missing().len();
+    let measured = match pending.unmeasured().len() {
+        0 => String::new(),
+        cells => format!(", {cells} of them to be measured from their weights"),
+    };
     tell!(
-        "{} ({}): {all} cells, {found} in the store",
+        "{} ({}): {all} cells, {found} in the store{measured}",
         plan.experiment,
         plan.preset
     );
-    if pending.missing().is_empty() {
+    if pending.is_empty() {
         return Ok(Ending::Well);
     }
     let command = worker_command(store, settled(device)?).into_diagnostic()?;

@@ -10,6 +10,7 @@ use miette::{Result, miette};
 use mmcollapse_files::{output, say};
 
 use super::run::train;
+use super::store::limit;
 use super::{Ending, How, dry, interrupt};
 use mmcollapse_run::gather::provenance;
 use mmcollapse_run::models::ModelResolver;
@@ -90,7 +91,9 @@ pub(super) fn tune(
         output::out(format_args!("{}{cells}", trials.text(&asked.only)));
         return Ok(Ending::Well);
     }
-    match train(&plan, &pending, &store, how.device, how.workers, &interrupt()?, None)? {
+    let ending = train(&plan, &pending, &store, how.device, how.workers, &interrupt()?, None)?;
+    limit(&store, how.weights);
+    match ending {
         Ending::Well => {}
         // Rows of fewer trials than others would not be an equal budget: nothing is written.
         ending => return Ok(ending),

@@ -9,7 +9,6 @@ mod damaged;
 #[cfg(test)]
 mod levels;
 mod measures;
-mod noise;
 mod patterns;
 mod probing;
 #[cfg(test)]

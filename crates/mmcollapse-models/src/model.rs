@@ -2,7 +2,6 @@
 
 use mmcollapse_data::{Batch, Dataset, Kind, ModalitySpec};
 use mmcollapse_nn::{Device, Mode, Params, Result as TensorResult, Tensor};
-use mmcollapse_record::Protocol;
 
 use crate::{
     config::CellConfig,
@@ -11,6 +10,7 @@ use crate::{
     error::Result,
     fusion::{self, Fusion, FusionContext, FusionOutput},
     method::MethodConfig,
+    protocol,
     reallocation::{self, Reallocation, ReallocationContext},
     rows::scatter_rows,
     substitution::{self, Substitution},
@@ -76,16 +76,7 @@ impl ModelSpec {
             reallocation: cell.reallocation.clone(),
             substitution: cell.substitution.clone(),
             classes: dataset.classes,
-            upweight: match &cell.protocol {
-                Protocol::Upweighted { modality, beta, mode } if *beta > 0.0 => {
-                    dataset.modality(modality).map(|modality| UpweightConfig {
-                        modality,
-                        beta: *beta,
-                        mode: *mode,
-                    })
-                }
-                _ => None,
-            },
+            upweight: protocol::upweight(&cell.protocol, dataset),
             seed: cell.seed,
         })
     }

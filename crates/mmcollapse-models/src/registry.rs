@@ -23,8 +23,31 @@ pub struct Entry<C: 'static> {
     pub revision: u32,
     /// Fills in the defaults and refuses what the method does not know.
     pub resolve: fn(&Options) -> std::result::Result<Options, String>,
+    /// What a tuning may draw for its options, around their defaults and wide enough for what its paper searched. An option that
+    /// is not named stays.
+    pub tuned: &'static [(&'static str, Sampler)],
     /// Makes the method from resolved options.
     pub build: C,
+}
+
+/// What a tuning may draw for an option; all values of a list are equally likely.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Sampler {
+    /// A number between these, whose logarithm is uniform.
+    LogUniform(f64, f64),
+    /// A number between these.
+    Uniform(f64, f64),
+    /// One of these whole numbers.
+    Whole(&'static [u64]),
+    /// One of these words.
+    Word(&'static [&'static str]),
+    /// One of these switches.
+    Switch(&'static [bool]),
+}
+
+impl Sampler {
+    /// Off or on.
+    pub const EITHER: Self = Self::Switch(&[false, true]);
 }
 
 /// The entry called `name`, or an error that lists the names there are.

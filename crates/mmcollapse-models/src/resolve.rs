@@ -1,13 +1,12 @@
 //! A cell's configuration with every default made explicit and every name checked.
 
-use mmcollapse_record::Protocol;
-
 use crate::{
     config::CellConfig,
     encoders::ENCODERS,
     error::{ModelError, Result},
     fusion::FUSIONS,
     method::MethodConfig,
+    protocol,
     reallocation::REALLOCATIONS,
     registry::{Entry, find},
     substitution::{self, SUBSTITUTIONS},
@@ -41,25 +40,7 @@ impl CellConfig {
                 reason,
             })
         };
-        let rates = match &self.protocol {
-            Protocol::TestMissing { rates, .. } => rates.clone(),
-            Protocol::TrainAvailability { rate, .. }
-            | Protocol::Missing { rate }
-            | Protocol::TrainNoise { rate, .. } => vec![*rate],
-            Protocol::Upweighted { .. } | Protocol::Modalities {} | Protocol::Patterns {} => Vec::new(),
-        };
-        for (name, value) in match &self.protocol {
-            Protocol::TrainNoise { amplitude, .. } => vec![("amplitude", *amplitude)],
-            Protocol::Upweighted { beta, .. } => vec![("beta", *beta)],
-            _ => Vec::new(),
-        } {
-            if !(value.is_finite() && value >= 0.0) {
-                return unfit(format!("{name} must be a number of at least 0, got {value}"));
-            }
-        }
-        if let Some(bad) = rates.iter().find(|r| !(0.0..=1.0).contains(*r)) {
-            return unfit(format!("rate {bad} is not in [0, 1]"));
-        }
+        protocol::check(&self.protocol).or_else(unfit)?;
         if let Some(twice) = self
             .modalities
             .iter()
@@ -69,7 +50,7 @@ impl CellConfig {
             return unfit(format!("`modalities` names `{}` twice", twice.1));
         }
         let retrains = substitution::build(&self.substitution, 0)?.retrains();
-        if retrains && self.protocol != (Protocol::Patterns {}) {
+        if retrains && !self.protocol.kind().scores_patterns() {
             return unfit(
                 "substitution `target` trains a model for every pattern of modalities, and only protocol `patterns` scores \
                  them"

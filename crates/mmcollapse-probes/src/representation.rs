@@ -127,9 +127,9 @@ mod tests {
     #[test]
     fn a_measure_is_of_the_samples_that_can_have_it() {
         let representation = three(matrix(&[1.0, 0.0, 0.0, 1.0, 5.0, 5.0], 2));
-        let cosine = cosine(&representation, 0);
+        let reading = cosine(&representation, 0);
         // 1 and -1.
-        assert_eq!((cosine.value, cosine.n), (Some(0.0), 2));
+        assert_eq!((reading.value, reading.n), (Some(0.0), 2));
         assert_eq!(
             (rank_numerical(&representation).value, rank_numerical(&representation).n),
             (Some(2.0), 3)
@@ -151,6 +151,6 @@ mod tests {
             assert_eq!(measure(&constant).value, None);
         }
         assert_eq!(rank_numerical(&constant).value, Some(0.0));
-        assert_eq!((cka(&broken, 0).value, super::cosine(&broken, 0).n), (None, 0));
+        assert_eq!((cka(&broken, 0).value, cosine(&broken, 0).n), (None, 0));
     }
 }

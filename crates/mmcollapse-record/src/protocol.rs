@@ -211,6 +211,16 @@ impl ProtocolKind {
         matches!(self, Self::Modalities | Self::Upweighted(_))
     }
 
+    /// Whether each encoder inside a model is measured beside the same encoder trained alone.
+    pub fn probes_encoders(self) -> bool {
+        self == Self::Modalities
+    }
+
+    /// Whether a model is scored on every pattern of modalities.
+    pub fn scores_patterns(self) -> bool {
+        self == Self::Patterns
+    }
+
     /// The protocol on `modality` at these levels, of which all but `TestMissing` take the first.
     pub fn on(self, modality: &str, levels: &[f64]) -> Protocol {
         let level = levels.first().copied().unwrap_or_default();

@@ -9,6 +9,7 @@
 
 pub mod curves;
 pub mod figure;
+mod lacking;
 #[cfg(test)]
 #[expect(dead_code, reason = "only the run crate mutates texts")]
 #[path = "../../mmcollapse-run/src/mutation.rs"]

@@ -22,6 +22,7 @@ use polars::prelude::{CsvWriter, DataFrame, ParquetWriter, SerWriter};
 
 use crate::curves;
 use crate::figure::{Figure, FigureText, Forest};
+use crate::lacking::lacking;
 use crate::paper::Paper;
 use crate::summary::Summary;
 use crate::table::{Table, Tests, latex, markdown};
@@ -74,7 +75,8 @@ pub fn render(
     };
     let summary = Summary::new(experiment.name, records, &paper)?;
     let facts = facts(provenance);
-    let warnings = warnings(provenance);
+    let mut warnings = warnings(provenance);
+    warnings.extend(lacking(records));
     let preset = provenance.preset.as_str();
     let metrics = experiment.shows.metrics(&paper.metric).into_diagnostic()?;
     let mut table = Table::new(

@@ -1,4 +1,4 @@
-//! What has to be trained of a plan, how long it will take, and the training itself, seed by seed.
+//! What has to be trained or measured of a plan, how long it will take, and the training itself, seed by seed.
 
 use std::collections::BTreeSet;
 use std::sync::mpsc;
@@ -15,11 +15,19 @@ use crate::rounds::{LAST, Rounds, Show, late_rows};
 use crate::runner::{Interrupt, Job, Runner, Summary, WorkerCommand};
 use crate::store::{Found, Store, StoreError};
 
-/// The cells of a plan that a store does not have.
+/// What all measurings have in common for estimates of time.
+const MEASURING: &str = "measuring";
+
+/// Seconds of one, roughly: loading the weights and a few passes over the test samples.
+const MEASURING_SECONDS: f64 = 2.0;
+
+/// The cells of a plan that a store does not have, or not with all their measures.
 pub struct Pending<'a> {
     plan: &'a Plan,
     /// Places in the plan of the cells to be trained; a cell that stands there twice is trained once.
     missing: BTreeSet<usize>,
+    /// Places of finished cells that lack a measure and have their weights.
+    unmeasured: BTreeSet<usize>,
     /// Damaged outcomes among them, as found.
     damaged: Vec<String>,
     estimator: Estimator,
@@ -46,6 +54,7 @@ impl<'a> Pending<'a> {
         let durations = store.durations();
         let mut missing = BTreeSet::new();
         let mut damaged = Vec::new();
+        let mut unmeasured = BTreeSet::new();
         let mut kinds = BTreeSet::new();
         let mut seen = BTreeSet::new();
         for (place, planned) in plan.cells.iter().enumerate() {
@@ -59,7 +68,12 @@ impl<'a> Pending<'a> {
                 continue;
             }
             match store.find(&planned.key)? {
-                Found::Whole(_) => {}
+                Found::Whole(stored) => {
+                    let lacking = planned.cell.lacking(&stored.outcome, &planned.measures);
+                    if !lacking.is_empty() && store.has_weights(&stored.outcome) {
+                        unmeasured.insert(place);
+                    }
+                }
                 Found::Missing => drop(missing.insert(place)),
                 Found::Damaged(reason) => {
                     missing.insert(place);
@@ -70,9 +84,20 @@ impl<'a> Pending<'a> {
         Ok(Self {
             plan,
             missing,
+            unmeasured,
             damaged,
             estimator,
         })
+    }
+
+    /// Whether nothing has to be done.
+    pub fn is_empty(&self) -> bool {
+        self.missing.is_empty() && self.unmeasured.is_empty()
+    }
+
+    /// Places in the plan of finished cells that lack a measure, which is measured from their weights.
+    pub fn unmeasured(&self) -> &BTreeSet<usize> {
+        &self.unmeasured
     }
 
     /// Their places in the plan.
@@ -103,7 +128,13 @@ impl<'a> Pending<'a> {
         self.missing.iter().map(|place| &self.plan.cells[*place])
     }
 
-    /// Trains them, seed by seed. With `show`, what is complete is shown after every seed but the last.
+    /// Every cell to be done, and whether it is to be measured only.
+    fn work(&self) -> impl Iterator<Item = (&'a Planned, bool)> {
+        let measured = self.unmeasured.iter().map(|place| (&self.plan.cells[*place], true));
+        self.cells().map(|planned| (planned, false)).chain(measured)
+    }
+
+    /// Trains and measures them, seed by seed. With `show`, what is complete is shown after every seed but the last.
     pub fn train(
         &self,
         command: WorkerCommand,
@@ -113,24 +144,36 @@ impl<'a> Pending<'a> {
     ) -> Trained {
         let late = late_rows(self.plan);
         let jobs: Vec<Job> = self
-            .cells()
-            .map(|planned| Job {
+            .work()
+            .map(|(planned, is_measured)| Job {
                 cell: planned.cell.clone(),
+                measures: planned.measures.clone(),
                 label: planned.label(),
                 round: if late.contains(planned.row.name.as_str()) {
                     LAST
                 } else {
                     planned.seed
                 },
-                estimate: self.estimate(planned).0,
+                estimate: if is_measured {
+                    MEASURING_SECONDS
+                } else {
+                    self.estimate(planned).0
+                },
             })
             .collect();
         let expectations = self
-            .cells()
-            .map(|planned| Expectation {
-                label: planned.label(),
-                kind: planned.cell.kind(),
-                rough: planned.rough_seconds,
+            .work()
+            .map(|(planned, is_measured)| {
+                let (kind, rough) = if is_measured {
+                    (MEASURING.to_owned(), MEASURING_SECONDS)
+                } else {
+                    (planned.cell.kind(), planned.rough_seconds)
+                };
+                Expectation {
+                    label: planned.label(),
+                    kind,
+                    rough,
+                }
             })
             .collect();
         let progress = Progress::new(expectations, workers, self.estimator.clone());

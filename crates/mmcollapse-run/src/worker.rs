@@ -277,9 +277,14 @@ fn train(
         match store.find(&cell.key()).map_err(told)? {
             Found::Whole(stored) => {
                 let lacking = cell.lacking(&stored.outcome, measures);
+                let started = Instant::now();
                 let measured = !lacking.is_empty() && measure(&claim, work, cell, &stored, &lacking, stop)?;
                 return Ok(Event::Done {
-                    seconds: stored.outcome.seconds,
+                    seconds: if measured {
+                        started.elapsed().as_secs_f64()
+                    } else {
+                        stored.outcome.seconds
+                    },
                     diverged: stored.outcome.status != Status::Ok,
                     found: !measured,
                 });

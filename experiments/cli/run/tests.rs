@@ -125,6 +125,7 @@ fn reproducing_some_seeds_keeps_the_result_of_all() {
     let whole = store(folder.path(), "whole", |_| true);
     let results = folder.path().join("results");
     let how = How {
+        weights: super::super::store::Bytes(u64::MAX),
         place: place(&whole),
         device: DeviceChoice::Cpu,
         workers: Some(1),

@@ -22,6 +22,7 @@ fn asked(only: &[&str]) -> Asked {
 
 fn how(store: &Path) -> How {
     How {
+        weights: super::super::store::Bytes(u64::MAX),
         place: Place {
             store: store.to_owned(),
             offline: true,

@@ -3,13 +3,11 @@
 use mmcollapse_data::{Dataset, Ids, Rows, Samples};
 use mmcollapse_nn::Device;
 
-use super::noise;
-use super::run::{available, fitted};
-use mmcollapse_record::Protocol;
-
+use super::run::fitted;
 use crate::config::CellConfig;
 use crate::error::{ModelError, Result};
 use crate::model::ModelSpec;
+use crate::protocol;
 
 /// A data set without its samples' numbers: labels, and who has which modality.
 ///
@@ -52,12 +50,10 @@ pub fn check_cell(config: &CellConfig, dataset: &Dataset) -> Result<()> {
             dataset.classes
         )));
     }
-    if let (Protocol::TrainNoise { .. }, Some(weak)) = (&config.protocol, weak) {
-        noise::admitted(dataset, weak)?;
-    }
+    protocol::admitted(&config, dataset, weak)?;
     let spec = ModelSpec::new(&config, dataset)?;
     let model = spec.build(&Device::Cpu)?;
-    let present = available(&config, weak, &dataset.train, "train");
+    let present = protocol::available(&config, weak, &dataset.train, "train");
     model.reallocation.check(&spec.modalities, &present).map_err(unfit)?;
     Ok(())
 }

@@ -6,15 +6,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use mmcollapse_data::{Dataset, Presence, Samples, masks};
-use mmcollapse_nn::{Device, Params, Tensor, layers::Linear, random::derive_seed};
-use mmcollapse_record::Protocol;
+use mmcollapse_data::{Dataset, Presence};
+use mmcollapse_nn::{Device, Params, Tensor, layers::Linear};
 use serde::{Deserialize, Serialize};
 
 use super::{
     CellOutcome,
     checkpoint::{self, Checkpoint},
-    noise::corrupted,
     probing::{Probing, due},
     shared::{self, Recipe},
 };
@@ -28,6 +26,7 @@ use crate::{
     model::{Model, ModelSpec},
     multimodal::Multimodal,
     observer::Observer,
+    protocol,
     reallocation::Placed,
     revision::{reallocation_revision, vanilla_revision},
     training::{EpochRecord, Fit, FitEnd, JOINT, Objective, TrainingData, under},
@@ -96,18 +95,12 @@ pub fn run_cell(
         None => Default::default(),
     };
     let spec = ModelSpec::new(&config, dataset)?;
-    let noisy;
-    let dataset = match (&config.protocol, weak) {
-        (&Protocol::TrainNoise { rate, amplitude, .. }, Some(weak)) => {
-            noisy = corrupted(dataset, weak, rate, amplitude, config.seed)?;
-            &noisy
-        }
-        _ => dataset,
-    };
+    let corrupted = protocol::corrupted(&config, dataset, weak)?;
+    let dataset = corrupted.as_ref().unwrap_or(dataset);
     let mut run = Run {
         presence: Split {
-            train: available(&config, weak, &dataset.train, "train"),
-            validation: available(&config, weak, &dataset.validation, "validation"),
+            train: protocol::available(&config, weak, &dataset.train, "train"),
+            validation: protocol::available(&config, weak, &dataset.validation, "validation"),
         },
         everyone: (0..dataset.train.len()).collect(),
         config,
@@ -167,30 +160,6 @@ fn names(dataset: &Dataset) -> Vec<String> {
     dataset.modalities.iter().map(|m| m.name.clone()).collect()
 }
 
-/// Who has what in training and validation under the cell's protocol.
-pub(super) fn available(config: &CellConfig, weak: Option<usize>, samples: &Samples, purpose: &str) -> Presence {
-    let own = &samples.present;
-    match (&config.protocol, weak) {
-        (Protocol::Missing { rate }, _) => {
-            let seed = derive_seed(config.seed, &format!("missing/{purpose}"));
-            masks::any_missing(own, *rate, seed, purpose)
-        }
-        (Protocol::TrainAvailability { rate, .. }, Some(weak)) => {
-            // 1 - .8 is not .2 in binary, and a share just below a whole number would lose a sample.
-            let share = ((1.0 - rate) * 1e9).round() / 1e9;
-            let seed = derive_seed(config.seed, &format!("availability/{purpose}"));
-            own.and(&masks::availability(
-                &samples.labels,
-                own.modalities(),
-                weak,
-                share,
-                seed,
-            ))
-        }
-        _ => own.clone(),
-    }
-}
-
 pub(super) struct Split<T> {
     pub train: T,
     pub validation: T,
@@ -223,7 +192,7 @@ pub(super) struct Run<'a> {
 impl Run<'_> {
     fn all_stages(&mut self) -> Result<CellOutcome> {
         let model = self.spec.build(self.device)?;
-        if self.config.protocol == (Protocol::Modalities {}) {
+        if self.config.protocol.kind().probes_encoders() {
             // Beside its baselines an encoder inside the model is measured, whatever the reallocation.
             self.unimodal()?;
         }
@@ -334,7 +303,7 @@ impl Run<'_> {
             training: self.config.training.clone(),
             phases: vec![JOINT],
             params,
-            probed: self.config.protocol == (Protocol::Modalities {}),
+            probed: self.config.protocol.kind().probes_encoders(),
             frozen: None,
             rate_factor: None,
             objective,

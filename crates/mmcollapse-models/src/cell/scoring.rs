@@ -2,9 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use mmcollapse_data::{Presence, Samples, masks};
-use mmcollapse_nn::{Mode, random::derive_seed};
-use mmcollapse_record::{Protocol, Score, Split, Status};
+use mmcollapse_nn::Mode;
+use mmcollapse_record::{Score, Split, Status};
 
 use super::{
     AS_TESTED, CellOutcome, Findings,
@@ -15,6 +14,7 @@ use crate::{
     evaluate::{each_batch, latents, predictions},
     model::Model,
     predictions::Predictions,
+    protocol,
     reallocation::Placed,
     substitution::LatentSamples,
 };
@@ -58,11 +58,11 @@ impl Run<'_> {
             model.substitution.learn(&encodings)?;
         }
         let at_validation = predictions(&model, dataset, validation, seen, self.device)?;
-        let gaps = match &self.config.protocol {
-            Protocol::Modalities {} => Some(self.gaps(&model, dataset.test.for_final_evaluation())?),
-            _ => None,
+        let (gaps, eliminated) = if self.config.protocol.kind().probes_encoders() {
+            self.gaps(&model, dataset.test.for_final_evaluation())?
+        } else {
+            Default::default()
         };
-        let (gaps, eliminated) = gaps.unwrap_or_default();
         let scores = self.scores(&model, &at_validation, gaps)?;
         let own = self.config.protocol.kind().measures_representation();
         let beyond = self
@@ -133,13 +133,13 @@ impl Run<'_> {
         let dataset = self.dataset;
         let test = dataset.test.for_final_evaluation();
         let (n, own) = (test.len(), &test.present);
-        let protocol = self.config.protocol.kind();
+        let kind = self.config.protocol.kind();
         let mut scores = Vec::new();
         // The one place that leaves a score out: it has no value. Nothing is ever put in its place.
         let mut push = |rate: f64, split: Split, metric: &str, value: Option<f64>, n: usize| -> Result<()> {
             if let Some(value) = value {
                 scores.push(Score {
-                    protocol,
+                    protocol: kind,
                     rate,
                     split,
                     metric: metric.parse()?,
@@ -149,13 +149,16 @@ impl Run<'_> {
             }
             Ok(())
         };
-        let by_pattern = self.config.protocol == (Protocol::Patterns {});
+        let by_pattern = kind.scores_patterns();
         if by_pattern {
             for measure in self.pattern_scores(model, test)? {
                 push(0.0, Split::Test, &measure.name, measure.value, measure.n)?;
             }
         }
-        for (rate, seen) in self.asked(test, "test").into_iter().filter(|_| !by_pattern) {
+        for (rate, seen) in protocol::asked(&self.config, self.weak, test, "test")
+            .into_iter()
+            .filter(|_| !by_pattern)
+        {
             let predictions = predictions(model, dataset, test, &seen, self.device)?;
             push(rate, Split::Test, "accuracy", predictions.accuracy(), n)?;
             for (measure, value) in predictions.binary_measures() {
@@ -205,38 +208,11 @@ impl Run<'_> {
         if self.spec.classes == 2 { "auroc" } else { "accuracy" }
     }
 
-    /// What the protocol leaves of the samples of a `split` that is asked as the test is, at each of its levels.
-    fn asked(&self, samples: &Samples, split: &str) -> Vec<(f64, Presence)> {
-        let (own, seed) = (&samples.present, self.config.seed);
-        let m = own.modalities();
-        match (&self.config.protocol, self.weak) {
-            (Protocol::TestMissing { rates, .. }, Some(weak)) => {
-                let lost = |rate: f64| masks::missing(samples.len(), m, weak, rate, seed, split);
-                rates.iter().map(|&rate| (rate, own.and(&lost(rate)))).collect()
-            }
-            (Protocol::TrainAvailability { rate, .. }, Some(weak)) => {
-                let others: Vec<usize> = (0..m).filter(|&modality| modality != weak).collect();
-                vec![(*rate, own.only(&others))]
-            }
-            (protocol, _) => vec![match protocol {
-                Protocol::Missing { rate } => {
-                    let seed = derive_seed(seed, &format!("missing/{split}"));
-                    (*rate, masks::any_missing(own, *rate, seed, split))
-                }
-                Protocol::TrainAvailability { rate: level, .. }
-                | Protocol::TrainNoise { rate: level, .. }
-                | Protocol::Upweighted { beta: level, .. } => (*level, own.clone()),
-                Protocol::Modalities {} => (m as f64, own.clone()),
-                Protocol::TestMissing { .. } | Protocol::Patterns {} => (0.0, own.clone()),
-            }],
-        }
-    }
-
     /// Validation quality with what the protocol leaves of a test sample, at each of its levels. A mask of its own for
     /// validation, or the choice of a setting would know the test's.
     fn as_tested(&self, model: &Model, at_end: Option<f64>) -> Result<Vec<(f64, Option<f64>)>> {
         let samples = &self.dataset.validation;
-        let asked = self.asked(samples, "validation").into_iter();
+        let asked = protocol::asked(&self.config, self.weak, samples, "validation").into_iter();
         let scored = asked.map(|(rate, seen)| {
             // Where validation sees the same as the test, it was scored already.
             if seen == self.presence.validation {
@@ -252,6 +228,8 @@ impl Run<'_> {
 #[cfg(test)]
 mod tests {
     use mmcollapse_nn::Device;
+
+    use mmcollapse_record::Protocol;
 
     use super::*;
     use crate::{

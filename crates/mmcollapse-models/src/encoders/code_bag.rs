@@ -19,6 +19,7 @@ pub(super) const ENTRY: Entry<Builder> = Entry {
     reference: "ours: the plainest encoder of a set of codes; embeddings are learnt, none are downloaded",
     revision: 1,
     resolve: resolve_as::<Config>,
+    tuned: &[],
     build: Builder {
         reads: Inputs::Codes,
         make: |options, input, scope| {

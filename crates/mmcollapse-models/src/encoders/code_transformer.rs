@@ -19,6 +19,7 @@ pub(super) const ENTRY: Entry<Builder> = Entry {
                 are learnt, and the six modalities of the paper keep one sequence each",
     revision: 1,
     resolve: resolve_as::<Config>,
+    tuned: &[],
     build: Builder {
         reads: Inputs::Codes,
         make: |options, input, scope| {

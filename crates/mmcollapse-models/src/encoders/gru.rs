@@ -18,6 +18,7 @@ pub(super) const ENTRY: Entry<Builder> = Entry {
     reference: "Wu et al., MUSE, ICLR 2024 (code): GRU of width 128 on rows of laboratory values",
     revision: 1,
     resolve: resolve_as::<Config>,
+    tuned: &[],
     build: Builder {
         reads: Inputs::Series,
         make: |options, input, scope| {

@@ -20,6 +20,7 @@ pub(super) const ENTRY: Entry<Builder> = Entry {
     reference: "Ma et al., SMIL, AAAI 2021, image branch",
     revision: 1,
     resolve: resolve_as::<Config>,
+    tuned: &[],
     build: Builder {
         reads: Inputs::Of(&[1, 28, 28]),
         make: |options, _, scope| {

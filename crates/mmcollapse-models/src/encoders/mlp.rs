@@ -18,6 +18,7 @@ pub(super) const ENTRY: Entry<Builder> = Entry {
     reference: "ours: the paper has no modality that is a plain row of features",
     revision: 1,
     resolve: resolve_as::<Config>,
+    tuned: &[],
     build: Builder {
         reads: Inputs::Vectors,
         make: |options, input, scope| {

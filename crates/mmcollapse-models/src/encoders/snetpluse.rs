@@ -22,6 +22,7 @@ pub(super) const ENTRY: Entry<Builder> = Entry {
     reference: "Ma et al., SMIL, AAAI 2021, sound branch",
     revision: 1,
     resolve: resolve_as::<Config>,
+    tuned: &[],
     build: Builder {
         reads: Inputs::Of(&[1, 20, 20]),
         make: |options, _, scope| {

@@ -22,6 +22,7 @@ pub(super) const ENTRY: Entry<Builder> = Entry {
     reference: "this project, for avmnist-hard",
     revision: 1,
     resolve: resolve_as::<Config>,
+    tuned: &[],
     build: Builder {
         reads: Inputs::Of(&[1, 112, 112]),
         make: |options, _, scope| {

@@ -16,7 +16,7 @@ use super::{
 use crate::{
     encodings::Encodings,
     error::Result,
-    registry::{Entry, parse_for, resolve_as},
+    registry::{Entry, Sampler, parse_for, resolve_as},
 };
 
 pub(super) const ENTRY: Entry<Builder> = Entry {
@@ -25,6 +25,12 @@ pub(super) const ENTRY: Entry<Builder> = Entry {
     reference: "Ngiam et al., Multimodal Deep Learning, ICML 2011; the row Autoencoder of SMIL (Ma et al., AAAI 2021)",
     revision: 1,
     resolve: resolve_as::<Config>,
+    tuned: &[
+        ("bottleneck", Sampler::Whole(&[32, 64, 128])),
+        ("reconstruction", Sampler::LogUniform(0.1, 10.0)),
+        ("hidden", Sampler::Whole(&[32, 64, 128])),
+        ("dropout", Sampler::Uniform(0.0, 0.8)),
+    ],
     build: |options, context| {
         let config: Config = parse_for("fusion", "autoencoder", options)?;
         Ok(Box::new(Autoencoder::new(&config, context)?))

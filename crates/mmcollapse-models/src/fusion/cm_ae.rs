@@ -27,7 +27,7 @@ use super::{Builder, Fusion, FusionContext, FusionOutput};
 use crate::{
     encodings::Encodings,
     error::{ModelError, Result},
-    registry::{Entry, parse_for, resolve_as},
+    registry::{Entry, Sampler, parse_for, resolve_as},
     rows::select_rows,
 };
 
@@ -37,6 +37,12 @@ pub(super) const ENTRY: Entry<Builder> = Entry {
     reference: "Ngiam et al., Multimodal Deep Learning, ICML 2011, section 3.2",
     revision: 1,
     resolve: resolve_as::<Config>,
+    tuned: &[
+        ("code", Sampler::Whole(&[32, 64, 128])),
+        ("reconstruction", Sampler::LogUniform(0.1, 10.0)),
+        ("drop", Sampler::Uniform(0.2, 0.9)),
+        ("dropout", Sampler::Uniform(0.0, 0.8)),
+    ],
     build: |options, context| {
         let config: Config = parse_for("fusion", "cm_ae", options)?;
         Ok(Box::new(CmAe::new(&config, context)?))

@@ -9,7 +9,7 @@ use super::{Builder, Fusion, FusionContext, FusionOutput, head::Head};
 use crate::{
     encodings::Encodings,
     error::Result,
-    registry::{Entry, parse_for, resolve_as},
+    registry::{Entry, Sampler, parse_for, resolve_as},
 };
 
 pub(super) const ENTRY: Entry<Builder> = Entry {
@@ -18,6 +18,10 @@ pub(super) const ENTRY: Entry<Builder> = Entry {
     reference: "Ma et al., SMIL, AAAI 2021, fused network; the paper's vanilla fusion",
     revision: 1,
     resolve: resolve_as::<Config>,
+    tuned: &[
+        ("hidden", Sampler::Whole(&[32, 64, 128, 256])),
+        ("dropout", Sampler::Uniform(0.0, 0.8)),
+    ],
     build: |options, context| {
         let config: Config = parse_for("fusion", "concat", options)?;
         Ok(Box::new(Concat::new(&config, context)?))

@@ -12,7 +12,7 @@ use super::{Builder, Fusion, FusionContext, FusionOutput, Views, critic::Critic,
 use crate::{
     encodings::Encodings,
     error::Result,
-    registry::{Entry, parse_for, resolve_as},
+    registry::{Entry, Sampler, parse_for, resolve_as},
     rows::{choose, gather_rows, presence_weights},
 };
 
@@ -22,6 +22,13 @@ pub(super) const ENTRY: Entry<Builder> = Entry {
     reference: "Shen and Gao, Brain Tumor Segmentation on MRI with Missing Modalities, IPMI 2019; the row Full2miss of SMIL",
     revision: 1,
     resolve: resolve_as::<Config>,
+    tuned: &[
+        ("distillation", Sampler::LogUniform(0.1, 10.0)),
+        ("temperature", Sampler::Uniform(1.0, 5.0)),
+        ("adversarial", Sampler::LogUniform(0.01, 1.0)),
+        ("hidden", Sampler::Whole(&[32, 64, 128])),
+        ("dropout", Sampler::Uniform(0.0, 0.8)),
+    ],
     build: |options, context| {
         let config: Config = parse_for("fusion", "full2miss", options)?;
         Ok(Box::new(Full2miss::new(&config, context)?))

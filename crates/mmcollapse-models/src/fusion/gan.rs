@@ -17,7 +17,7 @@ use super::{
 use crate::{
     encodings::Encodings,
     error::Result,
-    registry::{Entry, parse_for, resolve_as},
+    registry::{Entry, Sampler, parse_for, resolve_as},
 };
 
 pub(super) const ENTRY: Entry<Builder> = Entry {
@@ -26,6 +26,13 @@ pub(super) const ENTRY: Entry<Builder> = Entry {
     reference: "Goodfellow et al., GAN, NeurIPS 2014; the row GAN of SMIL (Ma et al., AAAI 2021)",
     revision: 1,
     resolve: resolve_as::<Config>,
+    tuned: &[
+        ("bottleneck", Sampler::Whole(&[32, 64, 128])),
+        ("reconstruction", Sampler::LogUniform(0.1, 10.0)),
+        ("adversarial", Sampler::LogUniform(0.01, 1.0)),
+        ("hidden", Sampler::Whole(&[32, 64, 128])),
+        ("dropout", Sampler::Uniform(0.0, 0.8)),
+    ],
     build: |options, context| {
         let config: Config = parse_for("fusion", "gan", options)?;
         Ok(Box::new(Gan::new(&config, context)?))

@@ -13,7 +13,7 @@ use super::{Builder, Fusion, FusionContext, FusionOutput};
 use crate::{
     encodings::Encodings,
     error::Result,
-    registry::{Entry, parse_for, resolve_as},
+    registry::{Entry, Sampler, parse_for, resolve_as},
     rows::presence_weights,
 };
 
@@ -23,6 +23,10 @@ pub(super) const ENTRY: Entry<Builder> = Entry {
     reference: "Arevalo et al., Gated Multimodal Units, ICLR workshop 2017, section 3.1",
     revision: 1,
     resolve: resolve_as::<Config>,
+    tuned: &[
+        ("hidden", Sampler::Whole(&[32, 64, 128, 256])),
+        ("dropout", Sampler::Uniform(0.0, 0.8)),
+    ],
     build: |options, context| {
         let config: Config = parse_for("fusion", "gated", options)?;
         Ok(Box::new(Gated::new(&config, context)?))

@@ -17,7 +17,7 @@ use super::{
 use crate::{
     encodings::Encodings,
     error::Result,
-    registry::{Entry, parse_for, resolve_as},
+    registry::{Entry, Sampler, parse_for, resolve_as},
 };
 
 pub(super) const ENTRY: Entry<Builder> = Entry {
@@ -26,6 +26,11 @@ pub(super) const ENTRY: Entry<Builder> = Entry {
     reference: "You et al., GRAPE, NeurIPS 2020",
     revision: 1,
     resolve: resolve_as::<Config>,
+    tuned: &[
+        ("width", Sampler::Whole(&[32, 64, 128])),
+        ("edge_drop", Sampler::Uniform(0.0, 0.6)),
+        ("dropout", Sampler::Uniform(0.0, 0.6)),
+    ],
     build: |options, context| {
         let config: Config = parse_for("fusion", "grape", options)?;
         Ok(Box::new(Grape::new(&config, context)?))

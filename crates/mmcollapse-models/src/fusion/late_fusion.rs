@@ -16,7 +16,7 @@ use crate::{
     encodings::Encodings,
     error::Result,
     predictions::probabilities,
-    registry::{Entry, parse_for, resolve_as},
+    registry::{Entry, Sampler, parse_for, resolve_as},
     rows::{mean_of, presence_weights, select_rows},
 };
 
@@ -26,6 +26,7 @@ pub(super) const ENTRY: Entry<Builder> = Entry {
     reference: "the usual ensemble baseline; see e.g. arXiv 2512.22991",
     revision: 1,
     resolve: resolve_as::<Config>,
+    tuned: &[("average", Sampler::Word(&["logits", "probabilities"]))],
     build: |options, context| {
         let config: Config = parse_for("fusion", "late_fusion", options)?;
         Ok(Box::new(LateFusion::new(&config, context)?))

@@ -17,7 +17,7 @@ use super::{Builder, Fusion, FusionContext, FusionOutput};
 use crate::{
     encodings::Encodings,
     error::{ModelError, Result},
-    registry::{Entry, parse_for, resolve_as},
+    registry::{Entry, Sampler, parse_for, resolve_as},
 };
 
 pub(super) const ENTRY: Entry<Builder> = Entry {
@@ -26,6 +26,11 @@ pub(super) const ENTRY: Entry<Builder> = Entry {
     reference: "Liu et al., Low-rank Multimodal Fusion, ACL 2018",
     revision: 1,
     resolve: resolve_as::<Config>,
+    tuned: &[
+        ("rank", Sampler::Whole(&[1, 4, 8, 16])),
+        ("hidden", Sampler::Whole(&[32, 64, 128])),
+        ("dropout", Sampler::Uniform(0.0, 0.8)),
+    ],
     build: |options, context| {
         let config: Config = parse_for("fusion", "lmf", options)?;
         Ok(Box::new(Lmf::new(&config, context)?))

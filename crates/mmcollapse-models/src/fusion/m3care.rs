@@ -41,7 +41,7 @@ use super::{
 use crate::{
     encodings::Encodings,
     error::{ModelError, Result},
-    registry::{Entry, parse_for, resolve_as},
+    registry::{Entry, Sampler, parse_for, resolve_as},
     rows::choose,
 };
 
@@ -51,6 +51,13 @@ pub(super) const ENTRY: Entry<Builder> = Entry {
     reference: "Zhang et al., M3Care, KDD 2022; its public code",
     revision: 1,
     resolve: resolve_as::<Config>,
+    tuned: &[
+        ("width", Sampler::Whole(&[32, 64, 128])),
+        ("bank", Sampler::Whole(&[128, 256, 512])),
+        ("hidden", Sampler::Whole(&[64, 128, 256])),
+        ("block_dropout", Sampler::Uniform(0.0, 0.6)),
+        ("dropout", Sampler::Uniform(0.0, 0.8)),
+    ],
     build: |options, context| {
         let config: Config = parse_for("fusion", "m3care", options)?;
         Ok(Box::new(M3Care::new(&config, context)?))

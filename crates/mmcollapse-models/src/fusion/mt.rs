@@ -25,7 +25,7 @@ use super::{Builder, Fusion, FusionContext, FusionOutput, Views, tokens::Tokens}
 use crate::{
     encodings::Encodings,
     error::{ModelError, Result},
-    registry::{Entry, parse_for, resolve_as},
+    registry::{Entry, Sampler, parse_for, resolve_as},
     rows::{choose, gather_rows, presence_weights},
 };
 
@@ -35,6 +35,13 @@ pub(super) const ENTRY: Entry<Builder> = Entry {
     reference: "Ma et al., Are Multimodal Transformers Robust to Missing Modality?, CVPR 2022",
     revision: 1,
     resolve: resolve_as::<Config>,
+    tuned: &[
+        ("width", Sampler::Whole(&[32, 64, 128])),
+        ("meet", Sampler::Whole(&[0, 1])), // the layer of fusion, which the paper searches for each data set
+        ("single_weight", Sampler::LogUniform(0.1, 10.0)),
+        ("block_dropout", Sampler::Uniform(0.0, 0.6)),
+        ("dropout", Sampler::Uniform(0.0, 0.8)),
+    ],
     build: |options, context| {
         let config: Config = parse_for("fusion", "mt", options)?;
         Ok(Box::new(Mt::new(&config, context)?))

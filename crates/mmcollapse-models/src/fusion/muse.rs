@@ -19,7 +19,7 @@ use super::{
 use crate::{
     encodings::Encodings,
     error::Result,
-    registry::{Entry, parse_for, resolve_as},
+    registry::{Entry, Sampler, parse_for, resolve_as},
 };
 
 pub(super) const ENTRY: Entry<Builder> = Entry {
@@ -28,6 +28,14 @@ pub(super) const ENTRY: Entry<Builder> = Entry {
     reference: "Wu et al., MUSE, ICLR 2024",
     revision: 1,
     resolve: resolve_as::<Config>,
+    tuned: &[
+        ("width", Sampler::Whole(&[64, 128])),
+        ("edge_drop", Sampler::Uniform(0.0, 0.6)),
+        ("view_weight", Sampler::LogUniform(0.05, 2.0)),
+        ("label_weight", Sampler::LogUniform(0.05, 2.0)),
+        ("temperature", Sampler::LogUniform(0.03, 0.5)),
+        ("dropout", Sampler::Uniform(0.0, 0.6)),
+    ],
     build: |options, context| {
         let config: Config = parse_for("fusion", "muse", options)?;
         Ok(Box::new(Muse::new(&config, context)?))

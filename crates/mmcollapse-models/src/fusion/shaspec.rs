@@ -13,7 +13,7 @@ use super::{Builder, Fusion, FusionContext, FusionOutput, head::Head};
 use crate::{
     encodings::Encodings,
     error::Result,
-    registry::{Entry, parse_for, resolve_as},
+    registry::{Entry, Sampler, parse_for, resolve_as},
     rows::{choose, mean_of, presence_weights, rows_with, select_rows},
 };
 
@@ -23,6 +23,13 @@ pub(super) const ENTRY: Entry<Builder> = Entry {
     reference: "Wang et al., ShaSpec, CVPR 2023",
     revision: 1,
     resolve: resolve_as::<Config>,
+    tuned: &[
+        ("width", Sampler::Whole(&[64, 128, 256])),
+        ("hidden", Sampler::Whole(&[32, 64, 128])),
+        ("dropout", Sampler::Uniform(0.0, 0.8)),
+        ("shared_weight", Sampler::LogUniform(0.01, 1.0)),
+        ("specific_weight", Sampler::LogUniform(0.002, 0.2)),
+    ],
     build: |options, context| {
         let config: Config = parse_for("fusion", "shaspec", options)?;
         Ok(Box::new(ShaSpec::new(&config, context)?))

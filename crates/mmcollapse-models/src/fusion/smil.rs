@@ -34,7 +34,7 @@ use crate::{
     encodings::Encodings,
     error::{ModelError, Result},
     predictions::probabilities,
-    registry::{Entry, parse_for, resolve_as},
+    registry::{Entry, Sampler, parse_for, resolve_as},
     rows::{complete_rows, gather_rows, scatter_rows, select_rows},
 };
 
@@ -44,6 +44,14 @@ pub(super) const ENTRY: Entry<Builder> = Entry {
     reference: "Ma et al., SMIL, AAAI 2021",
     revision: 1,
     resolve: resolve_as::<Config>,
+    tuned: &[
+        ("prototypes", Sampler::Whole(&[5, 10, 20])),
+        ("inner_rate", Sampler::LogUniform(0.0001, 0.1)),
+        ("joined_weight", Sampler::LogUniform(0.001, 1.0)),
+        ("fused_weight", Sampler::LogUniform(0.001, 1.0)),
+        ("hidden", Sampler::Whole(&[32, 64, 128])),
+        ("dropout", Sampler::Uniform(0.0, 0.8)),
+    ],
     build: |options, context| {
         let config: Config = parse_for("fusion", "smil", options)?;
         Ok(Box::new(Smil::new(&config, context)?))

@@ -28,7 +28,7 @@ use super::{Builder, Reallocated, Reallocation, ReallocationContext};
 use crate::{
     encodings::Encodings,
     error::Result,
-    registry::{Entry, Options, parse, parse_for, resolve_as},
+    registry::{Entry, Options, Sampler, parse, parse_for, resolve_as},
     training::{JOINT, Phase, Progress, Training},
 };
 
@@ -38,6 +38,12 @@ pub(super) const ENTRY: Entry<Builder> = Entry {
     reference: "Chaudhuri et al., ICML 2025, section 4.3; reversal: Ganin et al., JMLR 2016",
     revision: 1,
     resolve,
+    tuned: &[
+        ("lambda_md", Sampler::LogUniform(0.001, 1.0)),
+        ("psi_rate", Sampler::LogUniform(0.1, 10.0)),
+        ("latent", Sampler::Whole(&[128, 256, 512])),
+        ("warm_up", Sampler::EITHER),
+    ],
     build: Builder {
         substitution: "latent",
         make: |options, context| {

@@ -27,7 +27,7 @@ use super::{
 use crate::{
     branch::Unimodal,
     error::Result,
-    registry::{Entry, parse_for, resolve_as},
+    registry::{Entry, Sampler, parse_for, resolve_as},
     rows::{gather_rows, rows_with, select_rows},
     training::{BatchLosses, Objective, Progress, root_mean_square},
 };
@@ -46,6 +46,12 @@ pub(super) const ENTRY: Entry<Builder> = Entry {
     reference: "Chaudhuri et al., ICML 2025, section 4.2; Tian et al., CRD, ICLR 2020",
     revision: 2, // the second diagnoses with probes at their optimum
     resolve: resolve_as::<Distillation>,
+    tuned: &[
+        ("crd_weight", Sampler::LogUniform(0.1, 4.0)),
+        ("temperature", Sampler::LogUniform(0.03, 0.3)),
+        ("embedding", Sampler::Whole(&[64, 128])),
+        ("freeze", Sampler::EITHER),
+    ],
     build: Builder {
         substitution: "none",
         make: |options, _| {

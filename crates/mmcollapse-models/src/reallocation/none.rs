@@ -12,6 +12,7 @@ pub(super) const ENTRY: Entry<Builder> = Entry {
     reference: "Chaudhuri et al., ICML 2025, section 3",
     revision: 1,
     resolve: resolve_as::<Config>,
+    tuned: &[],
     build: Builder {
         substitution: "none",
         make: |options, _| {

@@ -18,6 +18,7 @@ pub(super) const ENTRY: Entry<Builder> = Entry {
     reference: "Chaudhuri et al., ICML 2025, Figures 5 and 10, unimodal rank",
     revision: 1,
     resolve: resolve_as::<Config>,
+    tuned: &[],
     build: Builder {
         substitution: "none",
         make: |options, context| {

@@ -23,6 +23,7 @@ pub(super) const ENTRY: Entry<Builder> = Entry {
     reference: "Chaudhuri et al., ICML 2025, section 4.4",
     revision: 1,
     resolve: resolve_as::<Config>,
+    tuned: &[],
     build: |options, modalities| {
         let config: Config = parse_for("substitution", "latent", options)?;
         Ok(Box::new(LatentSubstitution {

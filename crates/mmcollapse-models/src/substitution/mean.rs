@@ -23,6 +23,7 @@ pub(super) const ENTRY: Entry<Builder> = Entry {
     reference: "Chaudhuri et al., ICML 2025, Table 6 (average without and with class); how the class is known is ours",
     revision: 2, // the second tells the class with a probe at its optimum
     resolve: resolve_as::<Config>,
+    tuned: &[],
     build: |options, _| {
         let config: Config = parse_for("substitution", "mean", options)?;
         Ok(Box::new(Mean {

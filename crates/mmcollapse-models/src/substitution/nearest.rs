@@ -20,6 +20,7 @@ pub(super) const ENTRY: Entry<Builder> = Entry {
     reference: "Chaudhuri et al., ICML 2025, Table 6 (rep. NN); the distance is ours",
     revision: 1,
     resolve: resolve_as::<Config>,
+    tuned: &[],
     build: |options, _| {
         let config: Config = parse_for("substitution", "nearest", options)?;
         Ok(Box::new(Nearest {

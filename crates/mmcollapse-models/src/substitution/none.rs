@@ -16,6 +16,7 @@ pub(super) const ENTRY: Entry<Builder> = Entry {
     reference: "each fusion's own rule; zeros in Table 6 of Chaudhuri et al., ICML 2025",
     revision: 1,
     resolve: resolve_as::<Config>,
+    tuned: &[],
     build: |options, _| {
         let _: Config = parse_for("substitution", "none", options)?;
         Ok(Box::new(Nothing))

@@ -16,6 +16,7 @@ pub(super) const ENTRY: Entry<Builder> = Entry {
     reference: "Chaudhuri et al., ICML 2025, Table 6",
     revision: 1,
     resolve: resolve_as::<Config>,
+    tuned: &[],
     build: |options, _| {
         let _: Config = parse_for("substitution", "zeros", options)?;
         Ok(Box::new(Zeros))

@@ -1,16 +1,14 @@
-//! What may be tuned: `experiments/tune.yaml`.
+//! What may be tuned: what each method's file says, and `experiments/tune.yaml`.
 //!
 //! ```yaml
 //! judged:                                    # settings are chosen for the first of these that an experiment has,
 //!   - {protocol: test_missing, rate: 0.9}    # at this level, or at the only one that it has
 //! training:                                  # of every row
 //!   optimizer.lr: {kind: log_uniform, low: 0.0001, high: 0.01}
-//! fusions:                                   # by the name of the method
+//! fusions:                                   # instead of what the method's own file says
 //!   concat:
 //!     hidden: {kind: choice, of: [32, 64, 128]}
 //!     dropout: {kind: uniform, low: 0, high: 0.8}
-//! reallocations:
-//!   none: {}
 //! ```
 //!
 //! A dot leads into a map: `optimizer.lr` is the `lr` of the `optimizer`.
@@ -18,10 +16,10 @@
 use mmcollapse_record::ProtocolKind;
 use std::collections::BTreeMap;
 
-use mmcollapse_models::registry::{Entry, Options};
+use mmcollapse_models::registry::{Entry, Options, Sampler};
 use mmcollapse_models::{FUSIONS, REALLOCATIONS, Training};
 use mmcollapse_nn::random::Stream;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::setting::{Setting, insert};
@@ -36,23 +34,25 @@ const HELP: &str = "the head of crates/mmcollapse-run/src/tuning/space.rs descri
 const SEED: u64 = 0;
 
 /// What `tune.yaml` says.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Spaces {
     /// What settings are chosen for, unless the command says something else.
     judged: Vec<Judged>,
     /// Training options, tuned in every row.
     training: Space,
-    /// Options of each fusion.
+    /// Options of fusions; of all of them once it is read.
+    #[serde(default)]
     fusions: BTreeMap<String, Space>,
-    /// Options of each reallocation.
+    /// Options of reallocations; of all of them once it is read.
+    #[serde(default)]
     reallocations: BTreeMap<String, Space>,
     #[serde(skip)]
     digest: String,
 }
 
 /// A protocol and its level.
-#[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Judged {
     /// The protocol.
@@ -65,7 +65,7 @@ pub struct Judged {
 pub type Space = BTreeMap<String, Range>;
 
 /// What may be drawn for an option.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Range {
     /// A number whose logarithm is uniform.
@@ -97,8 +97,6 @@ impl Spaces {
     /// that hold nothing: each with its line.
     pub fn parse(text: &str) -> Result<Self, Box<SpecError>> {
         let mut spaces: Self = read_yaml(PATH, text, HELP)?;
-        let value: Value = read_yaml(PATH, text, HELP)?;
-        spaces.digest = sha256(canonical(&value).as_bytes());
         let refused = |keys: &[&str], what: &str| Err(Box::new(SpecError::below(PATH, text, keys, what, HELP)));
         for (option, range) in &spaces.training {
             if let Err(what) = range.check().and_then(|()| accepted(range, option, training)) {
@@ -121,6 +119,10 @@ impl Spaces {
                 return refused(&keys, &format!("{axis} `{method}`{option}: {what}"));
             }
         }
+        add_own(&mut spaces.fusions, FUSIONS);
+        add_own(&mut spaces.reallocations, REALLOCATIONS);
+        let value = serde_json::to_value(&spaces).unwrap_or_default();
+        spaces.digest = sha256(canonical(&value).as_bytes());
         Ok(spaces)
     }
 
@@ -150,7 +152,7 @@ impl Spaces {
         Ok(Judged { protocol, rate })
     }
 
-    /// Digest of what it says, comments and layout not counted.
+    /// Digest of all that may be drawn.
     pub fn digest(&self) -> &str {
         &self.digest
     }
@@ -160,16 +162,14 @@ impl Spaces {
     /// Each option has a stream of its own, so that another row, method or option moves no draw.
     ///
     /// # Errors
-    /// A method without a space, with where to declare it.
+    /// A method that there is not.
     pub fn draw(&self, row: &str, fusion: &str, reallocation: &str, trial: u64) -> Result<Setting, String> {
-        let space = |place: &str, spaces: &BTreeMap<String, Space>, method: &str| {
-            spaces
-                .get(method)
-                .cloned()
-                .ok_or_else(|| format!("`{method}` has no space: declare it in {PATH} under `{place}`"))
+        let space = |axis: &str, spaces: &BTreeMap<String, Space>, method: &str| {
+            let known = spaces.get(method).cloned();
+            known.ok_or_else(|| format!("there is no {axis} `{method}`"))
         };
-        let fusions = space("fusions", &self.fusions, fusion)?;
-        let reallocations = space("reallocations", &self.reallocations, reallocation)?;
+        let fusions = space("fusion", &self.fusions, fusion)?;
+        let reallocations = space("reallocation", &self.reallocations, reallocation)?;
         let mut setting = Setting::default();
         if trial == 0 {
             return Ok(setting);
@@ -185,6 +185,31 @@ impl Spaces {
             }
         }
         Ok(setting)
+    }
+}
+
+/// Adds what each method's file says of those that `tune.yaml` does not name.
+fn add_own<C>(spaces: &mut BTreeMap<String, Space>, entries: &[Entry<C>]) {
+    for entry in entries {
+        spaces.entry(entry.name.to_owned()).or_insert_with(|| {
+            let ranges = entry.tuned.iter();
+            ranges
+                .map(|(option, sampler)| ((*option).to_owned(), Range::from(*sampler)))
+                .collect()
+        });
+    }
+}
+
+impl From<Sampler> for Range {
+    fn from(sampler: Sampler) -> Self {
+        let choice = |of: Vec<Value>| Self::Choice { of };
+        match sampler {
+            Sampler::LogUniform(low, high) => Self::LogUniform { low, high },
+            Sampler::Uniform(low, high) => Self::Uniform { low, high },
+            Sampler::Whole(of) => choice(of.iter().map(|value| (*value).into()).collect()),
+            Sampler::Word(of) => choice(of.iter().map(|value| (*value).into()).collect()),
+            Sampler::Switch(of) => choice(of.iter().map(|value| (*value).into()).collect()),
+        }
     }
 }
 

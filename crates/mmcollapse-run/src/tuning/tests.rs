@@ -9,6 +9,7 @@ use crate::models::{ModelResolver, NoData};
 use crate::plan::{Plan, Selection};
 use crate::spec::Spec;
 use crate::store::Store;
+use mmcollapse_models::{FUSIONS, REALLOCATIONS};
 use mmcollapse_record::{ExperimentInfo, Preset, ProtocolKind};
 
 /// What was found, when every trial is in a store.
@@ -123,12 +124,37 @@ fn every_row_has_the_same_trials_and_the_first_is_the_specs_own() {
 }
 
 #[test]
-fn a_method_without_a_space_is_named() {
-    let spaces = Spaces::parse(&SPACES.replace("shaspec:", "gated:").replace("shared_weight", "dropout")).unwrap();
-    let error = Trials::new(&EXPERIMENT, &spec(), &spaces, BUDGET, &mut ModelResolver::new(true)).unwrap_err();
-    let error = error.to_string();
-    assert!(error.contains("row `shaspec`: `shaspec` has no space"), "{error}");
-    assert!(error.contains("experiments/tune.yaml under `fusions`"), "{error}");
+fn a_method_is_tuned_as_its_file_says_unless_the_yaml_says_otherwise() {
+    let (general, _) = SPACES.split_once("fusions:").unwrap();
+    let own = Spaces::parse(general).unwrap();
+    let drawn = |spaces: &Spaces, fusion: &str| -> Vec<String> {
+        let setting = spaces.draw("row", fusion, "none", 1).unwrap();
+        setting.fusion.keys().cloned().collect()
+    };
+    assert_eq!(drawn(&own, "concat"), ["dropout", "hidden"]);
+    assert_eq!(drawn(&own, "late_fusion"), ["average"]);
+    let other = Spaces::parse(&format!("{general}fusions:\n  concat: {{}}\n")).unwrap();
+    assert!(drawn(&other, "concat").is_empty());
+    assert_eq!(drawn(&other, "late_fusion"), ["average"]);
+    assert_ne!(own.digest(), other.digest());
+    let error = own.draw("row", "conct", "none", 1).unwrap_err();
+    assert!(error.contains("there is no fusion `conct`"), "{error}");
+}
+
+/// Each method's own space holds values that the method takes.
+#[test]
+fn what_methods_say_of_themselves_can_be_drawn() {
+    let (general, _) = SPACES.split_once("fusions:").unwrap();
+    let own = Spaces::parse(general).unwrap();
+    for fusion in FUSIONS {
+        for reallocation in REALLOCATIONS {
+            for trial in 1..20 {
+                let setting = own.draw("row", fusion.name, reallocation.name, trial).unwrap();
+                (fusion.resolve)(&setting.fusion).unwrap();
+                (reallocation.resolve)(&setting.reallocation).unwrap();
+            }
+        }
+    }
 }
 
 #[test]

@@ -15,7 +15,7 @@ use crate::error::ModelError;
 ///
 /// # Errors
 /// A modality of codes, to which nothing can be added.
-pub(super) fn corrupted(
+pub(crate) fn corrupted(
     dataset: &Dataset,
     modality: usize,
     rate: f64,
@@ -52,7 +52,7 @@ pub(super) fn corrupted(
 ///
 /// # Errors
 /// A modality of codes, to which nothing can be added.
-pub(super) fn admitted(dataset: &Dataset, modality: usize) -> Result<(), ModelError> {
+pub(crate) fn admitted(dataset: &Dataset, modality: usize) -> Result<(), ModelError> {
     let spec = &dataset.modalities[modality];
     match spec.kind {
         Kind::Codes { .. } => Err(ModelError::Unfit {
