@@ -116,3 +116,46 @@ pub(crate) fn upweight(protocol: &Protocol, dataset: &Dataset) -> Option<Upweigh
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use mmcollapse_nn::Device;
+    use mmcollapse_record::{Levels, ProtocolKind, Split};
+
+    use super::*;
+    use crate::{
+        Conditions, Silent, run_cell,
+        tests::{cell, tiny},
+    };
+
+    #[test]
+    fn every_protocol_trains_and_is_scored_at_its_levels() {
+        let dataset = tiny();
+        for kind in ProtocolKind::ALL {
+            let config = CellConfig {
+                protocol: kind.on("sound", &[0.5]),
+                ..cell("concat", "none", serde_json::Value::Null)
+            };
+            let outcome = run_cell(&config, &dataset, &Device::Cpu, &mut Silent, Conditions::default()).unwrap();
+            let scored: BTreeSet<String> = outcome
+                .scores
+                .iter()
+                .filter(|score| score.split == Split::Test && score.metric == "accuracy")
+                .map(|score| score.rate.to_string())
+                .collect();
+            let levels = config.protocol.levels(2).iter().map(ToString::to_string).collect();
+            assert_eq!(scored, levels, "{kind}");
+        }
+    }
+
+    #[test]
+    fn a_level_that_cannot_be_is_refused() {
+        for kind in ProtocolKind::ALL {
+            let refused = check(&kind.on("sound", &[-0.5]));
+            let takes_a_level = kind.levels() != Levels::Counts && !kind.scores_patterns();
+            assert_eq!(refused.is_err(), takes_a_level, "{kind}: {refused:?}");
+        }
+    }
+}

@@ -89,22 +89,14 @@ pub struct Planned {
 impl Planned {
     /// Its name in progress and errors, for example `shaspec+ebr, test_missing, seed 3`.
     pub fn label(&self) -> String {
-        let rate = match self.setting.protocol {
-            ProtocolKind::TestMissing | ProtocolKind::Patterns => String::new(),
-            ProtocolKind::Modalities => {
-                let counts: Vec<String> = self.rates.iter().map(ToString::to_string).collect();
-                format!(" of {}", counts.join(", "))
-            }
-            ProtocolKind::Upweighted(_) => {
-                let betas: Vec<String> = self.rates.iter().map(ToString::to_string).collect();
-                format!(" by {}", betas.join(", "))
-            }
-            _ => {
-                let rates: Vec<String> = self.rates.iter().map(|rate| percent(*rate)).collect();
-                format!(" at {}", rates.join(", "))
-            }
+        let protocol = self.setting.protocol;
+        let level = match (protocol.levels(), &self.rates[..]) {
+            (Levels::Counts, [count]) => format!(" of {count}"),
+            (Levels::Weights, [beta]) => format!(" by {beta}"),
+            (Levels::Shares, [rate]) if !protocol.is_trained_once() => format!(" at {}", percent(*rate)),
+            _ => String::new(),
         };
-        format!("{}, {}{rate}, seed {}", self.row.name, self.setting, self.seed)
+        format!("{}, {}{level}, seed {}", self.row.name, self.setting, self.seed)
     }
 
     /// What it left, with its place in the experiment.
@@ -277,10 +269,10 @@ fn settings_of_protocols(spec: &Spec, preset: &PresetSpec, row: &Row) -> Vec<(Pr
         if row.protocols.as_ref().is_some_and(|own| !own.contains(&protocol)) {
             continue;
         }
-        match protocol {
-            ProtocolKind::TestMissing => settings.push((protocol, rates.to_vec())),
-            ProtocolKind::Patterns => settings.push((protocol, vec![0.0])),
-            _ => settings.extend(rates.iter().filter(admitted).map(|rate| (protocol, vec![*rate]))),
+        if protocol.is_trained_once() {
+            settings.push((protocol, protocol.on("", rates).levels(0)));
+        } else {
+            settings.extend(rates.iter().filter(admitted).map(|rate| (protocol, vec![*rate])));
         }
     }
     settings
