@@ -28,6 +28,11 @@ run *ARGS:
 report *ARGS:
     {{ mmcollapse }} report {{ ARGS }}
 
+# REPRODUCTION.md and the HTML report again from results/ alone, by a program that builds without candle: `just pages [--results DIR]`
+[group('results')]
+pages *ARGS:
+    cargo run --release --package mmcollapse-experiments --no-default-features --bin report -- {{ ARGS }}
+
 # print the experiments or details: `just list [NAME|methods|datasets]`
 [group('results')]
 list *ARGS:

@@ -4,14 +4,16 @@ mod data;
 mod dry;
 #[cfg(test)]
 #[path = "../crates/mmcollapse-run/src/tuning/fixture.rs"]
-mod fixture;
+pub(crate) mod fixture;
 mod gate;
-mod list;
+pub(crate) mod list;
 mod run;
 mod store;
 mod tune;
 
 use std::ffi::{OsStr, OsString};
+#[cfg(test)]
+use std::path::Path;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -19,17 +21,18 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
 use miette::{IntoDiagnostic, Result, miette};
 use mmcollapse_files::output::{self, Lost};
-use mmcollapse_files::{say, tell};
+use mmcollapse_files::tell;
 use mmcollapse_nn::device::DeviceChoice;
 
 use mmcollapse_record::{ExperimentInfo, Preset};
-use mmcollapse_report::report::{self, Written};
 use mmcollapse_run::models::Training;
 use mmcollapse_run::provenance::{Build, cores, origin};
 use mmcollapse_run::runner::Interrupt;
 use mmcollapse_run::signals;
 use mmcollapse_run::store::Store;
 use mmcollapse_run::worker::serve;
+
+use crate::pages;
 
 /// Reads a preset.
 fn presets() -> impl TypedValueParser<Value = Preset> {
@@ -394,18 +397,8 @@ impl Program {
             } => {
                 let all = experiments.is_empty();
                 let ending = run::report(&self.named(&experiments)?, all, what, &place, to.published())?;
-                match report::write(self.experiments, self.claims, &to.results, to.force)? {
-                    Written::Pages(paths) => {
-                        for path in paths {
-                            say!("{}", path.display());
-                        }
-                        Ok(ending)
-                    }
-                    Written::Kept(reason) => {
-                        tell!("{reason}");
-                        Ok(Ending::Badly)
-                    }
-                }
+                let written = pages::write(self.experiments, self.claims, &to.results, to.force)?;
+                Ok(if written { ending } else { Ending::Badly })
             }
             Verb::List { what } => {
                 output::out(format_args!("{}", self.list(&what)?));
@@ -472,6 +465,23 @@ impl Program {
         }
         names.iter().map(|name| self.find(name)).collect()
     }
+}
+
+/// Makes tables and figures of what a store has of the smoke preset, as `report` does.
+#[cfg(test)]
+pub(crate) fn report_smoke(experiments: &'static [ExperimentInfo], store: &Path, results: &Path) {
+    let what = What {
+        preset: Preset::Smoke,
+        seeds: None,
+        dataset: None,
+    };
+    let place = Place {
+        store: store.to_owned(),
+        offline: true,
+    };
+    let published = run::Published { results, force: false };
+    let all: Vec<&ExperimentInfo> = experiments.iter().collect();
+    assert_eq!(run::report(&all, false, what, &place, published).unwrap(), Ending::Well);
 }
 
 /// Workers asked for, or one a core.

@@ -1,13 +1,17 @@
 //! Every experiment: one folder each with its spec, the paper's numbers and a program of its own.
 
+#[cfg(feature = "train")]
 pub mod cli;
+pub mod pages;
 
 use mmcollapse_record::{ExperimentInfo, Shows};
 
+#[cfg(feature = "train")]
 #[doc(hidden)]
 pub use mimalloc::MiMalloc;
 
 /// The program of an experiment: `mmcollapse reproduce NAME`, NAME being that of the binary.
+#[cfg(feature = "train")]
 #[macro_export]
 macro_rules! program {
     () => {
@@ -39,99 +43,93 @@ pub const SPACES: &str = include_str!("tune.yaml");
 /// What the experiments on health records share.
 const EHR: Option<(&str, &str)> = Some(("experiments/ehr.yaml", include_str!("ehr.yaml")));
 
-/// The experiments, in the paper's order; a new one is a folder and a line here.
+/// An experiment: its folder (`of` that whose cells it has), its title and what it shows; then what else it has, by field.
+macro_rules! experiment {
+    ($name:literal, $($rest:tt)*) => { experiment!($name of $name, $($rest)*) };
+    ($name:literal of $spec:literal, $title:literal, $shows:expr $(, $field:ident: $value:expr)* $(,)?) => {
+        ExperimentInfo {
+            $($field: $value,)*
+            ..ExperimentInfo::new($name, $title, include_str!(concat!($spec, "/spec.yaml")), $shows)
+        }
+    };
+}
+
+/// The experiments, in the paper's order; a new one is a folder and a line here (docs/add-an-experiment.md).
 pub static EXPERIMENTS: &[ExperimentInfo] = &[
-    ExperimentInfo {
-        name: "table1",
-        title: "Health records with missing modalities, method against method",
-        spec: include_str!("table1/spec.yaml"),
+    experiment!(
+        "table1",
+        "Health records with missing modalities, method against method",
+        Shows::Rows(&["auprc"]),
         common: EHR,
-        paper: include_str!("table1/paper.yaml"),
-        shows: Shows::Rows(&["auprc"]),
-    },
-    ExperimentInfo {
-        name: "table2",
-        title: "Health records, every fusion with every reallocation",
-        spec: include_str!("table2/spec.yaml"),
+        paper: Some(include_str!("table1/paper.yaml")),
+    ),
+    experiment!(
+        "table2",
+        "Health records, every fusion with every reallocation",
+        Shows::Rows(&["auprc"]),
         common: EHR,
-        paper: include_str!("table2/paper.yaml"),
-        shows: Shows::Rows(&["auprc"]),
-    },
-    ExperimentInfo {
-        name: "table3",
-        title: "avMNIST accuracy at audio missing rates, method against method",
-        spec: include_str!("table3/spec.yaml"),
-        common: None,
-        paper: include_str!("table3/paper.yaml"),
-        shows: Shows::Rows(&[]),
-    },
-    ExperimentInfo {
-        name: "table4",
-        title: "avMNIST accuracy at audio missing rates, every fusion with every reallocation",
-        spec: include_str!("table4/spec.yaml"),
-        common: None,
-        paper: include_str!("table4/paper.yaml"),
-        shows: Shows::Scores,
-    },
-    ExperimentInfo {
-        name: "table5",
-        title: "Health records, the order of the teachers in distillation",
-        spec: include_str!("table5/spec.yaml"),
+        paper: Some(include_str!("table2/paper.yaml")),
+    ),
+    experiment!(
+        "table3",
+        "avMNIST accuracy at audio missing rates, method against method",
+        Shows::Rows(&[]),
+        paper: Some(include_str!("table3/paper.yaml")),
+    ),
+    experiment!(
+        "table4",
+        "avMNIST accuracy at audio missing rates, every fusion with every reallocation",
+        Shows::Scores,
+        paper: Some(include_str!("table4/paper.yaml")),
+    ),
+    experiment!(
+        "table5",
+        "Health records, the order of the teachers in distillation",
+        Shows::Rows(&["auprc"]),
         common: EHR,
-        paper: include_str!("table5/paper.yaml"),
-        shows: Shows::Rows(&["auprc"]),
-    },
-    ExperimentInfo {
-        name: "table6",
-        title: "Health records, what stands in for missing modalities",
-        spec: include_str!("table6/spec.yaml"),
+        paper: Some(include_str!("table5/paper.yaml")),
+    ),
+    experiment!(
+        "table6",
+        "Health records, what stands in for missing modalities",
+        Shows::Rows(&["auroc_spread", "auroc_of_1", "auroc_of_2", "auroc_of_3"]),
         common: EHR,
-        paper: include_str!("table6/paper.yaml"),
-        shows: Shows::Rows(&["auroc_spread", "auroc_of_1", "auroc_of_2", "auroc_of_3"]),
-    },
-    ExperimentInfo {
-        name: "table7",
-        title: "Collinearity of the fused features against the number of modalities",
-        spec: include_str!("table7/spec.yaml"),
+        paper: Some(include_str!("table6/paper.yaml")),
+    ),
+    experiment!(
+        "table7",
+        "Collinearity of the fused features against the number of modalities",
+        Shows::Measures(&["vif_mean", "vif_collinear", "rank_effective", "auroc", "accuracy"]),
         common: EHR,
-        paper: include_str!("table7/paper.yaml"),
-        shows: Shows::Measures(&["vif_mean", "vif_collinear", "rank_effective", "auroc", "accuracy"]),
-    },
-    ExperimentInfo {
-        name: "table8",
-        title: "Health records with missing modalities, MUSE with EBR tested against every other method",
-        // The cells of Table 1, so that nothing is trained twice.
-        spec: include_str!("table1/spec.yaml"),
-        common: EHR,
-        paper: include_str!("table8/paper.yaml"),
-        shows: Shows::Tests {
+        paper: Some(include_str!("table7/paper.yaml")),
+    ),
+    experiment!(
+        // Nothing is trained twice.
+        "table8" of "table1",
+        "Health records with missing modalities, MUSE with EBR tested against every other method",
+        Shows::Tests {
             row: "muse+ebr",
             others: &["auprc"],
         },
-    },
-    ExperimentInfo {
-        name: "ebr-stability",
-        title: "In which regime explicit basis reallocation trains",
-        spec: include_str!("ebr-stability/spec.yaml"),
-        common: None,
-        paper: include_str!("ebr-stability/paper.yaml"),
-        shows: Shows::Rows(&[]),
-    },
-    ExperimentInfo {
-        name: "ebr-regime",
-        title: "Explicit basis reallocation in the paper's own training",
-        spec: include_str!("ebr-regime/spec.yaml"),
-        common: None,
-        paper: include_str!("ebr-regime/paper.yaml"),
-        shows: Shows::Measures(&["rank_effective", "rank_stable", "accuracy", "cka_image", "cka_sound"]),
-    },
-    ExperimentInfo {
-        name: "fig4",
-        title: "What an encoder loses inside a multimodal model, against the number of modalities",
-        spec: include_str!("fig4/spec.yaml"),
         common: EHR,
-        paper: include_str!("fig4/paper.yaml"),
-        shows: Shows::Probes(&[
+        paper: Some(include_str!("table8/paper.yaml")),
+    ),
+    experiment!(
+        "ebr-stability",
+        "In which regime explicit basis reallocation trains",
+        Shows::Rows(&[]),
+        paper: Some(include_str!("ebr-stability/paper.yaml")),
+    ),
+    experiment!(
+        "ebr-regime",
+        "Explicit basis reallocation in the paper's own training",
+        Shows::Measures(&["rank_effective", "rank_stable", "accuracy", "cka_image", "cka_sound"]),
+        paper: Some(include_str!("ebr-regime/paper.yaml")),
+    ),
+    experiment!(
+        "fig4",
+        "What an encoder loses inside a multimodal model, against the number of modalities",
+        Shows::Probes(&[
             "gap_first",
             "gap_eliminated",
             "probe_prefix_first",
@@ -139,14 +137,13 @@ pub static EXPERIMENTS: &[ExperimentInfo] = &[
             "probe_prefix_eliminated",
             "probe_baseline_eliminated",
         ]),
-    },
-    ExperimentInfo {
-        name: "fig5",
-        title: "Health records, rank and similarity of the fused representation as laboratory values weigh more",
-        spec: include_str!("fig5/spec.yaml"),
         common: EHR,
-        paper: include_str!("fig5/paper.yaml"),
-        shows: Shows::Measures(&[
+        paper: Some(include_str!("fig4/paper.yaml")),
+    ),
+    experiment!(
+        "fig5",
+        "Health records, rank and similarity of the fused representation as laboratory values weigh more",
+        Shows::Measures(&[
             "rank_effective",
             "rank_stable",
             "rank_numerical",
@@ -158,46 +155,39 @@ pub static EXPERIMENTS: &[ExperimentInfo] = &[
             "cosine_diagnoses",
             "cosine_vitals",
         ]),
-    },
-    ExperimentInfo {
-        name: "fig6",
-        title: "Health records, semantic loss along training",
-        spec: include_str!("fig6/spec.yaml"),
         common: EHR,
-        paper: include_str!("fig6/paper.yaml"),
-        shows: Shows::Curves,
-    },
-    ExperimentInfo {
-        name: "fig7",
-        title: "Health records with noise on the laboratory values in training",
-        spec: include_str!("fig7/spec.yaml"),
+        paper: Some(include_str!("fig5/paper.yaml")),
+    ),
+    experiment!(
+        "fig6",
+        "Health records, semantic loss along training",
+        Shows::Curves,
         common: EHR,
-        paper: include_str!("fig7/paper.yaml"),
-        shows: Shows::Scores,
-    },
-    ExperimentInfo {
-        name: "fig8",
-        title: "avMNIST accuracy with noise on the sound in training",
-        spec: include_str!("fig8/spec.yaml"),
-        common: None,
-        paper: include_str!("fig8/paper.yaml"),
-        shows: Shows::Scores,
-    },
-    ExperimentInfo {
-        name: "fig9",
-        title: "avMNIST semantic loss along training",
-        spec: include_str!("fig9/spec.yaml"),
-        common: None,
-        paper: include_str!("fig9/paper.yaml"),
-        shows: Shows::Curves,
-    },
-    ExperimentInfo {
-        name: "fig10",
-        title: "avMNIST rank and similarity of the fused representation as the sound weighs more",
-        spec: include_str!("fig10/spec.yaml"),
-        common: None,
-        paper: include_str!("fig10/paper.yaml"),
-        shows: Shows::Measures(&[
+        paper: Some(include_str!("fig6/paper.yaml")),
+    ),
+    experiment!(
+        "fig7",
+        "Health records with noise on the laboratory values in training",
+        Shows::Scores,
+        common: EHR,
+        paper: Some(include_str!("fig7/paper.yaml")),
+    ),
+    experiment!(
+        "fig8",
+        "avMNIST accuracy with noise on the sound in training",
+        Shows::Scores,
+        paper: Some(include_str!("fig8/paper.yaml")),
+    ),
+    experiment!(
+        "fig9",
+        "avMNIST semantic loss along training",
+        Shows::Curves,
+        paper: Some(include_str!("fig9/paper.yaml")),
+    ),
+    experiment!(
+        "fig10",
+        "avMNIST rank and similarity of the fused representation as the sound weighs more",
+        Shows::Measures(&[
             "rank_effective",
             "rank_stable",
             "rank_numerical",
@@ -207,13 +197,21 @@ pub static EXPERIMENTS: &[ExperimentInfo] = &[
             "cosine_image",
             "cosine_sound",
         ]),
-    },
+        paper: Some(include_str!("fig10/paper.yaml")),
+    ),
 ];
 
 #[cfg(test)]
 mod built_from;
 
 #[cfg(test)]
+mod committed;
+
+#[cfg(all(test, feature = "train"))]
+#[path = "tests/added/mod.rs"]
+mod added;
+
+#[cfg(all(test, feature = "train"))]
 mod tests {
     use std::collections::BTreeSet;
 
@@ -225,17 +223,10 @@ mod tests {
 
     use super::*;
 
-    #[test]
-    fn names_are_unique() {
-        let names: BTreeSet<&str> = EXPERIMENTS.iter().map(|experiment| experiment.name).collect();
-        assert_eq!(names.len(), EXPERIMENTS.len());
-    }
-
     /// Claims parse, and what they test is a row, a protocol and levels that the experiment has.
     #[test]
     fn claims_are_about_what_there_is() {
         let claims = mmcollapse_report::report::claims::Claims::parse(CLAIMS, EXPERIMENTS).unwrap();
-        assert_eq!(claims.claims.len(), 19);
         for test in claims.claims.iter().flat_map(|claim| &claim.tests) {
             let experiment = EXPERIMENTS.iter().find(|e| e.name == test.experiment).unwrap();
             let mut spec = mmcollapse_run::spec::Spec::of(experiment).unwrap();
@@ -272,7 +263,7 @@ mod tests {
             let of_spec = protocols.contains(&test.protocol.protocol) && labels.contains(&test.protocol.task);
             assert!(of_spec, "{}", test.says);
             assert_eq!(test.dataset.as_deref(), spec.other_dataset(), "{}", test.says);
-            let paper = Paper::parse(experiment.paper, &experiment.paper_path()).unwrap();
+            let paper = Paper::of(experiment).unwrap();
             let shown = experiment.shows.metrics(&paper.metric).unwrap();
             let alone = |metric: &Metric| test.metric.as_str().starts_with(&format!("{metric}_"));
             assert!(
@@ -285,38 +276,6 @@ mod tests {
                 assert!(levels.contains(&level), "{}: {level}", test.says);
             }
         }
-    }
-
-    /// results/REPRODUCTION.md is what the committed results give.
-    #[test]
-    fn the_committed_report_is_that_of_the_committed_results() {
-        let root = std::path::Path::new("..");
-        let made = mmcollapse_report::report::reproduction(EXPERIMENTS, CLAIMS, &root.join("results")).unwrap();
-        let committed = std::fs::read_to_string(root.join("results/REPRODUCTION.md")).unwrap();
-        assert!(
-            made == committed,
-            "results/REPRODUCTION.md is not up to date: run `mmcollapse report`"
-        );
-    }
-
-    /// Blocks of the documents that name a file stand in it, word by word.
-    #[test]
-    fn documents_quote_the_code_as_it_is() {
-        let root = std::path::Path::new("..");
-        let text = std::fs::read_to_string(root.join("docs/add-a-method.md")).unwrap();
-        let mut blocks = 0;
-        let mut lines = text.lines();
-        while let Some(line) = lines.next() {
-            let Some((_, file)) = line.split_once(" file=").filter(|_| line.starts_with("```")) else {
-                continue;
-            };
-            let block: Vec<&str> = lines.by_ref().take_while(|line| *line != "```").collect();
-            let code = std::fs::read_to_string(root.join(file)).unwrap();
-            let block = block.join("\n");
-            assert!(code.contains(&block), "{file} does not have:\n{block}");
-            blocks += 1;
-        }
-        assert_eq!(blocks, 6);
     }
 
     /// No number of a patient or a stay of the open demos stands in any text under `results/`.
@@ -374,14 +333,6 @@ mod tests {
                 Ok(cells) => assert!(cells > 0),
                 Err(error) => panic!("{error:?}"),
             }
-        }
-    }
-
-    #[test]
-    fn papers_are_read() {
-        for experiment in EXPERIMENTS {
-            let paper = Paper::parse(experiment.paper, &experiment.paper_path());
-            assert!(paper.is_ok(), "{paper:?}");
         }
     }
 }

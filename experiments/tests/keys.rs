@@ -1,5 +1,7 @@
 //! The keys of cells: a key that moves means that its cell is trained anew, so none moves by accident.
 
+#![cfg(feature = "train")]
+
 use std::fmt::Write as _;
 
 use miette::Result;
@@ -8,6 +10,9 @@ use mmcollapse_run::models::ModelResolver;
 use mmcollapse_run::plan::{Plan, Resolver, Selection};
 use mmcollapse_run::spec::Spec;
 use serde_json::Value;
+
+/// The keys as they were. An experiment that is not among them is new: nobody has trained its cells.
+const KEPT: &str = include_str!("snapshots/keys__keys.snap");
 
 /// Keys shown of each plan; all of them go into its digest.
 const SHOWN: usize = 4;
@@ -25,12 +30,15 @@ impl Resolver for NoData {
     }
 }
 
+/// A line that starts with the name of a new experiment, added to the file by hand, has its keys written there as well.
+///
 /// After a change that is meant to move keys (a new revision, another default), look at the difference and accept it with
 /// `cargo insta review`, or by renaming `keys.snap.new`.
 #[test]
 fn keys_of_cells_do_not_move() {
     let mut text = String::new();
-    for experiment in EXPERIMENTS {
+    let is_kept = |name: &str| KEPT.lines().any(|line| line.starts_with(&format!("{name} ")));
+    for experiment in EXPERIMENTS.iter().filter(|experiment| is_kept(experiment.name)) {
         let spec = Spec::of(experiment).unwrap();
         for preset in spec.presets.keys() {
             let mut resolver = NoData(ModelResolver::new(true));

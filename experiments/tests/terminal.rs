@@ -1,5 +1,7 @@
 //! What happens to the terminal of a program: pipes that close, disks that are full, hang-ups. And that it writes only where
 //! it was told to.
+
+#![cfg(feature = "train")]
 #![cfg(unix)]
 
 use std::fs::{self, File};

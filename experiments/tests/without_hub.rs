@@ -1,5 +1,7 @@
 //! The program on a machine that has no data and cannot reach the hub.
 
+#![cfg(feature = "train")]
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::{fs, io};

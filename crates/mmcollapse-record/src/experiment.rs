@@ -13,8 +13,8 @@ pub struct ExperimentInfo {
     pub spec: &'static str,
     /// Path and text of the settings that it shares with other experiments, if it does.
     pub common: Option<(&'static str, &'static str)>,
-    /// Text of its `paper.yaml`.
-    pub paper: &'static str,
+    /// Text of its `paper.yaml`, if the paper has something to stand beside it.
+    pub paper: Option<&'static str>,
     /// What its table and figure show.
     pub shows: Shows,
 }
@@ -22,7 +22,7 @@ pub struct ExperimentInfo {
 /// What an experiment shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shows {
-    /// The metric of `paper.yaml` at each level, drawn against the level.
+    /// The metric of `paper.yaml` (AUROC or accuracy without one) at each level, drawn against the level.
     Scores,
     /// The same, drawn method under method: for many methods at few levels. Further metrics have sheets of their own.
     Rows(&'static [&'static str]),
@@ -59,6 +59,18 @@ impl Shows {
 }
 
 impl ExperimentInfo {
+    /// An experiment that shares no settings with others and has no counterpart in the paper.
+    pub const fn new(name: &'static str, title: &'static str, spec: &'static str, shows: Shows) -> Self {
+        Self {
+            name,
+            title,
+            spec,
+            common: None,
+            paper: None,
+            shows,
+        }
+    }
+
     /// Where its spec lies in the repository, for error messages.
     pub fn spec_path(&self) -> String {
         format!("experiments/{}/spec.yaml", self.name)

@@ -1,7 +1,7 @@
 //! How it is shown: from records to tables, figures, verdicts and a page.
 //!
 //! ```text
-//! records --summary--> means, intervals, differences --table, figure, render--> results/EXPERIMENT/PRESET
+//! records --summary--> means, intervals, differences --table, figure, render, publish--> results/EXPERIMENT/PRESET
 //! results/ --report--> REPRODUCTION.md, report/index.html
 //! ```
 //!

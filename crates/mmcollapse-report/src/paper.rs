@@ -13,7 +13,7 @@
 //! A row is found by fusion and reallocation, so that the rows of an experiment may have other names, and
 //! several variants of a method stand beside the one number that the paper has for it.
 
-use mmcollapse_record::{Metric, RowId, same_level};
+use mmcollapse_record::{ExperimentInfo, Metric, RowId, same_level};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -24,8 +24,8 @@ use serde::Deserialize;
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Paper {
-    /// Where the numbers stand.
-    pub source: Source,
+    /// Where the numbers stand; not said where there are none.
+    pub source: Option<Source>,
     /// What they measure, by the name it has in scores.
     pub metric: Metric,
     /// In what unit they are printed.
@@ -174,7 +174,20 @@ impl Paper {
         Ok(paper)
     }
 
+    /// What the paper has of an experiment. An experiment without a `paper.yaml` shows AUROC, or accuracy where that is not
+    /// measured.
+    ///
+    /// # Errors
+    /// As [`Paper::parse`].
+    pub fn of(experiment: &ExperimentInfo) -> Result<Self, PaperError> {
+        let none = "{metric: auroc, unit: percent, rates: [], rows: []}";
+        Self::parse(experiment.paper.unwrap_or(none), &experiment.paper_path())
+    }
+
     fn check(&self) -> Result<(), String> {
+        if self.source.is_none() && !(self.rows.is_empty() && self.means.is_empty()) {
+            return Err("numbers need a `source`: reference, table, caption".to_owned());
+        }
         for (position, rate) in self.rates.iter().enumerate() {
             if !(rate.is_finite() && *rate >= 0.0) {
                 return Err(format!("rate {rate} is not a number of at least 0"));
@@ -282,6 +295,11 @@ rows:
                 "means of b+none: other columns",
             ),
             ("metric: accuracy", "", "missing field `metric`"),
+            (
+                "source: {reference: A, table: Table 4, caption: c}",
+                "",
+                "numbers need a `source`",
+            ),
         ] {
             let error = Paper::parse(&TEXT.replace(from, to), "here/paper.yaml").unwrap_err();
             let text = error.to_string();

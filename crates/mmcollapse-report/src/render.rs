@@ -49,11 +49,8 @@ pub fn render(
             provenance.preset
         ));
     }
-    let mut paper = Paper::parse(experiment.paper, &experiment.paper_path())?;
-    let mut title = experiment.title.to_owned();
-    if let Some(dataset) = &provenance.dataset {
-        // The paper's numbers are of its own data.
-        paper.rows.clear();
+    let mut paper = Paper::of(experiment)?;
+    if provenance.dataset.is_some() || experiment.paper.is_none() {
         let measured = |metric: &Metric| {
             let scores = || records.iter().flat_map(|record| &record.outcome.scores);
             scores().any(|score| score.metric == *metric)
@@ -62,6 +59,11 @@ pub fn render(
         if !measured(&paper.metric) && measured(&accuracy) {
             paper.metric = accuracy;
         }
+    }
+    let mut title = experiment.title.to_owned();
+    if let Some(dataset) = &provenance.dataset {
+        // The paper's numbers are of its own data.
+        paper.rows.clear();
         let mut kind = "";
         if provenance.synthetic.is_some() {
             kind = "synthetic ";

@@ -19,7 +19,7 @@ pub(crate) use number::{bare_percent as percent_bare, range};
 use sheets::Sheets;
 pub use versus::Tests;
 
-use crate::paper::{Paper, PaperMean, Unit};
+use crate::paper::{Paper, PaperMean, Source, Unit};
 use crate::summary::Summary;
 
 /// A whole table with all that must be said about it.
@@ -104,7 +104,7 @@ impl Table {
 
 /// What the paper prints as means over levels, apart from ours: it stands for other data or other columns.
 fn printed_means(paper: &Paper) -> Option<Sheet> {
-    let columns = paper.means.first()?.values.keys();
+    let (columns, source) = (paper.means.first()?.values.keys(), paper.source.as_ref()?);
     let mut header = vec!["method".to_owned(), String::new()];
     header.extend(columns.map(|column| words(column)));
     let line = |mean: &PaperMean| {
@@ -124,12 +124,12 @@ fn printed_means(paper: &Paper) -> Option<Sheet> {
         heading: "What the paper prints".to_owned(),
         caption: format!(
             "{}{}, as printed: {}.",
-            paper.source.table,
+            source.table,
             match paper.unit {
                 Unit::Percent | Unit::Share => ", in %",
                 Unit::Number | Unit::Probability => "",
             },
-            paper.source.caption
+            source.caption
         ),
         header,
         rows: paper.means.iter().map(line).collect(),
@@ -137,10 +137,15 @@ fn printed_means(paper: &Paper) -> Option<Sheet> {
 }
 
 fn notes(paper: &Paper) -> Vec<String> {
-    let mut notes = vec![format!(
-        "The paper's numbers: {}, {} ({}).",
-        paper.source.reference, paper.source.table, paper.source.caption
-    )];
+    let of_paper = |source: &Source| {
+        let Source {
+            reference,
+            table,
+            caption,
+        } = source;
+        format!("The paper's numbers: {reference}, {table} ({caption}).")
+    };
+    let mut notes: Vec<String> = paper.source.iter().map(of_paper).collect();
     notes.extend(paper.unclear.iter().cloned());
     notes.extend(
         paper

@@ -11,7 +11,7 @@ const TABLE: ExperimentInfo = ExperimentInfo {
     title: "Table 4: avMNIST accuracy with sound missing, fusion x reallocation (made-up numbers)",
     spec: include_str!("../../../../experiments/table4/spec.yaml"),
     common: None,
-    paper: TABLE4,
+    paper: Some(TABLE4),
     shows: Shows::Scores,
 };
 
@@ -99,12 +99,7 @@ fn no_number_of_the_paper_stands_beside_a_control() {
         record
     });
     records.extend(control.collect::<Vec<_>>());
-    let summary = Summary::new(
-        "table4",
-        &records,
-        &Paper::parse(TABLE.paper, &TABLE.paper_path()).unwrap(),
-    )
-    .unwrap();
+    let summary = Summary::new("table4", &records, &Paper::of(&TABLE).unwrap()).unwrap();
     let printed = |row: &str| {
         let method = summary.methods.iter().position(|method| method == row).unwrap();
         summary
@@ -399,13 +394,15 @@ fn tests_of_a_row_stand_beside_the_papers_on_its_own_data_only() {
     let versus = ExperimentInfo {
         name: "table8",
         title: "Table 8",
-        paper: "source: {reference: R, table: Table 8, caption: c}
+        paper: Some(
+            "source: {reference: R, table: Table 8, caption: c}
 metric: accuracy
 unit: probability
 rates: [0.95]
 rows: []
 means: [{fusion: shaspec, values: {test_missing_accuracy: 0.0085}}]
 ",
+        ),
         shows: Shows::Tests {
             row: "shaspec+kd",
             others: &[],

@@ -21,6 +21,9 @@ use mmcollapse_files::write_atomic;
 
 use mmcollapse_record::ExperimentInfo;
 
+/// The name of the text.
+const REPRODUCTION: &str = "REPRODUCTION.md";
+
 /// Results that a refusal names before it counts the rest.
 const LOST_NAMED: usize = 4;
 
@@ -43,7 +46,7 @@ pub enum Written {
 pub fn write(experiments: &[ExperimentInfo], claims: &str, results: &Path, force: bool) -> Result<Written> {
     let claims = claims::Claims::parse(claims, experiments)?;
     let found = results::Results::read(experiments, results)?;
-    let path = results.join("REPRODUCTION.md");
+    let path = results.join(REPRODUCTION);
     let lost = if force {
         Vec::new()
     } else {
@@ -60,10 +63,7 @@ pub fn write(experiments: &[ExperimentInfo], claims: &str, results: &Path, force
             path.display(),
         )));
     }
-    let reproduction = reproduction::markdown(&claims, &found)?;
-    let page = page::html(&reproduction, &found);
-    let files = [(path, reproduction), (results.join("report").join("index.html"), page)];
-    let written = files.into_iter().map(|(path, text)| {
+    let written = made(&claims, &found, results)?.into_iter().map(|(path, text)| {
         write_atomic(&path, text.as_bytes())
             .into_diagnostic()
             .wrap_err("cannot write the report")?;
@@ -72,13 +72,22 @@ pub fn write(experiments: &[ExperimentInfo], claims: &str, results: &Path, force
     written.collect::<Result<_>>().map(Written::Pages)
 }
 
-/// The text of REPRODUCTION.md.
+/// The two pages and where they go below `results`, without writing them.
 ///
 /// # Errors
 /// As [`write`].
-pub fn reproduction(experiments: &[ExperimentInfo], claims: &str, results: &Path) -> Result<String> {
+pub fn pages(experiments: &[ExperimentInfo], claims: &str, results: &Path) -> Result<[(PathBuf, String); 2]> {
     let claims = claims::Claims::parse(claims, experiments)?;
-    reproduction::markdown(&claims, &results::Results::read(experiments, results)?)
+    made(&claims, &results::Results::read(experiments, results)?, results)
+}
+
+fn made(claims: &claims::Claims, found: &results::Results, results: &Path) -> Result<[(PathBuf, String); 2]> {
+    let reproduction = reproduction::markdown(claims, found)?;
+    let page = page::html(&reproduction, found);
+    Ok([
+        (results.join(REPRODUCTION), reproduction),
+        (results.join("report").join("index.html"), page),
+    ])
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ const TABLE: ExperimentInfo = ExperimentInfo {
     title: "Table 4 <made up>",
     spec: include_str!("../../../../experiments/table4/spec.yaml"),
     common: None,
-    paper: TABLE4,
+    paper: Some(TABLE4),
     shows: Shows::Scores,
 };
 

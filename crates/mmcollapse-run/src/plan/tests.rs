@@ -47,7 +47,7 @@ fn experiment(spec: &'static str) -> ExperimentInfo {
         title: "T",
         spec,
         common: None,
-        paper: "",
+        paper: None,
         shows: mmcollapse_record::Shows::Scores,
     }
 }

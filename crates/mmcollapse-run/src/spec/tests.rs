@@ -112,7 +112,7 @@ presets:
         title: "T",
         spec: SPEC,
         common: Some(("experiments/common.yaml", common)),
-        paper: "",
+        paper: None,
         shows: mmcollapse_record::Shows::Scores,
     };
     let mut spec = Spec::of(&experiment(common)).unwrap();

@@ -37,7 +37,7 @@ pub static EXPERIMENT: ExperimentInfo = ExperimentInfo {
     name: "table4",
     title: "Table 4 (made up)",
     spec: SPEC,
-    paper: TABLE4,
+    paper: Some(TABLE4),
     shows: Shows::Scores,
 };
 

@@ -1,0 +1,111 @@
+//! What is committed agrees with the code: pages of results, documents, and the folders of the experiments.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use mmcollapse_report::paper::Paper;
+use mmcollapse_report::report;
+
+use crate::{CLAIMS, EXPERIMENTS};
+
+fn root() -> &'static Path {
+    Path::new("..")
+}
+
+/// Each page is, byte by byte, what the committed results give.
+#[test]
+fn the_committed_pages_are_those_of_the_committed_results() {
+    for (path, made) in report::pages(EXPERIMENTS, CLAIMS, &root().join("results")).unwrap() {
+        let committed = fs::read_to_string(&path).unwrap();
+        assert!(
+            made == committed,
+            "{}: not up to date: run `just pages`",
+            path.display()
+        );
+    }
+}
+
+/// `just pages` builds no candle, hence nothing that trains.
+#[test]
+fn the_pages_are_made_without_candle() {
+    let tree =
+        "tree --offline --package mmcollapse-experiments --no-default-features --edges normal,build --prefix none";
+    let output = Command::new(env!("CARGO")).args(tree.split(' ')).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let tree = String::from_utf8(output.stdout).unwrap();
+    let packages: BTreeSet<&str> = tree.lines().filter_map(|line| line.split(' ').next()).collect();
+    assert!(packages.contains("mmcollapse-report"), "{tree}");
+    for package in packages {
+        let trains = package.starts_with("candle") || ["mmcollapse-nn", "mmcollapse-run"].contains(&package);
+        assert!(!trains, "{package}");
+    }
+}
+
+/// Blocks of the documents that name a file stand in it, word by word.
+#[test]
+fn documents_quote_the_code_as_it_is() {
+    for document in ["add-a-method.md", "add-an-experiment.md"] {
+        let text = fs::read_to_string(root().join("docs").join(document)).unwrap();
+        let mut blocks = 0;
+        let mut lines = text.lines();
+        while let Some(line) = lines.next() {
+            let Some((_, file)) = line.split_once(" file=").filter(|_| line.starts_with("```")) else {
+                continue;
+            };
+            let block: Vec<&str> = lines.by_ref().take_while(|line| *line != "```").collect();
+            let code = fs::read_to_string(root().join(file)).unwrap();
+            let block = block.join("\n");
+            assert!(code.contains(&block), "{document}: {file} does not have:\n{block}");
+            blocks += 1;
+        }
+        assert!(blocks > 1, "{document}: no block names its file");
+    }
+}
+
+/// A folder with a spec or the paper's numbers is an experiment of the list, which reads what the folder has.
+#[test]
+fn every_folder_is_an_experiment() {
+    let folders = fs::read_dir(".").unwrap().map(|entry| entry.unwrap().path());
+    let parts = ["spec.yaml", "paper.yaml", "main.rs"];
+    let folders = folders.filter(|folder| parts.iter().any(|part| folder.join(part).is_file()));
+    let folders: BTreeSet<String> = folders
+        .map(|folder| folder.file_name().unwrap().display().to_string())
+        .collect();
+    let names: Vec<&str> = EXPERIMENTS.iter().map(|experiment| experiment.name).collect();
+    assert_eq!(
+        names.len(),
+        folders.len(),
+        "a name is there twice, or a folder is not in lib.rs"
+    );
+    assert!(names.iter().all(|name| folders.contains(*name)), "{folders:?}");
+    for experiment in EXPERIMENTS {
+        let has_paper = Path::new(experiment.name).join("paper.yaml").is_file();
+        assert_eq!(experiment.paper.is_some(), has_paper, "{}: paper.yaml", experiment.name);
+        let paper = Paper::of(experiment);
+        assert!(paper.is_ok(), "{paper:?}");
+    }
+}
+
+/// An experiment has a program of its own if its folder has a `main.rs`; Cargo.toml lists these in the order of the list.
+#[test]
+fn every_main_is_a_program() {
+    let listed = fs::read_to_string("Cargo.toml").unwrap();
+    let programs: Vec<String> = EXPERIMENTS
+        .iter()
+        .filter(|experiment| Path::new(experiment.name).join("main.rs").is_file())
+        .map(|experiment| {
+            let name = experiment.name;
+            format!(
+                "[[bin]]\nname = \"{name}\"\npath = \"{name}/main.rs\"\ntest = false\nrequired-features = [\"programs\"]\n\n"
+            )
+        })
+        .collect();
+    let (count, programs) = (programs.len(), programs.concat());
+    assert!(
+        listed.contains(&programs),
+        "Cargo.toml has to list exactly these programs:\n\n{programs}"
+    );
+    assert_eq!(listed.matches("required-features = [\"programs\"]").count(), count);
+}
