@@ -3,9 +3,10 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
+use mmcollapse_files::duration_text;
 use mmcollapse_run::cell::CellKey;
 use mmcollapse_run::plan::{Plan, Planned};
-use mmcollapse_run::progress::{Basis, duration_text, makespan};
+use mmcollapse_run::progress::{Basis, makespan};
 
 /// What of a row is there.
 struct RowState<'a> {

@@ -10,7 +10,7 @@ use std::time::Instant;
 use std::{env, io, thread};
 
 use miette::{IntoDiagnostic, Result, WrapErr, miette};
-use mmcollapse_files::{output, say, tell};
+use mmcollapse_files::{duration_text, output, say, tell};
 use mmcollapse_nn::device::DeviceChoice;
 
 use super::dry;
@@ -21,7 +21,7 @@ use mmcollapse_report::publish::{Extent, Place as Folder, place, sweep};
 use mmcollapse_report::render::render;
 use mmcollapse_run::models::ModelResolver;
 use mmcollapse_run::plan::{Filter, Plan, Planned, Selection};
-use mmcollapse_run::progress::{Basis, Estimator, Expectation, Progress, duration_text};
+use mmcollapse_run::progress::{Basis, Estimator, Expectation, Progress};
 use mmcollapse_run::provenance::{Build, VERSION};
 use mmcollapse_run::runner::{Fate, Interrupt, Job, Runner, Summary, WorkerCommand};
 use mmcollapse_run::spec::Spec;

@@ -84,7 +84,7 @@ pub struct About<'a> {
 /// A source whose manifest was read.
 type Opened = Result<Box<dyn Source>, DataError>;
 
-/// A source and its manifest, as [`manifest!`] names them.
+/// A source and its manifest, as `manifest!` names them.
 pub struct Listed {
     /// Name of the source and of its manifest.
     pub name: &'static str,

@@ -1,9 +1,9 @@
 //! Samples: one row of numbers per modality, a label, a name; and the three splits.
 
+use mmcollapse_files::hex;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::content::hex;
 use crate::{Ids, Presence, Rows};
 
 /// What the numbers of a modality are; it decides which encoders read them.

@@ -12,13 +12,12 @@ use std::thread;
 use std::time::Duration;
 
 use mmcollapse_data::LoadOptions;
-use mmcollapse_data::content::hex;
 use mmcollapse_data::ehr::manifest::RecordsManifest;
 use mmcollapse_data::files::FilesSource;
 use mmcollapse_data::hub::Patience;
 use mmcollapse_data::manifest::BuiltIn;
 use mmcollapse_data::open::{Open, OpenFolder, Web};
-use sha2::{Digest, Sha256};
+use mmcollapse_files::sha256;
 
 const CONTENT: &[u8] = b"stay,value\n1,2\n";
 
@@ -58,7 +57,7 @@ fn whole(body: &[u8]) -> Answer {
 }
 
 fn folders(base: &str) -> Vec<OpenFolder> {
-    let digest = hex(&Sha256::digest(CONTENT));
+    let digest = sha256(CONTENT);
     let folder = |below: &str, files: &[&str]| OpenFolder {
         base: base.to_owned(),
         below: below.to_owned(),
@@ -215,7 +214,7 @@ fn manifests_know_the_files_that_were_tested_with() {
             };
             for (path, digest) in &folder.files {
                 let bytes = fs::read(Path::new(&place).join(path)).unwrap();
-                assert_eq!(hex(&Sha256::digest(bytes)), *digest, "{} {path}", open.name);
+                assert_eq!(sha256(bytes), *digest, "{} {path}", open.name);
             }
         }
     }

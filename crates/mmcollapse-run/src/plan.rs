@@ -1,5 +1,6 @@
 //! From a spec to the cells of a preset, fully resolved and each with its key.
 
+use mmcollapse_files::sha256;
 use mmcollapse_record::{
     ExperimentInfo, Levels, MethodName, Outcome, Preset, Protocol, ProtocolKind, Record, RowId, Setting, same_level,
 };
@@ -9,7 +10,7 @@ use miette::{Result, WrapErr};
 use mmcollapse_data::Kind;
 use serde_json::{Map, Value, json};
 
-use crate::cell::{Cell, CellKey, canonical, sha256};
+use crate::cell::{Cell, CellKey, canonical};
 use crate::spec::{Method, PresetSpec, Row, Spec, SpecError, lay_over};
 
 mod filter;

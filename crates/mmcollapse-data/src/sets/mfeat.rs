@@ -175,11 +175,9 @@ mod tests {
     use std::collections::BTreeSet;
     use std::io::Write;
 
-    use mmcollapse_files::write_atomic;
-    use sha2::{Digest, Sha256};
+    use mmcollapse_files::{sha256, write_atomic};
 
     use super::*;
-    use crate::content::hex;
 
     /// Digits whose every feature tells class and number, as the files hold them.
     fn views(recipe: &Recipe) -> Vec<Vec<f32>> {
@@ -236,7 +234,7 @@ mod tests {
             });
             let text: String = lines.collect();
             write_atomic(&folder.join(&file.name), text.as_bytes()).unwrap();
-            file.sha256 = hex(&Sha256::digest(&text));
+            file.sha256 = sha256(&text);
         }
         recipe
     }

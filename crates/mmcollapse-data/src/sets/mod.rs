@@ -1,4 +1,4 @@
-//! The data sets: one file each, one line each in [`FILES`]; those of health records share a file.
+//! The data sets: one file each, one line each in `FILES`; those of health records share a file.
 
 mod avmnist;
 mod avmnist_hard;
