@@ -46,8 +46,16 @@ fn the_pages_are_made_without_candle() {
 /// Blocks of the documents that name a file stand in it, word by word.
 #[test]
 fn documents_quote_the_code_as_it_is() {
-    for document in ["add-a-method.md", "add-an-experiment.md"] {
-        let text = fs::read_to_string(root().join("docs").join(document)).unwrap();
+    let pages = fs::read_dir(root().join("docs")).unwrap();
+    let names = pages.map(|page| page.unwrap().file_name().into_string().unwrap());
+    let added: Vec<String> = names.filter(|name| name.starts_with("add-a")).collect();
+    assert_eq!(
+        added.len(),
+        5,
+        "a page each for method, data set, measure, protocol, experiment: {added:?}"
+    );
+    for document in added {
+        let text = fs::read_to_string(root().join("docs").join(&document)).unwrap();
         let mut blocks = 0;
         let mut lines = text.lines();
         while let Some(line) = lines.next() {

@@ -3,10 +3,11 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
+use mmcollapse_files::duration_text;
 use mmcollapse_run::cell::CellKey;
 use mmcollapse_run::pending::Pending;
 use mmcollapse_run::plan::{Plan, Planned};
-use mmcollapse_run::progress::{Basis, duration_text, makespan};
+use mmcollapse_run::progress::{Basis, makespan};
 
 use super::{How, workers};
 

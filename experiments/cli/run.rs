@@ -8,7 +8,7 @@ use std::path::Path;
 use std::{env, io};
 
 use miette::{IntoDiagnostic, Result, miette};
-use mmcollapse_files::{output, say, tell};
+use mmcollapse_files::{duration_text, output, say, tell};
 use mmcollapse_nn::device::DeviceChoice;
 
 use super::dry;
@@ -20,7 +20,6 @@ use mmcollapse_run::models::ModelResolver;
 use mmcollapse_run::on::spec_on;
 use mmcollapse_run::pending::{Pending, Trained, settled};
 use mmcollapse_run::plan::{Filter, Plan, Planned, Selection};
-use mmcollapse_run::progress::duration_text;
 use mmcollapse_run::rounds::Show;
 use mmcollapse_run::runner::{Fate, Interrupt, WorkerCommand};
 use mmcollapse_run::spec::Spec;

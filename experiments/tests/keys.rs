@@ -44,7 +44,7 @@ fn keys_of_cells_do_not_move() {
             let mut resolver = NoData(ModelResolver::new(true));
             let plan = Plan::new(experiment, *preset, &Selection::default(), &mut resolver).unwrap();
             let keys: Vec<&str> = plan.cells.iter().map(|planned| planned.key.as_str()).collect();
-            let all = mmcollapse_run::cell::sha256(keys.join("\n").as_bytes());
+            let all = mmcollapse_files::sha256(keys.join("\n"));
             let _ = writeln!(
                 text,
                 "{} {preset}: {} cells, {}",

@@ -6,10 +6,9 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use mmcollapse_files::FileLock;
+use mmcollapse_files::{FileLock, hex};
 use sha2::{Digest, Sha256};
 
-use crate::content::hex;
 use crate::environment::{self, Environment};
 use crate::{DataError, Dataset, prepared};
 

@@ -1,9 +1,11 @@
-//! Every source of data: one line each in [`SOURCES`], whatever kind of place it is.
+//! Every source of data ([`listed`]), whatever kind of place it is. Each is named in the file of a data set made of it.
 //!
 //! A source is a manifest in `data/` and a type that reads it. The types are the kinds of places: a repository of the hub
-//! ([`Manifest`]), an excerpt in the program ([`Excerpt`]), a folder of recordings ([`FolderSource`]), files that anyone may
-//! download ([`FilesSource`]), tables of health records ([`RecordsManifest`]), a pretrained text encoder ([`TextEncoder`]).
-//! Each is a [`Source`], and nothing outside this list asks which kind a source is.
+//! ([`Manifest`](crate::manifest::Manifest)), an excerpt in the program ([`Excerpt`](crate::embedded::Excerpt)), a folder of
+//! recordings ([`FolderSource`](crate::folder::FolderSource)), files that anyone may download
+//! ([`FilesSource`](crate::files::FilesSource)), tables of health records
+//! ([`RecordsManifest`](crate::ehr::manifest::RecordsManifest)), a pretrained text encoder ([`TextEncoder`](crate::ehr::TextEncoder)).
+//! Each is a [`Source`], and nothing outside this module asks which kind a source is.
 
 mod embedded;
 mod encoder;
@@ -16,13 +18,9 @@ mod records;
 use std::any::TypeId;
 use std::path::PathBuf;
 
-use crate::ehr::manifest::RecordsManifest;
-use crate::ehr::{EhrSource, Eicu, MimicIv, TextEncoder};
-use crate::embedded::Excerpt;
-use crate::files::FilesSource;
-use crate::folder::FolderSource;
+use crate::ehr::EhrSource;
 use crate::hub::{Hub, HubError};
-use crate::manifest::{BuiltIn, Manifest};
+use crate::sets::FILES;
 use crate::status::Verified;
 use crate::{DataError, LoadOptions, SETS, find};
 
@@ -86,7 +84,7 @@ pub struct About<'a> {
 /// A source whose manifest was read.
 type Opened = Result<Box<dyn Source>, DataError>;
 
-/// A line of [`SOURCES`].
+/// A source and its manifest, as `manifest!` names them.
 pub struct Listed {
     /// Name of the source and of its manifest.
     pub name: &'static str,
@@ -94,8 +92,8 @@ pub struct Listed {
     pub text: &'static str,
     /// Reader of its tables, if it holds health records.
     pub reader: Option<&'static dyn EhrSource>,
-    kind: fn() -> TypeId,
-    parse: fn(&str, &str) -> Opened,
+    pub(crate) kind: fn() -> TypeId,
+    pub(crate) parse: fn(&str, &str) -> Opened,
 }
 
 impl Listed {
@@ -113,44 +111,34 @@ impl Listed {
     }
 }
 
-macro_rules! source {
+/// The source of a kind of manifest, whose manifest is `data/NAME.yaml`; of health records with their reader.
+macro_rules! manifest {
     ($kind:ty, $name:literal) => {
-        source!($kind, $name, None)
+        manifest!($kind, $name, None)
     };
     ($kind:ty, $name:literal, $reader:expr) => {
-        Listed {
+        $crate::catalog::Listed {
             name: $name,
-            text: include_str!(concat!("../../../data/", $name, ".yaml")),
+            text: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../data/", $name, ".yaml")),
             reader: $reader,
-            kind: TypeId::of::<$kind>,
-            parse: |name, text| Ok(Box::new(<$kind>::parse(name, text)?)),
+            kind: std::any::TypeId::of::<$kind>,
+            parse: |name, text| Ok(Box::new(<$kind as $crate::manifest::BuiltIn>::parse(name, text)?)),
         }
     };
 }
+pub(crate) use manifest;
 
-/// Every source.
-pub static SOURCES: &[Listed] = &[
-    source!(Manifest, "mnist"),
-    source!(Manifest, "fsdd"),
-    source!(Excerpt, "avmnist-embedded"),
-    source!(FolderSource, "esc10"),
-    source!(FilesSource, "mfeat"),
-    source!(FilesSource, "physionet-2012"),
-    source!(RecordsManifest, "mimic-iv", Some(&MimicIv::FULL)),
-    source!(RecordsManifest, "mimic-iv-demo", Some(&MimicIv::DEMO)),
-    source!(RecordsManifest, "eicu", Some(&Eicu::FULL)),
-    source!(RecordsManifest, "eicu-demo", Some(&Eicu::DEMO)),
-    source!(RecordsManifest, "ehr-planted", Some(&MimicIv::PLANTED)),
-    source!(TextEncoder, "bert-tiny"),
-    source!(TextEncoder, "bio-clinicalbert"),
-];
+/// Every source, in the order of the data sets' files.
+pub fn listed() -> impl Iterator<Item = &'static Listed> {
+    FILES.iter().flat_map(|file| file.sources)
+}
 
 /// The source called `name`.
 ///
 /// # Errors
 /// When there is none.
 pub fn source(name: &str) -> Result<Box<dyn Source>, DataError> {
-    let found = SOURCES.iter().find(|listed| listed.name == name);
+    let found = listed().find(|listed| listed.name == name);
     found.ok_or_else(|| unknown(name))?.open()
 }
 
@@ -160,7 +148,7 @@ pub fn source(name: &str) -> Result<Box<dyn Source>, DataError> {
 /// When nothing is called so; the error lists the names there are.
 pub fn named(name: &str) -> Result<Vec<Box<dyn Source>>, DataError> {
     if name == "all" {
-        return SOURCES.iter().map(Listed::open).collect();
+        return listed().map(Listed::open).collect();
     }
     match find(name) {
         Ok(set) => set.sources().iter().map(|name| source(name)).collect(),
@@ -175,7 +163,7 @@ pub fn sets_of(name: &str) -> Vec<&'static str> {
 }
 
 fn unknown(name: &str) -> DataError {
-    let sources = || SOURCES.iter().map(|listed| listed.name);
+    let sources = || listed().map(|listed| listed.name);
     // A data set may be named as its source is.
     let sets = SETS.iter().map(|set| set.name());
     let sets = sets.filter(|set| !sources().any(|source| source == *set));
@@ -188,10 +176,11 @@ fn unknown(name: &str) -> DataError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ehr::manifest::RecordsManifest;
 
     #[test]
     fn every_source_reads_and_says_what_it_is() {
-        for listed in SOURCES {
+        for listed in listed() {
             let source = listed.open().unwrap();
             let about = source.about();
             assert_eq!(about.name, listed.name);
@@ -233,11 +222,9 @@ mod tests {
         assert!(of("planted").is_empty());
         let error = named("mnits").err().unwrap();
         let help = miette::Diagnostic::help(&error).unwrap().to_string();
+        let sources: Vec<&str> = listed().map(|listed| listed.name).collect();
         assert!(
-            help.contains(
-                "mnist, fsdd, avmnist-embedded, esc10, mfeat, physionet-2012, mimic-iv, mimic-iv-demo, eicu, \
-                 eicu-demo, ehr-planted, bert-tiny, bio-clinicalbert, avmnist,"
-            ) && help.contains("all"),
+            help.contains(&format!("{}, avmnist,", sources.join(", "))) && help.contains("all"),
             "{help}"
         );
     }

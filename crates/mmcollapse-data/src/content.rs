@@ -4,8 +4,7 @@
 //! re-encodes its parquet files, a mirror sorts them). So neither bytes nor row numbers nor paths identify anything
 //! here: a record is known by the sha256 of its decoded content, and a collection by the digest of its sorted list.
 
-use std::fmt::Write as _;
-
+use mmcollapse_files::hex;
 use sha2::{Digest, Sha256};
 
 /// One decoded record: its class and the digest of its content.
@@ -48,14 +47,6 @@ pub fn collection_digest(records: &[Identity]) -> String {
 /// The beginning of a digest in hex, for messages.
 pub(crate) fn short(digest: &str) -> &str {
     digest.get(..12).unwrap_or(digest)
-}
-
-/// Bytes in lower-case hex.
-pub fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 #[cfg(test)]

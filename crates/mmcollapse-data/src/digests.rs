@@ -9,10 +9,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use mmcollapse_files::{private_folder, write_atomic};
+use mmcollapse_files::{hex, private_folder, sha256, write_atomic};
 use sha2::{Digest, Sha256};
 
-use crate::content::hex;
 use crate::hub::Hub;
 use crate::manifest::is_hex;
 use crate::{DataError, DatasetSource, LoadOptions, cache, caps, catalog, sources};
@@ -78,7 +77,7 @@ fn kept(
 
 fn text(state: &str, digest: &str) -> String {
     let text = format!("{MAGIC}\n{state}\n{digest}\n");
-    let sum = hex(&Sha256::digest(&text));
+    let sum = sha256(&text);
     text + &sum + "\n"
 }
 

@@ -170,10 +170,9 @@ fn records((name, media, content): File, form: &[u32]) -> Result<Vec<(String, Re
 
 #[cfg(test)]
 mod tests {
-    use sha2::{Digest, Sha256};
+    use mmcollapse_files::sha256;
 
     use super::*;
-    use crate::content::hex;
     use crate::manifest::Manifest;
     use crate::sets::Recipe;
 
@@ -184,7 +183,7 @@ mod tests {
     #[test]
     fn the_files_are_those_of_the_manifest() {
         let excerpt = excerpt();
-        let digests = [IMAGES, CLIPS].map(|(name, _, content)| (name.to_owned(), hex(&Sha256::digest(content))));
+        let digests = [IMAGES, CLIPS].map(|(name, _, content)| (name.to_owned(), sha256(content)));
         assert_eq!(excerpt.files, BTreeMap::from(digests));
         let excerpted = excerpt.decode().unwrap();
         for (records, n) in [

@@ -6,10 +6,10 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use mmcollapse_files::sha256;
 use serde::Deserialize;
-use sha2::{Digest, Sha256};
 
-use crate::content::{hex, short};
+use crate::content::short;
 use crate::manifest::{BuiltIn, folder_in};
 use crate::open::{Open, OpenFolder};
 use crate::{DataError, caps};
@@ -154,7 +154,7 @@ impl KnownFile {
     pub fn find(&self, folder: &Path) -> FoundFile {
         match self.read(folder) {
             Ok(bytes) => FoundFile {
-                sha256: hex(&Sha256::digest(&bytes)),
+                sha256: sha256(&bytes),
                 lines: str::from_utf8(&bytes).map_or(0, |text| text.lines().count()),
                 fault: self.check(&bytes).err(),
             },
@@ -167,7 +167,7 @@ impl KnownFile {
     }
 
     fn check(&self, bytes: &[u8]) -> Result<(), String> {
-        let digest = hex(&Sha256::digest(bytes));
+        let digest = sha256(bytes);
         if digest == self.sha256 {
             return Ok(());
         }
@@ -219,7 +219,7 @@ mod tests {
             files: vec![KnownFile {
                 name: "numbers".into(),
                 columns: 2,
-                sha256: hex(&Sha256::digest(text)),
+                sha256: sha256(text),
             }],
             open: None,
         }

@@ -131,7 +131,7 @@ pub(crate) fn read_yaml<T: DeserializeOwned>(name: &str, text: &str) -> Result<T
     })
 }
 
-/// A kind of manifest, of which [`catalog::SOURCES`] lists some.
+/// A kind of manifest, of which [`catalog::listed`] has some.
 pub trait BuiltIn: DeserializeOwned + 'static {
     /// The name that it gives itself.
     fn name(&self) -> &str;
@@ -146,7 +146,7 @@ pub trait BuiltIn: DeserializeOwned + 'static {
 
     /// Lists name and text of each that is built in.
     fn texts() -> impl Iterator<Item = (&'static str, &'static str)> {
-        let of_kind = catalog::SOURCES.iter().filter(|listed| listed.is::<Self>());
+        let of_kind = catalog::listed().filter(|listed| listed.is::<Self>());
         of_kind.map(|listed| (listed.name, listed.text))
     }
 

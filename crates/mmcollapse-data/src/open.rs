@@ -9,11 +9,11 @@ use std::fs;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
-use mmcollapse_files::{AtomicFile, FileLock};
+use mmcollapse_files::{AtomicFile, FileLock, hex};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
-use crate::content::{hex, short};
+use crate::content::short;
 use crate::hub::{Again, Patience, bar, redacted};
 use crate::manifest::{folder_in, is_hex, leaves};
 use crate::{DataError, LoadOptions, cache, sources};

@@ -172,11 +172,11 @@ impl Rows {
         }
     }
 
-    /// Whether the file they lie in, if they do, is still what it was when it was opened.
-    pub(crate) fn unchanged(&self) -> bool {
+    /// The bytes that packed rows lie in, which other rows may share.
+    pub(crate) fn bytes(&self) -> Option<&Arc<Bytes>> {
         match &self.held {
-            Held::Dense(_) => true,
-            Held::Packed(bytes, _) => bytes.unchanged(),
+            Held::Dense(_) => None,
+            Held::Packed(bytes, _) => Some(bytes),
         }
     }
 

@@ -1,9 +1,12 @@
 //! Samples: one row of numbers per modality, a label, a name; and the three splits.
 
+use std::sync::Arc;
+
+use mmcollapse_files::hex;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::content::hex;
+use crate::mapped::Bytes;
 use crate::{Ids, Presence, Rows};
 
 /// What the numbers of a modality are; it decides which encoders read them.
@@ -307,7 +310,11 @@ impl Dataset {
     /// one that is not counts for nothing.
     pub fn unchanged(&self) -> bool {
         let splits = [&self.train, &self.validation, &self.test.0];
-        splits.iter().all(|split| split.inputs.iter().all(Rows::unchanged))
+        let rows = splits.iter().flat_map(|split| &split.inputs);
+        // All rows of a prepared file share it: it is looked at once.
+        let mut files: Vec<&Arc<Bytes>> = rows.filter_map(Rows::bytes).collect();
+        files.dedup_by(|a, b| Arc::ptr_eq(a, b));
+        files.iter().all(|file| file.unchanged())
     }
 
     /// Position of the modality called `name`.

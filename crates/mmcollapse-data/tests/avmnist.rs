@@ -8,7 +8,6 @@ use std::fs;
 use std::sync::OnceLock;
 use std::time::Instant;
 
-use mmcollapse_data::content::hex;
 use mmcollapse_data::embedded::Excerpt;
 use mmcollapse_data::hub::Hub;
 use mmcollapse_data::manifest::BuiltIn;
@@ -16,7 +15,7 @@ use mmcollapse_data::manifest::Manifest;
 use mmcollapse_data::sets::{AvMnist, Parts};
 use mmcollapse_data::sources::Record;
 use mmcollapse_data::{DataError, Dataset, DatasetSource, Samples, catalog, sources, status};
-use sha2::{Digest, Sha256};
+use mmcollapse_files::sha256;
 
 /// The decoded excerpt, shared by all tests.
 fn embedded() -> &'static Parts {
@@ -217,7 +216,7 @@ fn the_excerpts_draw_is_the_same_on_every_machine() {
     let data = AvMnist::Embedded.assemble(0, embedded()).unwrap();
     let splits = [&data.train, &data.validation, data.test.for_final_evaluation()];
     let ids: Vec<_> = splits.iter().flat_map(|s| s.ids.iter()).collect();
-    let digest = hex(&Sha256::digest(ids.join("\n")));
+    let digest = sha256(ids.join("\n"));
     assert_eq!(digest[..16], *"78256967e02e4a65");
 }
 

@@ -6,16 +6,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use miette::Diagnostic;
-use mmcollapse_data::content::hex;
 use mmcollapse_data::ehr::{
     Admission, Cohort, Demographics, NoteEmbeddings, Outcome, PretrainedText, Split, Task, TextEncoder, dataset,
 };
 use mmcollapse_data::hub::Hub;
 use mmcollapse_data::manifest::BuiltIn;
-use mmcollapse_files::write_atomic;
+use mmcollapse_files::{sha256, write_atomic};
 use mmcollapse_nn::{Device, Tensor, safetensors};
 use serde::Deserialize;
-use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 
 const TOLERANCE: f32 = 1e-4;
@@ -205,7 +203,7 @@ fn weights_are_held_against_the_hubs_digest() {
         fs::remove_file(&weights).unwrap();
         std::os::unix::fs::symlink(Path::new("../../blobs").join(digest), &weights).unwrap();
     };
-    link_to(&hex(&Sha256::digest(&bytes)));
+    link_to(&sha256(&bytes));
     assert_eq!(verdict().unwrap(), (1, Verdict::Expected));
     link_to(&"0".repeat(64));
     let error = verdict().unwrap_err();

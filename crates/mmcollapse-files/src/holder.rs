@@ -5,7 +5,7 @@ use std::fs;
 use std::process;
 use std::sync::LazyLock;
 
-use sha2::{Digest, Sha256};
+use crate::sha256;
 
 /// A process, as it is written down for others.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -97,7 +97,7 @@ fn started(pid: u32) -> Option<u64> {
 }
 
 fn short_hash(text: &str) -> String {
-    format!("{:x}", Sha256::digest(text))[..8].to_owned()
+    sha256(text)[..8].to_owned()
 }
 
 #[cfg(test)]

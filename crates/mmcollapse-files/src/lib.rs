@@ -19,6 +19,7 @@ mod lock;
 mod mode;
 pub mod output;
 mod temporary;
+mod text;
 
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Read, Seek, SeekFrom, Write};
@@ -27,6 +28,7 @@ use std::path::{Path, PathBuf};
 pub use lock::FileLock;
 pub use mode::private_folder;
 pub use temporary::sweep_temporaries;
+pub use text::{duration_text, hex, sha256};
 
 use mode::{create_folders, options_in};
 use temporary::{sweep_abandoned, temporary_beside};

@@ -1,8 +1,8 @@
 //! Noise on one modality of the samples that are learnt from.
 
 use mmcollapse_data::{Dataset, Kind, ModalitySpec, Samples};
+use mmcollapse_files::sha256;
 use mmcollapse_nn::random::Stream;
-use sha2::{Digest, Sha256};
 
 use crate::error::ModelError;
 
@@ -44,7 +44,7 @@ pub(crate) fn corrupted(
     }
     // Another data set to whoever shares fits by its digest.
     let what = format!("{} noise {name} {rate} {amplitude}", dataset.digest);
-    noisy.digest = format!("{:x}", Sha256::digest(what.as_bytes()));
+    noisy.digest = sha256(what);
     Ok(noisy)
 }
 

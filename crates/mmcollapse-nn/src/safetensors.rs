@@ -15,11 +15,12 @@ use std::fs;
 use std::path::Path;
 
 use candle_core::bail;
-
 use mmcollapse_files as files;
+use safetensors::SafeTensors;
+use safetensors::tensor::TensorInfo;
 
 use crate::{DType, Device, Error, Result, Tensor};
-use header::{Entry, Header};
+use header::Header;
 
 /// What a file holds: tensors by name, and its metadata.
 pub type Contents = (BTreeMap<String, Tensor>, BTreeMap<String, String>);
@@ -60,8 +61,9 @@ fn read(path: &Path, device: &Device, ours: bool) -> Result<Contents> {
     });
     contents.map_err(|error| {
         Error::Msg(format!(
-            "{}: not a whole safetensors file: {error}; delete it and let it be made again",
-            path.display()
+            "{}: not a whole safetensors file ({} bytes): {error}; delete it and let it be made again",
+            path.display(),
+            bytes.len()
         ))
     })
 }
@@ -74,22 +76,21 @@ pub fn to_bytes(tensors: &BTreeMap<String, Tensor>, metadata: &BTreeMap<String, 
     // Wide types first, as the format's own library does: each number then lies at a multiple of its size.
     let mut order: Vec<(&String, &Tensor)> = tensors.iter().collect();
     order.sort_by_key(|(name, tensor)| (std::cmp::Reverse(tensor.dtype().size_in_bytes()), name.as_str()));
-    let mut entries = Vec::with_capacity(order.len());
+    let mut infos = Vec::with_capacity(order.len());
     let mut data = Vec::new();
     for (name, tensor) in order {
         let start = data.len();
         append(tensor, &mut data).map_err(|error| Error::Msg(format!("tensor `{name}`: {error}")))?;
-        entries.push(Entry {
-            name: name.clone(),
-            dtype: tensor.dtype(),
+        let info = TensorInfo {
+            dtype: tensor.dtype().into(),
             shape: tensor.dims().to_vec(),
-            start,
-            end: data.len(),
-        });
+            data_offsets: (start, data.len()),
+        };
+        infos.push((name.as_str(), info));
     }
     let header = Header {
-        entries,
-        metadata: metadata.clone(),
+        metadata,
+        tensors: infos,
     };
     let mut bytes = header.to_bytes()?;
     bytes.append(&mut data);
@@ -101,14 +102,24 @@ pub fn to_bytes(tensors: &BTreeMap<String, Tensor>, metadata: &BTreeMap<String, 
 /// # Errors
 /// As [`load`], the file system apart.
 pub fn from_bytes(bytes: &[u8], device: &Device) -> Result<Contents> {
-    let (header, data) = Header::from_bytes(bytes)?;
+    let (length, header) = SafeTensors::read_metadata(bytes).map_err(Error::wrap)?;
+    let data = &bytes[8 + length..];
     let mut tensors = BTreeMap::new();
-    for entry in header.entries {
-        let values = &data[entry.start..entry.end];
-        let tensor = Tensor::from_raw_buffer(values, entry.dtype, &entry.shape, device)?;
-        tensors.insert(entry.name, tensor);
+    for (name, info) in header.tensors() {
+        // Strides are products of the shape as well, those of empty tensors too, which no bytes bound.
+        let strides = info
+            .shape
+            .iter()
+            .try_fold(1_usize, |size, &n| size.checked_mul(n.max(1)));
+        if strides.is_none() {
+            bail!("tensor `{name}` claims the shape {:?}", info.shape);
+        }
+        let values = &data[info.data_offsets.0..info.data_offsets.1];
+        let tensor = Tensor::from_raw_buffer(values, info.dtype.try_into()?, &info.shape, device)?;
+        tensors.insert(name, tensor);
     }
-    Ok((tensors, header.metadata))
+    let metadata = header.metadata().clone().unwrap_or_default();
+    Ok((tensors, metadata.into_iter().collect()))
 }
 
 /// Appends the numbers of `tensor`, little-endian, row-major.

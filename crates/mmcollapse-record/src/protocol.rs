@@ -201,11 +201,6 @@ impl ProtocolKind {
         }
     }
 
-    /// Whether one training serves all its levels; else each level has its own.
-    pub fn is_trained_once(self) -> bool {
-        matches!(self, Self::TestMissing | Self::Patterns)
-    }
-
     /// Whether it is about one modality.
     pub fn of_one_modality(self) -> bool {
         !matches!(self, Self::Missing | Self::Modalities | Self::Patterns)

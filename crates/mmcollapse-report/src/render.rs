@@ -17,7 +17,7 @@ use mmcollapse_record::{
 use std::path::{Path, PathBuf};
 
 use miette::{IntoDiagnostic, Result, WrapErr, miette};
-use mmcollapse_files::write_atomic;
+use mmcollapse_files::{duration_text, write_atomic};
 use polars::prelude::{CsvWriter, DataFrame, ParquetWriter, SerWriter};
 
 use crate::curves;
@@ -241,8 +241,8 @@ fn facts(provenance: &Provenance) -> Vec<String> {
     facts.extend(provenance.origins.iter().map(|count| origin(count, provenance)));
     facts.push(format!(
         "{} of wall time, {} of training",
-        duration(provenance.wall_seconds),
-        duration(provenance.cell_seconds)
+        duration_text(provenance.wall_seconds),
+        duration_text(provenance.cell_seconds)
     ));
     facts
 }
@@ -261,17 +261,6 @@ fn origin(count: &OriginCount, provenance: &Provenance) -> String {
         "{} cells on {} ({} cores, {}), device {}{commit}",
         count.cells, machine.cpu, machine.cores, machine.os, origin.device
     )
-}
-
-/// `45 s`, `12 min`, `3.4 h`.
-fn duration(seconds: f64) -> String {
-    if seconds < 100.0 {
-        format!("{seconds:.0} s")
-    } else if seconds < 6000.0 {
-        format!("{:.0} min", seconds / 60.0)
-    } else {
-        format!("{:.1} h", seconds / 3600.0)
-    }
 }
 
 #[cfg(test)]

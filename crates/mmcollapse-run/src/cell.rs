@@ -7,10 +7,10 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::{fmt, str};
 
+use mmcollapse_files::sha256;
 use mmcollapse_record::{Definition, Outcome, Protocol};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use sha2::{Digest, Sha256};
 
 /// Hex digits of the key that name a cell's folder.
 const FOLDER_DIGITS: usize = 16;
@@ -121,15 +121,6 @@ fn write_canonical(value: &Value, text: &mut String) {
             let _ = write!(text, "{scalar}");
         }
     }
-}
-
-/// SHA-256 as 64 hex digits.
-pub fn sha256(bytes: &[u8]) -> String {
-    let mut text = String::with_capacity(64);
-    for byte in Sha256::digest(bytes) {
-        let _ = write!(text, "{byte:02x}");
-    }
-    text
 }
 
 #[cfg(test)]

@@ -25,12 +25,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use miette::{Diagnostic, Result};
-use mmcollapse_files::write_atomic;
+use mmcollapse_files::{sha256, write_atomic};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use thiserror::Error;
-
-use crate::cell::sha256;
 
 /// Standard deviations of the count of right samples that the gate allows where bits differ.
 const DEVIATIONS: f64 = 4.0;

@@ -1,5 +1,6 @@
 //! From a spec to the cells of a preset, fully resolved and each with its key.
 
+use mmcollapse_files::sha256;
 use mmcollapse_record::{
     ExperimentInfo, Levels, MethodName, Outcome, Preset, Protocol, ProtocolKind, Record, RowId, Setting, same_level,
 };
@@ -9,7 +10,7 @@ use miette::{Result, WrapErr};
 use mmcollapse_data::Kind;
 use serde_json::{Map, Value, json};
 
-use crate::cell::{Cell, CellKey, canonical, sha256};
+use crate::cell::{Cell, CellKey, canonical};
 use crate::spec::{Method, PresetSpec, Row, Spec, SpecError, lay_over};
 
 mod filter;
@@ -93,7 +94,9 @@ impl Planned {
         let level = match (protocol.levels(), &self.rates[..]) {
             (Levels::Counts, [count]) => format!(" of {count}"),
             (Levels::Weights, [beta]) => format!(" by {beta}"),
-            (Levels::Shares, [rate]) if !protocol.is_trained_once() => format!(" at {}", percent(*rate)),
+            (Levels::Shares, [rate]) if !protocol.is_trained_once() && protocol.has_levels() => {
+                format!(" at {}", percent(*rate))
+            }
             _ => String::new(),
         };
         format!("{}, {}{level}, seed {}", self.row.name, self.setting, self.seed)
@@ -269,7 +272,7 @@ fn settings_of_protocols(spec: &Spec, preset: &PresetSpec, row: &Row) -> Vec<(Pr
         if row.protocols.as_ref().is_some_and(|own| !own.contains(&protocol)) {
             continue;
         }
-        if protocol.is_trained_once() {
+        if protocol.is_trained_once() || !protocol.has_levels() {
             settings.push((protocol, protocol.on("", rates).levels(0)));
         } else {
             settings.extend(rates.iter().filter(admitted).map(|rate| (protocol, vec![*rate])));

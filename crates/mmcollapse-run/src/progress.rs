@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
-use mmcollapse_files::{output, tell};
+use mmcollapse_files::{duration_text, output, tell};
 
 use crate::runner::{Fate, Watcher};
 
@@ -83,17 +83,6 @@ pub fn makespan(jobs: &[f64], workers: usize) -> f64 {
         }
     }
     ends.into_iter().fold(0.0, f64::max)
-}
-
-/// Seconds as a person says them: `48 s`, `12 min`, `3 h 05 min`.
-pub fn duration_text(seconds: f64) -> String {
-    let whole = seconds.max(0.0).round() as u64;
-    match whole {
-        0..10 => format!("{seconds:.1} s"),
-        10..120 => format!("{whole} s"),
-        120..7200 => format!("{} min", (whole + 30) / 60),
-        _ => format!("{} h {:02} min", whole / 3600, whole % 3600 / 60),
-    }
 }
 
 /// What the watcher knows of each job before the run.
@@ -324,12 +313,6 @@ mod tests {
         assert_eq!(makespan(&[1.0; 10], 2), 5.0);
         assert_eq!(makespan(&[1.0, 1.0, 10.0], 2), 10.0);
         assert_eq!(makespan(&[3.0, 3.0, 2.0, 2.0, 2.0], 2), 7.0);
-    }
-
-    #[test]
-    fn durations_read_well() {
-        let texts: Vec<String> = [0.24, 48.0, 119.4, 720.0, 11_100.0].map(duration_text).into();
-        assert_eq!(texts, ["0.2 s", "48 s", "119 s", "12 min", "3 h 05 min"]);
     }
 
     #[test]

@@ -22,12 +22,14 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use miette::Diagnostic;
-use mmcollapse_files::{AtomicFile, FileLock, LineFile, private_folder, set_aside, sweep_temporaries, write_atomic};
+use mmcollapse_files::{
+    AtomicFile, FileLock, LineFile, private_folder, set_aside, sha256, sweep_temporaries, write_atomic,
+};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use thiserror::Error;
 
-use crate::cell::{Cell, CellKey, canonical, sha256};
+use crate::cell::{Cell, CellKey, canonical};
 
 /// Raised when the form of `outcome.json` changes; files of another form are redone.
 const FORMAT: u32 = 1;

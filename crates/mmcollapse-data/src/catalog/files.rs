@@ -95,11 +95,12 @@ fn in_folder(source: &FilesSource, folder: &Path) -> Vec<Verified> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::manifest::BuiltIn;
 
     #[test]
     fn each_file_of_a_folder_is_compared() {
         let place = tempfile::tempdir().unwrap();
-        let source = crate::sets::Mfeat::source().unwrap();
+        let source = FilesSource::find("mfeat").unwrap();
         mmcollapse_files::write_atomic(&place.path().join(&source.files[0].name), b"1 2 3\n").unwrap();
         let found = in_folder(&source, place.path());
         assert_eq!(found.len(), source.files.len());

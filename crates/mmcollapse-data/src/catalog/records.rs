@@ -6,10 +6,11 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use miette::Diagnostic;
+use mmcollapse_files::hex;
 use sha2::{Digest, Sha256};
 
 use super::{About, Access, Need, Place, Source};
-use crate::content::{hex, short};
+use crate::content::short;
 use crate::ehr::manifest::{CohortCounts, RecordsManifest};
 use crate::ehr::plant::{Planted, SYNTHETIC};
 use crate::ehr::{self, Cohort, EhrSource, Task};

@@ -12,14 +12,13 @@ use std::time::UNIX_EPOCH;
 use flate2::Compression;
 use flate2::read::GzDecoder;
 use flate2::write::GzEncoder;
-use mmcollapse_files::{self as files, AtomicFile, write_atomic};
+use mmcollapse_files::{self as files, AtomicFile, hex, write_atomic};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::cohort::{Admission, Cohort};
 use super::error::EhrError;
 use super::source::EhrSource;
-use crate::content::hex;
 
 /// Raised with every change in how a cohort is written.
 const FORMAT: u32 = 1;

@@ -8,6 +8,7 @@ use std::io;
 use std::path::Path;
 
 use indicatif::{ProgressBar, ProgressStyle};
+use mmcollapse_files::hex;
 use mmcollapse_nn::{Device, Tensor, safetensors};
 use sha2::{Digest, Sha256};
 
@@ -17,7 +18,6 @@ use super::pretrained::{PretrainedText, digests};
 use super::text_encoder::TextEncoder;
 use crate::DataError;
 use crate::cache::key;
-use crate::content::hex;
 use crate::hub::Hub;
 
 /// Raised with every change in what an embedding is.

@@ -8,6 +8,7 @@
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
+use mmcollapse_files::hex;
 use mmcollapse_nn::{Device, safetensors};
 use sha2::{Digest, Sha256};
 use tokenizers::models::wordpiece::WordPiece;
@@ -19,7 +20,6 @@ use tokenizers::{Model, Tokenizer, TruncationParams};
 use super::bert::{Bert, BertConfig};
 use super::text_encoder::{EncoderFiles, Pooling, TextEncoder, Tokens};
 use crate::DataError;
-use crate::content::hex;
 use crate::hub::Hub;
 
 /// Tokens of a note that are read: what every BERT was trained with.

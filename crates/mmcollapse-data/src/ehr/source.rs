@@ -8,7 +8,7 @@ use super::error::EhrError;
 use super::manifest::RecordsManifest;
 use super::plant::{self, MARKER, Planted};
 use crate::DataError;
-use crate::catalog::SOURCES;
+use crate::catalog::listed;
 use crate::manifest::BuiltIn;
 
 /// A source of health records that can be read by name.
@@ -51,9 +51,9 @@ pub enum Notes {
     Text,
 }
 
-/// Every source of health records in [`SOURCES`].
+/// Every source of health records.
 pub fn sources() -> impl Iterator<Item = &'static dyn EhrSource> {
-    SOURCES.iter().filter_map(|listed| listed.reader)
+    listed().filter_map(|source| source.reader)
 }
 
 /// The source called `name`.

@@ -6,14 +6,13 @@ use std::path::{Path, PathBuf};
 
 use hf_hub::Cache;
 use indicatif::{ProgressBar, ProgressStyle};
-use mmcollapse_files::{AtomicFile, FileLock, PartFile, write_atomic};
+use mmcollapse_files::{AtomicFile, FileLock, PartFile, hex, write_atomic};
 use sha2::{Digest, Sha256};
 
 use super::address::{redacted, shown};
 use super::announce::{Announced, announce};
 use super::request::{Client, header};
 use super::{Again, Hub, HubError, Remote, is_whole};
-use crate::content::hex;
 
 /// Downloads `remote` into the cache and returns its path there.
 pub(super) fn download(hub: &Hub, remote: &Remote) -> Result<PathBuf, HubError> {

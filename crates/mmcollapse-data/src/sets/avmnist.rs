@@ -13,12 +13,23 @@ use mmcollapse_nn::random::Stream;
 use serde::Deserialize;
 
 use self::inputs::{Features, standardize};
+use super::File;
+use crate::catalog::manifest;
 use crate::embedded::Excerpt;
 use crate::hub::Hub;
 use crate::manifest::{BuiltIn, Manifest, read_yaml};
 use crate::sets::spoken::{Clip, NAMES, called, named};
 use crate::sources::{Record, hub, records};
 use crate::{DataError, Dataset, DatasetSource, LoadOptions, ModalitySpec, Samples, cache};
+
+pub(super) const FILE: File = File {
+    sets: || vec![&AvMnist::Plain, &AvMnist::Standardized, &AvMnist::Embedded],
+    sources: &[
+        manifest!(Manifest, "mnist"),
+        manifest!(Manifest, "fsdd"),
+        manifest!(Excerpt, "avmnist-embedded"),
+    ],
+};
 
 const RECIPE: &str = include_str!("../../../../data/avmnist.yaml");
 pub(super) const CLASSES: usize = 10;
@@ -62,7 +73,7 @@ impl Recipe {
     }
 }
 
-/// The registry's entries for avMNIST.
+/// avMNIST in three forms.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AvMnist {
     /// From the hub's files.

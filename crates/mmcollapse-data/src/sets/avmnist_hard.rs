@@ -11,14 +11,21 @@ use mmcollapse_nn::random::Stream;
 use serde::Deserialize;
 
 use self::inputs::{Features, Noise, standardize};
+use super::File;
 use super::avmnist::{CLASSES, Parts, SIDE};
 use super::spoken::{Clip, NAMES, named};
+use crate::catalog::manifest;
 use crate::folder::{self, FolderClip, FolderSource};
 use crate::hub::Hub;
 use crate::manifest::{BuiltIn, Manifest, read_yaml};
 use crate::sources::{Record, hub};
 use crate::stft::Stft;
 use crate::{DataError, Dataset, DatasetSource, LoadOptions, ModalitySpec, Samples, cache};
+
+pub(super) const FILE: File = File {
+    sets: || vec![&AvMnistHard],
+    sources: &[manifest!(FolderSource, "esc10")],
+};
 
 const NAME: &str = "avmnist-hard";
 const RECIPE: &str = include_str!("../../../../data/avmnist-hard.yaml");
@@ -56,7 +63,7 @@ impl HardRecipe {
     }
 }
 
-/// The registry's entry.
+/// The data set.
 #[derive(Clone, Copy, Debug)]
 pub struct AvMnistHard;
 

@@ -6,11 +6,13 @@ use std::iter;
 use std::path::Path;
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
+use super::File;
+use crate::catalog::manifest;
 use crate::ehr::manifest::RecordsManifest;
 use crate::ehr::plant::SYNTHETIC;
 use crate::ehr::{
-    self, Cohort, EhrSource, LabelCounts, Modality, NoteEmbeddings, Notes, SPLIT_SEED, Split, SplitBy, Task,
-    TextEncoder,
+    self, Cohort, EhrSource, Eicu, LabelCounts, MimicIv, Modality, NoteEmbeddings, Notes, SPLIT_SEED, Split, SplitBy,
+    Task, TextEncoder,
 };
 use crate::manifest::BuiltIn;
 use crate::{DataError, Dataset, DatasetSource, LoadOptions, cache, prepared, sources};
@@ -28,8 +30,21 @@ pub struct EhrSet {
     encoder: Option<&'static str>,
 }
 
+pub(super) const FILE: File = File {
+    sets: || SETS.iter().map(|set| -> &dyn DatasetSource { set }).collect(),
+    sources: &[
+        manifest!(RecordsManifest, "mimic-iv", Some(&MimicIv::FULL)),
+        manifest!(RecordsManifest, "mimic-iv-demo", Some(&MimicIv::DEMO)),
+        manifest!(RecordsManifest, "eicu", Some(&Eicu::FULL)),
+        manifest!(RecordsManifest, "eicu-demo", Some(&Eicu::DEMO)),
+        manifest!(RecordsManifest, "ehr-planted", Some(&MimicIv::PLANTED)),
+        manifest!(TextEncoder, "bert-tiny"),
+        manifest!(TextEncoder, "bio-clinicalbert"),
+    ],
+};
+
 /// Each source with each label; then, where notes are text, read by each pretrained encoder.
-pub(super) static SETS: LazyLock<Vec<EhrSet>> = LazyLock::new(|| {
+static SETS: LazyLock<Vec<EhrSet>> = LazyLock::new(|| {
     let encoders = iter::once(None).chain(TextEncoder::texts().map(|(name, _)| Some(name)));
     let with_sources = encoders.flat_map(|encoder| {
         let sources = ehr::sources().filter(move |source| encoder.is_none() || source.notes() == Notes::Text);
@@ -197,7 +212,7 @@ mod tests {
 
     #[test]
     fn a_cohort_is_held_from_seed_to_seed_and_then_let_go_of() {
-        let set = EhrSet::new(&ehr::MimicIv::PLANTED, None, Task::Mortality);
+        let set = EhrSet::new(&MimicIv::PLANTED, None, Task::Mortality);
         let base = tempfile::tempdir().unwrap();
         let folder = base.path().join("tables");
         let planted = RecordsManifest::find("ehr-planted").unwrap().planted.unwrap();

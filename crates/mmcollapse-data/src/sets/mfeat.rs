@@ -8,12 +8,19 @@ use std::path::Path;
 use mmcollapse_nn::random::Stream;
 use serde::Deserialize;
 
+use super::File;
+use crate::catalog::{Listed, manifest};
 use crate::files::FilesSource;
 use crate::manifest::read_yaml;
 use crate::{DataError, Dataset, DatasetSource, LoadOptions, ModalitySpec, Samples};
 
-const NAME: &str = "mfeat";
-const TEXT: &str = include_str!("../../../../data/mfeat.yaml");
+pub(super) const FILE: File = File {
+    sets: || vec![&Mfeat],
+    sources: &[SOURCE],
+};
+
+const SOURCE: Listed = manifest!(FilesSource, "mfeat");
+const NAME: &str = SOURCE.name;
 const CLASSES: usize = 10;
 
 /// `data/mfeat.yaml`.
@@ -33,35 +40,16 @@ struct PerClass {
     test: usize,
 }
 
-/// The registry's entry.
-#[derive(Clone, Copy, Debug)]
-pub struct Mfeat;
-
-impl Mfeat {
-    fn recipe() -> Result<Recipe, DataError> {
-        read_yaml(NAME, TEXT)
-    }
-
-    /// Where the files come from.
-    ///
-    /// # Errors
-    /// When the manifest is wrong; a test keeps that from happening.
-    pub fn source() -> Result<FilesSource, DataError> {
-        Ok(Self::recipe()?.source)
+impl Recipe {
+    fn built_in() -> Result<Self, DataError> {
+        read_yaml(NAME, SOURCE.text)
     }
 
     /// Cuts the files of `folder`.
-    ///
-    /// # Errors
-    /// When a file is missing or not the one that the manifest knows.
-    pub fn load_from(seed: u64, folder: Option<&Path>) -> Result<Dataset, DataError> {
-        let recipe = Self::recipe()?;
-        let views = recipe.source.read(folder)?;
-        recipe.assemble(seed, &views)
+    fn load(&self, seed: u64, folder: Option<&Path>) -> Result<Dataset, DataError> {
+        self.assemble(seed, &self.source.read(folder)?)
     }
-}
 
-impl Recipe {
     /// `views`: per modality the features of all digits, class by class, row-major.
     fn assemble(&self, seed: u64, views: &[Vec<f32>]) -> Result<Dataset, DataError> {
         let PerClass {
@@ -149,6 +137,9 @@ fn scale(view: &[f32], width: usize, j: usize, train: &[(usize, u32)]) -> (f32, 
     (mean as f32, if sd > 0.0 { sd as f32 } else { 1.0 })
 }
 
+/// The data set.
+struct Mfeat;
+
 impl DatasetSource for Mfeat {
     fn name(&self) -> &'static str {
         NAME
@@ -161,7 +152,7 @@ impl DatasetSource for Mfeat {
     }
 
     fn modalities(&self) -> Vec<String> {
-        Self::recipe().map(|recipe| recipe.modalities).unwrap_or_default()
+        Recipe::built_in().map(|recipe| recipe.modalities).unwrap_or_default()
     }
 
     fn samples(&self) -> Option<usize> {
@@ -173,7 +164,9 @@ impl DatasetSource for Mfeat {
     }
 
     fn load(&self, options: &LoadOptions) -> Result<Dataset, DataError> {
-        Self::load_from(options.seed, Self::source()?.open().obtain(options)?.as_deref())
+        let recipe = Recipe::built_in()?;
+        let folder = recipe.source.open().obtain(options)?;
+        recipe.load(options.seed, folder.as_deref())
     }
 }
 
@@ -181,6 +174,8 @@ impl DatasetSource for Mfeat {
 mod tests {
     use std::collections::BTreeSet;
     use std::io::Write;
+
+    use mmcollapse_files::{sha256, write_atomic};
 
     use super::*;
 
@@ -195,9 +190,10 @@ mod tests {
 
     #[test]
     fn it_is_cut_class_by_class_and_standardised_by_training_alone() {
-        let recipe = Mfeat::recipe().unwrap();
-        let views = views(&recipe);
-        let set = recipe.assemble(3, &views).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let recipe = drawn(folder.path());
+        let load = |seed| recipe.load(seed, Some(folder.path())).unwrap();
+        let set = load(3);
         let test = set.test.for_final_evaluation();
         for (split, each) in [(&set.train, 120), (&set.validation, 20), (test, 60)] {
             assert_eq!(split.class_counts(10), [each; 10]);
@@ -223,13 +219,29 @@ mod tests {
         // The same line of the file in every view, with its own label.
         let line: usize = set.train.ids.get(5).parse().unwrap();
         assert_eq!((line - 1) / 200, set.train.labels[5] as usize);
-        assert_eq!(recipe.assemble(3, &views).unwrap(), set);
-        assert_ne!(recipe.assemble(4, &views).unwrap().train.ids, set.train.ids);
+        assert_eq!(load(3), set);
+        assert_ne!(load(4).train.ids, set.train.ids);
+    }
+
+    /// The recipe of files in `folder` that hold [`views`].
+    fn drawn(folder: &Path) -> Recipe {
+        let mut recipe = Recipe::built_in().unwrap();
+        let views = views(&recipe);
+        for (file, view) in recipe.source.files.iter_mut().zip(views) {
+            let lines = view.chunks(file.columns).map(|line| {
+                let numbers: Vec<String> = line.iter().map(f32::to_string).collect();
+                numbers.join(" ") + "\n"
+            });
+            let text: String = lines.collect();
+            write_atomic(&folder.join(&file.name), text.as_bytes()).unwrap();
+            file.sha256 = sha256(&text);
+        }
+        recipe
     }
 
     #[test]
     fn views_that_do_not_belong_together_are_refused() {
-        let recipe = Mfeat::recipe().unwrap();
+        let recipe = Recipe::built_in().unwrap();
         let mut views = views(&recipe);
         views[3].truncate(6 * 1999);
         assert!(
@@ -243,14 +255,15 @@ mod tests {
 
     #[test]
     fn the_real_files_are_known() {
-        let Some(folder) = Mfeat::source().unwrap().open().folder() else {
+        let recipe = Recipe::built_in().unwrap();
+        let Some(folder) = recipe.source.open().folder() else {
             let _ = writeln!(
                 std::io::stderr(),
                 "\n!!! SKIPPED: Multiple Features: set MMCOLLAPSE_MFEAT_DIR\n"
             );
             return;
         };
-        let set = Mfeat::load_from(0, Some(&folder)).unwrap();
+        let set = recipe.load(0, Some(&folder)).unwrap();
         let widths: Vec<usize> = set.modalities.iter().map(ModalitySpec::width).collect();
         assert_eq!(widths, [216, 76, 64, 6, 240, 47]);
     }

@@ -1,4 +1,4 @@
-//! The data sets: one file each, one line each in [`SETS`]; those of health records share a file.
+//! The data sets: one file each, one line each in `FILES`; those of health records share a file.
 
 mod avmnist;
 mod avmnist_hard;
@@ -11,13 +11,12 @@ mod spoken;
 pub use avmnist::{AvMnist, Parts, Recipe};
 pub use avmnist_hard::{AvMnistHard, HardParts, HardRecipe};
 pub use ehr::EhrSet;
-pub use mfeat::Mfeat;
-pub use physionet_2012::Physionet2012;
 pub use planted::{Planted, PlantedConfig, planted};
 
 use std::path::Path;
 use std::sync::LazyLock;
 
+use crate::catalog::Listed;
 use crate::{DataError, Dataset};
 
 /// How a data set is to be loaded.
@@ -101,20 +100,27 @@ pub struct ReadAs {
     pub details: Vec<String>,
 }
 
-/// Every data set. Those of health records are composed: source x label x text encoder.
-pub static SETS: LazyLock<Vec<&'static dyn DatasetSource>> = LazyLock::new(|| {
-    let mut sets: Vec<&dyn DatasetSource> = vec![
-        &AvMnist::Plain,
-        &AvMnist::Standardized,
-        &AvMnist::Embedded,
-        &AvMnistHard,
-        &Mfeat,
-        &Physionet2012,
-    ];
-    sets.extend(ehr::SETS.iter().map(|set| -> &dyn DatasetSource { set }));
-    sets.push(&Planted);
-    sets
-});
+/// What a file adds to the program.
+pub(crate) struct File {
+    /// Its data sets.
+    sets: fn() -> Vec<&'static dyn DatasetSource>,
+    /// The sources they are made of that no file before it names.
+    pub(crate) sources: &'static [Listed],
+}
+
+/// Every file, in the order in which `data list` shows what they add.
+pub(crate) static FILES: &[File] = &[
+    avmnist::FILE,
+    avmnist_hard::FILE,
+    mfeat::FILE,
+    physionet_2012::FILE,
+    ehr::FILE,
+    planted::FILE,
+];
+
+/// Every data set.
+pub static SETS: LazyLock<Vec<&'static dyn DatasetSource>> =
+    LazyLock::new(|| FILES.iter().flat_map(|file| (file.sets)()).collect());
 
 /// Lets go of what loading keeps in memory for the next seed: whoever needs no other one is left with the samples only.
 pub fn release() {
@@ -135,7 +141,10 @@ pub fn find(name: &str) -> Result<&'static dyn DatasetSource, DataError> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
+    use crate::catalog;
 
     #[test]
     fn names_are_unique_and_found() {
@@ -186,18 +195,49 @@ mod tests {
         }
     }
 
+    /// Of every data set whose data are there; what the program would have to download or write first is passed over.
     #[test]
-    fn modalities_and_samples_are_those_that_are_loaded() {
-        for name in ["planted", "avmnist-embedded"] {
-            let set = find(name).unwrap();
-            let data = set.load(&LoadOptions::default()).unwrap();
-            let modalities: Vec<String> = data.modalities.iter().map(|modality| modality.name.clone()).collect();
-            assert_eq!(set.modalities(), modalities, "{name}");
+    fn what_is_loaded_is_what_was_said() {
+        let options = LoadOptions {
+            offline: true,
+            ..LoadOptions::default()
+        };
+        let hub = crate::sources::hub(&options);
+        let mut loaded = Vec::new();
+        for set in SETS.iter() {
+            let name = set.name();
+            let sources: Vec<_> = set
+                .sources()
+                .iter()
+                .map(|name| catalog::source(name).unwrap())
+                .collect();
+            if !sources.iter().all(|source| source.place(&hub).is_there()) {
+                continue;
+            }
+            let data = set.load(&options).unwrap();
+            let modalities: Vec<&String> = data.modalities.iter().map(|modality| &modality.name).collect();
+            assert_eq!(set.modalities().iter().collect::<Vec<_>>(), modalities, "{name}");
+            let splits = [&data.train, &data.validation, data.test.for_final_evaluation()];
+            let n: usize = splits.iter().map(|split| split.len()).sum();
+            assert!(set.samples().is_none_or(|said| said == n), "{name}: {n}");
+            // Of records samples have numbers alone.
+            let ids: Vec<&String> = splits.iter().flat_map(|split| split.ids.names()).collect();
             assert_eq!(
-                set.samples(),
-                Some(data.train.len() + data.validation.len() + data.test.len()),
+                ids.iter().collect::<BTreeSet<_>>().len(),
+                ids.len(),
+                "{name}: a sample is in two splits"
+            );
+            let labels = splits.iter().flat_map(|split| &split.labels);
+            assert_eq!(
+                labels.max().map(|&label| label as usize + 1),
+                Some(data.classes),
                 "{name}"
             );
+            assert_eq!(set.two_classes(), data.classes == 2, "{name}");
+            loaded.push(name);
+        }
+        for name in ["planted", "avmnist-embedded"] {
+            assert!(loaded.contains(&name), "{loaded:?}");
         }
     }
 }

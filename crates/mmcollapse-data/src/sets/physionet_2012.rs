@@ -14,16 +14,22 @@ use std::sync::{Mutex, PoisonError};
 use mmcollapse_nn::random::Stream;
 use serde::Deserialize;
 
+use super::{File, ReadAs};
 use crate::archive;
+use crate::catalog::{Listed, manifest};
 use crate::ehr::{Count, TableCoverage};
 use crate::files::FilesSource;
 use crate::manifest::read_yaml;
-use crate::sets::ReadAs;
 use crate::{DataError, Dataset, DatasetSource, Ids, Kind, LoadOptions, ModalitySpec, Presence, Rows, Samples};
 use record::Record;
 
+pub(super) const FILE: File = File {
+    sets: || vec![&Physionet2012],
+    sources: &[SOURCE],
+};
+
+const SOURCE: Listed = manifest!(FilesSource, "physionet-2012");
 const NAME: &str = "physionet-2012-mortality";
-const TEXT: &str = include_str!("../../../../data/physionet-2012.yaml");
 /// The modality of what is known once a stay.
 const ONCE: &str = "static";
 /// Hours of a stay, each at most one step of a series.
@@ -43,46 +49,8 @@ struct Recipe {
     once: BTreeMap<String, (f64, f64)>,
 }
 
-/// The registry's entry.
-#[derive(Clone, Copy, Debug)]
-pub struct Physionet2012;
-
-impl Physionet2012 {
-    /// Name of the source.
-    const SOURCE: &'static str = "physionet-2012";
-
-    fn recipe() -> Result<Recipe, DataError> {
-        read_yaml(Self::SOURCE, TEXT)
-    }
-
-    /// Where the files come from.
-    ///
-    /// # Errors
-    /// When the manifest is wrong; a test keeps that from happening.
-    pub fn source() -> Result<FilesSource, DataError> {
-        Ok(Self::recipe()?.source)
-    }
-
-    /// How many stays there are in `folder`; one line each of how many have what, and of what became of the rows.
-    ///
-    /// # Errors
-    /// What [`Physionet2012::load_from`] fails with.
-    pub fn coverage(folder: Option<&Path>) -> Result<(usize, Vec<String>), DataError> {
-        let recipe = Self::recipe()?;
-        let (stays, table) = recipe.stays(folder)?;
-        Ok((stays.len(), recipe.coverage(&stays, &table)))
-    }
-
-    /// Cuts the stays in the files of `folder`.
-    ///
-    /// # Errors
-    /// When a file is missing, not the one that the manifest knows, or holds something else than the challenge's records.
-    pub fn load_from(seed: u64, folder: Option<&Path>) -> Result<Dataset, DataError> {
-        let recipe = Self::recipe()?;
-        let (stays, _) = recipe.stays(folder)?;
-        Ok(recipe.assemble(seed, &stays))
-    }
-}
+/// The data set.
+struct Physionet2012;
 
 impl DatasetSource for Physionet2012 {
     fn name(&self) -> &'static str {
@@ -94,7 +62,7 @@ impl DatasetSource for Physionet2012 {
     }
 
     fn modalities(&self) -> Vec<String> {
-        Self::recipe().map_or_else(
+        Recipe::built_in().map_or_else(
             |_| Vec::new(),
             |recipe| recipe.modality_names().map(str::to_owned).collect(),
         )
@@ -105,26 +73,27 @@ impl DatasetSource for Physionet2012 {
     }
 
     fn read_as(&self, folder: &Path) -> Result<Option<ReadAs>, DataError> {
-        let (rows, details) = Self::coverage(Some(folder))?;
+        let recipe = Recipe::built_in()?;
+        let (stays, table) = recipe.stays(Some(folder))?;
         Ok(Some(ReadAs {
             what: "stays",
-            rows,
-            details,
+            rows: stays.len(),
+            details: recipe.coverage(&stays, &table),
         }))
     }
 
     fn sources(&self) -> &'static [&'static str] {
-        &[Self::SOURCE]
+        &[SOURCE.name]
     }
 
     fn two_classes(&self) -> bool {
         true
     }
 
-    /// As [`Physionet2012::load_from`], but reads a folder once: a plan asks for one draw of its stays after the other.
+    /// Reads a folder once: a plan asks for one draw of its stays after the other.
     fn load(&self, options: &LoadOptions) -> Result<Dataset, DataError> {
         static READ: Mutex<Option<(Option<PathBuf>, Vec<Stay>)>> = Mutex::new(None);
-        let recipe = Self::recipe()?;
+        let recipe = Recipe::built_in()?;
         let folder = recipe.source.open().obtain(options)?;
         let mut read = READ.lock().unwrap_or_else(PoisonError::into_inner);
         let (_, stays) = match read.take() {
@@ -148,6 +117,10 @@ struct Stay {
 const MARKS: [(&str, &[f64]); 2] = [("Gender", &[0., 1.]), ("ICUType", &[1., 2., 3., 4.])];
 
 impl Recipe {
+    fn built_in() -> Result<Self, DataError> {
+        read_yaml(SOURCE.name, SOURCE.text)
+    }
+
     /// Names of the modalities, in their order.
     fn modality_names(&self) -> impl Iterator<Item = &str> {
         iter::once(ONCE).chain(self.series.keys().map(String::as_str))

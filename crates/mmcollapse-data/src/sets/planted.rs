@@ -6,6 +6,7 @@
 
 use mmcollapse_nn::random::Stream;
 
+use super::File;
 use crate::{DataError, Dataset, DatasetSource, LoadOptions, ModalitySpec, Samples};
 
 /// What is planted.
@@ -111,7 +112,12 @@ fn template(shape: &[usize], seed: u64, modality: usize, class: usize) -> Vec<f3
     }
 }
 
-/// The registry's entry: [`planted`] with its default configuration.
+pub(super) const FILE: File = File {
+    sets: || vec![&Planted],
+    sources: &[],
+};
+
+/// [`planted`] with its default configuration.
 #[derive(Clone, Copy, Debug)]
 pub struct Planted;
 

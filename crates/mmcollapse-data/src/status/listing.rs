@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::catalog::{self, Access, Place, SOURCES};
+use crate::catalog::{self, Access, Place};
 use crate::hub::Hub;
 use crate::{DataError, DatasetSource, LoadOptions, SETS, sources};
 
@@ -47,7 +47,7 @@ pub fn list(options: &LoadOptions) -> Result<Listing, DataError> {
 /// When a manifest is wrong.
 pub fn list_in(hub: &Hub) -> Result<Listing, DataError> {
     let sets = SETS.iter().map(|set| Row::of_set(*set, hub));
-    let sources = SOURCES.iter().map(|listed| {
+    let sources = catalog::listed().map(|listed| {
         let source = listed.open()?;
         let about = source.about();
         Ok(Row {

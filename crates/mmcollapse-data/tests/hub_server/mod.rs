@@ -7,9 +7,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
-use mmcollapse_data::content::hex;
 use mmcollapse_data::hub::{Hub, Patience, Remote, RepoKind};
-use sha2::{Digest, Sha256};
+use mmcollapse_files::sha256;
 use tempfile::TempDir;
 
 pub const REVISION: &str = "0123456789abcdef0123456789abcdef01234567";
@@ -74,7 +73,7 @@ pub fn content() -> Vec<u8> {
 }
 
 pub fn etag(content: &[u8]) -> String {
-    hex(&Sha256::digest(content))
+    sha256(content)
 }
 
 /// The hub's own headers for the file.

@@ -2,6 +2,7 @@
 
 use std::process::Command;
 
+use mmcollapse_files::hex;
 use mmcollapse_nn::{
     Device,
     ops::{VECTOR_VARIABLE, vector_level},
@@ -64,7 +65,7 @@ fn prints_a_digest_of_what_is_trained() {
             digest.update(score.value.to_bits().to_le_bytes());
         }
     }
-    let digits = format!("{:02x?}", &digest.finalize()[..]).replace(", ", "");
+    let digits = hex(&digest.finalize());
     println!("\ndigest: {digits} {level}");
 }
 

@@ -12,9 +12,9 @@ use std::{
 };
 
 use mmcollapse_data::Presence;
+use mmcollapse_files::sha256;
 use mmcollapse_nn::{Params, Tensor, safetensors};
 use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
 
 use crate::{
     diagnosis,
@@ -73,7 +73,7 @@ impl Recipe {
             "seed": fit.seed,
             "training": fit.training,
             "data": self.data,
-            "samples": hash(json!([index, who]).to_string().as_bytes()),
+            "samples": sha256(json!([index, who]).to_string().as_bytes()),
             "weights": digest(&fit.params.state()?)?,
             // Another device rounds differently; another processor does too, by less than a table shows.
             "device": if fit.params.root().device().is_cpu() { "cpu" } else { "gpu" },
@@ -90,7 +90,7 @@ impl Recipe {
         }
         let recipe = recipe.to_string();
         Ok(SharedFit {
-            path: folder.join(format!("{}.safetensors", &hash(recipe.as_bytes())[..16])),
+            path: folder.join(format!("{}.safetensors", &sha256(recipe.as_bytes())[..16])),
             recipe,
         })
     }
@@ -164,8 +164,4 @@ pub(super) fn outcome(params: &Params, discarded: Option<&str>) -> Result<BTreeM
     let mut state = params.state()?;
     state.retain(|name, _| discarded.is_none_or(|prefix| !under(name, prefix)));
     Ok(state)
-}
-
-fn hash(bytes: &[u8]) -> String {
-    format!("{:x}", Sha256::digest(bytes))
 }

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use mmcollapse_data::Presence;
+use mmcollapse_files::sha256;
 use mmcollapse_nn::{Params, Tensor, safetensors};
 use serde_json::Value;
-use sha2::{Digest, Sha256};
 
 use crate::{
     branch::Branch,
@@ -106,6 +106,5 @@ pub struct Preparation<'a> {
 
 /// The digest of weights and buffers.
 pub(crate) fn digest(state: &BTreeMap<String, Tensor>) -> Result<String> {
-    let bytes = safetensors::to_bytes(state, &BTreeMap::new())?;
-    Ok(format!("{:x}", Sha256::digest(bytes)))
+    Ok(sha256(&safetensors::to_bytes(state, &BTreeMap::new())?))
 }

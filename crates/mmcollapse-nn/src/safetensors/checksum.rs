@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use candle_core::bail;
+use mmcollapse_files::hex;
 use sha2::{Digest, Sha256};
 
 use crate::Result;
@@ -65,5 +66,5 @@ fn digest(parts: &[&[u8]]) -> String {
     for part in parts {
         hash.update(part);
     }
-    format!("{:x}", hash.finalize())
+    hex(&hash.finalize())
 }

@@ -202,11 +202,6 @@ fn nothing_to_show_is_an_error_that_says_what_to_do() {
     );
 }
 
-#[test]
-fn durations() {
-    assert_eq!([45.2, 720.0, 12_240.0].map(duration), ["45 s", "12 min", "3.4 h"]);
-}
-
 /// Records of two levels of beta with measures, and of training with curves.
 fn other_shapes() -> Vec<Record> {
     let mut records = Vec::new();

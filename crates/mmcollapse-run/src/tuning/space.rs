@@ -13,6 +13,7 @@
 //!
 //! A dot leads into a map: `optimizer.lr` is the `lr` of the `optimizer`.
 
+use mmcollapse_files::sha256;
 use mmcollapse_record::ProtocolKind;
 use std::collections::BTreeMap;
 
@@ -23,7 +24,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::setting::{Setting, insert};
-use crate::cell::{canonical, sha256};
+use crate::cell::canonical;
 use crate::spec::{SpecError, lay_over, read_yaml};
 
 /// Where it lies in the repository, for messages.

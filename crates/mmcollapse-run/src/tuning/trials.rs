@@ -1,5 +1,6 @@
 //! The trials of an experiment's rows as cells, and what the store has of them.
 
+use mmcollapse_files::sha256;
 use mmcollapse_record::{ExperimentInfo, Outcome, Preset, ProtocolKind, Provenance, Split, Status, same_level};
 use std::ops::Range;
 
@@ -9,7 +10,7 @@ use mmcollapse_models::AS_TESTED;
 use super::file::{Tried, Tuned, TunedRow};
 use super::setting::Setting;
 use super::space::Spaces;
-use crate::cell::{canonical, sha256};
+use crate::cell::canonical;
 use crate::plan::{Plan, Resolver, Selection};
 use crate::spec::{Spec, read_yaml};
 use crate::store::{Found, Store, Stored};

@@ -4,7 +4,7 @@ use std::io::Write;
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use mmcollapse_files::write_atomic;
+use mmcollapse_files::{sha256, write_atomic};
 
 use super::*;
 use crate::ehr::{SPLIT_SEED, Split, SplitBy, plant};
@@ -45,7 +45,7 @@ fn tables(folder: &Path) -> RecordsManifest {
             .collect(),
         unpacked: paths
             .iter()
-            .map(|path| (name(path).replace(".gz", ""), hex(&Sha256::digest(content(path)))))
+            .map(|path| (name(path).replace(".gz", ""), sha256(content(path))))
             .collect(),
     }];
     manifest
@@ -89,7 +89,7 @@ fn a_damaged_table_of_known_ones_is_named_with_what_was_expected_and_got() {
     let damaged = found(&manifest, &folder);
     let (table, cohort) = (&damaged["labevents.csv.gz"], &damaged["cohort"]);
     assert_eq!(table.verdict, Verdict::Wrong);
-    let (got, expected) = (hex(&Sha256::digest(&cut)), hex(&Sha256::digest(&text)));
+    let (got, expected) = (sha256(&cut), sha256(&text));
     for part in [TABLE, short(&got), short(&expected)] {
         assert!(table.details[0].contains(part), "{table}");
     }

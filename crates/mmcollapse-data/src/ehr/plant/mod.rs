@@ -15,9 +15,8 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use mmcollapse_files::{AtomicFolder, FileLock, write_atomic};
+use mmcollapse_files::{AtomicFolder, FileLock, sha256, write_atomic};
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
 pub use config::{Features, History, PlantConfig, PlantedDemographics};
 
@@ -25,7 +24,6 @@ use super::cohort::{Modality, Outcome};
 use super::error::EhrError;
 use super::manifest::CohortCounts;
 use super::time;
-use crate::content::hex;
 use features::{measured, occurring, person};
 use history::Histories;
 use tables::{Events, Tables};
@@ -162,7 +160,7 @@ impl Planted {
 /// # Errors
 /// What [`plant`] fails with.
 pub(super) fn kept(config: &PlantConfig, place: &Path) -> Result<PathBuf, EhrError> {
-    let key = hex(&Sha256::digest(format!("{REVISION} {config:?}")));
+    let key = sha256(format!("{REVISION} {config:?}"));
     let folder = place.join(format!("planted-{}", &key[..20]));
     // Tables and marker come into being together.
     if folder.is_dir() {

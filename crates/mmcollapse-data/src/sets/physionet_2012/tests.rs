@@ -19,7 +19,7 @@ const RECORD: &str = "Time,Parameter,Value
 
 #[test]
 fn a_record_becomes_steps() {
-    let recipe = Physionet2012::recipe().unwrap();
+    let recipe = Recipe::built_in().unwrap();
     let mut record = Record::parse(RECORD, &recipe.variables()).unwrap();
     // Height -1 and a temperature of -17.8.
     assert_eq!(record.settle(recipe.valid()), (2, 0));
@@ -52,7 +52,7 @@ fn a_record_becomes_steps() {
 
 #[test]
 fn a_mark_of_nothing_known_does_not_hide_what_was_measured_later() {
-    let recipe = Physionet2012::recipe().unwrap();
+    let recipe = Recipe::built_in().unwrap();
     let text = RECORD
         .replace("00:00,Weight,80", "00:00,Weight,-1")
         .replace("00:00,Gender,0", "00:00,Gender,-1")
@@ -69,7 +69,7 @@ fn a_mark_of_nothing_known_does_not_hide_what_was_measured_later() {
 
 #[test]
 fn the_order_of_rows_changes_nothing() {
-    let recipe = Physionet2012::recipe().unwrap();
+    let recipe = Recipe::built_in().unwrap();
     let read = |text: &str| {
         let mut record = Record::parse(text, &recipe.variables()).unwrap();
         record.settle(recipe.valid());
@@ -126,19 +126,23 @@ fn what_is_wrong_is_named_with_its_line() {
 
 #[test]
 fn the_real_files_are_known() {
-    let source = Physionet2012::source().unwrap();
-    let Some(folder) = source.open().folder() else {
+    let recipe = Recipe::built_in().unwrap();
+    let Some(folder) = recipe.source.open().folder() else {
         // Written past the test harness, which keeps what a passing test prints to itself.
         let _ = writeln!(
             std::io::stderr(),
             "\n!!! SKIPPED: the challenge of 2012: set {} (`data list` says how)\n",
-            source.variable
+            recipe.source.variable
         );
         return;
     };
     // Counted in the files on their own: 7325 stays have a valid weight first, 58 more one later; 8 have no gender.
-    let (stays, coverage) = Physionet2012::coverage(Some(&folder)).unwrap();
-    assert_eq!(stays, 8000);
+    let ReadAs {
+        rows,
+        details: coverage,
+        ..
+    } = Physionet2012.read_as(&folder).unwrap().unwrap();
+    assert_eq!(rows, 8000);
     assert!(
         coverage.contains(&"static, Weight: 7383 of 8000 stays (92.3 %)".to_owned()),
         "{coverage:?}"
@@ -147,7 +151,8 @@ fn the_real_files_are_known() {
         coverage.contains(&"static, Height: 4156 of 8000 stays (52.0 %)".to_owned()),
         "{coverage:?}"
     );
-    let data = Physionet2012::load_from(0, Some(&folder)).unwrap();
+    let (stays, _) = recipe.stays(Some(&folder)).unwrap();
+    let data = recipe.assemble(0, &stays);
     let test = data.test.for_final_evaluation();
     let parts = [&data.train, &data.validation, test];
     assert_eq!(parts.map(Samples::len), [5599, 800, 1601]);
@@ -170,5 +175,5 @@ fn the_real_files_are_known() {
             .flat_map(|rows| rows.numbers().into_owned())
             .all(|x| x.is_finite() && x.abs() < 40.)
     }));
-    assert_ne!(data.digest, Physionet2012::load_from(1, Some(&folder)).unwrap().digest);
+    assert_ne!(data.digest, recipe.assemble(1, &stays).digest);
 }
