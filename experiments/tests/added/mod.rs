@@ -1,6 +1,6 @@
 //! The experiment that docs/add-an-experiment.md adds: it does what the page says, and is in no list that users see.
 
-use mmcollapse_models::{CellConfig, Folders, Silent, run_cell};
+use mmcollapse_models::{CellConfig, Conditions, Silent, run_cell};
 use mmcollapse_nn::Device;
 use mmcollapse_record::{ExperimentInfo, Preset, Shows};
 use mmcollapse_run::models::{ModelResolver, check_spec};
@@ -32,7 +32,7 @@ fn a_folder_and_a_line_make_an_experiment() {
     let dataset = source.load(resolver.options()).unwrap();
     for planned in &plan.cells {
         let config: CellConfig = serde_json::from_value(planned.cell.config.clone()).unwrap();
-        let outcome = run_cell(&config, &dataset, &Device::Cpu, &mut Silent, Folders::default()).unwrap();
+        let outcome = run_cell(&config, &dataset, &Device::Cpu, &mut Silent, Conditions::default()).unwrap();
         cli::fixture::put_scores(&store, planned, outcome.scores);
     }
     cli::report_smoke(ADDED, store.root(), &results);
