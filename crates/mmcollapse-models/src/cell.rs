@@ -20,10 +20,10 @@ mod stages;
 
 use std::collections::BTreeMap;
 
-use mmcollapse_record::{Score, Status};
+use mmcollapse_record::{Findings, Score, Status};
 use serde::{Deserialize, Serialize};
 
-use crate::{diagnosis::Diagnosis, training::EpochRecord};
+use crate::training::EpochRecord;
 
 pub use check::{check_cell, outline};
 pub(crate) use run::Facts;
@@ -51,18 +51,4 @@ pub struct CellOutcome {
     pub measured: BTreeMap<String, u32>,
     /// File of the final weights among the shared fits.
     pub weights: Option<String>,
-}
-
-/// What a cell found out beside its scores.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Findings {
-    /// What the vanilla model made of each modality, for methods that measure it.
-    pub collapse: Option<Diagnosis>,
-    /// Modality whose encoder was distilled.
-    pub student: Option<String>,
-    /// Validation accuracy (AUROC for two classes) of each modality alone, in the final model without stand-ins.
-    pub alone: BTreeMap<String, f64>,
-    /// Modality whose encoder has lost most against the same encoder trained alone, where that is measured.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub eliminated: Option<String>,
 }

@@ -1,58 +1,14 @@
-//! Which modality a model lets collapse, measured on validation.
-//!
-//! The paper's Figure 4 compares the encoder inside the multimodal model (the prefix) with the same encoder
-//! trained on its own loss (the unimodal baseline): the wider the gap, the more the modality is ignored. Here the
-//! gap is in validation quality (accuracy, or AUROC where there are two classes) of a linear probe on the frozen prefix
-//! against the unimodal baseline.
+//! Linear probes of frozen encoders, by which a model is diagnosed.
 
 use mmcollapse_data::Samples;
 use mmcollapse_nn::{Result as TensorResult, Tensor, candle::Error};
 use mmcollapse_probes::Matrix;
-use serde::{Deserialize, Serialize};
 
 use crate::predictions::Predictions;
 
 /// Raised when linear probes say otherwise of the same encoders: what KD diagnoses and what is measured by them is then
 /// made anew.
 pub(crate) const REVISION: u32 = 2;
-
-/// What a multimodal model makes of each modality.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Diagnosis {
-    /// One entry a modality.
-    pub modalities: Vec<ModalityDiagnosis>,
-    /// The modality with the widest gap; none where no modality has one.
-    pub collapsed: Option<String>,
-}
-
-/// What a multimodal model makes of one modality.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct ModalityDiagnosis {
-    /// Name of the modality.
-    pub modality: String,
-    /// Validation accuracy (AUROC for two classes) of the encoder trained alone; none where it is not defined, as where no
-    /// validation sample has the modality or all that have it are of one of two classes.
-    #[serde(alias = "unimodal_accuracy")]
-    pub unimodal: Option<f64>,
-    /// The same of a linear probe on the encoder inside the multimodal model.
-    #[serde(alias = "prefix_accuracy")]
-    pub prefix: Option<f64>,
-    /// Validation samples that have the modality.
-    pub n: usize,
-}
-
-impl Diagnosis {
-    /// Finds the collapsed modality among those that have a gap; of equal gaps, the weaker modality.
-    pub(crate) fn new(modalities: Vec<ModalityDiagnosis>) -> Self {
-        let measured = modalities
-            .iter()
-            .filter_map(|m| Some((&m.modality, m.unimodal? - m.prefix?, m.unimodal?)));
-        let collapsed = measured
-            .max_by(|a, b| a.1.total_cmp(&b.1).then(b.2.total_cmp(&a.2)))
-            .map(|(modality, ..)| modality.clone());
-        Self { modalities, collapsed }
-    }
-}
 
 /// Features of some samples of one modality.
 pub(crate) struct Features {
@@ -129,36 +85,6 @@ mod tests {
     use mmcollapse_nn::Device;
 
     use super::*;
-
-    fn modality(name: &str, unimodal: f64, prefix: f64) -> ModalityDiagnosis {
-        ModalityDiagnosis {
-            modality: name.to_owned(),
-            unimodal: Some(unimodal),
-            prefix: Some(prefix),
-            n: 10,
-        }
-    }
-
-    #[test]
-    fn the_widest_gap_is_the_collapse() {
-        let d = Diagnosis::new(vec![modality("image", 0.9, 0.4), modality("sound", 0.8, 0.79)]);
-        assert_eq!(d.collapsed.as_deref(), Some("image"));
-        let tie = Diagnosis::new(vec![modality("image", 0.9, 0.9), modality("sound", 0.8, 0.8)]);
-        assert_eq!(tie.collapsed.as_deref(), Some("sound"));
-    }
-
-    #[test]
-    fn a_modality_that_validation_cannot_tell_is_not_the_collapse() {
-        let unknown = || ModalityDiagnosis {
-            unimodal: None,
-            prefix: None,
-            n: 0,
-            ..modality("image", 0.0, 0.0)
-        };
-        let d = Diagnosis::new(vec![unknown(), modality("sound", 0.8, 0.9)]);
-        assert_eq!(d.collapsed.as_deref(), Some("sound"));
-        assert_eq!(Diagnosis::new(vec![unknown(), unknown()]).collapsed, None);
-    }
 
     #[test]
     fn a_probe_finds_a_linear_class_and_not_a_random_one() {

@@ -32,15 +32,14 @@ mod upweight;
 #[cfg(test)]
 mod tests;
 
-pub use cell::{AS_TESTED, CellOutcome, Conditions, Findings, MULTIMODAL, UNIMODAL, check_cell, outline, run_cell};
+pub use cell::{AS_TESTED, CellOutcome, Conditions, MULTIMODAL, UNIMODAL, check_cell, outline, run_cell};
 pub use config::CellConfig;
-pub use diagnosis::{Diagnosis, ModalityDiagnosis};
 pub use encoders::ENCODERS;
 pub use encodings::{Encodings, Latent};
 pub use error::ModelError;
 pub use fusion::FUSIONS;
 pub use method::MethodConfig;
-pub use mmcollapse_record::{Protocol, Score, Split, Status, UpweightMode};
+pub use mmcollapse_record::{Findings, Protocol, Score, Split, Status, UpweightMode};
 pub use model::{Model, ModelSpec};
 pub use observer::{Observer, Silent};
 pub use reallocation::REALLOCATIONS;

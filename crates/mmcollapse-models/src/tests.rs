@@ -510,7 +510,7 @@ fn kd_distils_the_modality_that_collapses() {
     .unwrap();
     let collapse = outcome.diagnosis.collapse.unwrap();
     assert_eq!(outcome.diagnosis.student, collapse.collapsed.clone());
-    let gap = |d: &crate::ModalityDiagnosis| d.unimodal.unwrap() - d.prefix.unwrap();
+    let gap = |d: &mmcollapse_record::ModalityDiagnosis| d.unimodal.unwrap() - d.prefix.unwrap();
     let widest = collapse.modalities.iter().map(gap).fold(f64::MIN, f64::max);
     let found = collapse
         .modalities

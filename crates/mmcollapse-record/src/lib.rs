@@ -6,6 +6,7 @@
 mod curve;
 mod error;
 mod experiment;
+mod findings;
 mod level;
 mod metric;
 mod outcome;
@@ -18,6 +19,7 @@ mod row;
 pub use curve::Encoder;
 pub use error::UnknownName;
 pub use experiment::{ExperimentInfo, Shows};
+pub use findings::{Diagnosis, Findings, ModalityDiagnosis};
 pub use level::{Levels, same_level};
 pub use metric::{Better, Definition, METRICS, Measured, Metric, Unit, words};
 pub use outcome::{Outcome, Score, Split, Status};

@@ -4,9 +4,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
-use crate::{Definition, Metric, ProtocolKind};
+use crate::{Definition, Findings, Metric, ProtocolKind};
 
 /// Whether training went through.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -87,9 +86,9 @@ pub struct Outcome {
     pub seconds: f64,
     /// Number of trained parameters.
     pub parameters: usize,
-    /// Findings beside the scores (which modality collapsed, ranks); free in form.
+    /// Findings beside the scores.
     #[serde(default)]
-    pub diagnosis: Value,
+    pub diagnosis: Findings,
     /// Of each loss term of the model that is scored, its mean over each epoch, up to the first that is not finite; and
     /// of encoders that are probed along training, `probe_prefix_M` and `probe_baseline_M`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -134,7 +133,8 @@ mod tests {
             r#"{"status":{"kind":"diverged","reason":"loss is not finite","epoch":4},"#,
             r#""scores":[{"protocol":"test_missing","rate":0.95,"split":"test","metric":"accuracy","value":0.1,"n":450},"#,
             r#"{"protocol":"train_noise_3","rate":0.5,"split":"train","metric":"loss_semantic","value":0.25,"n":9}],"#,
-            r#""seconds":1.5,"parameters":10,"diagnosis":{"collapsed":"sound"},"curves":{"semantic":[2.5,0.5]}}"#
+            r#""seconds":1.5,"parameters":10,"diagnosis":{"collapse":{"modalities":[{"modality":"sound","unimodal":0.75,"#,
+            r#""prefix":null,"n":9}],"collapsed":"sound"},"student":"sound","alone":{"image":0.5}},"curves":{"semantic":[2.5,0.5]}}"#
         );
         let outcome: Outcome = serde_json::from_str(text).unwrap();
         assert_eq!(outcome.scores[1].metric.of(), Some("semantic"));

@@ -29,7 +29,7 @@ pub fn first(record: &Record) -> Option<&str> {
 
 /// The modality whose encoder has lost most at the end.
 pub fn eliminated(record: &Record) -> Option<&str> {
-    record.outcome.diagnosis["eliminated"].as_str()
+    record.outcome.diagnosis.eliminated.as_deref()
 }
 
 /// The records with what is measured on their curves among the scores: `plateaus` (see
@@ -177,7 +177,7 @@ mod tests {
         assert_eq!(frame.shape(), (8, 5));
         // Probes are those of the modalities that the model has; which one is eliminated the diagnosis says.
         run.modalities = vec!["labs".to_owned(), "notes".to_owned()];
-        run.outcome.diagnosis = serde_json::json!({"eliminated": "notes"});
+        run.outcome.diagnosis.eliminated = Some("notes".to_owned());
         for (name, curve) in [("probe_prefix_labs", [0.5, 0.4]), ("probe_baseline_notes", [0.3, 0.2])] {
             run.outcome.curves.insert(name.into(), curve.into());
         }

@@ -421,7 +421,7 @@ mod tests {
                 ],
                 seconds: 1.0,
                 parameters: 1,
-                diagnosis: serde_json::Value::Null,
+                diagnosis: mmcollapse_record::Findings::default(),
                 curves: BTreeMap::from([("ce".to_owned(), vec![2.3, 1.0 / 3.0])]),
                 measured: BTreeMap::new(),
                 weights: None,

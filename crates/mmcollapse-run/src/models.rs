@@ -303,8 +303,6 @@ fn told(error: &ModelError) -> String {
 
 /// The outcome as stored. A score that is not finite can only come from a diverged run, which then has none.
 pub(crate) fn converted(outcome: CellOutcome) -> Result<Outcome, WorkError> {
-    let diagnosis = serde_json::to_value(&outcome.diagnosis)
-        .map_err(|error| WorkError::Failed(format!("the diagnosis has no JSON: {error}")))?;
     let mut curves: BTreeMap<String, Vec<f64>> = BTreeMap::new();
     for (epoch, record) in outcome.history.iter().filter(|r| r.fit == MULTIMODAL).enumerate() {
         for (name, value) in &record.losses {
@@ -340,7 +338,7 @@ pub(crate) fn converted(outcome: CellOutcome) -> Result<Outcome, WorkError> {
             .collect(),
         seconds: outcome.seconds,
         parameters: outcome.parameters,
-        diagnosis,
+        diagnosis: outcome.diagnosis,
         curves,
         measured: outcome.measured,
         weights: outcome.weights,
@@ -371,7 +369,7 @@ mod tests {
             scores: Vec::new(),
             seconds: 1.0,
             parameters: 1,
-            diagnosis: mmcollapse_models::Findings::default(),
+            diagnosis: mmcollapse_record::Findings::default(),
             history: vec![
                 record("unimodal/labs", 0, 9.0, &[]),
                 record("unimodal/labs", 1, 9.0, &[("labs", 0.5)]),

@@ -491,7 +491,7 @@ mod tests {
             }],
             seconds: 2.0,
             parameters: 3,
-            diagnosis: json!({"gap": 0.1}),
+            diagnosis: mmcollapse_record::Findings::default(),
             curves: BTreeMap::new(),
             measured: BTreeMap::new(),
             weights: None,

@@ -99,7 +99,7 @@ impl Work for Fake {
                 .collect(),
             seconds: 0.1,
             parameters: 1,
-            diagnosis: Value::Null,
+            diagnosis: mmcollapse_record::Findings::default(),
             curves: BTreeMap::new(),
             measured: measured.clone(),
             weights: None,

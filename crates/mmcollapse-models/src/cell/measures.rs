@@ -4,16 +4,11 @@
 use mmcollapse_data::{Presence, Samples};
 use mmcollapse_nn::{Mode, Tensor};
 use mmcollapse_probes::{Matrix, OfModality, Reading, Representation};
-use mmcollapse_record::{Definition, Measured};
+use mmcollapse_record::{Definition, Diagnosis, Measured, ModalityDiagnosis};
 
 use super::{run::Run, scoring::Measure};
 use crate::{
-    diagnosis::{Diagnosis, ModalityDiagnosis},
-    encoders::Encoder,
-    error::Result,
-    evaluate::each_batch,
-    model::Model,
-    predictions::Predictions,
+    encoders::Encoder, error::Result, evaluate::each_batch, model::Model, predictions::Predictions,
     reallocation::Workbench,
 };
 

@@ -8,6 +8,7 @@ use std::{
 
 use mmcollapse_data::{Dataset, Presence};
 use mmcollapse_nn::{Device, Params, Tensor, layers::Linear};
+use mmcollapse_record::Diagnosis;
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -19,7 +20,6 @@ use super::{
 use crate::{
     branch::Branch,
     config::CellConfig,
-    diagnosis::Diagnosis,
     encoders,
     error::{ModelError, Result},
     method::MethodConfig,

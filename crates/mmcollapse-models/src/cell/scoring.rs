@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use mmcollapse_nn::Mode;
-use mmcollapse_record::{Score, Split, Status};
+use mmcollapse_record::{Findings, Score, Split, Status};
 
 use super::{
-    AS_TESTED, CellOutcome, Findings,
+    AS_TESTED, CellOutcome,
     run::{MULTIMODAL, Run},
 };
 use crate::{

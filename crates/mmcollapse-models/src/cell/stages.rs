@@ -2,6 +2,7 @@
 
 use mmcollapse_data::Presence;
 use mmcollapse_nn::{Mode, Params, Tensor};
+use mmcollapse_record::{Diagnosis, ModalityDiagnosis};
 
 use super::{
     run::{Run, UNIMODAL},
@@ -9,7 +10,6 @@ use super::{
 };
 use crate::{
     branch::Branch,
-    diagnosis::{Diagnosis, ModalityDiagnosis},
     encoders::Encoder,
     error::{ModelError, Result},
     evaluate::each_batch,

@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use mmcollapse_data::Presence;
 use mmcollapse_files::sha256;
 use mmcollapse_nn::{Params, Tensor, safetensors};
+use mmcollapse_record::Diagnosis;
 use serde_json::Value;
 
 use crate::{
     branch::Branch,
-    diagnosis::Diagnosis,
     encoders::Encoder,
     error::{ModelError, Result},
     training::{Objective, Training},

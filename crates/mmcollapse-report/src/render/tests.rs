@@ -298,7 +298,7 @@ fn probes_are_drawn_against_the_level_and_along_training() {
             let ok = Status::Ok;
             let levels = [(f64::from(count), 400 + seed as usize)];
             let mut record = record(row, ("concat", reallocation), "modalities", seed, &levels, ok);
-            record.outcome.diagnosis = serde_json::json!({"eliminated": "notes"});
+            record.outcome.diagnosis.eliminated = Some("notes".to_owned());
             let like = record.outcome.scores[0].clone();
             for (metric, value) in [("gap_first", loss - 0.2), ("gap_eliminated", loss)] {
                 record.outcome.scores.push(Score {

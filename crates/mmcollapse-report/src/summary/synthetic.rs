@@ -1,7 +1,5 @@
 //! Made-up records for tests: accuracies as they could come out, without anything being trained.
 
-use serde_json::Value;
-
 use crate::paper::Paper;
 use mmcollapse_record::{Levels, MethodName, Metric, Outcome, Record, RowId, Score, Setting, Split, Status};
 
@@ -51,7 +49,7 @@ pub fn record(
             scores: scores(protocol, right),
             seconds: 1.0,
             parameters: 100,
-            diagnosis: Value::Null,
+            diagnosis: mmcollapse_record::Findings::default(),
             curves: std::collections::BTreeMap::new(),
             measured: std::collections::BTreeMap::new(),
             weights: None,

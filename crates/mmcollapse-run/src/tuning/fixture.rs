@@ -9,7 +9,6 @@ use mmcollapse_run::plan::{Plan, Planned};
 use mmcollapse_run::spec::Spec;
 use mmcollapse_run::store::{Store, Stored};
 use mmcollapse_run::tuning::{Budget, Spaces, Trials};
-use serde_json::Value;
 
 /// The paper's Table 4.
 pub const TABLE4: &str = include_str!("../../../../experiments/table4/paper.yaml");
@@ -111,7 +110,7 @@ pub fn put_scores(store: &Store, planned: &Planned, scores: Vec<Score>) {
             scores,
             seconds: 2.0,
             parameters: 3,
-            diagnosis: Value::Null,
+            diagnosis: mmcollapse_record::Findings::default(),
             curves: BTreeMap::new(),
             measured: BTreeMap::new(),
             weights: None,
