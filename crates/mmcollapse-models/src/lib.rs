@@ -34,7 +34,7 @@ pub use cell::{AS_TESTED, CellOutcome, Findings, Folders, MULTIMODAL, UNIMODAL, 
 pub use config::CellConfig;
 pub use diagnosis::{Diagnosis, ModalityDiagnosis};
 pub use encoders::ENCODERS;
-pub use encodings::{Encodings, Latent};
+pub use encodings::{Encodings, Latent, Sequence};
 pub use error::ModelError;
 pub use fusion::FUSIONS;
 pub use method::MethodConfig;

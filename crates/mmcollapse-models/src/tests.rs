@@ -403,7 +403,10 @@ fn another_evaluation_of_a_trained_model_trains_nothing() {
     }
     blown.training.blow_up = 1e-6;
     let (outcome, epochs) = run(&blown, shared);
-    assert!(matches!(outcome.0, Status::Diverged { .. }) && epochs == 1, "{outcome:?}");
+    assert!(
+        matches!(outcome.0, Status::Diverged { .. }) && epochs == 1,
+        "{outcome:?}"
+    );
     assert_eq!(run(&blown, shared), (outcome, 0));
 }
 

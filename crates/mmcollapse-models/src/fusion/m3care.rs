@@ -238,7 +238,7 @@ impl Fusion for M3Care {
         if mode.is_train() {
             self.bank.follow(&batch)?;
         }
-        let read = self.tokens.transform(&imputed, None, 0, mode)?;
+        let read = self.tokens.transform(&imputed, mode)?;
         let (fused, logits) = self.head.forward(&read.flatten_from(1)?, mode)?;
         Ok(FusionOutput::new(fused, logits))
     }
@@ -256,6 +256,7 @@ mod tests {
         let context = FusionContext {
             modalities: &names,
             widths: &[3, 2],
+            places: &[0; 2],
             classes: 4,
             scope: params.root(),
         };
@@ -288,6 +289,7 @@ mod tests {
         };
         Encodings {
             z: vec![z(0, 3), z(1, 2)],
+            tokens: None,
             latents: vec![None, None],
             present,
         }
@@ -356,6 +358,7 @@ mod tests {
         for i in 0..5 {
             let alone = Encodings {
                 z: test.z.iter().map(|z| z.narrow(0, i, 1).unwrap()).collect(),
+                tokens: None,
                 latents: vec![None, None],
                 present: Presence::from_fn(1, 2, |_, m| test.present.get(i, m)),
             };
@@ -394,6 +397,7 @@ mod tests {
             let context = FusionContext {
                 modalities: &names,
                 widths: &[3],
+                places: &[0; 1],
                 classes: 2,
                 scope: params.root(),
             };

@@ -85,6 +85,11 @@ impl FusionOutput {
 
 /// An operator phi with its head.
 pub trait Fusion {
+    /// Whether it reads the encodings' tokens, which are made for it alone; a modality without any of its own has one.
+    fn reads_tokens(&self) -> bool {
+        false
+    }
+
     /// Encodings to logits. Rows of absent modalities are zero and marked in `encodings.present`.
     ///
     /// # Errors
@@ -120,6 +125,8 @@ pub struct FusionContext<'a> {
     pub modalities: &'a [String],
     /// Encoding width of each.
     pub widths: &'a [usize],
+    /// Of each the places that a fusion of tokens has to tell apart (see [`crate::encoders::Encoder::places`]).
+    pub places: &'a [usize],
     /// Number of classes.
     pub classes: usize,
     /// Where its variables go.
