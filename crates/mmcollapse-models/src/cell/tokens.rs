@@ -65,7 +65,7 @@ fn only_a_fusion_that_asks_gets_tokens() {
         let (dataset, model) = model(fusion.name, json!({"method": "none"}), "code_bag");
         let batch = batch(&dataset, &dataset.train.present);
         let encodings = model.encode(&batch, Mode::Eval).unwrap();
-        let reads = ["mt"].contains(&fusion.name);
+        let reads = ["mt", "mult"].contains(&fusion.name);
         assert_eq!(model.fusion.reads_tokens(), reads, "{}", fusion.name);
         let Some(tokens) = &encodings.tokens else {
             assert!(!reads, "{}", fusion.name);
@@ -89,7 +89,7 @@ fn only_a_fusion_that_asks_gets_tokens() {
 
 #[test]
 fn every_parameter_hears_of_the_tokens_in_every_pattern() {
-    for fusion in ["mt"] {
+    for fusion in ["mt", "mult"] {
         for reallocation in ["none", "ebr"] {
             let (dataset, model) = model(fusion, json!({"method": reallocation}), "code_transformer");
             let n = dataset.train.len();
@@ -138,7 +138,7 @@ fn every_parameter_hears_of_the_tokens_in_every_pattern() {
 
 #[test]
 fn a_prediction_does_not_depend_on_the_lengths_beside_it() {
-    for fusion in ["mt"] {
+    for fusion in ["mt", "mult"] {
         let (dataset, model) = model(fusion, json!({"method": "none"}), "code_transformer");
         let predict = |index: &[usize]| -> Vec<Vec<f32>> {
             let presence = &dataset.train.present;

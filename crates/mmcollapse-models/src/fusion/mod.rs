@@ -16,6 +16,7 @@ mod late_fusion;
 mod lmf;
 mod m3care;
 mod mt;
+mod mult;
 mod muse;
 mod prototypes;
 mod shaspec;
@@ -148,6 +149,7 @@ pub static FUSIONS: &[Entry<Builder>] = &[
     cm_ae::ENTRY,
     smil::ENTRY,
     mt::ENTRY,
+    mult::ENTRY,
     shaspec::ENTRY,
     grape::ENTRY,
     m3care::ENTRY,
