@@ -20,6 +20,21 @@ impl Linear {
         Ok(layer)
     }
 
+    /// A layer with bias whose weight starts as Glorot and Bengio's (2010), and its bias at 0.
+    ///
+    /// # Errors
+    /// If `scope` holds a parameter `weight` or `bias` already.
+    pub fn glorot(scope: &Scope, inputs: usize, outputs: usize) -> Result<Self> {
+        let glorot = Init::Glorot {
+            fan_in: inputs,
+            fan_out: outputs,
+        };
+        Ok(Self {
+            weight: scope.var("weight", (outputs, inputs), glorot)?,
+            bias: Some(scope.var("bias", outputs, Init::Zeros)?),
+        })
+    }
+
     /// A layer that only multiplies, with parameter `weight` `[outputs, inputs]`.
     ///
     /// # Errors
