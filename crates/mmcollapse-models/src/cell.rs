@@ -17,6 +17,8 @@ mod run;
 mod scoring;
 mod shared;
 mod stages;
+#[cfg(test)]
+mod tokens;
 
 use std::collections::BTreeMap;
 

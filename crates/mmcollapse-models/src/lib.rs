@@ -35,7 +35,7 @@ mod tests;
 pub use cell::{AS_TESTED, CellOutcome, Conditions, MULTIMODAL, UNIMODAL, check_cell, outline, run_cell};
 pub use config::CellConfig;
 pub use encoders::ENCODERS;
-pub use encodings::{Encodings, Latent};
+pub use encodings::{Encodings, Latent, Sequence};
 pub use error::ModelError;
 pub use fusion::FUSIONS;
 pub use method::MethodConfig;

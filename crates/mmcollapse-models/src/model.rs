@@ -5,13 +5,13 @@ use mmcollapse_nn::{Device, Mode, Params, Result as TensorResult, Tensor};
 
 use crate::{
     config::CellConfig,
-    encoders::{self, Encoder},
-    encodings::{Encodings, Latent},
+    encoders::{self, Encoded, Encoder},
+    encodings::{Encodings, Latent, Sequence},
     error::Result,
     fusion::{self, Fusion, FusionContext, FusionOutput},
     method::MethodConfig,
     protocol,
-    reallocation::{self, Reallocation, ReallocationContext},
+    reallocation::{self, Reallocated, Reallocation, ReallocationContext},
     rows::scatter_rows,
     substitution::{self, Substitution},
     upweight::{Upweight, UpweightConfig},
@@ -109,6 +109,7 @@ impl ModelSpec {
             })
             .collect::<Result<Vec<_>>>()?;
         let widths: Vec<usize> = encoders.iter().map(|e| e.width()).collect();
+        let places: Vec<usize> = encoders.iter().map(|e| e.places()).collect();
         let reallocation = reallocation::build(
             &self.reallocation,
             &ReallocationContext {
@@ -122,6 +123,7 @@ impl ModelSpec {
             &FusionContext {
                 modalities: &self.modalities,
                 widths: &widths,
+                places: &places,
                 classes: self.classes,
                 scope: root.pp("fusion"),
             },
@@ -165,6 +167,7 @@ impl Model {
     pub fn encode(&self, batch: &Batch, mode: Mode) -> TensorResult<Encodings> {
         let n = batch.labels.len();
         let mut z = Vec::with_capacity(self.encoders.len());
+        let mut tokens = self.fusion.reads_tokens().then(Vec::new);
         let mut latents = Vec::with_capacity(self.encoders.len());
         for (modality, encoder) in self.encoders.iter().enumerate() {
             let input = &batch.inputs[modality];
@@ -174,27 +177,55 @@ impl Model {
                     mmcollapse_nn::DType::F32,
                     &self.params.root().device(),
                 )?;
+                if let Some(tokens) = &mut tokens {
+                    tokens.push(Sequence::none(&zeros)?);
+                }
                 z.push(zeros);
                 latents.push(None);
                 continue;
             };
-            let encoded = encoder.forward(x, mode)?; // [rows, width]
-            let reallocated = self.reallocation.transform(modality, &encoded, mode)?;
-            let encoding = match &self.upweight {
-                Some(upweight) => upweight.scale(modality, reallocated.encoding)?,
-                None => reallocated.encoding,
+            let encoded = match &tokens {
+                Some(_) => encoder.encode(x, mode)?,
+                None => Encoded {
+                    vector: encoder.forward(x, mode)?, // [rows, width]
+                    tokens: None,
+                },
             };
+            let Reallocated { encoding, mut latent } = self.reallocate(modality, &encoded.vector, mode)?;
+            if let Some(tokens) = &mut tokens {
+                let sequence = match encoded.tokens.filter(|_| !self.reallocation.silences(modality)) {
+                    None => Sequence::single(&encoding)?,
+                    Some(sequence) => {
+                        let reallocated = self.reallocate(modality, &sequence.taken()?, mode)?;
+                        // A sample has one latent, whatever its length: the mean over what the fusion reads of it.
+                        let means = reallocated.latent.map(|g| sequence.with(&g)?.mean());
+                        latent = means.transpose()?;
+                        sequence.with(&reallocated.encoding)?
+                    }
+                };
+                tokens.push(sequence.in_batch(&input.rows, n)?);
+            }
             z.push(scatter_rows(&encoding, &input.rows, n)?);
-            latents.push(reallocated.latent.map(|g| Latent {
+            latents.push(latent.map(|g| Latent {
                 rows: input.rows.clone(),
                 g,
             }));
         }
         Ok(Encodings {
             z,
+            tokens,
             latents,
             present: batch.present.clone(),
         })
+    }
+
+    /// One modality's encodings or tokens `[rows, width]` as the fusion sees them.
+    fn reallocate(&self, modality: usize, encodings: &Tensor, mode: Mode) -> TensorResult<Reallocated> {
+        let mut reallocated = self.reallocation.transform(modality, encodings, mode)?;
+        if let Some(upweight) = &self.upweight {
+            reallocated.encoding = upweight.scale(modality, reallocated.encoding)?;
+        }
+        Ok(reallocated)
     }
 
     /// The whole forward pass. In evaluation the substitution stands in for missing modalities.
@@ -206,7 +237,9 @@ impl Model {
         if mode.is_train() {
             self.reallocation.stand_in(&mut encodings, mode)?;
         } else {
+            let had = encodings.present.clone();
             self.substitution.stand_in(&mut encodings, self.reallocation.as_ref())?;
+            encodings.stand_in_tokens(&had)?;
         }
         let output = self.fusion.forward(&encodings, mode)?;
         Ok((encodings, output))

@@ -48,7 +48,11 @@ fn prints_a_digest_of_what_is_trained() {
     ] {
         cells.push((&images, cell("planted", scarce(), None, fusion, reallocation)));
     }
-    for (encoder, fusion) in [("code_bag", "full2miss"), ("code_transformer", "gated")] {
+    for (encoder, fusion) in [
+        ("code_bag", "full2miss"),
+        ("code_transformer", "gated"),
+        ("code_bag", "mult"),
+    ] {
         let protocol = json!({"kind": "missing", "rate": 0.3});
         cells.push((&patients, cell("records", protocol, Some(encoder), fusion, "none")));
     }

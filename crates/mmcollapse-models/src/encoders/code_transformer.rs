@@ -1,4 +1,7 @@
 //! MUSE's encoder of codes: a small transformer whose first token stands for the sequence.
+//!
+//! Tokens are the first one, which the vector is made of, and one a code, all mapped alike. Their places are in the values,
+//! as the transformer's positions are learnt.
 
 use mmcollapse_nn::{
     Init, Mode, Result as TensorResult, Scope, Tensor,
@@ -6,8 +9,9 @@ use mmcollapse_nn::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::{Builder, Encoder, Inputs, ids::codes};
+use super::{Builder, Encoded, Encoder, Inputs, ids::codes};
 use crate::{
+    encodings::Sequence,
     error::Result,
     registry::{Entry, parse_for, resolve_as},
 };
@@ -67,6 +71,7 @@ struct CodeTransformer {
     blocks: Vec<AttentionBlock>,
     mapper: Linear,
     dropout: Dropout,
+    token_dropout: Dropout,
     vocabulary: usize,
     width: usize,
 }
@@ -82,18 +87,14 @@ impl CodeTransformer {
             blocks: (0..config.blocks).map(block).collect::<TensorResult<_>>()?,
             mapper: Linear::new(&scope.pp("mapper"), width, width)?,
             dropout: Dropout::new(scope, config.dropout)?,
+            token_dropout: Dropout::new(&scope.pp("tokens"), config.dropout)?,
             vocabulary,
             width,
         })
     }
-}
 
-impl Encoder for CodeTransformer {
-    fn width(&self) -> usize {
-        self.width
-    }
-
-    fn forward(&self, x: &Tensor, mode: Mode) -> TensorResult<Tensor> {
+    /// All tokens after the blocks, `[rows, 1 + length, width]`, the first among them, and where there are any.
+    fn read(&self, x: &Tensor, mode: Mode) -> TensorResult<Sequence> {
         let (rows, width) = (x.dim(0)?, self.width);
         let codes = codes(x, self.vocabulary)?;
         let positions: Vec<u32> = (0..codes.length as u32).collect();
@@ -103,22 +104,45 @@ impl Encoder for CodeTransformer {
             .reshape((rows, codes.length, width))?;
         let embedded = embedded.broadcast_add(&self.positions.forward(&positions)?.unsqueeze(0)?)?;
         let first = self.first.unsqueeze(0)?.broadcast_as((rows, 1, width))?;
-        let mut tokens = Tensor::cat(&[first.contiguous()?, embedded], 1)?; // [rows, 1 + length, width]
-        let present: Vec<f32> = codes
-            .ids
-            .chunks(codes.length)
-            .flat_map(|ids| {
-                [1.0]
-                    .into_iter()
-                    .chain(ids.iter().map(|id| f32::from(u8::from(*id > 0))))
-            })
-            .collect();
-        let present = Tensor::from_vec(present, (rows, 1 + codes.length), x.device())?;
+        let there = codes.there();
+        let rows_of = there.chunks(codes.length);
+        let mut sequence = Sequence {
+            values: Tensor::cat(&[first.contiguous()?, embedded], 1)?,
+            mask: rows_of.flat_map(|row| [&[true], row].concat()).collect(),
+        };
+        let present = sequence.present()?;
         for block in &self.blocks {
-            tokens = block.forward(&tokens, Some(&present), mode)?;
+            sequence.values = block.forward(&sequence.values, Some(&present), mode)?;
         }
-        let sequence = tokens.narrow(1, 0, 1)?.squeeze(1)?.contiguous()?; // [rows, width]
-        self.dropout.forward(&self.mapper.forward_relu(&sequence)?, mode)
+        Ok(sequence)
+    }
+
+    /// `[rows, width]` of the first token.
+    fn vector(&self, read: &Sequence, mode: Mode) -> TensorResult<Tensor> {
+        let first = read.values.narrow(1, 0, 1)?.squeeze(1)?.contiguous()?; // [rows, width]
+        self.dropout.forward(&self.mapper.forward_relu(&first)?, mode)
+    }
+}
+
+impl Encoder for CodeTransformer {
+    fn width(&self) -> usize {
+        self.width
+    }
+
+    fn forward(&self, x: &Tensor, mode: Mode) -> TensorResult<Tensor> {
+        self.vector(&self.read(x, mode)?, mode)
+    }
+
+    fn encode(&self, x: &Tensor, mode: Mode) -> TensorResult<Encoded> {
+        let read = self.read(x, mode)?;
+        let tokens = self.mapper.forward_relu(&read.values)?;
+        Ok(Encoded {
+            vector: self.vector(&read, mode)?,
+            tokens: Some(Sequence {
+                values: self.token_dropout.forward(&tokens, mode)?,
+                mask: read.mask,
+            }),
+        })
     }
 }
 

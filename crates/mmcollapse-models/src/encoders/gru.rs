@@ -1,4 +1,6 @@
 //! MUSE's encoder of laboratory values: a recurrent layer, of which the state after the last step is taken.
+//!
+//! Tokens are the states after each step, mapped as the last one is; a state knows the steps before it.
 
 use mmcollapse_nn::{
     Mode, Result as TensorResult, Scope, Tensor,
@@ -6,8 +8,9 @@ use mmcollapse_nn::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::{Builder, Encoder, Inputs, ids::lengths};
+use super::{Builder, Encoded, Encoder, Inputs, ids::lengths};
 use crate::{
+    encodings::Sequence,
     error::Result,
     registry::{Entry, parse_for, resolve_as},
 };
@@ -54,6 +57,7 @@ struct Recurrent {
     gru: Gru,
     mapper: Linear,
     dropout: Dropout,
+    token_dropout: Dropout,
     width: usize,
     steps: usize,
 }
@@ -65,6 +69,7 @@ impl Recurrent {
             gru: Gru::new(&scope.pp("gru"), numbers, config.width)?,
             mapper: Linear::new(&scope.pp("mapper"), config.width, config.width)?,
             dropout: Dropout::new(scope, config.dropout)?,
+            token_dropout: Dropout::new(&scope.pp("tokens"), config.dropout)?,
             width: config.width,
             steps: config.steps,
         })
@@ -86,6 +91,18 @@ impl Recurrent {
         });
         Ok((Tensor::cat(&rows.collect::<TensorResult<Vec<_>>>()?, 0)?, kept))
     }
+
+    /// The states after each step, `[rows, steps, width]`, and how many steps each row has.
+    fn states(&self, x: &Tensor) -> TensorResult<(Tensor, Vec<usize>)> {
+        let (x, kept) = self.cut(x, &lengths(x)?)?;
+        Ok((self.gru.forward(&x)?, kept))
+    }
+
+    /// `[rows, width]` of the states after each row's last step.
+    fn vector(&self, states: &Tensor, kept: &[usize], mode: Mode) -> TensorResult<Tensor> {
+        let state = Gru::last(states, kept)?;
+        self.dropout.forward(&self.mapper.forward_relu(&state)?, mode)
+    }
 }
 
 impl Encoder for Recurrent {
@@ -94,9 +111,22 @@ impl Encoder for Recurrent {
     }
 
     fn forward(&self, x: &Tensor, mode: Mode) -> TensorResult<Tensor> {
-        let (x, kept) = self.cut(x, &lengths(x)?)?;
-        let state = Gru::last(&self.gru.forward(&x)?, &kept)?; // [rows, width]
-        self.dropout.forward(&self.mapper.forward_relu(&state)?, mode)
+        let (states, kept) = self.states(x)?;
+        self.vector(&states, &kept, mode)
+    }
+
+    fn encode(&self, x: &Tensor, mode: Mode) -> TensorResult<Encoded> {
+        let (states, kept) = self.states(x)?;
+        let steps = states.dim(1)?;
+        let values = self.token_dropout.forward(&self.mapper.forward_relu(&states)?, mode)?;
+        let mask = kept.iter().flat_map(|&kept| (0..steps).map(move |step| step < kept));
+        Ok(Encoded {
+            vector: self.vector(&states, &kept, mode)?,
+            tokens: Some(Sequence {
+                values,
+                mask: mask.collect(),
+            }),
+        })
     }
 }
 

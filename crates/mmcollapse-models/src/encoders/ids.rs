@@ -10,6 +10,13 @@ pub(super) struct Codes {
     pub length: usize,
 }
 
+impl Codes {
+    /// Of each place whether a code is there.
+    pub fn there(&self) -> Vec<bool> {
+        self.ids.iter().map(|id| *id > 0).collect()
+    }
+}
+
 /// The codes in `x [rows, length]`.
 pub(super) fn codes(x: &Tensor, vocabulary: usize) -> TensorResult<Codes> {
     let rows: Vec<Vec<f32>> = x.to_vec2()?;

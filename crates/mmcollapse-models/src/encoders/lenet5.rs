@@ -1,6 +1,7 @@
 //! SMIL's image encoder on MNIST (Ma et al., AAAI 2021, and its public code).
 //!
-//! conv 1-5 k5, max pool 2, ReLU; conv 5-10 k5, dropout .5, max pool 2, ReLU; flattened: 160 features.
+//! conv 1-5 k5, max pool 2, ReLU; conv 5-10 k5, dropout .5, max pool 2, ReLU; flattened: 160 features, which
+//! are the one token.
 
 use mmcollapse_nn::{
     Mode, Result as TensorResult, Scope, Tensor,

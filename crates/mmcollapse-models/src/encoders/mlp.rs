@@ -1,4 +1,4 @@
-//! Two hidden layers on a row of numbers: for modalities that are features already.
+//! Two hidden layers on a row of numbers: for modalities that are features already. The encoding is the one token.
 
 use mmcollapse_nn::{
     Mode, Result as TensorResult, Scope, Tensor,

@@ -1,4 +1,4 @@
-//! Encoders: one modality's input to one vector.
+//! Encoders: one modality's input to one vector and, where its parts have encodings of their own, to tokens.
 
 mod code_bag;
 mod code_transformer;
@@ -15,20 +15,46 @@ use mmcollapse_data::{Kind, ModalitySpec};
 use mmcollapse_nn::{Mode, Result as TensorResult, Scope, Tensor};
 
 use crate::{
+    encodings::Sequence,
     error::{ModelError, Result},
     registry::{Entry, Options, find},
 };
 
+/// A modality in both forms in which a fusion may read it.
+pub struct Encoded {
+    /// `[rows, width]`.
+    pub vector: Tensor,
+    /// Tokens of the same width, at least one a row; where there are none, the vector is the one token.
+    pub tokens: Option<Sequence>,
+}
+
 /// Turns one modality into an encoding.
 pub trait Encoder {
-    /// Width of the encoding.
+    /// Width of the encoding and of a token.
     fn width(&self) -> usize;
+
+    /// Number of places that the order of the tokens tells apart and their values do not, so that a fusion has to; 0 where
+    /// the values do, or where order means nothing.
+    fn places(&self) -> usize {
+        0
+    }
 
     /// `x: [rows, shape..]` to `[rows, width]`.
     ///
     /// # Errors
     /// A shape that does not fit.
     fn forward(&self, x: &Tensor, mode: Mode) -> TensorResult<Tensor>;
+
+    /// The vector of [`Encoder::forward`], bit by bit, and the tokens, in one pass.
+    ///
+    /// # Errors
+    /// A shape that does not fit.
+    fn encode(&self, x: &Tensor, mode: Mode) -> TensorResult<Encoded> {
+        Ok(Encoded {
+            vector: self.forward(x, mode)?,
+            tokens: None,
+        })
+    }
 }
 
 /// How an encoder is made, and for which inputs it is the default.
@@ -136,3 +162,6 @@ pub fn build(name: &str, options: &Options, modality: &ModalitySpec, scope: &Sco
     }
     (builder.make)(options, modality, scope)
 }
+
+#[cfg(test)]
+mod tests;

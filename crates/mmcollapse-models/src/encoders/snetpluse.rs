@@ -1,7 +1,7 @@
 //! SMIL's sound encoder on MFCC images (Ma et al., AAAI 2021, and its public code).
 //!
 //! conv 1-32 k2, batch norm, ReLU; 32-48 k2, batch norm, ReLU; 48-20 k2, batch norm, ReLU; max pool k2 stride 4;
-//! dropout .25; flattened: 320 features.
+//! dropout .25; flattened: 320 features, which are the one token.
 
 use mmcollapse_nn::{
     Mode, Result as TensorResult, Scope, Tensor,

@@ -1,7 +1,7 @@
 //! A small convolutional network on a spectrogram of 112 frequencies and 112 frames.
 //!
 //! conv 1-8 k5 stride 2, batch norm, ReLU, max pool 2; three times conv k3, batch norm, ReLU, and between them max pool
-//! 2 (16, 32 and 128 channels); the mean over the 7 x 7 places; dropout: 128 features.
+//! 2 (16, 32 and 128 channels); the mean over the 7 x 7 places; dropout: 128 features. The places are the tokens.
 
 use mmcollapse_nn::{
     Mode, Result as TensorResult, Scope, Tensor,
@@ -10,8 +10,9 @@ use mmcollapse_nn::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::{Builder, Encoder, Inputs};
+use super::{Builder, Encoded, Encoder, Inputs};
 use crate::{
+    encodings::Sequence,
     error::Result,
     registry::{Entry, parse_for, resolve_as},
 };
@@ -48,9 +49,13 @@ impl Default for Config {
 
 const WIDTH: usize = 128;
 
+/// Places a side of the last map.
+const SIDE: usize = 7;
+
 struct SpectrogramCnn {
     blocks: Vec<(Conv2d, BatchNorm2d)>,
     dropout: Dropout,
+    token_dropout: Dropout,
 }
 
 impl SpectrogramCnn {
@@ -69,7 +74,26 @@ impl SpectrogramCnn {
         Ok(Self {
             blocks,
             dropout: Dropout::new(&scope.pp("dropout"), config.dropout)?,
+            token_dropout: Dropout::new(&scope.pp("tokens"), config.dropout)?,
         })
+    }
+
+    /// The last map, `[b, 128, 7, 7]`.
+    fn map(&self, x: &Tensor, mode: Mode) -> TensorResult<Link> {
+        let mut h = Link::from(x); // [b, 1, 112, 112]
+        for (i, (conv, bn)) in self.blocks.iter().enumerate() {
+            if i > 0 {
+                h = Link::from(&max_pool2d(h, 2, 2)?); // 56, 28, 14 to 28, 14, 7 a side
+            }
+            h = conv.forward_norm_relu(bn, h, mode)?;
+        }
+        Ok(h)
+    }
+
+    /// `[b, 128]`, the mean over the places of the last map.
+    fn vector(&self, map: impl Into<Link>, mode: Mode) -> TensorResult<Tensor> {
+        let mean = avg_pool2d(map, SIDE, SIDE)?.flatten_from(1)?;
+        self.dropout.forward(&mean, mode)
     }
 }
 
@@ -78,16 +102,25 @@ impl Encoder for SpectrogramCnn {
         WIDTH
     }
 
+    /// A convolution sees the same wherever it is.
+    fn places(&self) -> usize {
+        SIDE * SIDE
+    }
+
     fn forward(&self, x: &Tensor, mode: Mode) -> TensorResult<Tensor> {
-        let mut h = Link::from(x); // [b, 1, 112, 112]
-        for (i, (conv, bn)) in self.blocks.iter().enumerate() {
-            if i > 0 {
-                h = Link::from(&max_pool2d(h, 2, 2)?); // 56, 28, 14 to 28, 14, 7 a side
-            }
-            h = conv.forward_norm_relu(bn, h, mode)?;
-        }
-        let h = avg_pool2d(h, 7, 7)?.flatten_from(1)?; // [b, 128]
-        self.dropout.forward(&h, mode)
+        self.vector(self.map(x, mode)?, mode)
+    }
+
+    fn encode(&self, x: &Tensor, mode: Mode) -> TensorResult<Encoded> {
+        let map = self.map(x, mode)?.into_tensor()?;
+        let places = map.flatten_from(2)?.transpose(1, 2)?.contiguous()?; // [b, 49, 128]
+        Ok(Encoded {
+            vector: self.vector(&map, mode)?,
+            tokens: Some(Sequence {
+                mask: vec![true; map.dim(0)? * SIDE * SIDE],
+                values: self.token_dropout.forward(&places, mode)?,
+            }),
+        })
     }
 }
 

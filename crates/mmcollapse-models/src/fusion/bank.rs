@@ -82,6 +82,7 @@ mod tests {
         let context = FusionContext {
             modalities: &names,
             widths: &[1, 1],
+            places: &[0; 2],
             classes: 2,
             scope: params.root(),
         };

@@ -197,6 +197,7 @@ mod tests {
         let context = FusionContext {
             modalities: &names,
             widths: &[3, 2],
+            places: &[0; 2],
             classes: 4,
             scope: params.root(),
         };
@@ -232,6 +233,7 @@ mod tests {
                 Tensor::new(&A, &Device::Cpu).unwrap(),
                 Tensor::new(&B, &Device::Cpu).unwrap(),
             ],
+            tokens: None,
             latents: vec![None, None],
             present: Presence::from_fn(2, 2, |i, m| i == 1 || m == 0),
         }
@@ -294,6 +296,7 @@ mod tests {
         let z = [3, 2].map(|width| Var::ones((2, width), DType::F32, &Device::Cpu).unwrap());
         let encodings = Encodings {
             z: z.iter().map(|v| v.as_tensor().clone()).collect(),
+            tokens: None,
             latents: vec![None, None],
             present: Presence::all(2, 2),
         };

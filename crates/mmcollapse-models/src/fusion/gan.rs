@@ -141,6 +141,7 @@ mod tests {
             let context = FusionContext {
                 modalities: &names,
                 widths: &[4, 4],
+                places: &[0; 2],
                 classes: 3,
                 scope: params.root(),
             };
@@ -154,6 +155,7 @@ mod tests {
         let z = |stream: &mut Stream| Tensor::from_vec(stream.normal_vec(32), (8, 4), &Device::Cpu).unwrap();
         let encodings = Encodings {
             z: vec![z(&mut stream), z(&mut stream)],
+            tokens: None,
             latents: vec![None, None],
             present: Presence::all(8, 2),
         };

@@ -109,6 +109,7 @@ mod tests {
         let context = FusionContext {
             modalities: &names,
             widths: &[3, 2],
+            places: &[0; 2],
             classes: 4,
             scope: params.root(),
         };
@@ -119,6 +120,7 @@ mod tests {
                     Tensor::new(&[a], &Device::Cpu).unwrap(),
                     Tensor::new(&[b], &Device::Cpu).unwrap(),
                 ],
+                tokens: None,
                 latents: vec![None, None],
                 present: Presence::from_fn(1, 2, |_, m| present[m]),
             };

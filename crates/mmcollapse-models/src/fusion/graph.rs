@@ -325,6 +325,7 @@ mod tests {
         let context = FusionContext {
             modalities: &names,
             widths: &[3, 2],
+            places: &[0; 2],
             classes: 2,
             scope: params.root(),
         };
@@ -347,6 +348,7 @@ mod tests {
         ] {
             let encodings = Encodings {
                 z: z.to_vec(),
+                tokens: None,
                 latents: vec![None, None],
                 present: present.clone(),
             };

@@ -65,6 +65,7 @@ impl LeftOut {
             rows: complete.repeat(m),
             encodings: Encodings {
                 z: z.collect::<TensorResult<_>>()?,
+                tokens: None,
                 latents: (0..m).map(|_| None).collect(),
                 present: Presence::from_fn(m * complete.len(), m, |i, j| i / complete.len() != j),
             },
@@ -179,6 +180,7 @@ mod tests {
                 z(&[1.0, 0.2, -0.4, 0.0, 0.0, 0.0]),
                 z(&[0.0; 8]),
             ],
+            tokens: None,
             latents: vec![None, None, None],
             present: Presence::from_fn(2, 3, |i, m| m == 0 || (m == 1 && i == 0)),
         }
@@ -189,6 +191,7 @@ mod tests {
         let context = FusionContext {
             modalities: &names,
             widths: &[2, 3, 4],
+            places: &[0; 3],
             classes: 4,
             scope: params.root(),
         };
@@ -218,6 +221,7 @@ mod tests {
         let vars = [2, 3, 4].map(|width| Var::ones((4, width), DType::F32, &Device::Cpu).unwrap());
         let encodings = Encodings {
             z: vars.iter().map(|v| v.as_tensor().clone()).collect(),
+            tokens: None,
             latents: vec![None, None, None],
             present: Presence::all(4, 3),
         };
@@ -233,6 +237,7 @@ mod tests {
     fn each_modality_of_a_complete_sample_is_left_out_in_turn() {
         let encodings = Encodings {
             z: vec![z(&[1.0, 2.0, 3.0, 4.0]), z(&[5.0, 6.0])],
+            tokens: None,
             latents: vec![None, None],
             present: Presence::from_fn(2, 2, |i, m| i == 1 || m == 0),
         };

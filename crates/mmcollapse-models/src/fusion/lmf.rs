@@ -141,6 +141,7 @@ mod tests {
         let context = FusionContext {
             modalities: &modalities,
             widths: &widths,
+            places: &[0; 2],
             classes: 2,
             scope: params.root(),
         };
@@ -155,6 +156,7 @@ mod tests {
             z: z.iter()
                 .map(|z| Tensor::from_vec(z.clone(), (1, z.len()), &Device::Cpu).unwrap())
                 .collect(),
+            tokens: None,
             latents: vec![None, None],
             present: Presence::all(1, 2),
         };

@@ -245,7 +245,7 @@ impl Fusion for M3Care {
         if mode.is_train() {
             self.bank.follow(&batch)?;
         }
-        let read = self.tokens.transform(&imputed, None, 0, mode)?;
+        let read = self.tokens.transform(&imputed, mode)?;
         let (fused, logits) = self.head.forward(&read.flatten_from(1)?, mode)?;
         Ok(FusionOutput::new(fused, logits))
     }
@@ -263,6 +263,7 @@ mod tests {
         let context = FusionContext {
             modalities: &names,
             widths: &[3, 2],
+            places: &[0; 2],
             classes: 4,
             scope: params.root(),
         };
@@ -295,6 +296,7 @@ mod tests {
         };
         Encodings {
             z: vec![z(0, 3), z(1, 2)],
+            tokens: None,
             latents: vec![None, None],
             present,
         }
@@ -363,6 +365,7 @@ mod tests {
         for i in 0..5 {
             let alone = Encodings {
                 z: test.z.iter().map(|z| z.narrow(0, i, 1).unwrap()).collect(),
+                tokens: None,
                 latents: vec![None, None],
                 present: Presence::from_fn(1, 2, |_, m| test.present.get(i, m)),
             };
@@ -401,6 +404,7 @@ mod tests {
             let context = FusionContext {
                 modalities: &names,
                 widths: &[3],
+                places: &[0; 1],
                 classes: 2,
                 scope: params.root(),
             };

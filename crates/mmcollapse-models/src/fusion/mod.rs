@@ -16,6 +16,7 @@ mod late_fusion;
 mod lmf;
 mod m3care;
 mod mt;
+mod mult;
 mod muse;
 mod prototypes;
 mod shaspec;
@@ -85,6 +86,11 @@ impl FusionOutput {
 
 /// An operator phi with its head.
 pub trait Fusion {
+    /// Whether it reads the encodings' tokens, which are made for it alone; a modality without any of its own has one.
+    fn reads_tokens(&self) -> bool {
+        false
+    }
+
     /// Encodings to logits. Rows of absent modalities are zero and marked in `encodings.present`.
     ///
     /// # Errors
@@ -120,6 +126,8 @@ pub struct FusionContext<'a> {
     pub modalities: &'a [String],
     /// Encoding width of each.
     pub widths: &'a [usize],
+    /// Of each the places that a fusion of tokens has to tell apart (see [`crate::encoders::Encoder::places`]).
+    pub places: &'a [usize],
     /// Number of classes.
     pub classes: usize,
     /// Where its variables go.
@@ -141,6 +149,7 @@ pub static FUSIONS: &[Entry<Builder>] = &[
     cm_ae::ENTRY,
     smil::ENTRY,
     mt::ENTRY,
+    mult::ENTRY,
     shaspec::ENTRY,
     grape::ENTRY,
     m3care::ENTRY,

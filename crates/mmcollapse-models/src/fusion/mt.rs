@@ -1,9 +1,11 @@
-//! MT (Ma et al., Are Multimodal Transformers Robust to Missing Modality?, CVPR 2022): a transformer over the modalities
-//! that learns to do with each of them alone.
+//! MT (Ma et al., Are Multimodal Transformers Robust to Missing Modality?, CVPR 2022): a transformer over the modalities'
+//! tokens that learns to do with each modality alone.
 //!
-//! A sample is a class token and one token a modality: its encoding, projected, plus the embedding of the modality. What
-//! is missing is not attended to. Training has one task for all modalities and one for each alone, whose attention is
-//! masked to that modality's token; every task has a head on the class token:
+//! A sample is a class token and the tokens of each modality: projected, plus the embedding of the modality. Where neither
+//! the encoder's layers nor the input carry the places of the tokens (see `Encoder::places`), the embedding of its place is
+//! added, learnt as ViLT's; a recurrence and a transformer carry them, and in a set of codes they mean nothing. What is
+//! missing is not attended to. Training has one task for all modalities and one for each alone, whose attention is masked
+//! to that modality's tokens; every task has a head on the class token:
 //!
 //! ```text
 //! L = CE(full head, what is there) + weight * mean over samples and their modalities m of CE(head m, m alone)
@@ -11,29 +13,31 @@
 //!
 //! A sample of which a single modality is there is the task of that modality, at test too, and is read by its head. In
 //! the original tokens of different modalities meet from a layer on that a search finds for each data set; here that
-//! layer is the option `meet`, which a tuning may draw. Its tokens are patches and words, here they stand on the
-//! encodings as with every fusion.
+//! layer is the option `meet`, which a tuning may draw. Its tokens are patches and words, here those of the encoders, which
+//! every fusion shares. An imputed modality is one token, in the first place.
 
 use mmcollapse_nn::{
     Init, Mode, Result as TensorResult, Tensor,
     layers::{Dropout, Linear},
-    random::derive_seed,
 };
 use serde::{Deserialize, Serialize};
 
-use super::{Builder, Fusion, FusionContext, FusionOutput, Views, tokens::Tokens};
+use super::{
+    Builder, Fusion, FusionContext, FusionOutput, Views,
+    tokens::{Tokens, once_more},
+};
 use crate::{
-    encodings::Encodings,
+    encodings::{Encodings, Sequence},
     error::{ModelError, Result},
     registry::{Entry, Sampler, parse_for, resolve_as},
-    rows::{choose, gather_rows, presence_weights},
+    rows::choose,
 };
 
 pub(super) const ENTRY: Entry<Builder> = Entry {
     name: "mt",
-    summary: "a transformer over one token a modality, trained on all of them and on each alone, with a head for each",
+    summary: "a transformer over the modalities' tokens, trained on all of them and on each alone, with a head for each",
     reference: "Ma et al., Are Multimodal Transformers Robust to Missing Modality?, CVPR 2022",
-    revision: 1,
+    revision: 2, // the second reads the tokens of the encoders, the first one a modality
     resolve: resolve_as::<Config>,
     tuned: &[
         ("width", Sampler::Whole(&[32, 64, 128])),
@@ -58,7 +62,7 @@ struct Config {
     blocks: usize,
     /// Heads a block.
     heads: usize,
-    /// The first block in which tokens attend to others, from 0; before it each attends to itself alone. The original
+    /// The first block in which tokens attend to other modalities, from 0; before it they attend to their own. The original
     /// searches it for each data set; 0 is ViLT's.
     meet: usize,
     /// Weight of the tasks of one modality, all of them together, beside the task of all.
@@ -86,6 +90,8 @@ impl Default for Config {
 struct Mt {
     config: Config,
     tokens: Tokens,
+    /// Per modality what tells its places apart, `[places, width]`, where it has to.
+    positions: Vec<Option<Tensor>>,
     /// The class token, `[1, width]`.
     class: Tensor,
     dropout: Dropout,
@@ -101,16 +107,22 @@ impl Mt {
                 axis: "fusion",
                 method: "mt".to_owned(),
                 reason: format!(
-                    "`meet` must be less than `blocks` ({}), or no token sees another; got {}",
+                    "`meet` must be less than `blocks` ({}), or no modality sees another; got {}",
                     config.blocks, config.meet
                 ),
             });
         }
         let (scope, width) = (&context.scope, config.width);
         let head = |name: &String| Linear::new(&scope.pp("single").pp(name), width, context.classes);
+        let positions = context.modalities.iter().zip(context.places).map(|(name, &places)| {
+            let init = Init::Normal { std: 0.02 };
+            let embeddings = || scope.pp("position").var(name, (places, width), init);
+            (places > 0).then(embeddings).transpose()
+        });
         Ok(Self {
             config: config.clone(),
             tokens: Tokens::new(context, width, config.blocks, config.heads, config.block_dropout)?,
+            positions: positions.collect::<TensorResult<_>>()?,
             class: scope.var("class", (1, width), Init::Normal { std: 0.02 })?,
             dropout: Dropout::new(&scope.pp("dropout"), config.dropout)?,
             full: Linear::new(&scope.pp("full"), width, context.classes)?,
@@ -118,13 +130,30 @@ impl Mt {
         })
     }
 
-    /// The class token `[rows, width]` after it has read `tokens [rows, n, width]`, where given those that are
-    /// `present [rows, 1 + n]`, the class token first.
-    fn read(&self, tokens: &Tensor, present: Option<&Tensor>, mode: Mode) -> TensorResult<Tensor> {
-        let (rows, _, width) = tokens.dims3()?;
-        let class = self.class.unsqueeze(0)?.broadcast_as((rows, 1, width))?.contiguous()?;
-        let sequence = Tensor::cat(&[&class, tokens], 1)?;
-        let read = self.tokens.transform(&sequence, present, self.config.meet, mode)?;
+    /// Per modality its tokens `[batch, n, width]` as the blocks read them.
+    fn embed(&self, encodings: &Encodings) -> TensorResult<Vec<Sequence>> {
+        let sequences = encodings.tokens()?.iter().enumerate();
+        sequences
+            .map(|(m, sequence)| {
+                let mut tokens = self.tokens.of_modality(m, &sequence.values)?;
+                if let Some(positions) = &self.positions[m] {
+                    let positions = positions.narrow(0, 0, tokens.dim(1)?)?;
+                    tokens = tokens.broadcast_add(&positions.unsqueeze(0)?)?;
+                }
+                Ok(Sequence {
+                    values: tokens,
+                    mask: sequence.mask.clone(),
+                })
+            })
+            .collect()
+    }
+
+    /// The class token `[rows, width]` after it has read `parts`, each of tokens `[rows, n, width]`.
+    fn read(&self, mut parts: Vec<Sequence>, mode: Mode) -> TensorResult<Tensor> {
+        let (rows, _, width) = parts[0].values.dims3()?;
+        let class = self.class.broadcast_as((rows, width))?.contiguous()?;
+        parts.insert(0, Sequence::single(&class)?);
+        let read = self.tokens.transform_parts(parts, self.config.meet, mode)?;
         read.narrow(1, 0, 1)?.squeeze(1)?.contiguous()
     }
 
@@ -150,37 +179,25 @@ impl Mt {
         Ok(logits)
     }
 
-    /// Each sample once for each modality that it has, seen through that modality alone. Attention masked to one token
-    /// beside the class token is attention over a sequence of these two.
-    fn each_alone(&self, tokens: &Tensor, encodings: &Encodings, mode: Mode) -> TensorResult<Option<Views>> {
-        let (n, modalities, width) = tokens.dims3()?;
-        let rows: Vec<Vec<usize>> = (0..modalities).map(|m| encodings.present.rows(m)).collect();
-        let places = rows
-            .iter()
-            .enumerate()
-            .flat_map(|(m, rows)| rows.iter().map(move |i| i * modalities + m));
-        let places: Vec<usize> = places.collect();
-        if places.is_empty() {
+    /// Each sample once for each modality that it has, seen through that modality alone. Attention masked to a modality's
+    /// tokens beside the class token is attention over a sequence of these.
+    fn each_alone(&self, parts: &[Sequence], encodings: &Encodings, mode: Mode) -> TensorResult<Option<Views>> {
+        let (mut all_rows, mut logits) = (Vec::new(), Vec::new());
+        for (m, (part, head)) in parts.iter().zip(&self.single).enumerate() {
+            let rows = encodings.present.rows(m);
+            if rows.is_empty() {
+                continue;
+            }
+            let mode = once_more(mode, &format!("mt/single/{m}"));
+            let read = self.read(vec![part.select(&rows)?], mode)?; // [rows, width]
+            logits.push(head.forward(&self.dropout.forward(&read, mode)?)?);
+            all_rows.extend(rows);
+        }
+        if logits.is_empty() {
             return Ok(None);
         }
-        // The blocks run a second time in this step: with the same seed they would drop the same places.
-        let mode = match mode {
-            Mode::Train { seed, step } => Mode::Train {
-                seed: derive_seed(seed, "mt/single"),
-                step,
-            },
-            Mode::Eval => Mode::Eval,
-        };
-        let flat = tokens.reshape((n * modalities, width))?;
-        let read = self.read(&gather_rows(&flat, &places)?.unsqueeze(1)?, None, mode)?; // [places, width]
-        let read = self.dropout.forward(&read, mode)?;
-        let (mut logits, mut start) = (Vec::new(), 0);
-        for (head, rows) in self.single.iter().zip(&rows).filter(|(_, rows)| !rows.is_empty()) {
-            logits.push(head.forward(&read.narrow(0, start, rows.len())?)?);
-            start += rows.len();
-        }
         Ok(Some(Views {
-            rows: rows.concat(),
+            rows: all_rows,
             logits: Tensor::cat(&logits, 0)?,
             weight: self.config.single_weight,
         }))
@@ -188,15 +205,17 @@ impl Mt {
 }
 
 impl Fusion for Mt {
+    fn reads_tokens(&self) -> bool {
+        true
+    }
+
     fn forward(&self, encodings: &Encodings, mode: Mode) -> TensorResult<FusionOutput> {
-        let tokens = self.tokens.typed(&self.tokens.project(&encodings.z)?)?; // [b, modalities, width]
-        let mut present = presence_weights(encodings)?;
-        present.insert(0, present[0].ones_like()?); // the class token
-        let fused = self.read(&tokens, Some(&Tensor::cat(&present, 1)?), mode)?; // [b, width]
+        let parts = self.embed(encodings)?;
+        let fused = self.read(parts.clone(), mode)?; // [b, width]
         let logits = self.predict(&fused, encodings, mode)?; // [b, classes]
         let mut output = FusionOutput::new(fused, logits);
         if mode.is_train() {
-            output.views = self.each_alone(&tokens, encodings, mode)?;
+            output.views = self.each_alone(&parts, encodings, mode)?;
         }
         Ok(output)
     }
@@ -210,7 +229,7 @@ impl Fusion for Mt {
 #[cfg(test)]
 mod tests {
     use mmcollapse_data::Presence;
-    use mmcollapse_nn::{Device, Params, ops::softmax_cross_entropy};
+    use mmcollapse_nn::{DType, Device, Params, ops::softmax_cross_entropy};
 
     use super::*;
 
@@ -218,7 +237,8 @@ mod tests {
         let names = ["a", "b", "c"].map(str::to_owned);
         let context = FusionContext {
             modalities: &names,
-            widths: &[3, 2, 2],
+            widths: &[2, 2, 2],
+            places: &[0, 0, 2],
             classes: 4,
             scope: params.root(),
         };
@@ -236,48 +256,68 @@ mod tests {
         }
     }
 
-    /// Three samples: the first has a and c, the second b alone, the third everything.
+    /// Three samples: the first has a and c, the second b alone, the third everything. They have one or two tokens of each,
+    /// and 9s where there is none.
     fn three() -> Encodings {
-        let tensor = |rows: Vec<Vec<f32>>| Tensor::new(rows, &Device::Cpu).unwrap();
+        let sequence = |values: &[[f32; 2]; 6], mask: [u8; 6]| Sequence {
+            values: Tensor::from_vec(values.concat(), (3, 2, 2), &Device::Cpu).unwrap(),
+            mask: mask.map(|there| there == 1).to_vec(),
+        };
+        let none = [9.0; 2];
+        let tokens = vec![
+            sequence(
+                &[[0.3, -1.2], [0.8, 0.1], none, none, [1.0, 0.5], none],
+                [1, 1, 0, 0, 1, 0],
+            ),
+            sequence(
+                &[none, none, none, [0.9, -0.2], [-1.1, 0.6], [0.2, 0.7]],
+                [0, 0, 0, 1, 1, 1],
+            ),
+            sequence(
+                &[[0.4, 1.3], [-0.6, 0.5], none, none, [0.2, 0.1], [1.4, -0.3]],
+                [1, 1, 0, 0, 1, 1],
+            ),
+        ];
         Encodings {
-            z: vec![
-                tensor(vec![vec![0.3, -1.2, 0.8], vec![0.0; 3], vec![1.0, 0.5, -0.7]]),
-                tensor(vec![vec![0.0; 2], vec![0.9, -0.2], vec![-1.1, 0.6]]),
-                tensor(vec![vec![0.4, 1.3], vec![0.0; 2], vec![0.2, 0.1]]),
-            ],
+            z: vec![Tensor::zeros((3, 2), DType::F32, &Device::Cpu).unwrap(); 3],
+            tokens: Some(tokens),
             latents: vec![None, None, None],
             present: Presence::from_fn(3, 3, |i, m| i == 2 || (i == 1) == (m == 1)),
         }
     }
 
-    /// The class token of sample `i` after reading the tokens of `seen`, step by step and without any mask.
+    /// The class token of sample `i` after reading the tokens of the modalities `seen`, step by step and without any mask.
     fn by_hand(model: &Mt, i: usize, seen: &[usize]) -> Tensor {
         let (projections, types, blocks, norm) = model.tokens.parts();
-        let mut sequence = vec![model.class.clone()];
+        let encodings = three();
+        // The class token and the modalities, each with its tokens.
+        let mut parts = vec![vec![model.class.clone()]];
         for &m in seen {
-            let z = three().z[m].narrow(0, i, 1).unwrap();
-            let kind = types.narrow(0, m, 1).unwrap();
-            sequence.push((projections[m].forward(&z).unwrap() + kind).unwrap());
+            let sequence = &encodings.tokens().unwrap()[m];
+            let there = (0..2).filter(|place| sequence.mask[2 * i + place]);
+            let embedded = there.map(|place| {
+                let token = sequence.values.get(i).unwrap().narrow(0, place, 1).unwrap();
+                let kind = types.narrow(0, m, 1).unwrap();
+                let token = (projections[m].forward(&token).unwrap() + kind).unwrap();
+                match &model.positions[m] {
+                    Some(positions) => (token + positions.narrow(0, place, 1).unwrap()).unwrap(),
+                    None => token,
+                }
+            });
+            parts.push(embedded.collect());
         }
         for (layer, block) in blocks.iter().enumerate() {
-            let together = |tokens: &[Tensor]| {
-                let x = Tensor::stack(tokens, 1).unwrap(); // [1, tokens, width]
+            if layer == model.config.meet {
+                parts = vec![parts.concat()];
+            }
+            for part in &mut parts {
+                let x = Tensor::stack(part, 1).unwrap(); // [1, tokens, width]
                 let y = block.forward(&x, None, Mode::Eval).unwrap();
-                (0..tokens.len())
-                    .map(|t| y.narrow(1, t, 1).unwrap().squeeze(1).unwrap())
-                    .collect()
-            };
-            let apart = layer < model.config.meet;
-            sequence = if apart {
-                sequence
-                    .iter()
-                    .flat_map(|token| -> Vec<Tensor> { together(std::slice::from_ref(token)) })
-                    .collect()
-            } else {
-                together(&sequence)
-            };
+                let tokens = (0..part.len()).map(|t| y.narrow(1, t, 1).unwrap().squeeze(1).unwrap());
+                *part = tokens.collect();
+            }
         }
-        norm.forward(&sequence[0]).unwrap()
+        norm.forward(&parts[0][0]).unwrap()
     }
 
     fn near(a: &Tensor, b: &Tensor) -> bool {
@@ -310,7 +350,7 @@ mod tests {
     }
 
     #[test]
-    fn the_tasks_of_one_modality_are_its_head_on_its_token_alone() {
+    fn the_tasks_of_one_modality_are_its_head_on_its_tokens_alone() {
         let model = mt(&Params::new(1, &Device::Cpu), small(0)).unwrap();
         let output = model.forward(&three(), Mode::Train { seed: 1, step: 0 }).unwrap();
         let labels = [3, 0, 1];
@@ -335,8 +375,13 @@ mod tests {
         let whole = model.forward(&three(), Mode::Eval).unwrap().logits;
         for i in 0..3 {
             let encodings = three();
+            let sequences = encodings.tokens().unwrap().iter().map(|sequence| Sequence {
+                values: sequence.values.narrow(0, i, 1).unwrap(),
+                mask: sequence.mask[2 * i..][..2].to_vec(),
+            });
             let alone = Encodings {
                 z: encodings.z.iter().map(|z| z.narrow(0, i, 1).unwrap()).collect(),
+                tokens: Some(sequences.collect()),
                 latents: vec![None, None, None],
                 present: Presence::from_fn(1, 3, |_, m| encodings.present.get(i, m)),
             };

@@ -182,6 +182,7 @@ mod tests {
         let context = FusionContext {
             modalities: &names,
             widths: &[2, 1],
+            places: &[0; 2],
             classes: 2,
             scope: params.root(),
         };

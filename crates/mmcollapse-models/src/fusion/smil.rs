@@ -331,6 +331,7 @@ mod tests {
         let context = FusionContext {
             modalities: &names,
             widths: &[3, 2],
+            places: &[0; 2],
             classes: 4,
             scope: params.root(),
         };
@@ -343,6 +344,7 @@ mod tests {
         let (a, b) = (z(3), z(2));
         Encodings {
             z: vec![a, if missing { b.zeros_like().unwrap() } else { b }],
+            tokens: None,
             latents: vec![None, None],
             present: Presence::from_fn(6, 2, |_, m| m == 0 || !missing),
         }
@@ -424,6 +426,7 @@ mod tests {
         // A sample alone is predicted as in the batch.
         let alone = Encodings {
             z: without.z.iter().map(|z| z.narrow(0, 4, 1).unwrap()).collect(),
+            tokens: None,
             latents: vec![None, None],
             present: Presence::from_fn(1, 2, |_, m| m == 0),
         };

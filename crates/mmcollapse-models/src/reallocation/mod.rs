@@ -52,11 +52,17 @@ pub struct Placed {
 
 /// A way to bring the modalities' encodings together.
 pub trait Reallocation {
-    /// One modality's encoding `[rows, width]` to what the fusion sees.
+    /// One modality's encoding `[rows, width]` to what the fusion sees. Each row is transformed by itself, as tokens are
+    /// transformed by the same map.
     ///
     /// # Errors
     /// A shape that does not fit.
     fn transform(&self, modality: usize, z: &Tensor, mode: Mode) -> TensorResult<Reallocated>;
+
+    /// Whether the fusion gets nothing of a modality, not even how many tokens it has.
+    fn silences(&self, _modality: usize) -> bool {
+        false
+    }
 
     /// Loss terms of its own, already weighted, by name.
     ///

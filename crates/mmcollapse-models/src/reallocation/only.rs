@@ -67,4 +67,8 @@ impl Reallocation for Only {
             latent: None,
         })
     }
+
+    fn silences(&self, modality: usize) -> bool {
+        modality != self.kept
+    }
 }

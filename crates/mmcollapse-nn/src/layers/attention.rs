@@ -113,20 +113,38 @@ impl AttentionBlock {
             .contiguous()?;
         let part = |i: usize| projected.narrow(0, i, 1)?.squeeze(0);
         let (query, key, value) = (part(0)?, part(1)?, part(2)?);
-        let query = (query / (head as f64).sqrt())?;
-        let mut scores = ops::matmul(&query, &key.transpose(2, 3)?)?; // [batch, heads, tokens, tokens]
-        if let Some(present) = present {
-            let absent = present.to_dtype(x.dtype())?.eq(0.0)?;
-            let bias = (absent.to_dtype(x.dtype())? * EXCLUDED)?.reshape((batch, 1, 1, tokens))?;
-            scores = scores.broadcast_add(&bias)?;
-        }
-        let weights = self.attention_dropout.forward(&softmax(&scores)?, mode)?;
-        let mixed = ops::matmul(&weights, &value)? // [batch, heads, tokens, head]
-            .transpose(1, 2)?
-            .contiguous()?
-            .reshape((batch, tokens, width))?;
+        let mixed = attention((&query, &key, &value), present, &self.attention_dropout, mode)?;
         ops::linear(&mixed, &self.out_proj_weight, Some(&self.out_proj_bias), false)
     }
+}
+
+/// Scaled dot-product attention of several heads (Vaswani et al. 2017): `query [batch, heads, tokens, head]`, `key` and
+/// `value [batch, heads, sources, head]` to `[batch, tokens, heads * head]`.
+///
+/// `present [batch, sources]`, 1 where a source is there and 0 where not, of any type; a sample without any source attends to
+/// all alike. `dropout` drops weights `[batch, heads, tokens, sources]`.
+///
+/// # Errors
+/// If the shapes do not fit each other.
+pub fn attention(
+    (query, key, value): (&Tensor, &Tensor, &Tensor),
+    present: Option<&Tensor>,
+    dropout: &Dropout,
+    mode: Mode,
+) -> Result<Tensor> {
+    let (batch, heads, tokens, head) = query.dims4()?;
+    let query = (query / (head as f64).sqrt())?;
+    let mut scores = ops::matmul(&query, &key.transpose(2, 3)?)?; // [batch, heads, tokens, sources]
+    if let Some(present) = present {
+        let absent = present.to_dtype(query.dtype())?.eq(0.0)?;
+        let bias = (absent.to_dtype(query.dtype())? * EXCLUDED)?.reshape((batch, 1, 1, key.dim(2)?))?;
+        scores = scores.broadcast_add(&bias)?;
+    }
+    let weights = dropout.forward(&softmax(&scores)?, mode)?;
+    ops::matmul(&weights, value)? // [batch, heads, tokens, head]
+        .transpose(1, 2)?
+        .contiguous()?
+        .reshape((batch, tokens, heads * head))
 }
 
 /// Over the last dimension. The maximum is a constant to the gradient, which does not depend on it.

@@ -31,6 +31,18 @@ impl Linear {
         })
     }
 
+    /// A layer with bias whose weight starts as Glorot and Bengio's (2010), and its bias at 0.
+    ///
+    /// # Errors
+    /// If `scope` holds a parameter `weight` or `bias` already.
+    pub fn glorot(scope: &Scope, inputs: usize, outputs: usize) -> Result<Self> {
+        let glorot = Init::Glorot {
+            fan_in: inputs,
+            fan_out: outputs,
+        };
+        Self::starting(scope, inputs, outputs, glorot, Init::Zeros)
+    }
+
     /// A layer that only multiplies, with parameter `weight` `[outputs, inputs]`.
     ///
     /// # Errors

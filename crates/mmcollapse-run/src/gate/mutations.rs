@@ -43,6 +43,7 @@ fn of_fusions() -> Vec<(&'static str, Vec<Value>)> {
             ],
         ),
         ("mt", vec![json!({"single_weight": 0.0}), json!({"single_weight": 2.0})]),
+        ("mult", vec![json!({"layers": 1}), json!({"residual_dropout": 0.0})]),
         (
             "shaspec",
             vec![json!({"shared_weight": 0.0}), json!({"specific_weight": 0.0})],

@@ -40,7 +40,7 @@ use crate::{
     method::MethodConfig,
     predictions::log_probabilities,
     registry::{Entry, Options, Sampler, parse, parse_for, resolve_as},
-    rows::{scatter_rows, select_rows},
+    rows::select_rows,
     training::{Phase, Progress, Training},
 };
 use parts::{Start, TwoLayers};
@@ -443,10 +443,7 @@ impl Reallocation for Ebr {
                 .filter_map(|i| latent.rows.iter().position(|row| row == i))
                 .collect();
             let decoded = self.decoders[missing].forward(&select_rows(&latent.g, &places)?)?;
-            let kept: Vec<f32> = (0..n).map(|i| f32::from(u8::from(!rows.contains(&i)))).collect();
-            let z = &encodings.z[missing];
-            let kept = Tensor::from_vec(kept, (n, 1), z.device())?;
-            encodings.z[missing] = (z.broadcast_mul(&kept)? + scatter_rows(&decoded, rows, n)?)?;
+            encodings.replace(missing, rows, &decoded)?;
             if !self.config.stand_in_present {
                 for &i in rows {
                     encodings.present.set(i, missing, false);
@@ -545,7 +542,7 @@ mod tests {
     use mmcollapse_nn::{Device, Params};
 
     use super::*;
-    use crate::encodings::Latent;
+    use crate::encodings::{Latent, Sequence};
 
     fn options(yaml: serde_json::Value) -> Options {
         yaml.as_object().cloned().unwrap()
@@ -674,6 +671,11 @@ mod tests {
             };
             let mut encodings = Encodings {
                 z: [0, 1].map(|m| reallocated[m].encoding.clone()).to_vec(),
+                tokens: Some(
+                    [0, 1]
+                        .map(|m| Sequence::single(&reallocated[m].encoding).unwrap())
+                        .to_vec(),
+                ),
                 latents: vec![Some(latent(0)), Some(latent(1))],
                 // The first half lacks the second modality, and has nothing to spare.
                 present: Presence::from_fn(n, 2, |i, m| m == 0 || i >= n / 2),
@@ -689,6 +691,8 @@ mod tests {
         assert!(replaced.iter().all(|&i| i >= n / 2), "{replaced:?}");
         for &i in &replaced {
             assert_eq!(row(&after.z[1], i), row(&decoded, i));
+            let token = after.tokens().unwrap()[1].values.get(i).unwrap();
+            assert_eq!(row(&token, 0), row(&decoded, i));
         }
         // Half of three tenths of 200; four standard deviations are 20.
         assert!(replaced.len().abs_diff(30) < 20, "{}", replaced.len());
