@@ -29,6 +29,25 @@ impl Encodings {
         }
     }
 
+    /// Puts `vectors [rows.len(), width]` in the place of what these rows have of a modality; each is also its only token.
+    pub(crate) fn replace(&mut self, modality: usize, rows: &[usize], vectors: &Tensor) -> TensorResult<()> {
+        let z = &self.z[modality];
+        let n = z.dim(0)?;
+        let stays: Vec<f32> = (0..n).map(|i| f32::from(u8::from(!rows.contains(&i)))).collect();
+        let stays = Tensor::from_vec(stays, (n, 1), z.device())?;
+        self.z[modality] = (z.broadcast_mul(&stays)? + scatter_rows(vectors, rows, n)?)?;
+        if let Some(tokens) = &mut self.tokens {
+            let sequence = &mut tokens[modality];
+            let places = sequence.values.dim(1)?;
+            sequence.values = sequence.values.broadcast_mul(&stays.unsqueeze(2)?)?;
+            for row in rows {
+                sequence.mask[row * places..(row + 1) * places].fill(false);
+            }
+            sequence.begin(rows, vectors)?;
+        }
+        Ok(())
+    }
+
     /// Gives each modality that was stood in for, present now and not in `had`, one token: the encoding that stands in.
     pub(crate) fn stand_in_tokens(&mut self, had: &Presence) -> TensorResult<()> {
         for (modality, sequence) in self.tokens.iter_mut().flatten().enumerate() {

@@ -234,7 +234,9 @@ impl Model {
     /// A shape that does not fit.
     pub fn forward(&self, batch: &Batch, mode: Mode) -> TensorResult<(Encodings, FusionOutput)> {
         let mut encodings = self.encode(batch, mode)?;
-        if !mode.is_train() {
+        if mode.is_train() {
+            self.reallocation.stand_in(&mut encodings, mode)?;
+        } else {
             let had = encodings.present.clone();
             self.substitution.stand_in(&mut encodings, self.reallocation.as_ref())?;
             encodings.stand_in_tokens(&had)?;

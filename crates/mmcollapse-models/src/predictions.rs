@@ -1,6 +1,9 @@
 //! What is said of samples, and how good it is.
 
-use mmcollapse_nn::{Result as TensorResult, Tensor, ops::exp};
+use mmcollapse_nn::{
+    Result as TensorResult, Tensor,
+    ops::{exp, ln},
+};
 use mmcollapse_probes::{Outcomes, auprc_trapezoid, auroc, average_precision, brier_score, calibration_error};
 
 /// Equally wide bins of the calibration error.
@@ -90,6 +93,12 @@ impl Predictions {
         let labels: Vec<Option<bool>> = self.labels.iter().map(|label| Some(*label == 1)).collect();
         Outcomes::new(&scores, &labels).ok()
     }
+}
+
+/// Their logarithms, without a difference of large numbers.
+pub(crate) fn log_probabilities(logits: &Tensor) -> TensorResult<Tensor> {
+    let shifted = logits.broadcast_sub(&logits.max_keepdim(1)?)?;
+    shifted.broadcast_sub(&ln(&exp(&shifted)?.sum_keepdim(1)?)?)
 }
 
 /// Class probabilities of `logits [n, classes]`, by softmax.

@@ -15,7 +15,7 @@ use crate::{
     REALLOCATIONS, Silent, Status,
     multimodal::Multimodal,
     run_cell,
-    training::{Fit, Phase, TrainingData, under},
+    training::{Fit, Phase, Progress, TrainingData, under},
 };
 
 pub(crate) fn tiny() -> Dataset {
@@ -50,11 +50,20 @@ fn every_method() -> Vec<CellConfig> {
             cells.push(cell(fusion.name, reallocation.name, serde_json::Value::Null));
         }
     }
-    cells.push(cell(
-        "concat",
-        "ebr",
-        serde_json::json!({"regime": "literal", "epochs": 4, "turn_epochs": 1}),
-    ));
+    for options in [
+        serde_json::json!({"regime": "literal", "epochs": 2, "turn_epochs": 1}),
+        serde_json::json!({
+            "turns": "psi_then_encoders", "turn_epochs": 1, "epochs": 2, "adversary": "confusion", "md": "pooled",
+            "norm_gain": false, "gradient_penalty": 0.1, "stand_ins": 0.5, "stand_in_present": false, "start": "he",
+        }),
+        serde_json::json!({
+            "regime": "literal", "epochs": 3, "turn_epochs": 1, "heads_only": true, "start": "near_identity",
+            "trained_encoders": true,
+        }),
+        serde_json::json!({"turns": "semantic_then_both", "md": "mean", "start": "autoencoder", "autoencoder_epochs": 1}),
+    ] {
+        cells.push(cell("concat", "ebr", options));
+    }
     cells
 }
 
@@ -76,7 +85,10 @@ fn moved(config: &CellConfig, phase: Option<Phase>, frozen: Option<&str>) -> BTr
         label: "multimodal".into(),
         seed: 5,
         training,
-        phases: phase.map_or_else(|| model.reallocation.phases(), |p| vec![p]),
+        phases: Box::new(|progress| match phase {
+            Some(_) => phase,
+            None => model.reallocation.phase(progress),
+        }),
         params: &model.params,
         probed: false,
         frozen: frozen.map(str::to_owned),
@@ -129,8 +141,8 @@ fn all_names(config: &CellConfig) -> BTreeSet<String> {
 #[test]
 fn every_method_moves_all_its_parameters() {
     for config in every_method() {
-        let alternates = config.reallocation.options.get("turns") == Some(&serde_json::json!("alternate"));
-        if !alternates {
+        let turns = config.reallocation.options.get("turns");
+        if turns.is_none_or(|turns| turns == "joint") {
             let mut expected = all_names(&config);
             if config.reallocation.method == "only" {
                 // The other modality's encoder is cut off.
@@ -142,28 +154,84 @@ fn every_method_moves_all_its_parameters() {
     }
 }
 
+/// The phases of EBR's training with these options, the first epochs of each.
+fn turns(options: &serde_json::Value) -> Vec<Phase> {
+    let config = cell("shaspec", "ebr", options.clone());
+    let model = ModelSpec::new(&config, &tiny()).unwrap().build(&Device::Cpu).unwrap();
+    let mut phases: Vec<Phase> = Vec::new();
+    while let Some(phase) = model.reallocation.phase(&Progress {
+        epoch: phases.len(),
+        epochs: 9,
+        semantic: &[0.0; 9][..phases.len()],
+        phases: &phases.iter().map(|phase| phase.name).collect::<Vec<_>>(),
+    }) {
+        phases.push(phase);
+    }
+    phases
+}
+
 #[test]
 fn each_turn_of_ebr_moves_what_its_formula_names() {
-    let config = cell("shaspec", "ebr", serde_json::json!({"regime": "literal"}));
-    let model = ModelSpec::new(&config, &tiny()).unwrap().build(&Device::Cpu).unwrap();
-    let phases = model.reallocation.phases();
-    let all = all_names(&config);
-    // L_sem: encoders, h, hinv, fusion; not psi.
-    let semantic = moved(&config, Some(phases[0]), None);
+    let options = |turns: &str, heads_only: bool| {
+        serde_json::json!({
+            "regime": "literal", "turns": turns, "turn_epochs": 1, "lasting_stop": false, "heads_only": heads_only,
+        })
+    };
     let psi = |n: &String| under(n, "reallocation.psi");
+    let heads = |n: &String| under(n, "encoder") || under(n, "reallocation.head");
     // Batch norm takes a convolution's bias away again, so plain SGD leaves it where it is.
     let cancelled = |n: &String| n.ends_with(".conv.bias");
-    let expected: BTreeSet<String> = all.iter().filter(|n| !psi(n) && !cancelled(n)).cloned().collect();
-    assert_eq!(without(semantic, cancelled), expected);
-    // L_md: psi descends, encoders and h ascend; hinv and fusion stay.
-    let adversarial = moved(&config, Some(phases[1]), None);
-    let expected: BTreeSet<String> = all
-        .iter()
-        .filter(|n| psi(n) || under(n, "encoder") || under(n, "reallocation.head"))
-        .filter(|n| !cancelled(n))
-        .cloned()
-        .collect();
-    assert_eq!(without(adversarial, cancelled), expected);
+    let check = |options: serde_json::Value, place: usize, name: &str, moves: &dyn Fn(&String) -> bool| {
+        let config = cell("shaspec", "ebr", options.clone());
+        let phase = turns(&options)[place];
+        assert_eq!(phase.name, name);
+        let mut expected = all_names(&config);
+        expected.retain(|n| moves(n) && !cancelled(n));
+        assert_eq!(
+            without(moved(&config, Some(phase), None), cancelled),
+            expected,
+            "{options} {name}"
+        );
+    };
+    // L_sem: encoders, h, hinv, fusion; not psi. L_md: psi descends, encoders and h ascend; hinv and fusion stay.
+    check(options("alternate", false), 0, "semantic", &|n| !psi(n));
+    check(options("alternate", false), 1, "adversarial", &|n| psi(n) || heads(n));
+    check(options("psi_then_encoders", false), 1, "psi", &psi);
+    check(options("psi_then_encoders", false), 2, "encoders", &heads);
+    // The control: psi learns, and nothing of it reaches the encoders.
+    check(options("alternate", true), 1, "adversarial", &psi);
+    check(options("psi_then_encoders", true), 2, "encoders", &|_| false);
+    check(options("joint", true), 0, "joint", &|_| true);
+}
+
+/// What is the same in a run of EBR and in its control: turns, steps of L_sem, start; also where the adversary stops.
+#[test]
+fn the_control_of_ebr_replays_its_turns() {
+    let run = |heads_only: bool, turns: &str| -> Vec<String> {
+        let config = cell(
+            "concat",
+            "ebr",
+            serde_json::json!({
+                "regime": "literal", "turns": turns, "turn_epochs": 1, "epochs": 8, "heads_only": heads_only,
+                "optimizer": {"kind": "sgd", "lr": 0.3}, "lambda_md": 3.0,
+            }),
+        );
+        let outcome = run_cell(&config, &tiny(), &Device::Cpu, &mut Silent, Conditions::default()).unwrap();
+        let own = outcome.history.into_iter().filter(|record| record.fit == "multimodal");
+        own.map(|record| record.phase).collect()
+    };
+    for turns in ["alternate", "psi_then_encoders"] {
+        let whole = run(false, turns);
+        assert_eq!(run(true, turns), whole);
+        assert_eq!(
+            whole.iter().filter(|phase| *phase == "semantic").count(),
+            8,
+            "{whole:?}"
+        );
+        assert_eq!(whole.last().map(String::as_str), Some("semantic"));
+        let whole_turns = whole.windows(2).all(|pair| pair[0] != pair[1]);
+        assert!(!whole_turns, "the adversary stopped before the end: {whole:?}");
+    }
 }
 
 fn without(mut names: BTreeSet<String>, these: impl Fn(&String) -> bool) -> BTreeSet<String> {
@@ -528,7 +596,7 @@ fn an_unbounded_ascent_is_recorded_as_diverged() {
         "concat",
         "ebr",
         serde_json::json!({
-            "regime": "literal", "turns": "joint", "lambda_md": 1e6, "epochs": 20,
+            "regime": "literal", "turns": "joint", "lasting_stop": false, "lambda_md": 1e6, "epochs": 20,
             "optimizer": {"kind": "sgd", "lr": 1.0},
         }),
     );

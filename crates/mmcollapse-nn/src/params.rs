@@ -43,6 +43,17 @@ pub enum Init {
         /// Outputs that one input reaches.
         fan_out: usize,
     },
+    /// Normal with variance `2 / fan_in`, for layers with a rectifier behind them (He et al. 2015, equation 10), with the number of
+    /// inputs that one output sees.
+    He(usize),
+    /// The matrix that splits x into its positive and negative part (more rows than columns: 1 at `(i, i)`, -1 at `(i + at, i)`)
+    /// or joins them again (else: its transpose), plus normal noise. With a rectifier between, two of them are the identity.
+    Split {
+        /// Place of the negative part.
+        at: usize,
+        /// Standard deviation of the noise.
+        std: f64,
+    },
 }
 
 impl Init {
@@ -66,6 +77,25 @@ impl Init {
             Self::Glorot { fan_in, fan_out } => {
                 let bound = (6.0 / (fan_in + fan_out).max(1) as f64).sqrt();
                 return Self::Uniform { bound }.tensor(shape, dtype, device, stream);
+            }
+            Self::He(fan_in) => {
+                let std = (2.0 / fan_in.max(1) as f64).sqrt();
+                return Self::Normal { std }.tensor(shape, dtype, device, stream);
+            }
+            Self::Split { at, std } => {
+                let (rows, columns) = shape.dims2()?;
+                let mut values: Vec<f64> = (0..n).map(|_| stream.normal() * std).collect();
+                let mut add = |row: usize, column: usize, value: f64| {
+                    if row < rows && column < columns {
+                        values[row * columns + column] += value;
+                    }
+                };
+                for i in 0..at {
+                    add(i, i, 1.0);
+                    let (row, column) = if rows > columns { (i + at, i) } else { (i, i + at) };
+                    add(row, column, -1.0);
+                }
+                values
             }
         };
         Tensor::from_vec(values, shape, &Device::Cpu)?

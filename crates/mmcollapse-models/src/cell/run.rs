@@ -191,7 +191,7 @@ pub(super) struct Run<'a> {
 
 impl Run<'_> {
     fn all_stages(&mut self) -> Result<CellOutcome> {
-        let model = self.spec.build(self.device)?;
+        let mut model = self.spec.build(self.device)?;
         if self.config.protocol.kind().probes_encoders() {
             // Beside its baselines an encoder inside the model is measured, whatever the reallocation.
             self.unimodal()?;
@@ -200,13 +200,9 @@ impl Run<'_> {
         if model.substitution.retrains() {
             self.targets()?;
         }
-        let placed = model.reallocation.prepare(self)?;
-        if let Some(placed) = &placed {
-            let path = format!("encoder.{}", self.spec.modalities[placed.modality]);
-            self.install(&placed.kept, &path, &model.params)?;
-        }
-        self.model(&model, placed.as_ref())?;
-        self.outcome(model, placed)
+        let prepared = model.reallocation.prepare(self)?;
+        self.model(&self.spec.reallocation.clone(), &model, &prepared.placed, MULTIMODAL)?;
+        self.outcome(model, prepared.student)
     }
 
     /// Runs a fit that other cells may have run already, or will.
@@ -301,7 +297,7 @@ impl Run<'_> {
             name,
             seed: self.config.seed,
             training: self.config.training.clone(),
-            phases: vec![JOINT],
+            phases: Box::new(|_| Some(JOINT)),
             params,
             probed: self.config.protocol.kind().probes_encoders(),
             frozen: None,
@@ -310,26 +306,30 @@ impl Run<'_> {
         }
     }
 
-    /// Trains the cell's model, in which an encoder may have been put.
-    fn model(&mut self, model: &Model, placed: Option<&Placed>) -> Result<()> {
+    /// Trains a model of the cell's data with a reallocation, after putting kept weights into it.
+    pub fn model(&mut self, reallocation: &MethodConfig, model: &Model, placed: &[Placed], label: &str) -> Result<()> {
+        for placed in placed {
+            self.install(&placed.kept, &placed.path, &model.params)?;
+        }
         if model.reallocation.is_vanilla() {
-            return self.vanilla(model, MULTIMODAL);
+            return self.vanilla(model, label);
         }
         let objective = Multimodal(model);
-        let frozen = placed.filter(|placed| placed.freeze);
+        let frozen = placed.iter().find(|placed| placed.freeze);
         let fit = Fit {
+            label: label.to_owned(),
             training: model.reallocation.training(&self.config.training),
-            phases: model.reallocation.phases(),
-            frozen: frozen.map(|placed| format!("encoder.{}", self.spec.modalities[placed.modality])),
+            phases: Box::new(|progress| model.reallocation.phase(progress)),
+            frozen: frozen.map(|placed| placed.path.clone()),
             rate_factor: model.reallocation.rate_factor(),
             ..self.plain(MULTIMODAL.to_owned(), &model.params, &objective)
         };
         let recipe = Recipe {
-            objective: [self.vanilla_parts(), vec![self.spec.reallocation.clone()]].concat(),
+            objective: [self.vanilla_parts(), vec![reallocation.clone()]].concat(),
             revision: format!(
                 "{} {}",
                 vanilla_revision(&self.spec.fusion)?,
-                reallocation_revision(&self.spec.reallocation)?
+                reallocation_revision(reallocation)?
             ),
             ..self.vanilla_recipe()?
         };

@@ -15,7 +15,6 @@ use crate::{
     model::Model,
     predictions::Predictions,
     protocol,
-    reallocation::Placed,
     substitution::LatentSamples,
 };
 
@@ -32,7 +31,7 @@ pub(super) struct Measure {
 }
 
 impl Run<'_> {
-    pub fn outcome(&mut self, mut model: Model, placed: Option<Placed>) -> Result<CellOutcome> {
+    pub fn outcome(&mut self, mut model: Model, student: Option<usize>) -> Result<CellOutcome> {
         let dataset = self.dataset;
         let (validation, seen) = (&dataset.validation, &self.presence.validation);
         let mut alone = BTreeMap::new();
@@ -78,7 +77,7 @@ impl Run<'_> {
             parameters: model.params.vars().iter().map(|(_, v)| v.elem_count()).sum(),
             diagnosis: Findings {
                 collapse: self.facts.diagnosis.clone(),
-                student: placed.map(|placed| self.spec.modalities[placed.modality].clone()),
+                student: student.map(|student| self.spec.modalities[student].clone()),
                 alone,
                 eliminated,
             },

@@ -13,14 +13,16 @@ use crate::{
     encoders::Encoder,
     error::{ModelError, Result},
     evaluate::each_batch,
+    method::MethodConfig,
+    model::ModelSpec,
     predictions::Predictions,
-    reallocation::{Preparation, Workbench},
+    reallocation::{ALONE, Preparation, Workbench},
     revision::{reallocation_revision, unimodal_revision},
     training::{Fit, Training, under},
 };
 
-/// Where the weights of the encoders trained alone are kept.
-pub(super) const ALONE: &str = "unimodal";
+/// Name in the history of the fit whose phases a control replays.
+const YOKED: &str = "yoked";
 
 impl Run<'_> {
     pub fn unimodal(&mut self) -> Result<()> {
@@ -124,6 +126,28 @@ impl Workbench for Run<'_> {
         Ok(diagnosis)
     }
 
+    fn phases_of(&mut self, reallocation: &MethodConfig) -> Result<Vec<String>> {
+        let mut model = ModelSpec {
+            reallocation: reallocation.clone(),
+            ..self.spec.clone()
+        }
+        .build(self.device)?;
+        let is_known = self.facts.history.iter().any(|record| record.fit == YOKED);
+        if !is_known {
+            let prepared = model.reallocation.prepare(self)?;
+            // How that one ends is its own cell's affair.
+            let diverged = self.facts.diverged.clone();
+            self.model(reallocation, &model, &prepared.placed, YOKED)?;
+            self.facts.diverged = diverged;
+        }
+        let records = self.facts.history.iter().filter(|record| record.fit == YOKED);
+        Ok(records.map(|record| record.phase.clone()).collect())
+    }
+
+    fn params(&self) -> Params {
+        Params::new(self.config.seed, self.device)
+    }
+
     fn branch(&self, modality: usize) -> Result<Branch> {
         self.fresh(modality)
     }
@@ -151,7 +175,7 @@ impl Workbench for Run<'_> {
             objective: encoders.collect(),
             upweight: None,
             further: Some(preparation.decided_by.clone()),
-            discarded: Some(preparation.discarded),
+            discarded: preparation.discarded,
             revision: format!(
                 "{} {}",
                 unimodal_revision(),
@@ -159,7 +183,7 @@ impl Workbench for Run<'_> {
             ),
         };
         self.fit_shared(&fit, &presence, preparation.samples, &recipe)?;
-        self.keep(preparation.keep, preparation.params, Some(preparation.discarded))
+        self.keep(preparation.keep, preparation.params, preparation.discarded)
     }
 
     fn has(&self, kept: &str) -> bool {

@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::{
-    Builder, Placed, Reallocated, Reallocation, Workbench,
+    Builder, Placed, Prepared, Reallocated, Reallocation, Workbench,
     workbench::{Preparation, digest},
 };
 use crate::{
@@ -227,7 +227,7 @@ impl Kd {
                 "crd": self.config.crd(),
                 "weights": [self.config.crd_weight, self.config.task_weight],
             }),
-            discarded: LOSS,
+            discarded: Some(LOSS),
             keep: &kept(round),
         })?;
         if let Some(before) = round.checked_sub(1) {
@@ -255,7 +255,7 @@ impl Reallocation for Kd {
         })
     }
 
-    fn prepare(&self, bench: &mut dyn Workbench) -> Result<Option<Placed>> {
+    fn prepare(&mut self, bench: &mut dyn Workbench) -> Result<Prepared> {
         let alone = bench.alone()?.to_vec();
         bench.diagnosis()?;
         let student = self.student(bench)?;
@@ -264,11 +264,15 @@ impl Reallocation for Kd {
         for (round, teachers) in rounds.iter().enumerate().skip(done.map_or(0, |done| done + 1)) {
             self.teach(bench, student, teachers, round)?;
         }
-        Ok(rounds.len().checked_sub(1).map(|last| Placed {
-            modality: student,
+        let last = rounds.len().checked_sub(1).map(|last| Placed {
+            path: format!("encoder.{}", bench.modalities()[student]),
             kept: kept(last),
             freeze: self.config.freeze,
-        }))
+        });
+        Ok(Prepared {
+            placed: last.into_iter().collect(),
+            student: Some(student),
+        })
     }
 
     fn check(&self, modalities: &[String], available: &Presence) -> std::result::Result<(), String> {

@@ -13,7 +13,7 @@ use mmcollapse_data::Presence;
 use mmcollapse_nn::{Mode, Result as TensorResult, Scope, Tensor};
 
 pub use workbench::Workbench;
-pub(crate) use workbench::{Preparation, digest};
+pub(crate) use workbench::{ALONE, Preparation, digest};
 
 use crate::{
     encodings::Encodings,
@@ -31,13 +31,22 @@ pub struct Reallocated {
     pub latent: Option<Tensor>,
 }
 
-/// A trained encoder that takes the place of a fresh one in the model.
+/// What was trained before the model.
+#[derive(Default)]
+pub struct Prepared {
+    /// Weights that are put into it.
+    pub placed: Vec<Placed>,
+    /// The modality that was distilled, if one was.
+    pub student: Option<usize>,
+}
+
+/// Trained weights that take the place of fresh ones in the model.
 pub struct Placed {
-    /// The modality that it encodes.
-    pub modality: usize,
-    /// Where its weights are kept.
+    /// Prefix of their names.
+    pub path: String,
+    /// Where they are kept.
     pub kept: String,
-    /// Whether the model's training leaves it as it is.
+    /// Whether the model's training leaves them as they are.
     pub freeze: bool,
 }
 
@@ -71,17 +80,25 @@ pub trait Reallocation {
         Ok(None)
     }
 
-    /// The cycle of phases of the model's training.
-    fn phases(&self) -> Vec<Phase> {
-        vec![JOINT]
+    /// The phase of the epoch that is to come; none where the training is over before its epochs are.
+    fn phase(&self, _progress: &Progress) -> Option<Phase> {
+        Some(JOINT)
     }
 
-    /// Trains what the model needs before its own training; returns the encoder that is put into it.
+    /// Puts stand-ins in the place of some encodings in training, so that the model learns to use them.
+    ///
+    /// # Errors
+    /// A shape that does not fit.
+    fn stand_in(&self, _encodings: &mut Encodings, _mode: Mode) -> TensorResult<()> {
+        Ok(())
+    }
+
+    /// Trains what the model needs before its own training; returns the weights that are put into it.
     ///
     /// # Errors
     /// What cannot be trained on these data; [`crate::ModelError::Interrupted`].
-    fn prepare(&self, _bench: &mut dyn Workbench) -> Result<Option<Placed>> {
-        Ok(None)
+    fn prepare(&mut self, _bench: &mut dyn Workbench) -> Result<Prepared> {
+        Ok(Prepared::default())
     }
 
     /// Whether that can be trained, given which training sample has which modality.

@@ -12,6 +12,7 @@ use crate::{
     branch::Branch,
     encoders::Encoder,
     error::{ModelError, Result},
+    method::MethodConfig,
     training::{Objective, Training},
 };
 
@@ -44,6 +45,15 @@ pub trait Workbench {
     /// # Errors
     /// See [`crate::run_cell`].
     fn diagnosis(&mut self) -> Result<Diagnosis>;
+
+    /// Trains the cell's model with another reallocation, and returns the phases of its epochs.
+    ///
+    /// # Errors
+    /// See [`crate::run_cell`].
+    fn phases_of(&mut self, reallocation: &MethodConfig) -> Result<Vec<String>>;
+
+    /// Parameters that start as those of equal names in the model.
+    fn params(&self) -> Params;
 
     /// A modality's encoder and linear head with fresh weights, by the names they have in the whole model.
     ///
@@ -82,6 +92,9 @@ pub trait Workbench {
     fn forget(&mut self, kept: &str);
 }
 
+/// Where the weights of the encoders trained alone are kept.
+pub(crate) const ALONE: &str = "unimodal";
+
 /// A training before that of the model.
 pub struct Preparation<'a> {
     /// Name in history and random streams.
@@ -99,7 +112,7 @@ pub struct Preparation<'a> {
     /// Whatever else decides its result: cells that share it train it once.
     pub decided_by: Value,
     /// Prefix of what only its loss uses, which is not kept.
-    pub discarded: &'static str,
+    pub discarded: Option<&'static str>,
     /// Name under which the weights are kept.
     pub keep: &'a str,
 }

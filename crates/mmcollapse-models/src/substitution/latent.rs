@@ -59,6 +59,8 @@ struct Config {
     decoder: Decoder,
     /// What ranks the modalities.
     similarity: Similarity,
+    /// Whether the fusion takes a stand-in as present.
+    present: bool,
 }
 
 impl Default for Config {
@@ -66,6 +68,7 @@ impl Default for Config {
         Self {
             decoder: Decoder::Missing,
             similarity: Similarity::Cosine,
+            present: true,
         }
     }
 }
@@ -142,7 +145,7 @@ impl Substitution for LatentSubstitution {
                 };
                 let filled = scatter_rows(&encoding, &batch_rows, n)?;
                 encodings.z[missing] = (&encodings.z[missing] + filled)?;
-                for &i in &batch_rows {
+                for &i in batch_rows.iter().filter(|_| self.config.present) {
                     encodings.present.set(i, missing, true);
                 }
             }

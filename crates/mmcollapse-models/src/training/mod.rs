@@ -24,7 +24,7 @@ use crate::{
 };
 
 pub use config::Training;
-pub use phase::{JOINT, Phase, Progress};
+pub use phase::{JOINT, Phase, Phases, Progress};
 
 /// Losses of one batch.
 pub(crate) struct BatchLosses {
@@ -75,7 +75,7 @@ pub(crate) struct Fit<'a> {
     pub label: String,
     pub seed: u64,
     pub training: Training,
-    pub phases: Vec<Phase>,
+    pub phases: Box<Phases<'a>>,
     pub params: &'a Params,
     /// Whether its encoders are probed along the training.
     pub probed: bool,
@@ -194,7 +194,8 @@ impl Fit<'_> {
         let groups = self.groups();
         let all: Vec<(String, Var)> = groups.iter().flat_map(|(g, _)| g.clone()).collect();
         while state.epoch < self.training.epochs {
-            let mut record = self.epoch(data, state, &groups, &all)?;
+            let Some(phase) = self.phase(state) else { break };
+            let mut record = self.epoch(data, state, phase, &groups, &all)?;
             record.probes = probe(state.epoch)?;
             let losses: Vec<(&str, f64)> = record.losses.iter().map(|(k, v)| (k.as_str(), *v)).collect();
             observer.epoch(&self.label, state.epoch, self.training.epochs, &losses);
@@ -216,20 +217,44 @@ impl Fit<'_> {
         Ok(FitEnd::Done)
     }
 
+    /// The phase of the epoch that is to come; none where training is over.
+    fn phase(&self, state: &FitState) -> Option<Phase> {
+        let semantic: Vec<f64> = state.history.iter().map(EpochRecord::semantic).collect();
+        let phases: Vec<&str> = state.history.iter().map(|record| record.phase.as_str()).collect();
+        (self.phases)(&Progress {
+            epoch: state.epoch,
+            epochs: self.training.epochs,
+            semantic: &semantic,
+            phases: &phases,
+        })
+    }
+
     fn epoch(
         &self,
         data: &TrainingData,
         state: &mut FitState,
+        phase: Phase,
         groups: &[(Vec<(String, Var)>, f64)],
         all: &[(String, Var)],
     ) -> Result<EpochRecord> {
-        let phase = phase_at(&self.phases, state.epoch);
         let semantic: Vec<f64> = state.history.iter().map(EpochRecord::semantic).collect();
+        let phases: Vec<String> = state.history.iter().map(|record| record.phase.clone()).collect();
+        let phases: Vec<&str> = phases.iter().map(String::as_str).collect();
         let progress = Progress {
             epoch: state.epoch,
             epochs: self.training.epochs,
             semantic: &semantic,
+            phases: &phases,
         };
+        let moves = |name: &str| {
+            phase.only.is_none_or(|prefix| under(name, prefix))
+                && !phase.except.is_some_and(|prefix| under(name, prefix))
+        };
+        let stay: Vec<&Var> = all
+            .iter()
+            .filter(|(name, _)| !moves(name))
+            .map(|(_, var)| var)
+            .collect();
         let rate = self.training.schedule.factor(state.epoch, self.training.epochs);
         let mut order = data.index.to_vec();
         Stream::at(self.seed, &format!("shuffle/{}", self.name), state.epoch as u64).shuffle(&mut order);
@@ -249,7 +274,10 @@ impl Fit<'_> {
             let losses = self.objective.losses(&batch?, mode, &progress)?;
             let total = means.add(&losses, phase)?;
             if let Some(total) = total {
-                let gradients = backward(&total, all)?;
+                let mut gradients = backward(&total, all)?;
+                for var in &stay {
+                    gradients.remove(var);
+                }
                 let scale = match self.training.clip_norm {
                     Some(norm) => clip_factor(&gradients, all, norm)?.factor,
                     None => 1.0,
@@ -298,20 +326,6 @@ pub(crate) fn under(name: &str, prefix: &str) -> bool {
         .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
 }
 
-/// The phase of an epoch: phases take turns, each for its number of epochs.
-fn phase_at(phases: &[Phase], epoch: usize) -> Phase {
-    let cycle: usize = phases.iter().map(|p| p.epochs.max(1)).sum();
-    let mut left = epoch % cycle.max(1);
-    for phase in phases {
-        if left < phase.epochs.max(1) {
-            return *phase;
-        }
-        left -= phase.epochs.max(1);
-    }
-    JOINT
-}
-
-/// Sums of an epoch, kept on the device and read once at its end.
 #[derive(Default)]
 struct Means {
     losses: BTreeMap<&'static str, Vec<Tensor>>,
@@ -360,14 +374,6 @@ fn mean(scalars: &[Tensor]) -> TensorResult<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn phases_take_turns() {
-        let turn = |name, epochs| Phase { name, epochs, ..JOINT };
-        let phases = [turn("a", 2), turn("b", 3)];
-        let names: Vec<_> = (0..7).map(|e| phase_at(&phases, e).name).collect();
-        assert_eq!(names, ["a", "a", "b", "b", "b", "a", "a"]);
-    }
 
     #[test]
     fn a_prefix_ends_at_a_dot() {

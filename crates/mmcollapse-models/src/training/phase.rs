@@ -5,23 +5,26 @@
 pub struct Phase {
     /// Name in the history.
     pub name: &'static str,
-    /// Epochs before the next phase of the cycle.
-    pub epochs: usize,
     /// Whether L_sem and the fusion's own losses are descended.
     pub semantic: bool,
     /// Whether the reallocation's losses are followed.
     pub reallocation: bool,
+    /// Prefix of the only variables that move, if not all do.
+    pub only: Option<&'static str>,
+    /// Prefix of variables that stay.
+    pub except: Option<&'static str>,
 }
 
 /// The usual phase: everything at once.
 pub const JOINT: Phase = Phase {
     name: "joint",
-    epochs: 1,
     semantic: true,
     reallocation: true,
+    only: None,
+    except: None,
 };
 
-/// Where training stands, for losses whose weight moves.
+/// Where training stands, for losses whose weight moves and for phases that depend on what came before.
 pub struct Progress<'a> {
     /// Epoch of this stage, from 0.
     pub epoch: usize,
@@ -29,4 +32,9 @@ pub struct Progress<'a> {
     pub epochs: usize,
     /// Mean L_sem of each epoch so far.
     pub semantic: &'a [f64],
+    /// Names of the phases of each epoch so far.
+    pub phases: &'a [&'a str],
 }
+
+/// The phase of the epoch that is to come; none where training is over before its epochs are.
+pub type Phases<'a> = dyn Fn(&Progress) -> Option<Phase> + 'a;

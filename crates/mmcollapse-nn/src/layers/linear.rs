@@ -20,6 +20,17 @@ impl Linear {
         Ok(layer)
     }
 
+    /// A layer with bias whose parameters start as told.
+    ///
+    /// # Errors
+    /// If `scope` holds a parameter `weight` or `bias` already.
+    pub fn starting(scope: &Scope, inputs: usize, outputs: usize, weight: Init, bias: Init) -> Result<Self> {
+        Ok(Self {
+            weight: scope.var("weight", (outputs, inputs), weight)?,
+            bias: Some(scope.var("bias", outputs, bias)?),
+        })
+    }
+
     /// A layer with bias whose weight starts as Glorot and Bengio's (2010), and its bias at 0.
     ///
     /// # Errors
@@ -29,10 +40,7 @@ impl Linear {
             fan_in: inputs,
             fan_out: outputs,
         };
-        Ok(Self {
-            weight: scope.var("weight", (outputs, inputs), glorot)?,
-            bias: Some(scope.var("bias", outputs, Init::Zeros)?),
-        })
+        Self::starting(scope, inputs, outputs, glorot, Init::Zeros)
     }
 
     /// A layer that only multiplies, with parameter `weight` `[outputs, inputs]`.
@@ -78,6 +86,14 @@ impl Linear {
             weight: step(&self.weight)?,
             bias: self.bias.as_ref().map(step).transpose()?,
         })
+    }
+
+    /// This layer with its parameters as constants.
+    pub fn detached(&self) -> Self {
+        Self {
+            weight: self.weight.detach(),
+            bias: self.bias.as_ref().map(Tensor::detach),
+        }
     }
 
     /// The weight, `[outputs, inputs]`.
