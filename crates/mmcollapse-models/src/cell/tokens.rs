@@ -113,6 +113,7 @@ fn every_parameter_hears_of_the_tokens_in_every_pattern() {
                 epoch: 1,
                 epochs: 2,
                 semantic: &[],
+                phases: &[],
             };
             let (encodings, output) = model.forward(&batch, mode).unwrap();
             let mut losses = model.fusion.labelled_losses(&output, &batch.labels).unwrap();
