@@ -201,7 +201,9 @@ impl Sequence {
         let first: Vec<usize> = rows.iter().map(|row| row * places).collect();
         let tokens = scatter_rows(vectors, &first, n * places)?;
         self.values = (&self.values + tokens.reshape((n, places, width))?)?;
-        first.into_iter().for_each(|place| self.mask[place] = true);
+        for place in first {
+            self.mask[place] = true;
+        }
         Ok(())
     }
 

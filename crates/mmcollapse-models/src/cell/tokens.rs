@@ -96,7 +96,7 @@ fn every_parameter_hears_of_the_tokens_in_every_pattern() {
             for pattern in 0..16_usize {
                 let presence = Presence::from_fn(n, 4, |i, m| {
                     let there = dataset.train.present.get(i, m);
-                    there && (pattern + i / 4) >> m & 1 == 1
+                    there && ((pattern + i / 4) >> m) & 1 == 1
                 });
                 let batch = batch(&dataset, &presence);
                 for mode in [Mode::Eval, Mode::Train { seed: 1, step: 2 }] {

@@ -574,6 +574,27 @@ mod tests {
     }
 
     #[test]
+    fn one_modality_is_read_by_itself() {
+        let params = Params::new(1, &Device::Cpu);
+        let context = FusionContext {
+            modalities: &["a".to_owned()],
+            widths: &WIDTHS[..1],
+            places: &[0],
+            classes: 2,
+            scope: params.root(),
+        };
+        let model = Mult::new(&small(), &context).unwrap();
+        let mut encodings = samples(&TAKEN, PLACES);
+        encodings.tokens.as_mut().unwrap().truncate(1);
+        let own = &model.project(&encodings).unwrap()[0];
+        let read = model.targets[0].joint.forward(own, None, Mode::Eval).unwrap();
+        let joined = rows(&model.join(&encodings, Mode::Eval).unwrap());
+        let token = |i: usize, place: usize| rows(&read.get(i).unwrap())[place].clone();
+        // The third and fourth sample have no token.
+        assert_eq!(joined, [token(0, 2), token(1, 1), vec![0.0; 4], vec![0.0; 4]]);
+    }
+
+    #[test]
     fn options_that_do_not_fit_are_refused() {
         let refused = |config: Config| {
             let error = mult(&Params::new(1, &Device::Cpu), &config).err().unwrap().to_string();
