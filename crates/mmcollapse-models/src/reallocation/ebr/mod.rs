@@ -19,6 +19,8 @@
 //! `heads_only` is the control of any of them: the same layers, start, turns, stand-ins and draws, but nothing of L_md
 //! reaches encoders and heads. Where the adversary may stop, it replays the turns of the run that it controls.
 
+#[cfg(test)]
+mod against_pytorch;
 mod autoencoder;
 mod parts;
 mod turns;
