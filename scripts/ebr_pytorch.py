@@ -184,7 +184,7 @@ KINDS = dict([
     kind("in every step", turns="joint", weight=0.1, rate=0.1),
     kind("in every step, by Adam, bounded", turns="joint", weight=0.1, md="mean", norm=True, optimizer="adam", rate=0.003),
     kind("psi, then the encoders to confuse it", turns="psi_then_encoders", adversary="confusion", md="pooled", rate=0.2),
-    kind("with a gradient penalty", turns="joint", weight=0.1, penalty=0.2, norm=True, rate=0.1),
+    kind("with a gradient penalty", turns="joint", weight=0.1, penalty=0.2, norm=True, rate=0.03),
 ])
 
 

@@ -142,11 +142,11 @@ mod tests {
 table4 (smoke): 24 cells, 7 in the store, 17 to train
   row          cells  in the store  to train  time on one worker
   concat           6             6         0  –
-  concat+ebr       6             1         5  3 min
+  concat+ebr       6             1         5  2 min
   shaspec          6             0         6  3 min
   shaspec+ebr      6             0         6  3 min
 damaged, will be done again: x
-estimated time: 5 min with 2 workers, from the spec's rough figures
+estimated time: 4 min with 2 workers, from the spec's rough figures
 ";
         assert_eq!(text(false), expected);
         let (short, long) = (text(false), text(true));

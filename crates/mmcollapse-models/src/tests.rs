@@ -213,7 +213,7 @@ fn the_control_of_ebr_replays_its_turns() {
             "ebr",
             serde_json::json!({
                 "regime": "literal", "turns": turns, "turn_epochs": 1, "epochs": 8, "heads_only": heads_only,
-                "optimizer": {"kind": "sgd", "lr": 0.3}, "lambda_md": 3.0,
+                "optimizer": {"kind": "sgd", "lr": 0.05}, "lambda_md": 1.0,
             }),
         );
         let outcome = run_cell(&config, &tiny(), &Device::Cpu, &mut Silent, Conditions::default()).unwrap();
