@@ -421,7 +421,7 @@ fn a_measure_reaches_trained_cells() {
         plain.iter().map(with).collect()
     };
     let outcomes = || -> Vec<Outcome> {
-        let store = Store::new(&root.join("store"));
+        let store = Store::new(root);
         let found = plain.iter().map(|config| store.find(&cell(config).key()).unwrap());
         let outcome = |found| match found {
             Found::Whole(stored) => stored.outcome,
