@@ -268,7 +268,7 @@ impl Work for Training {
             ));
         }
         match trained {
-            Ok(outcome) => converted(outcome),
+            Ok(outcome) => Ok(converted(outcome)),
             Err(ModelError::Interrupted) => Err(WorkError::Stopped),
             Err(ModelError::NoWeights { .. }) => Err(WorkError::NoWeights),
             Err(error) => Err(WorkError::Failed(told(&error))),
@@ -302,7 +302,7 @@ fn told(error: &ModelError) -> String {
 }
 
 /// The outcome as stored. A score that is not finite can only come from a diverged run, which then has none.
-pub(crate) fn converted(outcome: CellOutcome) -> Result<Outcome, WorkError> {
+pub(crate) fn converted(outcome: CellOutcome) -> Outcome {
     let mut curves: BTreeMap<String, Vec<f64>> = BTreeMap::new();
     for (epoch, record) in outcome.history.iter().filter(|r| r.fit == MULTIMODAL).enumerate() {
         for (name, value) in &record.losses {
@@ -329,7 +329,7 @@ pub(crate) fn converted(outcome: CellOutcome) -> Result<Outcome, WorkError> {
         curve.truncate(end);
     }
     let diverged = !matches!(outcome.status, Status::Ok);
-    Ok(Outcome {
+    Outcome {
         status: outcome.status,
         scores: outcome
             .scores
@@ -342,7 +342,7 @@ pub(crate) fn converted(outcome: CellOutcome) -> Result<Outcome, WorkError> {
         curves,
         measured: outcome.measured,
         weights: outcome.weights,
-    })
+    }
 }
 
 #[cfg(test)]
@@ -381,7 +381,7 @@ mod tests {
             measured: BTreeMap::new(),
             weights: None,
         };
-        let curves = converted(outcome).unwrap().curves;
+        let curves = converted(outcome).curves;
         let expected: [(&str, &[f64]); 4] = [
             ("probe_baseline_labs", &[0.5]),
             ("probe_prefix_labs", &[0.75]),

@@ -89,6 +89,7 @@ impl Linear {
     }
 
     /// This layer with its parameters as constants.
+    #[must_use]
     pub fn detached(&self) -> Self {
         Self {
             weight: self.weight.detach(),

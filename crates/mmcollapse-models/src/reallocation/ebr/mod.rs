@@ -107,6 +107,10 @@ enum Reduction {
 /// Options of [`Ebr`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "switches that combine freely, each an option of its own"
+)]
 struct Config {
     /// Which defaults hold for what is not given.
     regime: Regime,
