@@ -492,8 +492,9 @@ fn a_measure_that_is_asked_for_later_needs_no_training() {
         shared: Some(folder.path()),
         ..Conditions::default()
     };
+    let asked = ["rank_effective", "cka_{}"].map(str::to_owned);
     let later = Conditions {
-        measures: &["rank_effective", "cka_{}"],
+        measures: &asked,
         only_measure: true,
         ..shared
     };

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use mmcollapse_probes::{self as probes, Reading, Representation};
 use serde::{Deserialize, Serialize};
 
-use crate::{Split, UnknownName};
+use crate::{ProtocolKind, Split, UnknownName};
 
 /// What stands for the modality, pattern, count or loss term in a [`Definition::key`].
 const HOLE: &str = "{}";
@@ -223,6 +223,13 @@ impl Definition {
     /// The metrics that are measured of a representation.
     pub fn of_representation() -> impl Iterator<Item = &'static Self> {
         METRICS.iter().filter(|definition| definition.measured.is_some())
+    }
+
+    /// Those that a cell of this protocol has: the protocol's own, and those asked for by key.
+    pub fn measured_in(protocol: ProtocolKind, asked: &[String]) -> impl Iterator<Item = &'static Self> {
+        let is_asked = |key: &str| asked.iter().any(|asked| asked == key);
+        Self::of_representation()
+            .filter(move |definition| protocol.measures_representation() || is_asked(definition.key))
     }
 
     /// The key with `of` in its hole.

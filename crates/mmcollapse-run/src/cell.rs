@@ -47,8 +47,7 @@ impl Cell {
             return Vec::new();
         };
         let kind = protocol.kind();
-        Definition::of_representation()
-            .filter(|definition| kind.measures_representation() || asked.iter().any(|key| key == definition.key))
+        Definition::measured_in(kind, asked)
             .filter(|definition| outcome.lacks(kind, definition))
             .collect()
     }

@@ -249,13 +249,11 @@ impl Work for Training {
                 dataset.digest, cell.data_digest
             )));
         }
-        let (checkpoint, shared) = (context.checkpoint().to_path_buf(), context.shared().to_path_buf());
-        let asked = context.measures().to_vec();
-        let measures: Vec<&str> = asked.iter().map(String::as_str).collect();
+        let (checkpoint, shared) = (context.checkpoint(), context.shared());
         let conditions = Conditions {
             checkpoint: Some(&checkpoint),
             shared: Some(&shared),
-            measures: &measures,
+            measures: context.measures(),
             only_measure: context.only_measure(),
         };
         let mut observer = Telling(context);

@@ -7,7 +7,7 @@
 use mmcollapse_record::{Definition, Origin, Outcome, Status};
 use std::collections::BTreeMap;
 use std::io::{BufRead, Write};
-use std::path::Path;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
 use std::sync::{Arc, Once};
@@ -117,27 +117,25 @@ impl StopFlag {
 /// What work may use besides the cell.
 pub struct Context<'a> {
     claim: &'a Claim,
-    checkpoint: &'a Path,
-    shared: &'a Path,
     stop: &'a StopFlag,
-    metrics: &'a mut LineFile,
+    metrics: LineFile,
     measures: &'a [String],
     only_measure: bool,
 }
 
-impl Context<'_> {
+impl<'a> Context<'a> {
     /// Folder for the checkpoint; if it is there, work goes on from what it holds.
-    pub fn checkpoint(&self) -> &Path {
-        self.checkpoint
+    pub fn checkpoint(&self) -> PathBuf {
+        self.claim.checkpoint()
     }
 
     /// Folder of what cells leave for each other.
-    pub fn shared(&self) -> &Path {
-        self.shared
+    pub fn shared(&self) -> PathBuf {
+        self.claim.shared()
     }
 
     /// Measures that are asked for beyond the protocol's own.
-    pub fn measures(&self) -> &[String] {
+    pub fn measures(&self) -> &'a [String] {
         self.measures
     }
 
@@ -335,14 +333,10 @@ fn measure(
     stop: &StopFlag,
 ) -> Result<bool, WorkError> {
     let keys: Vec<String> = lacking.iter().map(|definition| definition.key.to_owned()).collect();
-    let (checkpoint, shared) = (claim.checkpoint(), claim.shared());
-    let mut metrics = claim.log().map_err(told)?;
     let mut context = Context {
         claim,
-        checkpoint: &checkpoint,
-        shared: &shared,
         stop,
-        metrics: &mut metrics,
+        metrics: claim.log().map_err(told)?,
         measures: &keys,
         only_measure: true,
     };
@@ -369,15 +363,12 @@ fn attempt(
     stop: &StopFlag,
 ) -> Result<Outcome, WorkError> {
     loop {
-        let (checkpoint, shared) = (claim.checkpoint(), claim.shared());
+        let checkpoint = claim.checkpoint();
         let continued = checkpoint.exists();
-        let mut metrics = claim.begin().map_err(told)?;
         let mut context = Context {
             claim,
-            checkpoint: &checkpoint,
-            shared: &shared,
             stop,
-            metrics: &mut metrics,
+            metrics: claim.begin().map_err(told)?,
             measures,
             only_measure: false,
         };

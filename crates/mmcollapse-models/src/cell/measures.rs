@@ -15,10 +15,7 @@ use crate::{
 impl Run<'_> {
     /// The measures of a representation that the protocol has or the experiment asks for.
     pub fn asked_measures(&self) -> Vec<&'static Definition> {
-        let own = self.config.protocol.kind().measures_representation();
-        Definition::of_representation()
-            .filter(|definition| own || self.conditions.measures.contains(&definition.key))
-            .collect()
+        Definition::measured_in(self.config.protocol.kind(), self.conditions.measures).collect()
     }
 
     /// Measures the representation of `samples`, with every modality that they have: what is of the whole, then what is of

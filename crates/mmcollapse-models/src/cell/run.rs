@@ -7,7 +7,7 @@ use std::{
 };
 
 use mmcollapse_data::{Dataset, Presence};
-use mmcollapse_nn::{Device, Params, Tensor, layers::Linear};
+use mmcollapse_nn::{Device, Params, Tensor};
 use mmcollapse_record::Diagnosis;
 use serde::{Deserialize, Serialize};
 
@@ -18,9 +18,7 @@ use super::{
     shared::{self, Recipe},
 };
 use crate::{
-    branch::Branch,
     config::CellConfig,
-    encoders,
     error::{ModelError, Result},
     method::MethodConfig,
     model::{Model, ModelSpec},
@@ -60,7 +58,7 @@ pub struct Conditions<'a> {
     /// and the final models of cells that differ in evaluation alone) is trained by the first and read by the others.
     pub shared: Option<&'a Path>,
     /// Measures of the representation beyond the protocol's own, by `Definition::key`.
-    pub measures: &'a [&'a str],
+    pub measures: &'a [String],
     /// Whether to train nothing: all fits must be in `shared`.
     pub only_measure: bool,
 }
@@ -361,25 +359,6 @@ impl Run<'_> {
             further: None,
             discarded: None,
             revision: vanilla_revision(&self.spec.fusion)?,
-        })
-    }
-
-    /// Encoder and linear head of one modality with fresh weights, by the names they have in the whole model.
-    pub fn fresh(&self, modality: usize) -> Result<Branch> {
-        let params = Params::new(self.config.seed, self.device);
-        let name = &self.spec.modalities[modality];
-        let encoder = encoders::build(
-            &self.spec.encoders[modality].method,
-            &self.spec.encoders[modality].options,
-            &self.spec.inputs[modality],
-            &params.root().pp("encoder").pp(name),
-        )?;
-        let head = Linear::new(&params.root().pp("head").pp(name), encoder.width(), self.spec.classes)?;
-        Ok(Branch {
-            params,
-            encoder,
-            head,
-            modality,
         })
     }
 

@@ -1,7 +1,7 @@
 //! What a cell trains before its model: unimodal baselines, the diagnosis, and whatever its reallocation prepares.
 
 use mmcollapse_data::Presence;
-use mmcollapse_nn::{Mode, Params, Tensor};
+use mmcollapse_nn::{Mode, Params, Tensor, layers::Linear};
 use mmcollapse_record::{Diagnosis, ModalityDiagnosis};
 
 use super::{
@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     branch::Branch,
-    encoders::Encoder,
+    encoders::{self, Encoder},
     error::{ModelError, Result},
     evaluate::each_batch,
     method::MethodConfig,
@@ -27,7 +27,7 @@ const YOKED: &str = "yoked";
 impl Run<'_> {
     pub fn unimodal(&mut self) -> Result<()> {
         for modality in self.facts.unimodal.len()..self.spec.modalities.len() {
-            let branch = self.fresh(modality)?;
+            let branch = self.branch(modality)?;
             let objective = branch.objective();
             let name = format!("{UNIMODAL}{}", self.spec.modalities[modality]);
             let fit = self.plain(name, &branch.params, &objective);
@@ -127,13 +127,13 @@ impl Workbench for Run<'_> {
     }
 
     fn phases_of(&mut self, reallocation: &MethodConfig) -> Result<Vec<String>> {
-        let mut model = ModelSpec {
-            reallocation: reallocation.clone(),
-            ..self.spec.clone()
-        }
-        .build(self.device)?;
         let is_known = self.facts.history.iter().any(|record| record.fit == YOKED);
         if !is_known {
+            let mut model = ModelSpec {
+                reallocation: reallocation.clone(),
+                ..self.spec.clone()
+            }
+            .build(self.device)?;
             let prepared = model.reallocation.prepare(self)?;
             // How that one ends is its own cell's affair.
             let diverged = self.facts.diverged.clone();
@@ -149,11 +149,25 @@ impl Workbench for Run<'_> {
     }
 
     fn branch(&self, modality: usize) -> Result<Branch> {
-        self.fresh(modality)
+        let params = Params::new(self.config.seed, self.device);
+        let name = &self.spec.modalities[modality];
+        let encoder = encoders::build(
+            &self.spec.encoders[modality].method,
+            &self.spec.encoders[modality].options,
+            &self.spec.inputs[modality],
+            &params.root().pp("encoder").pp(name),
+        )?;
+        let head = Linear::new(&params.root().pp("head").pp(name), encoder.width(), self.spec.classes)?;
+        Ok(Branch {
+            params,
+            encoder,
+            head,
+            modality,
+        })
     }
 
     fn trained_alone(&self, modality: usize) -> Result<Branch> {
-        let branch = self.fresh(modality)?;
+        let branch = self.branch(modality)?;
         let path = format!("encoder.{}", self.spec.modalities[modality]);
         Run::install(self, ALONE, &path, &branch.params)?;
         Ok(branch)

@@ -194,8 +194,9 @@ impl Fit<'_> {
         let groups = self.groups();
         let all: Vec<(String, Var)> = groups.iter().flat_map(|(g, _)| g.clone()).collect();
         while state.epoch < self.training.epochs {
-            let Some(phase) = self.phase(state) else { break };
-            let mut record = self.epoch(data, state, phase, &groups, &all)?;
+            let Some(mut record) = self.epoch(data, state, &groups, &all)? else {
+                break;
+            };
             record.probes = probe(state.epoch)?;
             let losses: Vec<(&str, f64)> = record.losses.iter().map(|(k, v)| (k.as_str(), *v)).collect();
             observer.epoch(&self.label, state.epoch, self.training.epochs, &losses);
@@ -217,34 +218,24 @@ impl Fit<'_> {
         Ok(FitEnd::Done)
     }
 
-    /// The phase of the epoch that is to come; none where training is over.
-    fn phase(&self, state: &FitState) -> Option<Phase> {
-        let semantic: Vec<f64> = state.history.iter().map(EpochRecord::semantic).collect();
-        let phases: Vec<&str> = state.history.iter().map(|record| record.phase.as_str()).collect();
-        (self.phases)(&Progress {
-            epoch: state.epoch,
-            epochs: self.training.epochs,
-            semantic: &semantic,
-            phases: &phases,
-        })
-    }
-
+    /// Trains an epoch; none where its phases say that training is over.
     fn epoch(
         &self,
         data: &TrainingData,
         state: &mut FitState,
-        phase: Phase,
         groups: &[(Vec<(String, Var)>, f64)],
         all: &[(String, Var)],
-    ) -> Result<EpochRecord> {
+    ) -> Result<Option<EpochRecord>> {
         let semantic: Vec<f64> = state.history.iter().map(EpochRecord::semantic).collect();
-        let phases: Vec<String> = state.history.iter().map(|record| record.phase.clone()).collect();
-        let phases: Vec<&str> = phases.iter().map(String::as_str).collect();
+        let phases: Vec<&str> = state.history.iter().map(|record| record.phase.as_str()).collect();
         let progress = Progress {
             epoch: state.epoch,
             epochs: self.training.epochs,
             semantic: &semantic,
             phases: &phases,
+        };
+        let Some(phase) = (self.phases)(&progress) else {
+            return Ok(None);
         };
         let moves = |name: &str| {
             phase.only.is_none_or(|prefix| under(name, prefix))
@@ -289,14 +280,14 @@ impl Fit<'_> {
             state.step += 1;
         }
         let (losses, size) = means.finish()?;
-        Ok(EpochRecord {
+        Ok(Some(EpochRecord {
             fit: self.label.clone(),
             epoch: state.epoch,
             phase: phase.name.to_owned(),
             losses,
             size,
             probes: BTreeMap::new(),
-        })
+        }))
     }
 
     fn divergence(&self, record: &EpochRecord) -> Option<String> {

@@ -31,6 +31,18 @@ impl LayerNorm {
         })
     }
 
+    /// Weight and bias fixed at one and zero: no parameters.
+    ///
+    /// # Errors
+    /// Whatever the device of `scope` says about making a tensor.
+    pub fn without_gain(scope: &Scope, width: usize) -> Result<Self> {
+        let (dtype, device) = (scope.dtype(), scope.device());
+        Ok(Self {
+            weight: Tensor::ones(width, dtype, &device)?,
+            bias: Tensor::zeros(width, dtype, &device)?,
+        })
+    }
+
     /// `x [.., width]` to the same shape.
     ///
     /// # Errors

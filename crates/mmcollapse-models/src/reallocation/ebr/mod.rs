@@ -265,19 +265,12 @@ impl Config {
 struct Ebr {
     config: Config,
     heads: Vec<TwoLayers>,
-    norms: Vec<Norm>,
+    /// What is done to the latents of each modality.
+    norms: Vec<Option<LayerNorm>>,
     decoders: Vec<TwoLayers>,
     psi: TwoLayers,
     /// Phases of the run that this one controls, one an epoch.
     replayed: Vec<Phase>,
-}
-
-/// What is done to the latents.
-enum Norm {
-    Nothing,
-    Affine(LayerNorm),
-    /// Without gain and bias.
-    Plain,
 }
 
 impl Ebr {
@@ -293,10 +286,11 @@ impl Ebr {
             .collect::<Result<_>>()?;
         let norms = named()
             .map(|(m, _)| {
+                let scope = scope.pp("norm").pp(m);
                 Ok(match (config.latent_norm, config.norm_gain) {
-                    (false, _) => Norm::Nothing,
-                    (true, true) => Norm::Affine(LayerNorm::new(&scope.pp("norm").pp(m), latent)?),
-                    (true, false) => Norm::Plain,
+                    (false, _) => None,
+                    (true, true) => Some(LayerNorm::new(&scope, latent)?),
+                    (true, false) => Some(LayerNorm::without_gain(&scope, latent)?),
                 })
             })
             .collect::<Result<_>>()?;
@@ -362,16 +356,8 @@ impl Reallocation for Ebr {
     fn transform(&self, modality: usize, z: &Tensor, _mode: Mode) -> TensorResult<Reallocated> {
         let g = self.heads[modality].forward(z)?; // [rows, latent]
         let g = match &self.norms[modality] {
-            Norm::Nothing => g,
-            Norm::Affine(norm) => norm.forward(&g)?,
-            Norm::Plain => {
-                let width = g.dim(1)?;
-                let (gain, bias) = (
-                    Tensor::ones(width, g.dtype(), g.device())?,
-                    Tensor::zeros(width, g.dtype(), g.device())?,
-                );
-                mmcollapse_nn::layers::layer_norm(&g, &gain, &bias, 1e-5)?
-            }
+            Some(norm) => norm.forward(&g)?,
+            None => g,
         };
         Ok(Reallocated {
             encoding: self.decoders[modality].forward(&g)?,

@@ -89,24 +89,22 @@ impl Turns {
         if names.iter().filter(is_semantic).count() >= semantic {
             return None;
         }
-        if lasting && self.has_stopped(names, losses, turn) {
+        if lasting && self.has_stopped(losses, turn) {
             return Some(SEMANTIC);
         }
         let cycle = self.cycle();
         cycle.get(names.len() / turn % cycle.len()).copied()
     }
 
-    /// Whether L_sem had stopped falling at the end of a turn of it; judged over whole cycles, each beside the one before.
-    fn has_stopped(self, names: &[&str], losses: &[f64], turn: usize) -> bool {
-        let length = turn * self.cycle().len();
-        // The end of each turn of L_sem: that of a cycle's first turn.
-        let ends: Vec<f64> = (0..)
-            .map(|cycle| cycle * length + turn - 1)
-            .map_while(|end| losses.get(end).copied())
+    /// Whether a turn of L_sem has ended no lower than the one a cycle before it.
+    fn has_stopped(self, losses: &[f64], turn: usize) -> bool {
+        // L_sem is a cycle's first turn.
+        let ends: Vec<&f64> = losses
+            .iter()
+            .skip(turn - 1)
+            .step_by(turn * self.cycle().len())
             .collect();
-        let first = (1..ends.len()).find(|&at| ends[at] >= ends[at - 1]);
-        // It is known when that turn is over.
-        first.is_some_and(|at| names.len() > at * length + turn - 1)
+        ends.windows(2).any(|pair| pair[1] >= pair[0])
     }
 }
 
