@@ -328,7 +328,7 @@ impl Run<'_> {
             objective: [self.vanilla_parts(), vec![self.spec.reallocation.clone()]].concat(),
             revision: format!(
                 "{} {}",
-                vanilla_revision(&self.spec.fusion)?,
+                vanilla_revision(&self.config)?,
                 reallocation_revision(&self.spec.reallocation)?
             ),
             ..self.vanilla_recipe()?
@@ -360,7 +360,7 @@ impl Run<'_> {
             upweight: self.spec.upweight.clone(),
             further: None,
             discarded: None,
-            revision: vanilla_revision(&self.spec.fusion)?,
+            revision: vanilla_revision(&self.config)?,
         })
     }
 

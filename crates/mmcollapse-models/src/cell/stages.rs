@@ -36,7 +36,7 @@ impl Run<'_> {
                 upweight: None,
                 further: None,
                 discarded: None,
-                revision: unimodal_revision(),
+                revision: unimodal_revision(&self.config.dataset),
             };
             self.fit_shared(&fit, &presence, &presence.rows(modality), &recipe)?;
             let quality = self.branch_quality(&branch)?;
@@ -154,7 +154,7 @@ impl Workbench for Run<'_> {
             discarded: Some(preparation.discarded),
             revision: format!(
                 "{} {}",
-                unimodal_revision(),
+                unimodal_revision(&self.config.dataset),
                 reallocation_revision(&self.spec.reallocation)?
             ),
         };
