@@ -66,6 +66,7 @@ fn of_reallocations() -> Vec<(&'static str, Vec<Value>)> {
                 json!({"crd_weight": 0.0}),
                 json!({"crd_weight": 1.6}),
                 json!({"task_weight": 0.0}),
+                json!({"negatives_from": "all"}),
             ],
         ),
         (
