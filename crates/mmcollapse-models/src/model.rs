@@ -207,6 +207,9 @@ impl Model {
             self.substitution.stand_in(&mut encodings, self.reallocation.as_ref())?;
         }
         let output = self.fusion.forward(&encodings, mode)?;
+        if mode.is_train() {
+            self.fusion.remember(&|| self.encode(batch, Mode::Eval))?;
+        }
         Ok((encodings, output))
     }
 }

@@ -549,6 +549,24 @@ fn an_unbounded_ascent_is_recorded_as_diverged() {
 }
 
 #[test]
+fn m3care_keeps_encodings_without_dropout() {
+    let (dataset, device) = (tiny(), Device::Cpu);
+    let config = cell("m3care", "none", serde_json::Value::Null);
+    let model = ModelSpec::new(&config, &dataset).unwrap().build(&device).unwrap();
+    let presence = Presence::from_fn(dataset.train.len(), 2, |i, m| m == 0 || i != 5);
+    let batch = Batch::new(&dataset.train, &dataset.modalities, &presence, &[0, 5, 9, 11], &device).unwrap();
+    let (dropped, _) = model.forward(&batch, Mode::Train { seed: 1, step: 0 }).unwrap();
+    let (clean, state) = (model.encode(&batch, Mode::Eval).unwrap(), model.params.state().unwrap());
+    for (m, name) in ["image", "sound"].iter().enumerate() {
+        let held = state[&format!("fusion.bank.z.{name}")].narrow(0, 0, 4).unwrap();
+        assert_eq!(values(&held), values(&clean.z[m]));
+        assert_ne!(values(&held), values(&dropped.z[m]));
+    }
+    let present = values(&state["fusion.bank.present"].narrow(0, 0, 4).unwrap());
+    assert_eq!(present, [1., 1., 1., 0., 1., 1., 1., 1.]);
+}
+
+#[test]
 fn scarce_sound_is_scarce_in_training_and_absent_at_test() {
     let dataset = tiny();
     let config = CellConfig {
