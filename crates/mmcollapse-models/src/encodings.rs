@@ -19,4 +19,6 @@ pub struct Latent {
     pub rows: Vec<usize>,
     /// `[rows.len(), latent]`.
     pub g: Tensor,
+    /// `[rows.len(), width]`, what the encoder gave.
+    pub encoded: Tensor,
 }

@@ -188,6 +188,7 @@ impl Model {
             latents.push(reallocated.latent.map(|g| Latent {
                 rows: input.rows.clone(),
                 g,
+                encoded,
             }));
         }
         Ok(Encodings {

@@ -15,7 +15,7 @@ use crate::{
     REALLOCATIONS, Silent, Status,
     multimodal::Multimodal,
     run_cell,
-    training::{Fit, Phase, TrainingData, under},
+    training::{Fit, Objective, Phase, Progress, TrainingData, root_mean_square, under},
 };
 
 pub(crate) fn tiny() -> Dataset {
@@ -546,6 +546,34 @@ fn an_unbounded_ascent_is_recorded_as_diverged() {
     );
     let json = serde_json::to_string(&outcome).unwrap();
     serde_json::from_str::<CellOutcome>(&json).unwrap();
+}
+
+/// A latent that is normalised stays small whatever its encoder does, which must be seen nevertheless.
+#[test]
+fn an_encoder_that_grows_behind_a_normalised_latent_is_watched() {
+    let (dataset, device) = (tiny(), Device::Cpu);
+    let config = cell("concat", "ebr", serde_json::Value::Null);
+    let model = ModelSpec::new(&config, &dataset).unwrap().build(&device).unwrap();
+    let presence = Presence::all(dataset.train.len(), 2);
+    let batch = Batch::new(&dataset.train, &dataset.modalities, &presence, &[0, 5, 9, 11], &device).unwrap();
+    let progress = Progress {
+        epoch: 0,
+        epochs: 3,
+        semantic: &[],
+    };
+    let size = || -> f32 {
+        let losses = Multimodal(&model).losses(&batch, Mode::Eval, &progress).unwrap();
+        losses.size.to_scalar().unwrap()
+    };
+    assert!(size() < 10.0);
+    for (_, var) in model.params.vars_under("encoder.image.conv2") {
+        var.set(&(var.as_tensor() * 1e5).unwrap()).unwrap();
+    }
+    let encodings = model.encode(&batch, Mode::Eval).unwrap();
+    let latent = encodings.latents[0].as_ref().unwrap();
+    let of = |x: &Tensor| -> f32 { root_mean_square(x).unwrap().to_scalar().unwrap() };
+    assert!(of(&latent.g) < 10.0 && of(&encodings.z[0]) < 10.0);
+    assert!(size() > 1e3 && size() == of(&latent.encoded));
 }
 
 #[test]
