@@ -3,6 +3,7 @@
 use mmcollapse_record::Protocol;
 
 use crate::{
+    balancing::BALANCINGS,
     config::CellConfig,
     diagnosis,
     encoders::{ENCODERS, Inputs},
@@ -35,15 +36,18 @@ pub(crate) fn unimodal_revision(dataset: &str) -> String {
     parts.join(" ")
 }
 
-/// Revisions of the loop, of the encoders of a cell's data set and of its fusion.
+/// Revisions of the loop, of the encoders of a cell's data set, of its fusion and of its balancing.
 pub(crate) fn vanilla_revision(cell: &CellConfig) -> Result<String> {
     let fusion = find("fusion", FUSIONS, &cell.fusion.method)?;
-    Ok(format!(
-        "{} fusion:{}/{}",
+    let mut parts = vec![
         unimodal_revision(&cell.dataset),
-        fusion.name,
-        fusion.revision
-    ))
+        format!("fusion:{}/{}", fusion.name, fusion.revision),
+    ];
+    if let Some(balancing) = &cell.balancing {
+        let balancing = find("balancing", BALANCINGS, &balancing.method)?;
+        parts.push(format!("balancing:{}/{}", balancing.name, balancing.revision));
+    }
+    Ok(parts.join(" "))
 }
 
 /// Revision of a reallocation.

@@ -81,6 +81,7 @@ fn moved(config: &CellConfig, phase: Option<Phase>, frozen: Option<&str>) -> BTr
         probed: false,
         frozen: frozen.map(str::to_owned),
         rate_factor: model.reallocation.rate_factor(),
+        balancing: model.balancing.as_deref(),
         objective: &objective,
     };
     let presence = Presence::all(dataset.train.len(), 2);

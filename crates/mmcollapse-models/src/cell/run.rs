@@ -306,6 +306,7 @@ impl Run<'_> {
             probed: self.config.protocol.kind().probes_encoders(),
             frozen: None,
             rate_factor: None,
+            balancing: None,
             objective,
         }
     }
@@ -322,6 +323,7 @@ impl Run<'_> {
             phases: model.reallocation.phases(),
             frozen: frozen.map(|placed| format!("encoder.{}", self.spec.modalities[placed.modality])),
             rate_factor: model.reallocation.rate_factor(),
+            balancing: model.balancing.as_deref(),
             ..self.plain(MULTIMODAL.to_owned(), &model.params, &objective)
         };
         let recipe = Recipe {
@@ -342,6 +344,7 @@ impl Run<'_> {
         let objective = Multimodal(model);
         let fit = Fit {
             label: label.to_owned(),
+            balancing: model.balancing.as_deref(),
             ..self.plain(MULTIMODAL.to_owned(), &model.params, &objective)
         };
         let recipe = self.vanilla_recipe()?;
@@ -350,7 +353,8 @@ impl Run<'_> {
     }
 
     fn vanilla_parts(&self) -> Vec<MethodConfig> {
-        [&self.spec.encoders[..], std::slice::from_ref(&self.spec.fusion)].concat()
+        let parts = self.spec.encoders.iter().chain([&self.spec.fusion]);
+        parts.chain(&self.spec.balancing).cloned().collect()
     }
 
     pub fn vanilla_recipe(&self) -> Result<Recipe> {

@@ -18,6 +18,7 @@ use mmcollapse_nn::{
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    balancing::Balancing,
     encoders::Encoder,
     error::{ModelError, Result},
     observer::Observer,
@@ -83,6 +84,8 @@ pub(crate) struct Fit<'a> {
     pub frozen: Option<String>,
     /// Prefix of variables with a learning-rate factor of their own.
     pub rate_factor: Option<(&'static str, f64)>,
+    /// How the modalities are weighed.
+    pub balancing: Option<&'a dyn Balancing>,
     pub objective: &'a dyn Objective,
 }
 
@@ -233,11 +236,14 @@ impl Fit<'_> {
         let rate = self.training.schedule.factor(state.epoch, self.training.epochs);
         let mut order = data.index.to_vec();
         Stream::at(self.seed, &format!("shuffle/{}", self.name), state.epoch as u64).shuffle(&mut order);
+        let balanced = self
+            .balancing
+            .map(|balancing| balancing.presence(data.presence, self.seed, &progress));
         let mut means = Means::default();
         for batch in batches(
             data.samples,
             data.modalities,
-            data.presence,
+            balanced.as_ref().unwrap_or(data.presence),
             &order,
             self.training.batch_size,
             data.device,
