@@ -27,7 +27,7 @@ class SmilImage(nn.Module):
         super().__init__()
         self.conv1 = nn.Conv2d(1, 5, 5)
         self.conv2 = nn.Conv2d(5, 10, 5)
-        self.dropout = nn.Dropout2d(dropout)
+        self.dropout = nn.Dropout(dropout)
 
     def forward(self, x):
         x = F.relu(F.max_pool2d(self.conv1(x), 2))

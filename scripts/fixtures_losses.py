@@ -2,7 +2,7 @@
 
     python scripts/fixtures_losses.py
 
-writes crates/mmcollapse-nn/tests/fixtures/{streams,layers,losses,crd,optimizers}.json, which are committed; the
+writes crates/mmcollapse-nn/tests/fixtures/{streams,layers,losses,crd,crd_other_classes,optimizers}.json, which are committed; the
 tests need no Python. Made with torch 2.15, in double precision. Inputs are rounded, so that the files are short and exact.
 """
 
@@ -237,10 +237,13 @@ def losses():
 # --- CRD, after the description in Tian et al. (2020) and the semantics of RepDistiller ---------------------
 
 
-def crd():
-    """Three training steps, sample by sample and negative by negative."""
+def crd(name, labels=None):
+    """Three training steps, sample by sample and negative by negative. With labels an anchor's negatives are all samples
+    of other classes, which are equally many for each."""
     torch.manual_seed(3)
     n, width, s_width, t_width, k, batch, temperature, momentum, eps = 9, 6, 5, 4, 4, 3, 0.07, 0.5, 1e-7
+    if labels:
+        k = n - labels.count(labels[0])
     embed_s, embed_t = nn.Linear(s_width, width), nn.Linear(t_width, width)
     round_(embed_s), round_(embed_t)
     bound = math.sqrt(3 / width)
@@ -259,6 +262,9 @@ def crd():
         index = torch.randperm(n)[:batch].tolist()
         contrast = []
         for i in index:
+            if labels:
+                contrast.append([i] + [j for j in range(n) if labels[j] != labels[i]])
+                continue
             others = [j for j in range(n) if j != i]
             contrast.append([i] + [others[j] for j in torch.randperm(n - 1)[:k].tolist()])
         s, t = embed_s(student), embed_t(teacher)
@@ -295,7 +301,9 @@ def crd():
             "grad.teacher.embed.weight": tensor(embed_t.weight.grad),
             "grad.teacher.embed.bias": tensor(embed_t.bias.grad),
         })
-    write("crd", out)
+    if labels:
+        out["labels"] = labels
+    write(name, out)
 
 
 # --- optimizers -------------------------------------------------------------------------------------------
@@ -351,5 +359,6 @@ if __name__ == "__main__":
     streams()
     layers()
     losses()
-    crd()
+    crd("crd")
+    crd("crd_other_classes", [0, 1, 2, 2, 1, 0, 0, 1, 2])
     optimizers()

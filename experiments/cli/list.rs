@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use miette::Result;
 use mmcollapse_data::SETS;
 use mmcollapse_models::registry::{Entry, Options};
-use mmcollapse_models::{ENCODERS, FUSIONS, REALLOCATIONS, SUBSTITUTIONS};
+use mmcollapse_models::{BALANCINGS, ENCODERS, FUSIONS, REALLOCATIONS, SUBSTITUTIONS};
 
 use mmcollapse_record::ExperimentInfo;
 use mmcollapse_run::spec::Spec;
@@ -56,6 +56,7 @@ pub fn methods() -> String {
     axis(&mut text, "ENCODERS", ENCODERS);
     axis(&mut text, "FUSIONS", FUSIONS);
     axis(&mut text, "REALLOCATIONS", REALLOCATIONS);
+    axis(&mut text, "BALANCINGS", BALANCINGS);
     axis(&mut text, "SUBSTITUTIONS", SUBSTITUTIONS);
     text
 }
@@ -97,7 +98,7 @@ mod tests {
     #[test]
     fn methods_are_listed_with_their_options() {
         let text = methods();
-        for name in ["concat", "shaspec", "kd", "ebr", "lenet5"] {
+        for name in ["concat", "shaspec", "kd", "ebr", "lenet5", "modality_dropout"] {
             assert!(text.contains(&format!("  {name} ")), "{name} is not in\n{text}");
         }
         assert!(text.contains("regime: \"stable\""), "{text}");

@@ -27,6 +27,9 @@ pub struct CellConfig {
     /// What is done to the encoders.
     #[serde(default = "MethodConfig::none")]
     pub reallocation: MethodConfig,
+    /// How training weighs the modalities; without it as the fusion's source does, which most leave alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub balancing: Option<MethodConfig>,
     /// What stands in for a missing modality at evaluation; `auto` leaves it to the reallocation.
     #[serde(default = "MethodConfig::auto")]
     pub substitution: MethodConfig,

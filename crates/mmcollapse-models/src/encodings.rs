@@ -67,6 +67,8 @@ pub struct Latent {
     pub rows: Vec<usize>,
     /// `[rows.len(), latent]`.
     pub g: Tensor,
+    /// `[rows.len(), width]`, what the encoder gave.
+    pub encoded: Tensor,
 }
 
 /// Some tokens for each row, in places of which not all need to be taken.

@@ -1,9 +1,10 @@
-//! What learns: encoders, fusion, reallocation, substitution and the one training loop.
+//! What learns: encoders, fusion, reallocation, balancing, substitution and the one training loop.
 //!
 //! A cell is one training run of one method on one seed: [`CellConfig`] says which, [`run_cell`] trains and
 //! scores it, [`CellOutcome`] is what comes out. Methods are found by name in the registry slices
-//! ([`ENCODERS`], [`FUSIONS`], [`REALLOCATIONS`], [`SUBSTITUTIONS`]); a new one is a file and a line there.
+//! ([`ENCODERS`], [`FUSIONS`], [`REALLOCATIONS`], [`BALANCINGS`], [`SUBSTITUTIONS`]); a new one is a file and a line there.
 
+pub mod balancing;
 mod branch;
 mod cell;
 mod config;
@@ -32,6 +33,7 @@ mod upweight;
 #[cfg(test)]
 mod tests;
 
+pub use balancing::BALANCINGS;
 pub use cell::{AS_TESTED, CellOutcome, Conditions, MULTIMODAL, UNIMODAL, check_cell, outline, run_cell};
 pub use config::CellConfig;
 pub use encoders::ENCODERS;

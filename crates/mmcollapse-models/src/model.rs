@@ -4,6 +4,7 @@ use mmcollapse_data::{Batch, Dataset, Kind, ModalitySpec};
 use mmcollapse_nn::{Device, Mode, Params, Result as TensorResult, Tensor};
 
 use crate::{
+    balancing::{self, Balancing},
     config::CellConfig,
     encoders::{self, Encoded, Encoder},
     encodings::{Encodings, Latent, Sequence},
@@ -30,6 +31,8 @@ pub struct ModelSpec {
     pub fusion: MethodConfig,
     /// What is done to the encoders.
     pub reallocation: MethodConfig,
+    /// How training weighs the modalities, where it does not treat them alike.
+    pub balancing: Option<MethodConfig>,
     /// What stands in for a missing modality at evaluation.
     pub substitution: MethodConfig,
     /// Number of classes.
@@ -74,6 +77,7 @@ impl ModelSpec {
             encoders,
             fusion: cell.fusion.clone(),
             reallocation: cell.reallocation.clone(),
+            balancing: cell.balancing.clone(),
             substitution: cell.substitution.clone(),
             classes: dataset.classes,
             upweight: protocol::upweight(&cell.protocol, dataset),
@@ -139,6 +143,7 @@ impl ModelSpec {
             encoders,
             reallocation,
             fusion,
+            balancing: self.balancing.as_ref().map(balancing::build).transpose()?,
             substitution: substitution::build(&self.substitution, self.modalities.len())?,
         })
     }
@@ -154,6 +159,8 @@ pub struct Model {
     pub reallocation: Box<dyn Reallocation>,
     /// phi and the head g.
     pub fusion: Box<dyn Fusion>,
+    /// How training weighs the modalities, where it does not treat them alike.
+    pub balancing: Option<Box<dyn Balancing>>,
     /// What stands in for a missing modality at evaluation.
     pub substitution: Box<dyn Substitution>,
     pub(crate) upweight: Option<Upweight>,
@@ -209,6 +216,7 @@ impl Model {
             latents.push(latent.map(|g| Latent {
                 rows: input.rows.clone(),
                 g,
+                encoded,
             }));
         }
         Ok(Encodings {
@@ -242,6 +250,9 @@ impl Model {
             encodings.stand_in_tokens(&had)?;
         }
         let output = self.fusion.forward(&encodings, mode)?;
+        if mode.is_train() {
+            self.fusion.remember(&|| self.encode(batch, Mode::Eval))?;
+        }
         Ok((encodings, output))
     }
 }

@@ -24,12 +24,14 @@ impl Objective for Multimodal<'_> {
                     .map(|loss| ("upweighted", loss)),
             );
         }
-        // Latents are what an unbounded adversary inflates; where there are none, the encodings themselves.
-        let mut sizes: Vec<Tensor> = Vec::new();
-        for (z, latent) in encodings.z.iter().zip(&encodings.latents) {
-            let watched = latent.as_ref().map_or(z, |l| &l.g);
-            sizes.push(root_mean_square(watched)?);
-        }
+        // What the fusion sees and, where there are latents, these and what they were made of: an unbounded adversary may
+        // inflate the encoders behind a latent that is normalised.
+        let latents = encodings.latents.iter().flatten();
+        let watched = encodings
+            .z
+            .iter()
+            .chain(latents.flat_map(|latent| [&latent.g, &latent.encoded]));
+        let sizes: Vec<Tensor> = watched.map(root_mean_square).collect::<TensorResult<_>>()?;
         Ok(BatchLosses {
             semantic,
             aux: [output.aux, labelled].concat(),

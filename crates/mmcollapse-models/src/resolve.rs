@@ -1,6 +1,7 @@
 //! A cell's configuration with every default made explicit and every name checked.
 
 use crate::{
+    balancing::{self, BALANCINGS},
     config::CellConfig,
     encoders::ENCODERS,
     error::{ModelError, Result},
@@ -24,6 +25,15 @@ impl CellConfig {
         }
         cell.fusion = resolved("fusion", FUSIONS, &cell.fusion)?;
         cell.reallocation = resolved("reallocation", REALLOCATIONS, &cell.reallocation)?;
+        let own = balancing::of_fusion(&cell.fusion.method, &cell.protocol);
+        cell.balancing = match (cell.balancing.take(), own) {
+            // None is what the fusion has anyway; only where it has one of its own does it say something.
+            (Some(none), None) if none.method == balancing::NONE => None,
+            (given, own) => given.or(own),
+        };
+        if let Some(balancing) = &mut cell.balancing {
+            *balancing = resolved("balancing", BALANCINGS, balancing)?;
+        }
         if cell.substitution.method == "auto" {
             let entry = find("reallocation", REALLOCATIONS, &cell.reallocation.method)?;
             cell.substitution = MethodConfig::named(entry.build.substitution);

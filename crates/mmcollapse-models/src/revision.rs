@@ -3,8 +3,16 @@
 use mmcollapse_record::Protocol;
 
 use crate::{
-    config::CellConfig, diagnosis, encoders::ENCODERS, error::Result, fusion::FUSIONS, method::MethodConfig,
-    reallocation::REALLOCATIONS, registry::find, substitution::SUBSTITUTIONS,
+    balancing::BALANCINGS,
+    config::CellConfig,
+    diagnosis,
+    encoders::{ENCODERS, Inputs},
+    error::Result,
+    fusion::FUSIONS,
+    method::MethodConfig,
+    reallocation::REALLOCATIONS,
+    registry::find,
+    substitution::SUBSTITUTIONS,
 };
 
 /// Raised when a change to the loop, the evaluation or the checkpoints may change any method's numbers.
@@ -13,25 +21,33 @@ const TRAINING_REVISION: u32 = 2; // the second has the same bits on every x86-6
 /// Raised when the same trained model gets other scores of two classes, or other measures of its representation.
 const SCORES_REVISION: u32 = 2; // the second leaves out what is not defined, where the first wrote .5 or 0
 
-/// Revisions of the loop and of the encoders.
-pub(crate) fn unimodal_revision() -> String {
+/// Revisions of the loop and of the encoders of a data set.
+pub(crate) fn unimodal_revision(dataset: &str) -> String {
     let mut parts = vec![format!("training/{TRAINING_REVISION}")];
-    // Which encoders a cell uses is known only with the data; a revision of any of them counts. A first revision is
-    // not named, so that a new encoder leaves the cells of the others as they are.
-    let revised = ENCODERS.iter().filter(|e| e.revision > 1);
+    // Which encoders a cell uses is known only with the data; a revision of any of them counts that may read them. A first
+    // revision is not named, so that a new encoder leaves the cells of the others as they are. A data set that is in no
+    // list is somebody's own, and may have anything.
+    let images = mmcollapse_data::find(dataset).map_or(true, mmcollapse_data::DatasetSource::has_images);
+    let of_images = |inputs: Inputs| matches!(inputs, Inputs::Of(shape) if shape.len() == 3);
+    let revised = ENCODERS
+        .iter()
+        .filter(|e| e.revision > 1 && (images || !of_images(e.build.reads)));
     parts.extend(revised.map(|e| format!("encoder:{}/{}", e.name, e.revision)));
     parts.join(" ")
 }
 
-/// Revisions of the loop, of the encoders and of a fusion.
-pub(crate) fn vanilla_revision(fusion: &MethodConfig) -> Result<String> {
-    let fusion = find("fusion", FUSIONS, &fusion.method)?;
-    Ok(format!(
-        "{} fusion:{}/{}",
-        unimodal_revision(),
-        fusion.name,
-        fusion.revision
-    ))
+/// Revisions of the loop, of the encoders of a cell's data set, of its fusion and of its balancing.
+pub(crate) fn vanilla_revision(cell: &CellConfig) -> Result<String> {
+    let fusion = find("fusion", FUSIONS, &cell.fusion.method)?;
+    let mut parts = vec![
+        unimodal_revision(&cell.dataset),
+        format!("fusion:{}/{}", fusion.name, fusion.revision),
+    ];
+    if let Some(balancing) = &cell.balancing {
+        let balancing = find("balancing", BALANCINGS, &balancing.method)?;
+        parts.push(format!("balancing:{}/{}", balancing.name, balancing.revision));
+    }
+    Ok(parts.join(" "))
 }
 
 /// Revision of a reallocation.
@@ -45,10 +61,7 @@ pub(crate) fn reallocation_revision(reallocation: &MethodConfig) -> Result<Strin
 /// # Errors
 /// An unknown method.
 pub fn revision(cell: &CellConfig) -> Result<String> {
-    let mut parts = vec![
-        vanilla_revision(&cell.fusion)?,
-        reallocation_revision(&cell.reallocation)?,
-    ];
+    let mut parts = vec![vanilla_revision(cell)?, reallocation_revision(&cell.reallocation)?];
     let mut add = |axis: &str, name: &str, revision: u32| parts.push(format!("{axis}:{name}/{revision}"));
     if cell.substitution.method != "auto" {
         let substitution = find("substitution", SUBSTITUTIONS, &cell.substitution.method)?;

@@ -15,7 +15,7 @@ use crate::{
     REALLOCATIONS, Silent, Status,
     multimodal::Multimodal,
     run_cell,
-    training::{Fit, Phase, Progress, TrainingData, under},
+    training::{Fit, Objective, Phase, Progress, TrainingData, root_mean_square, under},
 };
 
 pub(crate) fn tiny() -> Dataset {
@@ -93,6 +93,7 @@ fn moved(config: &CellConfig, phase: Option<Phase>, frozen: Option<&str>) -> BTr
         probed: false,
         frozen: frozen.map(str::to_owned),
         rate_factor: model.reallocation.rate_factor(),
+        balancing: model.balancing.as_deref(),
         objective: &objective,
     };
     let presence = Presence::all(dataset.train.len(), 2);
@@ -615,6 +616,52 @@ fn an_unbounded_ascent_is_recorded_as_diverged() {
     );
     let json = serde_json::to_string(&outcome).unwrap();
     serde_json::from_str::<CellOutcome>(&json).unwrap();
+}
+
+/// A latent that is normalised stays small whatever its encoder does, which must be seen nevertheless.
+#[test]
+fn an_encoder_that_grows_behind_a_normalised_latent_is_watched() {
+    let (dataset, device) = (tiny(), Device::Cpu);
+    let config = cell("concat", "ebr", serde_json::Value::Null);
+    let model = ModelSpec::new(&config, &dataset).unwrap().build(&device).unwrap();
+    let presence = Presence::all(dataset.train.len(), 2);
+    let batch = Batch::new(&dataset.train, &dataset.modalities, &presence, &[0, 5, 9, 11], &device).unwrap();
+    let progress = Progress {
+        epoch: 0,
+        epochs: 3,
+        semantic: &[],
+    };
+    let size = || -> f32 {
+        let losses = Multimodal(&model).losses(&batch, Mode::Eval, &progress).unwrap();
+        losses.size.to_scalar().unwrap()
+    };
+    assert!(size() < 10.0);
+    for (_, var) in model.params.vars_under("encoder.image.conv2") {
+        var.set(&(var.as_tensor() * 1e5).unwrap()).unwrap();
+    }
+    let encodings = model.encode(&batch, Mode::Eval).unwrap();
+    let latent = encodings.latents[0].as_ref().unwrap();
+    let of = |x: &Tensor| -> f32 { root_mean_square(x).unwrap().to_scalar().unwrap() };
+    assert!(of(&latent.g) < 10.0 && of(&encodings.z[0]) < 10.0);
+    assert!(size() > 1e3 && size() == of(&latent.encoded));
+}
+
+#[test]
+fn m3care_keeps_encodings_without_dropout() {
+    let (dataset, device) = (tiny(), Device::Cpu);
+    let config = cell("m3care", "none", serde_json::Value::Null);
+    let model = ModelSpec::new(&config, &dataset).unwrap().build(&device).unwrap();
+    let presence = Presence::from_fn(dataset.train.len(), 2, |i, m| m == 0 || i != 5);
+    let batch = Batch::new(&dataset.train, &dataset.modalities, &presence, &[0, 5, 9, 11], &device).unwrap();
+    let (dropped, _) = model.forward(&batch, Mode::Train { seed: 1, step: 0 }).unwrap();
+    let (clean, state) = (model.encode(&batch, Mode::Eval).unwrap(), model.params.state().unwrap());
+    for (m, name) in ["image", "sound"].iter().enumerate() {
+        let held = state[&format!("fusion.bank.z.{name}")].narrow(0, 0, 4).unwrap();
+        assert_eq!(values(&held), values(&clean.z[m]));
+        assert_ne!(values(&held), values(&dropped.z[m]));
+    }
+    let present = values(&state["fusion.bank.present"].narrow(0, 0, 4).unwrap());
+    assert_eq!(present, [1., 1., 1., 0., 1., 1., 1., 1.]);
 }
 
 #[test]

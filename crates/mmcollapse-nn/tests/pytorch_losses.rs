@@ -184,6 +184,23 @@ fn distilled_predictions() {
 #[test]
 fn contrastive_distillation() {
     let case = fixture("crd");
+    follows_pytorch(&case, |crd, student, teacher, index, step| {
+        let contrast: Vec<u32> = serde_json::from_value(step["contrast"].clone()).unwrap();
+        crd.loss_against(student, teacher, index, &contrast, true)
+    });
+}
+
+/// As in CRD's public code. Those are all there are, so that nothing depends on how they are drawn.
+#[test]
+fn contrastive_distillation_with_negatives_of_other_classes() {
+    let case = fixture("crd_other_classes");
+    follows_pytorch(&case, |crd, student, teacher, index, _| {
+        crd.loss(student, teacher, index, Mode::Train { seed: 1, step: 0 })
+    });
+}
+
+/// Takes the fixture's steps and compares losses, gradients and banks.
+fn follows_pytorch(case: &Value, loss: impl Fn(&Crd, &Var, &Tensor, &[usize], &Value) -> Result<Tensor>) {
     // The scores are divided by .07 before they are exponentiated, which magnifies the rounding of f32.
     for (dtype, tolerance) in [(DType::F64, 1e-11), (DType::F32, 1e-4)] {
         let params = Params::with_dtype(0, &DEVICE, dtype);
@@ -194,7 +211,10 @@ fn contrastive_distillation() {
             momentum: case["momentum"].as_f64().unwrap(),
         };
         let n = case["n"].as_u64().unwrap() as usize;
-        let crd = Crd::new(&params.root(), 5, 4, n, config).unwrap();
+        let mut crd = Crd::new(&params.root(), 5, 4, n, config).unwrap();
+        if let Ok(labels) = serde_json::from_value::<Vec<u32>>(case["labels"].clone()) {
+            crd = crd.among_other_classes(&labels).unwrap();
+        }
         let mut state = params.state().unwrap();
         for (name, value) in &mut state {
             if !name.ends_with("normalizer") {
@@ -206,8 +226,7 @@ fn contrastive_distillation() {
             let student = variable(&step["student"], dtype);
             let teacher = tensor(&step["teacher"], dtype);
             let index: Vec<usize> = serde_json::from_value(step["index"].clone()).unwrap();
-            let contrast: Vec<u32> = serde_json::from_value(step["contrast"].clone()).unwrap();
-            let loss = crd.loss_against(&student, &teacher, &index, &contrast, true).unwrap();
+            let loss = loss(&crd, &student, &teacher, &index, step).unwrap();
             assert_scalar(&format!("loss {number}"), &loss, &step["loss"], tolerance);
             let grads = loss.backward().unwrap();
             let what = format!("step {number} {dtype:?} student");
@@ -230,6 +249,41 @@ fn contrastive_distillation() {
             }
         }
     }
+}
+
+/// No negative is of the anchor's class, none is there twice, and of classes of different sizes each anchor has as many.
+#[test]
+fn negatives_are_of_other_classes() {
+    let params = Params::new(0, &DEVICE);
+    let crd = |name: &str, negatives| {
+        let config = CrdConfig {
+            negatives,
+            ..CrdConfig::default()
+        };
+        Crd::new(&params.root().pp(name), 4, 4, 10, config).unwrap()
+    };
+    let labels = [0, 0, 0, 0, 0, 0, 1, 1, 1, 2];
+    assert_eq!(crd("all", 100).negatives(), 9);
+    let all = crd("a", 100).among_other_classes(&labels).unwrap();
+    assert_eq!(all.negatives(), 4);
+    assert_eq!(crd("b", 3).among_other_classes(&labels).unwrap().negatives(), 3);
+    let index = [0, 6, 9];
+    let mut drawn = Vec::new();
+    for step in 0..20 {
+        let contrast = all.contrast(&index, Mode::Train { seed: 1, step }).unwrap();
+        for (&own, numbers) in index.iter().zip(contrast.chunks(5)) {
+            assert_eq!(numbers[0] as usize, own);
+            let of_others = |&number: &u32| labels[number as usize] != labels[own];
+            assert!(numbers[1..].iter().all(of_others), "{own}: {numbers:?}");
+            let distinct: std::collections::BTreeSet<_> = numbers.iter().collect();
+            assert_eq!(distinct.len(), 5);
+        }
+        drawn.push(contrast[6..10].to_vec());
+    }
+    assert!(drawn.iter().any(|other| *other != drawn[0]), "they are drawn anew");
+    let error = crd("c", 3).among_other_classes(&[1; 10]).unwrap_err().to_string();
+    assert!(error.contains("at least 2 classes"), "{error}");
+    assert!(crd("d", 3).among_other_classes(&labels[1..]).is_err());
 }
 
 #[test]

@@ -351,16 +351,17 @@ fn configuration(
         config
     };
     let mut training = spec.training.clone();
-    let mut substitution = Map::new();
-    for entry in [fusion, reallocation].into_iter().flatten() {
-        lay_over(&mut training, &entry.training);
-        lay_over(&mut substitution, &entry.substitution);
-    }
+    let (mut substitution, mut balancing) = (Map::new(), Map::new());
+    let mut lay = |training: &mut Map<String, Value>, entries: [Option<&Method>; 2]| {
+        for entry in entries.into_iter().flatten() {
+            lay_over(training, &entry.training);
+            lay_over(&mut substitution, &entry.substitution);
+            lay_over(&mut balancing, &entry.balancing);
+        }
+    };
+    lay(&mut training, [fusion, reallocation]);
     lay_over(&mut training, &preset.training);
-    for entry in [fusion_now, reallocation_now].into_iter().flatten() {
-        lay_over(&mut training, &entry.training);
-        lay_over(&mut substitution, &entry.substitution);
-    }
+    lay(&mut training, [fusion_now, reallocation_now]);
     let modality = spec.modality.as_deref().unwrap_or_default();
     let modalities = modalities(spec, protocol, rates);
     let mut encoders = spec.encoders.clone();
@@ -378,8 +379,10 @@ fn configuration(
     if !modalities.is_empty() {
         config["modalities"] = json!(modalities);
     }
-    if !substitution.is_empty() {
-        config["substitution"] = Value::from(substitution);
+    for (axis, method) in [("substitution", substitution), ("balancing", balancing)] {
+        if !method.is_empty() {
+            config[axis] = Value::from(method);
+        }
     }
     config
 }

@@ -145,6 +145,9 @@ pub struct Method {
     /// What stands in for a missing modality; left to the reallocation if not said.
     #[serde(default)]
     pub substitution: Map<String, Value>,
+    /// How training weighs the modalities, `{method: modality_dropout, rate: 0.5}`; as the fusion has it if not said.
+    #[serde(default)]
+    pub balancing: Map<String, Value>,
     /// Whether it is a control that the paper does not have, though it has the method: no number of its stands beside it.
     #[serde(default)]
     pub control: bool,

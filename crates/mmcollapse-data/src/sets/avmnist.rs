@@ -139,6 +139,10 @@ impl DatasetSource for AvMnist {
         folder.is_some_and(|folder| key.is_ok_and(|key| cache::is_kept(&folder, self.name(), &key)))
     }
 
+    fn has_images(&self) -> bool {
+        true
+    }
+
     fn load(&self, options: &LoadOptions) -> Result<Dataset, DataError> {
         self.load_from(options.seed, &hub(options), cache::folder().as_deref())
     }

@@ -90,6 +90,10 @@ impl DatasetSource for AvMnistHard {
         &["mnist", "fsdd", "esc10"]
     }
 
+    fn has_images(&self) -> bool {
+        true
+    }
+
     fn load(&self, options: &LoadOptions) -> Result<Dataset, DataError> {
         let noise = HardParts::noise(FolderSource::find("esc10")?.folder().as_deref())?;
         self.load_from(options.seed, &hub(options), noise, cache::folder().as_deref())

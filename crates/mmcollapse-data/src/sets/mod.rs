@@ -59,6 +59,11 @@ pub trait DatasetSource: Send + Sync {
         false
     }
 
+    /// Whether one of its modalities is made of planes, as an image or a spectrogram is.
+    fn has_images(&self) -> bool {
+        false
+    }
+
     /// What it lacks of the data set that it is an excerpt of, if it is one: said wherever its numbers stand.
     fn excerpt(&self) -> Option<&'static str> {
         None
@@ -234,6 +239,8 @@ mod tests {
                 "{name}"
             );
             assert_eq!(set.two_classes(), data.classes == 2, "{name}");
+            let images = data.modalities.iter().any(|modality| modality.shape.len() == 3);
+            assert_eq!(set.has_images(), images, "{name}");
             loaded.push(name);
         }
         for name in ["planted", "avmnist-embedded"] {

@@ -144,6 +144,10 @@ impl DatasetSource for Planted {
         Some("Synthetic data: planted patterns, neither images nor sounds.")
     }
 
+    fn has_images(&self) -> bool {
+        true
+    }
+
     fn load(&self, options: &LoadOptions) -> Result<Dataset, DataError> {
         Ok(planted(&PlantedConfig {
             seed: options.seed,

@@ -300,6 +300,7 @@ impl Run<'_> {
             probed: self.config.protocol.kind().probes_encoders(),
             frozen: None,
             rate_factor: None,
+            balancing: None,
             objective,
         }
     }
@@ -320,13 +321,14 @@ impl Run<'_> {
             phases: Box::new(|progress| model.reallocation.phase(progress)),
             frozen: frozen.map(|placed| placed.path.clone()),
             rate_factor: model.reallocation.rate_factor(),
+            balancing: model.balancing.as_deref(),
             ..self.plain(MULTIMODAL.to_owned(), &model.params, &objective)
         };
         let recipe = Recipe {
             objective: [self.vanilla_parts(), vec![reallocation.clone()]].concat(),
             revision: format!(
                 "{} {}",
-                vanilla_revision(&self.spec.fusion)?,
+                vanilla_revision(&self.config)?,
                 reallocation_revision(reallocation)?
             ),
             ..self.vanilla_recipe()?
@@ -340,6 +342,7 @@ impl Run<'_> {
         let objective = Multimodal(model);
         let fit = Fit {
             label: label.to_owned(),
+            balancing: model.balancing.as_deref(),
             ..self.plain(MULTIMODAL.to_owned(), &model.params, &objective)
         };
         let recipe = self.vanilla_recipe()?;
@@ -348,7 +351,8 @@ impl Run<'_> {
     }
 
     fn vanilla_parts(&self) -> Vec<MethodConfig> {
-        [&self.spec.encoders[..], std::slice::from_ref(&self.spec.fusion)].concat()
+        let parts = self.spec.encoders.iter().chain([&self.spec.fusion]);
+        parts.chain(&self.spec.balancing).cloned().collect()
     }
 
     pub fn vanilla_recipe(&self) -> Result<Recipe> {
@@ -358,7 +362,7 @@ impl Run<'_> {
             upweight: self.spec.upweight.clone(),
             further: None,
             discarded: None,
-            revision: vanilla_revision(&self.spec.fusion)?,
+            revision: vanilla_revision(&self.config)?,
         })
     }
 

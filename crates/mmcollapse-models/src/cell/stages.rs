@@ -38,7 +38,7 @@ impl Run<'_> {
                 upweight: None,
                 further: None,
                 discarded: None,
-                revision: unimodal_revision(),
+                revision: unimodal_revision(&self.config.dataset),
             };
             self.fit_shared(&fit, &presence, &presence.rows(modality), &recipe)?;
             let quality = self.branch_quality(&branch)?;
@@ -73,12 +73,17 @@ impl Run<'_> {
         self.vanilla(&vanilla, "diagnosis")?;
         let modalities = (0..self.spec.modalities.len())
             .map(|m| {
-                let (encoder, probing) = (vanilla.encoders[m].as_ref(), self.probing());
-                let probe = probing.probe(encoder, m)?;
+                let probing = self.probing();
+                // Of both encoders by a probe of its frozen training encodings: a trained head beside a probe would compare
+                // readings, not encoders.
+                let quality = |encoder: &dyn Encoder| {
+                    let probe = probing.probe(encoder, m)?;
+                    Ok::<_, ModelError>(probing.at_validation(&probe, encoder, m)?.quality())
+                };
                 Ok(ModalityDiagnosis {
                     modality: self.spec.modalities[m].clone(),
-                    unimodal: self.facts.unimodal[m],
-                    prefix: probing.at_validation(&probe, encoder, m)?.quality(),
+                    unimodal: quality(self.trained_alone(m)?.encoder.as_ref())?,
+                    prefix: quality(vanilla.encoders[m].as_ref())?,
                     n: self.presence.validation.rows(m).len(),
                 })
             })
@@ -102,6 +107,10 @@ impl Workbench for Run<'_> {
 
     fn available(&self) -> &Presence {
         &self.presence.train
+    }
+
+    fn labels(&self) -> &[u32] {
+        &self.dataset.train.labels
     }
 
     fn unfit(&self, reason: String) -> ModelError {
@@ -192,7 +201,7 @@ impl Workbench for Run<'_> {
             discarded: preparation.discarded,
             revision: format!(
                 "{} {}",
-                unimodal_revision(),
+                unimodal_revision(&self.config.dataset),
                 reallocation_revision(&self.spec.reallocation)?
             ),
         };

@@ -73,7 +73,7 @@ impl Grape {
     fn new(config: &Config, context: &FusionContext) -> Result<Self> {
         let scope = &context.scope;
         Ok(Self {
-            graph: Graph::new(context, config.width, config.layers)?,
+            graph: Graph::new(context, config.width, config.layers, 0.0)?,
             drop: EdgeDrop::new(&scope.pp("edge_drop"), config.edge_drop)?,
             dropout: Dropout::new(&scope.pp("dropout"), config.dropout)?,
             classifier: Linear::new(&scope.pp("classifier"), config.width, context.classes)?,
@@ -84,11 +84,11 @@ impl Grape {
 impl Fusion for Grape {
     fn forward(&self, encodings: &Encodings, mode: Mode) -> TensorResult<FusionOutput> {
         let batch = encodings.present.len();
-        let edges = self.drop.forward(batch, &self.graph.edges(encodings)?, mode)?;
+        let edges = self.drop.forward(batch, &self.graph.edges(encodings, mode)?, mode)?;
         let view = View {
             batch,
             edges,
-            follow: true,
+            first: true,
         };
         let fused = self.graph.forward(view, mode)?; // [b, width]
         let logits = self.classifier.forward(&self.dropout.forward(&fused, mode)?)?;

@@ -14,7 +14,11 @@
 //! starts as a learned vector and hears all samples of the batch. In evaluation that would make a prediction depend on
 //! which other test samples stand beside it, so what a modality's node hears is then the running mean of training.
 
-use mmcollapse_nn::{Init, Mode, Result as TensorResult, Scope, Tensor, Var, layers::Linear, random::Stream};
+use mmcollapse_nn::{
+    Init, Mode, Result as TensorResult, Scope, Tensor, Var,
+    layers::{Dropout, Linear},
+    random::Stream,
+};
 
 use super::FusionContext;
 use crate::{
@@ -33,6 +37,8 @@ pub(super) struct Graph {
     /// Initial states of the modalities' nodes, `[m, width]`.
     nodes: Tensor,
     layers: Vec<Layer>,
+    /// Of the edges before the first layer, per modality.
+    edge_dropout: Vec<Dropout>,
 }
 
 struct Layer {
@@ -48,18 +54,25 @@ struct Rest {
     to_modality: Linear,
     modality: Linear,
     edge: Linear,
+    /// Of the states of samples and of modalities that a further layer reads, for each of two views.
+    dropout: [[Dropout; 2]; 2],
     /// Running mean of what each modality hears, `[m, width]`.
     heard: Var,
 }
 
 impl Layer {
-    fn new(scope: &Scope, modalities: usize, width: usize, last: bool) -> TensorResult<Self> {
+    fn new(scope: &Scope, modalities: usize, width: usize, dropout: f64, last: bool) -> TensorResult<Self> {
+        let of = |view: &str, states: &str| Dropout::new(&scope.pp("dropout").pp(view).pp(states), dropout);
         let rest = || {
             let zeros = Tensor::zeros((modalities, width), scope.dtype(), &scope.device())?;
             TensorResult::Ok(Rest {
                 to_modality: Linear::new(&scope.pp("to_modality"), 2 * width, width)?,
                 modality: Linear::new(&scope.pp("modality"), 2 * width, width)?,
                 edge: Linear::new(&scope.pp("edge"), 3 * width, width)?,
+                dropout: [
+                    [of("first", "samples")?, of("first", "nodes")?],
+                    [of("second", "samples")?, of("second", "nodes")?],
+                ],
                 heard: scope.buffer("heard", zeros)?,
             })
         };
@@ -87,7 +100,7 @@ impl Rest {
                 });
             }
             let heard = Tensor::cat(&heard, 0)?; // [m, width]
-            if view.follow {
+            if view.first {
                 let kept = (self.heard.as_detached_tensor() * (1.0 - MOMENTUM))?;
                 self.heard.set(&(kept + (heard.detach() * MOMENTUM)?)?)?;
             }
@@ -108,19 +121,35 @@ pub(super) struct Edges {
     states: Option<Tensor>,
 }
 
+impl Edges {
+    /// Those of the samples that are kept.
+    fn only(&self, keeps: impl Fn(usize) -> bool) -> TensorResult<Self> {
+        let kept: Vec<usize> = (0..self.rows.len()).filter(|&i| keeps(self.rows[i])).collect();
+        let states = match &self.states {
+            Some(states) if !kept.is_empty() => Some(select_rows(states, &kept)?),
+            _ => None,
+        };
+        Ok(Self {
+            rows: kept.iter().map(|&i| self.rows[i]).collect(),
+            states,
+        })
+    }
+}
+
 /// A batch as the graph sees it.
 pub(super) struct View {
     /// Number of samples.
     pub batch: usize,
     /// Per modality.
     pub edges: Vec<Edges>,
-    /// Whether the running means move: once a step, whatever the number of views.
-    pub follow: bool,
+    /// Whether it is the first view of the step, with which the running means move.
+    pub first: bool,
 }
 
 impl Graph {
-    /// A graph of `layers` layers over states of `width`.
-    pub fn new(context: &FusionContext, width: usize, layers: usize) -> TensorResult<Self> {
+    /// A graph of `layers` layers over states of `width`, with dropout of the edges before the first layer and of all nodes'
+    /// states between layers.
+    pub fn new(context: &FusionContext, width: usize, layers: usize, dropout: f64) -> TensorResult<Self> {
         let (scope, modalities, widths) = (context.scope.pp("graph"), context.modalities, context.widths);
         let named = modalities.iter().zip(widths);
         let std = 1.0 / (width as f64).sqrt();
@@ -131,13 +160,20 @@ impl Graph {
                 .collect::<TensorResult<_>>()?,
             nodes: scope.var("nodes", (modalities.len(), width), Init::Normal { std })?,
             layers: (0..layers)
-                .map(|i| Layer::new(&scope.pp(format!("layer{i}")), modalities.len(), width, i + 1 == layers))
+                .map(|i| {
+                    let scope = scope.pp(format!("layer{i}"));
+                    Layer::new(&scope, modalities.len(), width, dropout, i + 1 == layers)
+                })
+                .collect::<TensorResult<_>>()?,
+            edge_dropout: modalities
+                .iter()
+                .map(|name| Dropout::new(&scope.pp("edge_dropout").pp(name), dropout))
                 .collect::<TensorResult<_>>()?,
         })
     }
 
     /// The edges of a batch before the first layer.
-    pub fn edges(&self, encodings: &Encodings) -> TensorResult<Vec<Edges>> {
+    pub fn edges(&self, encodings: &Encodings, mode: Mode) -> TensorResult<Vec<Edges>> {
         let mappers = self.mappers.iter().zip(&encodings.z).enumerate();
         mappers
             .map(|(m, (mapper, z))| {
@@ -145,7 +181,8 @@ impl Graph {
                 let states = if rows.is_empty() {
                     None
                 } else {
-                    Some(mapper.forward(&select_rows(z, &rows)?)?)
+                    let mapped = mapper.forward(&select_rows(z, &rows)?)?;
+                    Some(self.edge_dropout[m].forward(&mapped, mode)?)
                 };
                 Ok(Edges { rows, states })
             })
@@ -172,9 +209,11 @@ impl Graph {
                 arrived = (arrived + scatter_rows(&sent, &edges.rows, n)?)?;
             }
             let heard = mean_of(&arrived, &degree)?;
-            let next = layer.sample.forward_relu(&Tensor::cat(&[&samples, &heard], 1)?)?;
+            let mut next = layer.sample.forward_relu(&Tensor::cat(&[&samples, &heard], 1)?)?;
             if let Some(rest) = &layer.rest {
-                nodes = rest.nodes(&nodes, &samples, &view, mode)?;
+                let [of_samples, of_nodes] = &rest.dropout[usize::from(!view.first)];
+                next = of_samples.forward(&next, mode)?;
+                nodes = of_nodes.forward(&rest.nodes(&nodes, &samples, &view, mode)?, mode)?;
                 for (m, edges) in view.edges.iter_mut().enumerate() {
                     let Some(states) = &edges.states else { continue };
                     let ends = [
@@ -220,16 +259,56 @@ impl EdgeDrop {
             .map(|edges| {
                 // Drawn for every sample, so that what is drawn does not depend on which have the modality.
                 let mask = stream.mask_vec(batch, 1.0 - self.rate, 1.0);
-                let kept: Vec<usize> = (0..edges.rows.len()).filter(|&i| mask[edges.rows[i]] > 0.0).collect();
-                let states = match &edges.states {
-                    Some(states) if !kept.is_empty() => Some(select_rows(states, &kept)?),
-                    _ => None,
-                };
-                Ok(Edges {
-                    rows: kept.iter().map(|&i| edges.rows[i]).collect(),
-                    states,
-                })
+                edges.only(|row| mask[row] > 0.0)
             })
+            .collect()
+    }
+}
+
+/// Which samples of a batch lose edges in training, and which of them; each keeps one at least.
+///
+/// As `edgedrop` in `src/core/gnn.py` of MUSE's code: with probability `rate` a sample keeps a number of its edges that is
+/// drawn from 1 to one less than it has, all equally likely.
+pub(super) struct EdgeThinning {
+    rate: f64,
+    purpose: String,
+}
+
+impl EdgeThinning {
+    /// Thins the edges of each sample with probability `rate`.
+    pub fn new(scope: &Scope, rate: f64) -> TensorResult<Self> {
+        if !(0.0..=1.0).contains(&rate) {
+            mmcollapse_nn::candle::bail!("edge drop `{}`: the rate must lie in 0..=1, got {rate}", scope.path());
+        }
+        Ok(Self {
+            rate,
+            purpose: format!("edges/{}", scope.path()),
+        })
+    }
+
+    /// The edges of a batch of `batch` samples without those that this step drops.
+    pub fn forward(&self, batch: usize, edges: &[Edges], mode: Mode) -> TensorResult<Vec<Edges>> {
+        let Mode::Train { seed, step } = mode else {
+            return Ok(edges.to_vec());
+        };
+        let mut stream = Stream::at(seed, &self.purpose, step);
+        let mut own: Vec<Vec<usize>> = vec![Vec::new(); batch];
+        for (m, edges) in edges.iter().enumerate() {
+            edges.rows.iter().for_each(|&row| own[row].push(m));
+        }
+        for own in &mut own {
+            // As many draws for every sample, so that what is drawn does not depend on which have which modality.
+            let (thinned, share) = (stream.uniform(0.0, 1.0) < self.rate, stream.uniform(0.0, 1.0));
+            let order: Vec<f64> = edges.iter().map(|_| stream.uniform(0.0, 1.0)).collect();
+            if thinned && own.len() > 1 {
+                let kept = 1 + (share * (own.len() - 1) as f64) as usize;
+                own.sort_by(|&a, &b| order[a].total_cmp(&order[b]));
+                own.truncate(kept);
+            }
+        }
+        let modalities = edges.iter().enumerate();
+        modalities
+            .map(|(m, edges)| edges.only(|row| own[row].contains(&m)))
             .collect()
     }
 }
@@ -329,7 +408,7 @@ mod tests {
             classes: 2,
             scope: params.root(),
         };
-        let graph = Graph::new(&context, WIDTH, 2).unwrap();
+        let graph = Graph::new(&context, WIDTH, 2, 0.0).unwrap();
         let weights = params.vars().into_iter();
         let by_hand = ByHand {
             weights: weights.map(|(name, var)| (name, table(var.as_tensor()))).collect(),
@@ -340,6 +419,7 @@ mod tests {
             z.to_dtype(DType::F64).unwrap()
         };
         let z = [z(3), z(2)];
+        let mode = Mode::Train { seed: 1, step: 0 };
         // One sample has neither modality; then one sample has the second, then none.
         for present in [
             Presence::from_fn(5, 2, |i, m| i != 4 && (i + m) % 3 != 0),
@@ -355,10 +435,10 @@ mod tests {
             let states = || {
                 let view = View {
                     batch: 5,
-                    edges: graph.edges(&encodings).unwrap(),
-                    follow: true,
+                    edges: graph.edges(&encodings, mode).unwrap(),
+                    first: true,
                 };
-                graph.forward(view, Mode::Train { seed: 1, step: 0 }).unwrap()
+                graph.forward(view, mode).unwrap()
             };
             let expected = by_hand.samples(&[table(&z[0]), table(&z[1])], &present);
             for (a, b) in table(&states()).iter().flatten().zip(expected.iter().flatten()) {
@@ -385,5 +465,52 @@ mod tests {
             }
             assert!(expected.iter().flatten().any(|state| *state > 0.01));
         }
+    }
+    #[test]
+    fn thinning_takes_some_edges_of_some_samples_and_never_all() {
+        let params = Params::new(3, &Device::Cpu);
+        let thinning = EdgeThinning::new(&params.root(), 0.5).unwrap();
+        let n = 600;
+        // Every third sample lacks a, every fourth b; c is there.
+        let has = |i: usize, m: usize| [!i.is_multiple_of(3), !i.is_multiple_of(4), true][m];
+        let edges: Vec<Edges> = (0..3)
+            .map(|m| {
+                let rows: Vec<usize> = (0..n).filter(|&i| has(i, m)).collect();
+                let states = rows.iter().map(|&i| (10 * i + m) as f32).collect();
+                Edges {
+                    states: Some(Tensor::from_vec(states, (rows.len(), 1), &Device::Cpu).unwrap()),
+                    rows,
+                }
+            })
+            .collect();
+        let counts = |edges: &[Edges]| -> Vec<usize> {
+            (0..n)
+                .map(|i| edges.iter().filter(|edges| edges.rows.contains(&i)).count())
+                .collect()
+        };
+        let mode = |step| Mode::Train { seed: 1, step };
+        let (before, thinned) = (counts(&edges), thinning.forward(n, &edges, mode(0)).unwrap());
+        let after = counts(&thinned);
+        assert!(after.iter().all(|&kept| kept > 0));
+        let of = |had: usize, kept: usize| (0..n).filter(|&i| before[i] == had && after[i] == kept).count();
+        // Of the 300 that have all three a half is thinned, to one or two; of those with two a half to one.
+        for (had, kept, expected) in [
+            (3, 3, 150),
+            (3, 2, 75),
+            (3, 1, 75),
+            (2, 2, 125),
+            (2, 1, 125),
+            (1, 1, 50),
+        ] {
+            assert!(of(had, kept).abs_diff(expected) < 40, "{had} {kept}: {}", of(had, kept));
+        }
+        for (m, edges) in thinned.iter().enumerate() {
+            let states: Vec<Vec<f32>> = edges.states.as_ref().unwrap().to_vec2().unwrap();
+            let expected: Vec<Vec<f32>> = edges.rows.iter().map(|&i| vec![(10 * i + m) as f32]).collect();
+            assert_eq!(states, expected, "each edge keeps its state");
+        }
+        assert_eq!(counts(&thinning.forward(n, &edges, mode(0)).unwrap()), after);
+        assert_ne!(counts(&thinning.forward(n, &edges, mode(1)).unwrap()), after);
+        assert_eq!(counts(&thinning.forward(n, &edges, Mode::Eval).unwrap()), before);
     }
 }

@@ -13,8 +13,8 @@
 //! In training the graph is that of the batch, as in the paper. In evaluation that would make a prediction depend on
 //! which other test samples stand beside it. There a sample looks up its neighbours in a bank of the last training samples'
 //! encodings instead (see [`super::bank`]), whose own neighbours are of the bank: the same function, of the sample and of
-//! what was learnt. Encodings in the bank are as old as the steps since; its projections and similarities are
-//! computed anew, with the weights as they are.
+//! what was learnt. Encodings in the bank are as old as the steps since, and without dropout, as those they are compared
+//! with; its projections and similarities are computed anew, with the weights as they are.
 //!
 //! Where this departs from the public code. It sums over neighbours; a mean is the same for a batch and for a bank, which is
 //! larger. It lets a sample be its own neighbour, which no sample is in the bank; here its own features come through the
@@ -49,7 +49,7 @@ pub(super) const ENTRY: Entry<Builder> = Entry {
     name: "m3care",
     summary: "a missing modality is gathered from similar samples by graph convolution; a transformer reads the tokens",
     reference: "Zhang et al., M3Care, KDD 2022; its public code",
-    revision: 1,
+    revision: 2, // the first kept encodings with dropout in the bank
     resolve: resolve_as::<Config>,
     tuned: &[
         ("width", Sampler::Whole(&[32, 64, 128])),
@@ -242,12 +242,13 @@ impl Fusion for M3Care {
     fn forward(&self, encodings: &Encodings, mode: Mode) -> TensorResult<FusionOutput> {
         let batch = Known::batch(encodings)?;
         let imputed = self.tokens.typed(&self.impute(&batch, mode)?)?; // [b, modalities, width]
-        if mode.is_train() {
-            self.bank.follow(&batch)?;
-        }
         let read = self.tokens.transform(&imputed, mode)?;
         let (fused, logits) = self.head.forward(&read.flatten_from(1)?, mode)?;
         Ok(FusionOutput::new(fused, logits))
+    }
+
+    fn remember(&self, clean: &dyn Fn() -> TensorResult<Encodings>) -> TensorResult<()> {
+        self.bank.follow(&Known::batch(&clean()?)?)
     }
 }
 
@@ -358,9 +359,7 @@ mod tests {
         let predict = |encodings: &Encodings| rows(&model.forward(encodings, Mode::Eval).unwrap().logits);
         let test = samples(5, "test");
         let before = predict(&test);
-        model
-            .forward(&samples(9, "train"), Mode::Train { seed: 1, step: 0 })
-            .unwrap();
+        model.remember(&|| Ok(samples(9, "train"))).unwrap();
         let together = predict(&test);
         for i in 0..5 {
             let alone = Encodings {

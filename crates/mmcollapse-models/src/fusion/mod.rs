@@ -111,6 +111,15 @@ pub trait Fusion {
         softmax_cross_entropy(&output.logits, labels)
     }
 
+    /// Keeps what evaluation compares samples with, after a training step's forward pass; `clean` encodes the batch as
+    /// evaluation does, without dropout.
+    ///
+    /// # Errors
+    /// A shape that does not fit.
+    fn remember(&self, _clean: &dyn Fn() -> TensorResult<Encodings>) -> TensorResult<()> {
+        Ok(())
+    }
+
     /// Loss terms of its own that need the labels, already weighted, by name; descended together with L_sem.
     ///
     /// # Errors

@@ -1,8 +1,9 @@
 //! SMIL (Ma et al., AAAI 2021): a missing modality as a mix of prototypes, with features made robust to what is missing.
 //!
 //! What it does, on the encodings as every fusion:
-//! - A missing modality's encoding is the sum over K prototypes c_k of the present ones' softplus weights:
-//!   z_m = sum_k softplus(W z_j + b)_k c_k, the mean over the present modalities j.
+//! - A missing modality's encoding is a weighted mean of its K prototypes c_k: z_m = sum_k w_k c_k / sum_k w_k with weights
+//!   w = softplus(W z_j + b) from a present modality j, the mean over the present ones. The paper has the sum alone; its code
+//!   divides by that of the weights (`SoundLenet5New` in `src/models/soundlenet5.py`), as here.
 //! - The fused representation h of a sample that lacks something gets additive noise whose mean and width are inferred from
 //!   it, h + mu(h) + softplus(s(h)) * e with e ~ N(0, I); a prediction is the mean of `draws` draws.
 //! - Meta-learning: incomplete samples (each complete one with every modality left out in turn, and those that lack one)
@@ -42,7 +43,7 @@ pub(super) const ENTRY: Entry<Builder> = Entry {
     name: "smil",
     summary: "a missing modality is a mix of prototypes; features regularised by noise; one meta-learning step",
     reference: "Ma et al., SMIL, AAAI 2021",
-    revision: 1,
+    revision: 2, // the first did not divide by the sum of the prototypes' weights
     resolve: resolve_as::<Config>,
     tuned: &[
         ("prototypes", Sampler::Whole(&[5, 10, 20])),
@@ -176,8 +177,9 @@ impl Smil {
     fn joined(&self, encodings: &Encodings) -> TensorResult<Tensor> {
         let filled = fill_in(encodings, |from, to| match &self.weights[from][to] {
             Some(weights) => {
-                let weights = softplus(&weights.forward(&encodings.z[from])?)?;
-                matmul(&weights, &self.prototypes[to].centres())
+                let weights = softplus(&weights.forward(&encodings.z[from])?)?; // [b, prototypes]
+                let sum = (weights.sum_keepdim(1)? + 1e-12)?; // so small a number that it only keeps 0/0 away
+                matmul(&weights.broadcast_mul(&sum.recip()?)?, &self.prototypes[to].centres())
             }
             None => encodings.z[to].zeros_like(),
         })?;
@@ -392,7 +394,7 @@ mod tests {
                 .map(|x| libm::log1pf(libm::expf(x)))
                 .collect();
             let mixed: Vec<f32> = (0..2)
-                .map(|d| omega[0] * centres[0][d] + omega[1] * centres[1][d])
+                .map(|d| (omega[0] * centres[0][d] + omega[1] * centres[1][d]) / (omega[0] + omega[1]))
                 .collect();
             close(joined, &[&z[..], &mixed].concat());
         }

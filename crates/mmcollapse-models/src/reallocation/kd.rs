@@ -44,7 +44,7 @@ pub(super) const ENTRY: Entry<Builder> = Entry {
     name: "kd",
     summary: "the collapsed modality's encoder is replaced by one distilled from the others (CRD)",
     reference: "Chaudhuri et al., ICML 2025, section 4.2; Tian et al., CRD, ICLR 2020",
-    revision: 2, // the second diagnoses with probes at their optimum
+    revision: 3, // the second diagnosed with probes at their optimum, the third has negatives of other classes and probes baselines too
     resolve: resolve_as::<Distillation>,
     tuned: &[
         ("crd_weight", Sampler::LogUniform(0.1, 4.0)),
@@ -77,6 +77,16 @@ enum TeacherOrder {
     StrongestOnly,
 }
 
+/// Which samples are negatives of an anchor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum NegativesFrom {
+    /// Those of other classes, as in CRD's public code.
+    OtherClasses,
+    /// All others, as in CRD's formula.
+    All,
+}
+
 /// Options of KD.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -89,8 +99,10 @@ struct Distillation {
     crd_weight: f64,
     /// Weight of the student's own cross-entropy (CRD: 1).
     task_weight: f64,
-    /// Negatives per sample (CRD: 16384; at most the training samples less one).
+    /// Negatives per sample (CRD: 16384; at most as many as there are).
     negatives: usize,
+    /// Which samples are negatives.
+    negatives_from: NegativesFrom,
     /// Width of the embeddings that are compared (CRD: 128).
     embedding: usize,
     /// Temperature (CRD: .07).
@@ -109,6 +121,7 @@ impl Default for Distillation {
             crd_weight: 0.8,
             task_weight: 1.0,
             negatives: 16384,
+            negatives_from: NegativesFrom::OtherClasses,
             embedding: 128,
             temperature: 0.07,
             momentum: 0.5,
@@ -198,6 +211,13 @@ impl Kd {
                 having.len(),
                 self.config.crd(),
             )?;
+            let crd = match self.config.negatives_from {
+                NegativesFrom::All => crd,
+                NegativesFrom::OtherClasses => {
+                    let labels: Vec<u32> = having.iter().map(|&i| bench.labels()[i]).collect();
+                    crd.among_other_classes(&labels)?
+                }
+            };
             let mut place = vec![0; train.len()];
             for (n, &i) in having.iter().enumerate() {
                 place[i] = n;
@@ -225,6 +245,7 @@ impl Kd {
             decided_by: json!({
                 "teachers": weights_of_teachers,
                 "crd": self.config.crd(),
+                "negatives_from": self.config.negatives_from,
                 "weights": [self.config.crd_weight, self.config.task_weight],
             }),
             discarded: Some(LOSS),

@@ -31,6 +31,9 @@ pub trait Workbench {
     /// Which training sample has which modality.
     fn available(&self) -> &Presence;
 
+    /// The training samples' labels.
+    fn labels(&self) -> &[u32];
+
     /// The error that says why this data set will not do.
     fn unfit(&self, reason: String) -> ModelError;
 

@@ -20,7 +20,7 @@ pub struct Training {
     pub schedule: Schedule,
     /// Largest global norm of the gradient, if it is clipped.
     pub clip_norm: Option<f64>,
-    /// A run whose encodings reach this root mean square has diverged.
+    /// A run has diverged when the root mean square of its encodings or latents, or one of its losses, is over this.
     pub blow_up: f64,
 }
 

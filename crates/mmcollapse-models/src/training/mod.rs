@@ -18,6 +18,7 @@ use mmcollapse_nn::{
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    balancing::Balancing,
     encoders::Encoder,
     error::{ModelError, Result},
     observer::Observer,
@@ -34,7 +35,7 @@ pub(crate) struct BatchLosses {
     pub aux: Vec<(&'static str, Tensor)>,
     /// The reallocation's terms, weighted, by name.
     pub reallocation: Vec<(&'static str, Tensor)>,
-    /// Root mean square of the encodings: what grows without bound when a run blows up.
+    /// Root mean square of the encodings, the largest of those that are watched: what grows without bound when a run blows up.
     pub size: Tensor,
 }
 
@@ -83,6 +84,8 @@ pub(crate) struct Fit<'a> {
     pub frozen: Option<String>,
     /// Prefix of variables with a learning-rate factor of their own.
     pub rate_factor: Option<(&'static str, f64)>,
+    /// How the modalities are weighed.
+    pub balancing: Option<&'a dyn Balancing>,
     pub objective: &'a dyn Objective,
 }
 
@@ -200,7 +203,7 @@ impl Fit<'_> {
             record.probes = probe(state.epoch)?;
             let losses: Vec<(&str, f64)> = record.losses.iter().map(|(k, v)| (k.as_str(), *v)).collect();
             observer.epoch(&self.label, state.epoch, self.training.epochs, &losses);
-            let trouble = self.divergence(&record);
+            let trouble = divergence(&record, self.training.blow_up);
             state.history.push(record);
             state.epoch += 1;
             if let Some(reason) = trouble {
@@ -249,11 +252,14 @@ impl Fit<'_> {
         let rate = self.training.schedule.factor(state.epoch, self.training.epochs);
         let mut order = data.index.to_vec();
         Stream::at(self.seed, &format!("shuffle/{}", self.name), state.epoch as u64).shuffle(&mut order);
+        let balanced = self
+            .balancing
+            .map(|balancing| balancing.presence(data.presence, self.seed, &progress));
         let mut means = Means::default();
         for batch in batches(
             data.samples,
             data.modalities,
-            data.presence,
+            balanced.as_ref().unwrap_or(data.presence),
             &order,
             self.training.batch_size,
             data.device,
@@ -289,19 +295,20 @@ impl Fit<'_> {
             probes: BTreeMap::new(),
         }))
     }
+}
 
-    fn divergence(&self, record: &EpochRecord) -> Option<String> {
-        if let Some((name, value)) = record.losses.iter().find(|(_, v)| !v.is_finite()) {
-            return Some(format!("loss `{name}` is {value}"));
-        }
-        if !record.size.is_finite() || record.size > self.training.blow_up {
-            return Some(format!(
-                "root mean square of the encodings is {:.3e}, over {:.0e}",
-                record.size, self.training.blow_up
-            ));
-        }
-        None
+/// Why a run has diverged after an epoch, if it has: a loss or a size that is not finite or over `limit`.
+fn divergence(record: &EpochRecord, limit: f64) -> Option<String> {
+    let blown = |value: f64| !value.is_finite() || value.abs() > limit;
+    if let Some((name, value)) = record.losses.iter().find(|(_, value)| blown(**value)) {
+        return Some(format!("loss `{name}` is {value:.3e}, over {limit:.0e}"));
     }
+    blown(record.size).then(|| {
+        format!(
+            "root mean square of the encodings is {:.3e}, over {limit:.0e}",
+            record.size
+        )
+    })
 }
 
 impl EpochRecord {
@@ -370,5 +377,26 @@ mod tests {
     fn a_prefix_ends_at_a_dot() {
         assert!(under("encoder.image.conv1.weight", "encoder.image"));
         assert!(!under("encoder.image2.conv1.weight", "encoder.image"));
+    }
+    #[test]
+    fn losses_and_encodings_are_watched() {
+        let record = |loss: f64, size: f64| EpochRecord {
+            fit: "multimodal".to_owned(),
+            epoch: 0,
+            phase: "joint".to_owned(),
+            losses: BTreeMap::from([("semantic".to_owned(), 0.5), ("modality".to_owned(), loss)]),
+            size,
+            probes: BTreeMap::new(),
+        };
+        let of = |loss: f64, size: f64| divergence(&record(loss, size), 1e4);
+        assert_eq!(of(-9e3, 9e3), None);
+        for loss in [2e4, -2e4, f64::NAN, f64::INFINITY] {
+            assert!(of(loss, 1.0).unwrap().starts_with("loss `modality` is"), "{loss}");
+        }
+        assert_eq!(
+            of(1.0, 2e4).unwrap(),
+            "root mean square of the encodings is 2.000e4, over 1e4"
+        );
+        assert!(of(1.0, f64::NAN).is_some());
     }
 }

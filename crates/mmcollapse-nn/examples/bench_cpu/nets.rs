@@ -46,7 +46,7 @@ pub struct SmilImage {
 }
 
 impl SmilImage {
-    /// `dropout` is that of the second convolution's channels; SMIL has .5.
+    /// `dropout` is that of the second convolution's units; SMIL has .5.
     ///
     /// # Errors
     /// If `scope` holds such layers already.
@@ -54,16 +54,14 @@ impl SmilImage {
         Ok(Self {
             conv1: Conv2d::new(&scope.pp("conv1"), 1, 5, 5, 1, 0)?,
             conv2: Conv2d::new(&scope.pp("conv2"), 5, 10, 5, 1, 0)?,
-            dropout: Dropout::channel(&scope.pp("dropout"), dropout)?,
+            dropout: Dropout::new(&scope.pp("dropout"), dropout)?,
         })
     }
 
     fn features(&self, x: &Tensor, mode: Mode) -> Result<Tensor> {
         let x = self.conv1.forward_relu_pool2(x)?; // [batch, 5, 12, 12]
-        // SMIL drops channels before it pools; a dropped or scaled channel stays so through both, so the order
-        // makes no difference and the fused operation can be used.
-        let x = self.conv2.forward_relu_pool2(&x)?; // [batch, 10, 4, 4]
-        self.dropout.forward(&x, mode)?.flatten_from(1)
+        let x = self.dropout.forward(&self.conv2.forward(&x)?, mode)?; // [batch, 10, 8, 8]
+        ops::relu(&ops::max_pool2d(&x, 2, 2)?)?.flatten_from(1)
     }
 
     fn layers() -> [usize; 2] {

@@ -4,11 +4,17 @@
 //! different samples should not. Negatives come from a memory bank that holds a running embedding of every
 //! training sample. The semantics are those of the authors' RepDistiller (`crd/memory.py`, `crd/criterion.py`):
 //! noise-contrastive estimation with the noise distribution 1/n, a normalisation constant taken from the first
-//! batch, one term anchored at the student and one at the teacher. Two things differ: negatives are drawn
-//! without replacement from all training samples but the anchor's own, and so are at most n - 1; and duplicates
-//! in a batch are refused, because a bank row would then be written twice in no order.
+//! batch, one term anchored at the student and one at the teacher. Their data set (`CIFAR100InstanceSample` in
+//! `dataset/cifar100.py`) draws an anchor's negatives from the samples of other classes, and the positive is the anchor
+//! itself (mode `exact`): see [`Crd::among_other_classes`]. Without it all other samples are negatives.
+//!
+//! Two things differ. Negatives are drawn without replacement, and so are at most as many as there are; theirs are drawn
+//! with replacement where more are asked for. And duplicates in a batch are refused, because a bank row would then be
+//! written twice in no order.
 
 mod log_total;
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use candle_core::bail;
 use serde::{Deserialize, Serialize};
@@ -29,7 +35,7 @@ const EPSILON: f64 = 1e-7;
 pub struct CrdConfig {
     /// Width of the shared embedding.
     pub width: usize,
-    /// Negatives per anchor; at most the number of training samples less one are used.
+    /// Negatives per anchor, or as many as there are for every anchor.
     pub negatives: usize,
     /// Divides the similarities, positive.
     pub temperature: f64,
@@ -115,8 +121,18 @@ pub struct Crd {
     student: Side,
     teacher: Side,
     samples: usize,
+    /// Where negatives are of other classes only.
+    classes: Option<Classes>,
     config: CrdConfig,
     purpose: String,
+}
+
+/// The samples by class.
+#[derive(Debug)]
+struct Classes {
+    labels: Vec<u32>,
+    /// By label, the numbers of the samples of all other labels.
+    others: BTreeMap<u32, Vec<u32>>,
 }
 
 impl Crd {
@@ -139,14 +155,46 @@ impl Crd {
             student: Side::new(scope, "student", student_width, n_samples, &config)?,
             teacher: Side::new(scope, "teacher", teacher_width, n_samples, &config)?,
             samples: n_samples,
+            classes: None,
             config,
             purpose: format!("crd/negatives/{}", scope.path()),
         })
     }
 
-    /// Negatives per anchor that are really used.
+    /// Takes only samples of other classes for negatives; `labels` are those of the samples, in the order of their numbers.
+    ///
+    /// # Errors
+    /// If there is not a label for every sample, or only one class.
+    pub fn among_other_classes(mut self, labels: &[u32]) -> Result<Self> {
+        if labels.len() != self.samples {
+            bail!("crd: {} labels of {} training samples", labels.len(), self.samples);
+        }
+        let known: BTreeSet<u32> = labels.iter().copied().collect();
+        let others: BTreeMap<u32, Vec<u32>> = known
+            .into_iter()
+            .map(|own| {
+                let numbers = labels.iter().zip(0..).filter(|(label, _)| **label != own);
+                (own, numbers.map(|(_, number)| number).collect())
+            })
+            .collect();
+        if others.len() < 2 {
+            bail!("crd: negatives of other classes need samples of at least 2 classes");
+        }
+        self.classes = Some(Classes {
+            labels: labels.to_vec(),
+            others,
+        });
+        Ok(self)
+    }
+
+    /// Negatives per anchor that are really used: as many for each, so of classes of different sizes as many as are outside
+    /// the largest.
     pub fn negatives(&self) -> usize {
-        self.config.negatives.min(self.samples - 1)
+        let fewest = match &self.classes {
+            None => self.samples - 1,
+            Some(classes) => classes.others.values().map(Vec::len).min().unwrap_or_default(),
+        };
+        self.config.negatives.min(fewest)
     }
 
     /// The loss of a batch, summed over negatives and averaged over the batch, in nats: a scalar.
@@ -159,30 +207,40 @@ impl Crd {
     /// # Errors
     /// If the shapes do not fit each other, or an index is out of range or there twice.
     pub fn loss(&self, student: &Tensor, teacher: &Tensor, index: &[usize], mode: Mode) -> Result<Tensor> {
-        let (seed, step) = match mode {
-            Mode::Train { seed, step } => (seed, step),
-            Mode::Eval => (0, 0),
-        };
         if self.negatives() + 1 == self.samples {
             // All others are negatives, and their order does not matter: nothing to draw, nothing to pick.
             return self.run(student, teacher, index, None, mode.is_train());
         }
-        let mut stream = Stream::at(seed, &self.purpose, step);
-        let contrast = self.draw(index, &mut stream);
+        let contrast = self.contrast(index, mode)?;
         self.loss_against(student, teacher, index, &contrast, mode.is_train())
     }
 
-    /// For each anchor its own number, then those of its negatives: `[batch, 1 + negatives]`, row-major.
-    fn draw(&self, index: &[usize], stream: &mut Stream) -> Vec<u32> {
+    /// For each anchor its own number, then those of its negatives as [`Crd::loss`] draws them: `[batch, 1 + negatives]`,
+    /// row-major.
+    ///
+    /// # Errors
+    /// If an index is out of range or there twice.
+    pub fn contrast(&self, index: &[usize], mode: Mode) -> Result<Vec<u32>> {
+        self.check_index(index)?;
+        let (seed, step) = match mode {
+            Mode::Train { seed, step } => (seed, step),
+            Mode::Eval => (0, 0),
+        };
+        let mut stream = Stream::at(seed, &self.purpose, step);
         let k = self.negatives();
         let mut contrast = Vec::with_capacity(index.len() * (k + 1));
         for &own in index {
             contrast.push(own as u32);
-            // Numbers of the others: those from the anchor's own on are moved up by one.
-            let others = stream.choose_distinct(self.samples - 1, k);
-            contrast.extend(others.into_iter().map(|j| (j + usize::from(j >= own)) as u32));
+            if let Some(classes) = &self.classes {
+                let others = &classes.others[&classes.labels[own]];
+                contrast.extend(stream.choose_distinct(others.len(), k).into_iter().map(|j| others[j]));
+            } else {
+                // Numbers of the others: those from the anchor's own on are moved up by one.
+                let others = stream.choose_distinct(self.samples - 1, k);
+                contrast.extend(others.into_iter().map(|j| (j + usize::from(j >= own)) as u32));
+            }
         }
-        contrast
+        Ok(contrast)
     }
 
     /// [`Crd::loss`] with the contrast given: `[batch, 1 + negatives]` numbers of samples, the positive first.

@@ -53,7 +53,16 @@ fn of_fusions() -> Vec<(&'static str, Vec<Value>)> {
             "m3care",
             vec![json!({"kernel_ratio": 4.0}), json!({"block_dropout": 0.0})],
         ),
-        ("muse", vec![json!({"view_weight": 0.0}), json!({"label_weight": 0.0})]),
+        (
+            "muse",
+            vec![
+                json!({"view_weight": 0.0}),
+                json!({"label_weight": 0.0}),
+                json!({"label_contrast": "pairwise"}),
+                json!({"classifier": "two_layers"}),
+                json!({"graph_dropout": 0.25}),
+            ],
+        ),
     ]
 }
 
@@ -67,6 +76,7 @@ fn of_reallocations() -> Vec<(&'static str, Vec<Value>)> {
                 json!({"crd_weight": 0.0}),
                 json!({"crd_weight": 1.6}),
                 json!({"task_weight": 0.0}),
+                json!({"negatives_from": "all"}),
             ],
         ),
         (

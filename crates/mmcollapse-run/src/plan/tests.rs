@@ -97,6 +97,29 @@ fn a_row_may_have_fewer_seeds_protocols_and_rates() {
 }
 
 #[test]
+fn a_fusion_may_name_a_balancing() {
+    let spec = SPEC
+        .replace(
+            "  concat: {}\n",
+            "  concat: {}\n  dropped: {config: {method: concat}, balancing: {method: modality_dropout, rate: 0.3}}\n",
+        )
+        .replace("[concat, shaspec]", "[concat, dropped]")
+        .replace("quick: {", "quick: {fusions: {dropped: {balancing: {rate: 0.6}}}, ");
+    let spec: &str = Box::leak(spec.into_boxed_str());
+    let plan = Plan::new(&experiment(spec), Preset::Quick, &Selection::default(), &mut Fake).unwrap();
+    for planned in plan.cells {
+        let balancing = planned.cell.config.get("balancing").cloned();
+        let expected = json!({"method": "modality_dropout", "rate": 0.6});
+        assert_eq!(
+            balancing,
+            (planned.row.fusion == "dropped").then_some(expected),
+            "{}",
+            planned.row.name
+        );
+    }
+}
+
+#[test]
 fn each_task_is_trained_for_itself() {
     struct Any;
     impl Resolver for Any {

@@ -119,6 +119,7 @@ fn losses_and_weights_of_fifty_steps_are_those_of_pytorch() {
             probed: false,
             frozen: None,
             rate_factor: model.reallocation.rate_factor(),
+            balancing: None,
             objective: &objective,
         };
         let data = TrainingData {

@@ -660,6 +660,7 @@ mod tests {
             let latent = |m: usize| Latent {
                 rows: (0..n).collect(),
                 g: reallocated[m].latent.clone().unwrap(),
+                encoded: z[m].clone(),
             };
             let mut encodings = Encodings {
                 z: [0, 1].map(|m| reallocated[m].encoding.clone()).to_vec(),
