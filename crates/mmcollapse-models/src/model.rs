@@ -216,7 +216,7 @@ impl Model {
             latents.push(latent.map(|g| Latent {
                 rows: input.rows.clone(),
                 g,
-                encoded,
+                encoded: encoded.vector,
             }));
         }
         Ok(Encodings {

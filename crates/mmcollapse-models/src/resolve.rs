@@ -25,7 +25,7 @@ impl CellConfig {
         }
         cell.fusion = resolved("fusion", FUSIONS, &cell.fusion)?;
         cell.reallocation = resolved("reallocation", REALLOCATIONS, &cell.reallocation)?;
-        let own = balancing::of_fusion(&cell.fusion.method, &cell.protocol);
+        let own = balancing::of_fusion(&cell.fusion.method, &cell.protocol)?;
         cell.balancing = match (cell.balancing.take(), own) {
             // None is what the fusion has anyway; only where it has one of its own does it say something.
             (Some(none), None) if none.method == balancing::NONE => None,

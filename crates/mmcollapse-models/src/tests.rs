@@ -630,6 +630,7 @@ fn an_encoder_that_grows_behind_a_normalised_latent_is_watched() {
         epoch: 0,
         epochs: 3,
         semantic: &[],
+        phases: &[],
     };
     let size = || -> f32 {
         let losses = Multimodal(&model).losses(&batch, Mode::Eval, &progress).unwrap();

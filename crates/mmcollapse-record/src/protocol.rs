@@ -221,6 +221,11 @@ impl ProtocolKind {
         self == Self::Patterns
     }
 
+    /// Whether training sees every modality that a sample has and some of them are missing at test.
+    pub fn missing_at_test_alone(self) -> bool {
+        matches!(self, Self::TestMissing | Self::Patterns)
+    }
+
     /// The protocol on `modality` at these levels, of which all but `TestMissing` take the first.
     pub fn on(self, modality: &str, levels: &[f64]) -> Protocol {
         let level = levels.first().copied().unwrap_or_default();

@@ -9,12 +9,14 @@ use mmcollapse_record::Protocol;
 
 use crate::{
     error::{ModelError, Result},
+    fusion::FUSIONS,
     method::MethodConfig,
     registry::{Entry, Options, find},
     training::Progress,
 };
 
 pub(crate) use none::NAME as NONE;
+pub(crate) use random_subsets::NAME as RANDOM_SUBSETS;
 
 /// A way to weigh the modalities in the training of the whole model.
 pub trait Balancing {
@@ -36,11 +38,12 @@ pub fn build(config: &MethodConfig) -> Result<Box<dyn Balancing>> {
     (find("balancing", BALANCINGS, &config.method)?.build)(&config.options)
 }
 
-/// The balancing of a cell that names none: ShaSpec's script trains it with random missing modalities, and so it is trained
-/// here where the protocol takes modalities away at test alone. No other fusion has one.
-pub(crate) fn of_fusion(fusion: &str, protocol: &Protocol) -> Option<MethodConfig> {
-    let at_test_alone = matches!(protocol, Protocol::TestMissing { .. } | Protocol::Patterns {});
-    (fusion == "shaspec" && at_test_alone).then(|| MethodConfig::named(random_subsets::NAME))
+/// The balancing of a cell that names none: its fusion's own, where the protocol takes modalities away at test alone.
+pub(crate) fn of_fusion(fusion: &str, protocol: &Protocol) -> Result<Option<MethodConfig>> {
+    let own = find("fusion", FUSIONS, fusion)?.build.balancing;
+    Ok(own
+        .filter(|_| protocol.kind().missing_at_test_alone())
+        .map(MethodConfig::named))
 }
 
 /// Checks that an option lies in 0..=1.
@@ -89,6 +92,7 @@ mod tests {
             epoch,
             epochs,
             semantic: &[],
+            phases: &[],
         };
         let left = balancing.presence(&own, 3, &progress);
         assert_eq!(left, balancing.presence(&own, 3, &progress));

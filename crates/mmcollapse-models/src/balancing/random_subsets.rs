@@ -13,7 +13,8 @@ use crate::{
     training::Progress,
 };
 
-pub(super) const NAME: &str = "random_subsets";
+/// Its name, which the fusion that brings it along says.
+pub(crate) const NAME: &str = "random_subsets";
 
 pub(super) const ENTRY: Entry<Builder> = Entry {
     name: NAME,

@@ -31,10 +31,10 @@ pub(super) const ENTRY: Entry<Builder> = Entry {
         ("hidden", Sampler::Whole(&[32, 64, 128])),
         ("dropout", Sampler::Uniform(0.0, 0.8)),
     ],
-    build: |options, context| {
+    build: Builder::new(|options, context| {
         let config: Config = parse_for("fusion", "autoencoder", options)?;
         Ok(Box::new(Autoencoder::new(&config, context)?))
-    },
+    }),
 };
 
 /// Options of [`Autoencoder`].

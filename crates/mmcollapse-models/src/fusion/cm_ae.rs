@@ -43,10 +43,10 @@ pub(super) const ENTRY: Entry<Builder> = Entry {
         ("drop", Sampler::Uniform(0.2, 0.9)),
         ("dropout", Sampler::Uniform(0.0, 0.8)),
     ],
-    build: |options, context| {
+    build: Builder::new(|options, context| {
         let config: Config = parse_for("fusion", "cm_ae", options)?;
         Ok(Box::new(CmAe::new(&config, context)?))
-    },
+    }),
 };
 
 /// Options of [`CmAe`].

@@ -22,10 +22,10 @@ pub(super) const ENTRY: Entry<Builder> = Entry {
         ("hidden", Sampler::Whole(&[32, 64, 128, 256])),
         ("dropout", Sampler::Uniform(0.0, 0.8)),
     ],
-    build: |options, context| {
+    build: Builder::new(|options, context| {
         let config: Config = parse_for("fusion", "concat", options)?;
         Ok(Box::new(Concat::new(&config, context)?))
-    },
+    }),
 };
 
 /// Options of [`Concat`].

@@ -29,10 +29,10 @@ pub(super) const ENTRY: Entry<Builder> = Entry {
         ("hidden", Sampler::Whole(&[32, 64, 128])),
         ("dropout", Sampler::Uniform(0.0, 0.8)),
     ],
-    build: |options, context| {
+    build: Builder::new(|options, context| {
         let config: Config = parse_for("fusion", "full2miss", options)?;
         Ok(Box::new(Full2miss::new(&config, context)?))
-    },
+    }),
 };
 
 /// Options of [`Full2miss`]; all defaults are ours, the paper is about segmentation.

@@ -33,10 +33,10 @@ pub(super) const ENTRY: Entry<Builder> = Entry {
         ("hidden", Sampler::Whole(&[32, 64, 128])),
         ("dropout", Sampler::Uniform(0.0, 0.8)),
     ],
-    build: |options, context| {
+    build: Builder::new(|options, context| {
         let config: Config = parse_for("fusion", "gan", options)?;
         Ok(Box::new(Gan::new(&config, context)?))
-    },
+    }),
 };
 
 /// Options of [`Gan`]; all defaults are ours, SMIL prints none.

@@ -31,10 +31,10 @@ pub(super) const ENTRY: Entry<Builder> = Entry {
         ("edge_drop", Sampler::Uniform(0.0, 0.6)),
         ("dropout", Sampler::Uniform(0.0, 0.6)),
     ],
-    build: |options, context| {
+    build: Builder::new(|options, context| {
         let config: Config = parse_for("fusion", "grape", options)?;
         Ok(Box::new(Grape::new(&config, context)?))
-    },
+    }),
 };
 
 /// Options of [`Grape`].

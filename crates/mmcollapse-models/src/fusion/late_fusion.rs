@@ -27,10 +27,10 @@ pub(super) const ENTRY: Entry<Builder> = Entry {
     revision: 1,
     resolve: resolve_as::<Config>,
     tuned: &[("average", Sampler::Word(&["logits", "probabilities"]))],
-    build: |options, context| {
+    build: Builder::new(|options, context| {
         let config: Config = parse_for("fusion", "late_fusion", options)?;
         Ok(Box::new(LateFusion::new(&config, context)?))
-    },
+    }),
 };
 
 /// What is averaged.

@@ -58,10 +58,10 @@ pub(super) const ENTRY: Entry<Builder> = Entry {
         ("block_dropout", Sampler::Uniform(0.0, 0.6)),
         ("dropout", Sampler::Uniform(0.0, 0.8)),
     ],
-    build: |options, context| {
+    build: Builder::new(|options, context| {
         let config: Config = parse_for("fusion", "m3care", options)?;
         Ok(Box::new(M3Care::new(&config, context)?))
-    },
+    }),
 };
 
 /// Added to the sum of a sample's links: without neighbours it gathers zero, and a neighbour comes in smoothly.

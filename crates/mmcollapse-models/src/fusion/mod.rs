@@ -143,8 +143,27 @@ pub struct FusionContext<'a> {
     pub scope: Scope,
 }
 
-/// Constructor of a fusion.
-pub type Builder = fn(&Options, &FusionContext) -> Result<Box<dyn Fusion>>;
+type Make = fn(&Options, &FusionContext) -> Result<Box<dyn Fusion>>;
+
+/// Constructor of a fusion, and how it is trained.
+pub struct Builder {
+    make: Make,
+    /// The balancing of its paper or code for data that lack modalities at test alone, where a cell names none.
+    pub(crate) balancing: Option<&'static str>,
+}
+
+impl Builder {
+    const fn new(make: Make) -> Self {
+        Self { make, balancing: None }
+    }
+
+    const fn balanced_by(self, balancing: &'static str) -> Self {
+        Self {
+            balancing: Some(balancing),
+            ..self
+        }
+    }
+}
 
 /// Every fusion, in the order of `mmcollapse list methods`.
 pub static FUSIONS: &[Entry<Builder>] = &[
@@ -170,5 +189,5 @@ pub static FUSIONS: &[Entry<Builder>] = &[
 /// # Errors
 /// Unknown name, refused options.
 pub fn build(config: &MethodConfig, context: &FusionContext) -> Result<Box<dyn Fusion>> {
-    (find("fusion", FUSIONS, &config.method)?.build)(&config.options, context)
+    (find("fusion", FUSIONS, &config.method)?.build.make)(&config.options, context)
 }

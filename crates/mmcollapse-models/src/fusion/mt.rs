@@ -46,10 +46,10 @@ pub(super) const ENTRY: Entry<Builder> = Entry {
         ("block_dropout", Sampler::Uniform(0.0, 0.6)),
         ("dropout", Sampler::Uniform(0.0, 0.8)),
     ],
-    build: |options, context| {
+    build: Builder::new(|options, context| {
         let config: Config = parse_for("fusion", "mt", options)?;
         Ok(Box::new(Mt::new(&config, context)?))
-    },
+    }),
 };
 
 /// Options of [`Mt`].

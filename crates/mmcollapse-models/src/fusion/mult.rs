@@ -51,10 +51,10 @@ pub(super) const ENTRY: Entry<Builder> = Entry {
         ("embedding_dropout", Sampler::Uniform(0.0, 0.4)),
         ("dropout", Sampler::Uniform(0.0, 0.4)),
     ],
-    build: |options, context| {
+    build: Builder::new(|options, context| {
         let config: Config = parse_for("fusion", "mult", options)?;
         Ok(Box::new(Mult::new(&config, context)?))
-    },
+    }),
 };
 
 /// Hidden layer of a block over the width of a token.

@@ -40,10 +40,10 @@ pub(super) const ENTRY: Entry<Builder> = Entry {
         ("temperature", Sampler::LogUniform(0.03, 0.5)),
         ("dropout", Sampler::Uniform(0.0, 0.6)),
     ],
-    build: |options, context| {
+    build: Builder::new(|options, context| {
         let config: Config = parse_for("fusion", "muse", options)?;
         Ok(Box::new(Muse::new(&config, context)?))
-    },
+    }),
 };
 
 /// How samples of equal labels are drawn together.

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Builder, Fusion, FusionContext, FusionOutput, head::Head};
 use crate::{
+    balancing::RANDOM_SUBSETS,
     encodings::Encodings,
     error::Result,
     registry::{Entry, Sampler, parse_for, resolve_as},
@@ -30,10 +31,11 @@ pub(super) const ENTRY: Entry<Builder> = Entry {
         ("shared_weight", Sampler::LogUniform(0.01, 1.0)),
         ("specific_weight", Sampler::LogUniform(0.002, 0.2)),
     ],
-    build: |options, context| {
+    build: Builder::new(|options, context| {
         let config: Config = parse_for("fusion", "shaspec", options)?;
         Ok(Box::new(ShaSpec::new(&config, context)?))
-    },
+    })
+    .balanced_by(RANDOM_SUBSETS),
 };
 
 /// Options of [`ShaSpec`].

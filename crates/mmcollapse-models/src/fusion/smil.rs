@@ -53,10 +53,10 @@ pub(super) const ENTRY: Entry<Builder> = Entry {
         ("hidden", Sampler::Whole(&[32, 64, 128])),
         ("dropout", Sampler::Uniform(0.0, 0.8)),
     ],
-    build: |options, context| {
+    build: Builder::new(|options, context| {
         let config: Config = parse_for("fusion", "smil", options)?;
         Ok(Box::new(Smil::new(&config, context)?))
-    },
+    }),
 };
 
 /// Options of [`Smil`].
