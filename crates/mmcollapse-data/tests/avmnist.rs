@@ -143,6 +143,29 @@ fn check_that_the_seed_decides(entry: AvMnist, sources: &Parts) {
     }
 }
 
+/// Clips of other speakers, and nothing else differs.
+#[test]
+fn fresh_clips_are_other_clips_with_the_same_images() {
+    let Some(hub) = real_data::hub("the other speakers of avMNIST") else {
+        return;
+    };
+    let sources = Parts::decode(&hub).unwrap();
+    let [plain, fresh] = [AvMnist::Plain, AvMnist::Fresh].map(|entry| entry.assemble(7, &sources).unwrap());
+    let splits = |data: &Dataset| {
+        let test = data.test.for_final_evaluation().clone();
+        [data.train.clone(), data.validation.clone(), test]
+    };
+    for (plain, fresh) in splits(&plain).iter().zip(&splits(&fresh)) {
+        assert_eq!((parts(plain).0, &plain.labels), (parts(fresh).0, &fresh.labels));
+        assert_eq!(plain.inputs[0], fresh.inputs[0]);
+        for clip in parts(fresh).1 {
+            let speaker = clip.split('_').nth(1).unwrap();
+            assert!(["george", "lucas", "yweweler"].contains(&speaker), "{clip}");
+        }
+    }
+    assert_eq!(fresh.name, "avmnist-fresh");
+}
+
 #[test]
 fn a_cached_data_set_loads_in_no_time() {
     let nowhere = Hub {

@@ -8,6 +8,7 @@ mod checkpoint;
 mod damaged;
 #[cfg(test)]
 mod levels;
+mod manipulation;
 mod measures;
 mod patterns;
 mod probing;

@@ -14,6 +14,7 @@ mod encodings;
 mod error;
 mod evaluate;
 pub mod fusion;
+mod manipulation;
 mod method;
 mod model;
 mod multimodal;

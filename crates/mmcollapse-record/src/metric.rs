@@ -14,7 +14,7 @@ use std::sync::Arc;
 use mmcollapse_probes::{self as probes, Reading, Representation};
 use serde::{Deserialize, Serialize};
 
-use crate::{ProtocolKind, Split, UnknownName};
+use crate::{ProtocolKind, Split, UnknownName, row::NONE};
 
 /// What stands for the modality, pattern, count or loss term in a [`Definition::key`].
 const HOLE: &str = "{}";
@@ -62,6 +62,9 @@ pub enum Measured {
     Whole(fn(&Representation) -> Reading),
     /// Of each modality, which fills the hole of the key.
     Each(fn(&Representation, usize) -> Reading),
+    /// Of what the cell's reallocation has trained, by models fitted to it; `mmcollapse-models` has them. Every cell with a
+    /// reallocation has it, for which it may not be defined.
+    Manipulation,
 }
 
 /// A metric, or a family of metrics that differ in the modality, pattern, count or loss term.
@@ -120,6 +123,14 @@ const fn whole(key: &'static str, title: &'static str, least: i32, of: fn(&Repre
     Definition {
         measured: Some(Measured::Whole(of)),
         ..number(key, title, (Some(least), None))
+    }
+}
+
+const fn manipulation(key: &'static str, title: &'static str, range: (Option<i32>, Option<i32>)) -> Definition {
+    Definition {
+        measured: Some(Measured::Manipulation),
+        revision: 1,
+        ..number(key, title, range)
     }
 }
 
@@ -209,6 +220,41 @@ pub static METRICS: &[Definition] = &[
     },
     whole("vif_collinear", "collinear fused features", 0, probes::vif_collinear),
     Definition {
+        better: Better::Higher,
+        explanation: " Held-out cross-entropy of a modality discriminator fitted afresh to the frozen latents, as a share of that of \
+                      a guess (ln m): from .9 on the modalities count as confused.",
+        ..manipulation(
+            "confusion",
+            "confusion of the modalities (share of a guess)",
+            (Some(0), None),
+        )
+    },
+    Definition {
+        explanation: " The control of the check: the same with the modalities of the latents shuffled.",
+        ..manipulation("confusion_shuffled", "confusion, modalities shuffled", (Some(0), None))
+    },
+    Definition {
+        better: Better::Higher,
+        unit: Unit::Share,
+        explanation: " Of a linear probe on the frozen latents of the modality.",
+        ..manipulation("latent_{}", "label probe on the latents of {} (%)", (Some(0), Some(1)))
+    },
+    Definition {
+        better: Better::Higher,
+        explanation: " Of the distilled encoder with its teachers', mean over teachers.",
+        ..manipulation("teacher_cka", "CKA of student and teacher", (Some(0), Some(1)))
+    },
+    Definition {
+        better: Better::Lower,
+        explanation: " Held-out cross-entropy of finding a sample's encoding by the teacher from that by the distilled encoder, by \
+                      embeddings fitted afresh, as a share of that of a guess.",
+        ..manipulation(
+            "teacher_contrast",
+            "contrast of student and teacher (share of a guess)",
+            (Some(0), None),
+        )
+    },
+    Definition {
         split: Split::Train,
         ..number("plateaus", "plateaus of the semantic loss", (Some(0), None))
     },
@@ -225,11 +271,18 @@ impl Definition {
         METRICS.iter().filter(|definition| definition.measured.is_some())
     }
 
-    /// Those that a cell of this protocol has: the protocol's own, and those asked for by key.
-    pub fn measured_in(protocol: ProtocolKind, asked: &[String]) -> impl Iterator<Item = &'static Self> {
+    /// Those that a cell of this protocol and reallocation has: the protocol's own, those asked for by key, and what checks a
+    /// reallocation where there is one.
+    pub fn measured_in(
+        protocol: ProtocolKind,
+        reallocation: &str,
+        asked: &[String],
+    ) -> impl Iterator<Item = &'static Self> {
         let is_asked = |key: &str| asked.iter().any(|asked| asked == key);
-        Self::of_representation()
-            .filter(move |definition| protocol.measures_representation() || is_asked(definition.key))
+        Self::of_representation().filter(move |definition| match definition.measured {
+            Some(Measured::Manipulation) => reallocation != NONE,
+            _ => protocol.measures_representation() || is_asked(definition.key),
+        })
     }
 
     /// The key with `of` in its hole.

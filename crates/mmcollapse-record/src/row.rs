@@ -88,7 +88,7 @@ pub struct RowId {
 }
 
 /// The reallocation that leaves encoders as they are; rows do not name it.
-const NONE: &str = "none";
+pub(crate) const NONE: &str = "none";
 
 impl RowId {
     /// Fusion and reallocation called by their own names.

@@ -47,7 +47,8 @@ impl Cell {
             return Vec::new();
         };
         let kind = protocol.kind();
-        Definition::measured_in(kind, asked)
+        let reallocation = self.config["reallocation"]["method"].as_str().unwrap_or_default();
+        Definition::measured_in(kind, reallocation, asked)
             .filter(|definition| outcome.lacks(kind, definition))
             .collect()
     }

@@ -8,7 +8,7 @@ use mmcollapse_data::{DataError, DatasetSource, Kind};
 use mmcollapse_record::{ExperimentInfo, Preset};
 
 use crate::models::ModelResolver;
-use crate::spec::Spec;
+use crate::spec::{PresetSpec, Spec};
 
 /// The spec of an experiment on the data set that is asked for, on its own if none is, or on what takes that one's place
 /// where it cannot be had. `seeds`: those that are to be trained, if not the preset's.
@@ -26,7 +26,7 @@ pub fn spec_on(
         return spec_of(experiment, asked, resolver);
     }
     let spec = Spec::of(experiment).map_err(|error| *error)?;
-    let all = || 0..spec.presets.get(&preset).map_or(1, |preset| preset.seeds);
+    let all = || spec.presets.get(&preset).map_or(0..1, PresetSpec::seeds);
     let stand_in = resolver.stand_in(&spec.dataset, seeds.unwrap_or_else(all))?;
     let stand_in = stand_in.map(|stand_in| stand_in.name);
     spec_of(experiment, stand_in, resolver)

@@ -126,8 +126,8 @@ fn percent(share: f64) -> String {
 pub struct Selection {
     /// Number of seeds instead of the preset's.
     pub seeds: Option<u64>,
-    /// The first of them.
-    pub first_seed: u64,
+    /// The first of them, if not the preset's.
+    pub first_seed: Option<u64>,
     /// What cells must meet.
     pub only: Filter,
 }
@@ -170,7 +170,7 @@ impl Plan {
             )
             .into());
         };
-        let first = selection.first_seed;
+        let first = selection.first_seed.unwrap_or(settings.first_seed);
         let end = first.saturating_add(selection.seeds.unwrap_or(settings.seeds));
         let mut digests: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
         let mut cells = Vec::new();

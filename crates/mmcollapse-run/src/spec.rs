@@ -22,6 +22,7 @@
 
 use mmcollapse_record::{ExperimentInfo, Preset, ProtocolKind};
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -175,8 +176,11 @@ pub struct RowGroup {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PresetSpec {
-    /// Number of seeds, from 0 on.
+    /// Number of seeds.
     pub seeds: u64,
+    /// The first of them, if not 0: what confirms a result is trained on seeds that suggested nothing.
+    #[serde(default)]
+    pub first_seed: u64,
     /// Seconds that a cell of cost 1 takes, roughly: for estimates before anything ran.
     pub seconds: f64,
     /// Instead of the spec's rates.
@@ -203,6 +207,11 @@ pub struct PresetSpec {
 }
 
 impl PresetSpec {
+    /// The seeds.
+    pub fn seeds(&self) -> Range<u64> {
+        self.first_seed..self.first_seed.saturating_add(self.seeds)
+    }
+
     /// The rows that other data sets have instead.
     fn rows_elsewhere(&self) -> impl Iterator<Item = &Vec<RowGroup>> {
         self.datasets.values().filter_map(|differs| differs.rows.as_ref())

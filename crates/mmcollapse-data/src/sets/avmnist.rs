@@ -23,7 +23,14 @@ use crate::sources::{Record, hub, records};
 use crate::{DataError, Dataset, DatasetSource, LoadOptions, ModalitySpec, Samples, cache};
 
 pub(super) const FILE: File = File {
-    sets: || vec![&AvMnist::Plain, &AvMnist::Standardized, &AvMnist::Embedded],
+    sets: || {
+        vec![
+            &AvMnist::Plain,
+            &AvMnist::Standardized,
+            &AvMnist::Fresh,
+            &AvMnist::Embedded,
+        ]
+    },
     sources: &[
         manifest!(Manifest, "mnist"),
         manifest!(Manifest, "fsdd"),
@@ -47,6 +54,7 @@ pub struct Recipe {
     pub test_per_class: usize,
     pub validation_per_class: usize,
     pub speakers: Vec<String>,
+    pub fresh_speakers: Vec<String>,
     pub test_index_below: usize,
     pub image_mean: f32,
     pub image_sd: f32,
@@ -81,6 +89,8 @@ pub enum AvMnist {
     /// From the hub's files, with each MFCC coefficient brought to mean 0 and standard deviation 1 over the training
     /// samples' frames.
     Standardized,
+    /// From the hub's files, with the clips of three other speakers.
+    Fresh,
     /// From the excerpt that is built into the program: the same clips, images drawn from fewer.
     Embedded,
 }
@@ -90,6 +100,7 @@ impl DatasetSource for AvMnist {
         match self {
             Self::Plain => "avmnist",
             Self::Standardized => "avmnist_standardized",
+            Self::Fresh => "avmnist-fresh",
             Self::Embedded => "avmnist-embedded",
         }
     }
@@ -100,6 +111,9 @@ impl DatasetSource for AvMnist {
                 "1500 pairs of MNIST image (1x28x28) and FSDD spoken digit (MFCC, 1x20x20): train 840, validation 210, test 450"
             }
             Self::Standardized => "avmnist with each MFCC coefficient standardised on the training samples",
+            Self::Fresh => {
+                "avmnist with the clips of three other speakers, for what seeds that share their clips cannot confirm"
+            }
             Self::Embedded => {
                 "avmnist from an excerpt built into the program, which needs no network: the same clips, images drawn from 5000"
             }
@@ -117,7 +131,7 @@ impl DatasetSource for AvMnist {
 
     fn sources(&self) -> &'static [&'static str] {
         match self {
-            Self::Plain | Self::Standardized => &["mnist", "fsdd"],
+            Self::Plain | Self::Standardized | Self::Fresh => &["mnist", "fsdd"],
             Self::Embedded => &["avmnist-embedded"],
         }
     }
@@ -160,7 +174,7 @@ impl AvMnist {
     /// Key of what is kept of a seed.
     fn key(self, seed: u64) -> Result<String, DataError> {
         let content = match self {
-            Self::Plain | Self::Standardized => {
+            Self::Plain | Self::Standardized | Self::Fresh => {
                 let recipe = Recipe::built_in()?;
                 let (images, sounds) = (Manifest::find(&recipe.image)?, Manifest::find(&recipe.sound)?);
                 format!("{:?} {:?}", images.content, sounds.content)
@@ -192,7 +206,7 @@ impl AvMnist {
     /// When a source cannot be had or does not hold what its manifest says.
     pub fn build(&self, seed: u64, hub: &Hub) -> Result<Dataset, DataError> {
         let parts = match self {
-            Self::Plain | Self::Standardized => Parts::decode(hub)?,
+            Self::Plain | Self::Standardized | Self::Fresh => Parts::decode(hub)?,
             Self::Embedded => Parts::embedded()?,
         };
         self.assemble(seed, &parts)
@@ -209,7 +223,11 @@ impl AvMnist {
             None => (named(&recipe.name, &parts.clips)?, recipe.every),
             Some(names) => (called(&recipe.name, &parts.clips, names)?, 1),
         };
-        let clips = of_speakers(&recipe, clips);
+        let speakers = match self {
+            Self::Fresh => &recipe.fresh_speakers,
+            Self::Plain | Self::Standardized | Self::Embedded => &recipe.speakers,
+        };
+        let clips = of_speakers(speakers, clips);
         let mut features = Features::new(&recipe, every);
         let (mut train, mut validation, mut test) = (Pairs::default(), Pairs::default(), Pairs::default());
         for class in 0..CLASSES as u32 {
@@ -324,9 +342,9 @@ fn pair<'a>(
     Ok(chosen.into_iter().map(move |image| images[image]).zip(clips))
 }
 
-/// The clips of the recipe's speakers by digit, speaker in the recipe's order, index: the order before the seed's.
-fn of_speakers<'a>(recipe: &Recipe, clips: Vec<Clip<'a>>) -> Vec<Clip<'a>> {
-    let place = |clip: &Clip| recipe.speakers.iter().position(|known| known == clip.speaker);
+/// The clips of these speakers by digit, speaker in their order, index: the order before the seed's.
+fn of_speakers<'a>(speakers: &[String], clips: Vec<Clip<'a>>) -> Vec<Clip<'a>> {
+    let place = |clip: &Clip| speakers.iter().position(|known| known == clip.speaker);
     let mut found: Vec<Clip> = clips.into_iter().filter(|clip| place(clip).is_some()).collect();
     found.sort_by_key(|clip| (clip.digit(), place(clip), clip.index));
     found

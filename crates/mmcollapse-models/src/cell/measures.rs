@@ -15,14 +15,25 @@ use crate::{
 impl Run<'_> {
     /// The measures of a representation that the protocol has or the experiment asks for.
     pub fn asked_measures(&self) -> Vec<&'static Definition> {
-        Definition::measured_in(self.config.protocol.kind(), self.conditions.measures).collect()
+        let config = &self.config;
+        let asked = self.conditions.measures;
+        Definition::measured_in(config.protocol.kind(), &config.reallocation.method, asked).collect()
+    }
+
+    /// Whether what the reallocation did is among them.
+    pub fn is_checked(&self) -> bool {
+        let mut asked = self.asked_measures().into_iter();
+        asked.any(|definition| matches!(definition.measured, Some(Measured::Manipulation)))
     }
 
     /// Measures the representation of `samples`, with every modality that they have: what is of the whole, then what is of
     /// each modality.
     pub fn measures(&self, model: &Model, samples: &Samples) -> Result<Vec<Measure>> {
         let asked = self.asked_measures();
-        if asked.is_empty() {
+        if asked
+            .iter()
+            .all(|asked| matches!(asked.measured, Some(Measured::Manipulation)))
+        {
             return Ok(Vec::new());
         }
         let representation = self.representation(model, samples)?;

@@ -200,7 +200,7 @@ impl Run<'_> {
         }
         let prepared = model.reallocation.prepare(self)?;
         self.model(&self.spec.reallocation.clone(), &model, &prepared.placed, MULTIMODAL)?;
-        self.outcome(model, prepared.student)
+        self.outcome(model, &prepared)
     }
 
     /// Runs a fit that other cells may have run already, or will.

@@ -15,6 +15,7 @@ use crate::{
     model::Model,
     predictions::Predictions,
     protocol,
+    reallocation::Prepared,
     substitution::LatentSamples,
 };
 
@@ -31,7 +32,7 @@ pub(super) struct Measure {
 }
 
 impl Run<'_> {
-    pub fn outcome(&mut self, mut model: Model, student: Option<usize>) -> Result<CellOutcome> {
+    pub fn outcome(&mut self, mut model: Model, prepared: &Prepared) -> Result<CellOutcome> {
         let dataset = self.dataset;
         let (validation, seen) = (&dataset.validation, &self.presence.validation);
         let mut alone = BTreeMap::new();
@@ -57,12 +58,16 @@ impl Run<'_> {
             model.substitution.learn(&encodings)?;
         }
         let at_validation = predictions(&model, dataset, validation, seen, self.device)?;
-        let (gaps, eliminated) = if self.config.protocol.kind().probes_encoders() {
+        let (mut more, eliminated) = if self.config.protocol.kind().probes_encoders() {
             self.gaps(&model, dataset.test.for_final_evaluation())?
         } else {
             Default::default()
         };
-        let scores = self.scores(&model, &at_validation, gaps)?;
+        if self.is_checked() {
+            let test = dataset.test.for_final_evaluation();
+            more.extend(self.manipulation(&model, prepared, test)?);
+        }
+        let scores = self.scores(&model, &at_validation, more)?;
         let own = self.config.protocol.kind().measures_representation();
         let beyond = self
             .asked_measures()
@@ -77,7 +82,7 @@ impl Run<'_> {
             parameters: model.params.vars().iter().map(|(_, v)| v.elem_count()).sum(),
             diagnosis: Findings {
                 collapse: self.facts.diagnosis.clone(),
-                student: student.map(|student| self.spec.modalities[student].clone()),
+                student: prepared.student.map(|student| self.spec.modalities[student].clone()),
                 alone,
                 eliminated,
             },
@@ -128,7 +133,7 @@ impl Run<'_> {
         Status::Ok
     }
 
-    fn scores(&self, model: &Model, at_validation: &Predictions, gaps: Vec<Measure>) -> Result<Vec<Score>> {
+    fn scores(&self, model: &Model, at_validation: &Predictions, more: Vec<Measure>) -> Result<Vec<Score>> {
         let dataset = self.dataset;
         let test = dataset.test.for_final_evaluation();
         let (n, own) = (test.len(), &test.present);
@@ -166,7 +171,7 @@ impl Run<'_> {
         }
         // What is measured with all modalities stands at the level of the training, or at 0 where that serves several.
         let level = self.config.protocol.trained_level(own.modalities()).unwrap_or_default();
-        for measure in self.measures(model, test)?.into_iter().chain(gaps) {
+        for measure in self.measures(model, test)?.into_iter().chain(more) {
             push(level, Split::Test, &measure.name, measure.value, measure.n)?;
         }
         let quality = self.quality();

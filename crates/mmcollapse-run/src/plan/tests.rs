@@ -97,6 +97,25 @@ fn a_row_may_have_fewer_seeds_protocols_and_rates() {
 }
 
 #[test]
+fn a_preset_may_begin_at_another_seed() {
+    let spec: &str = Box::leak(
+        SPEC.replace("quick: {seeds: 3,", "quick: {seeds: 3, first_seed: 100,")
+            .into_boxed_str(),
+    );
+    let seeds = |selection: &Selection| -> BTreeSet<u64> {
+        let plan = Plan::new(&experiment(spec), Preset::Quick, selection, &mut Fake).unwrap();
+        plan.cells.iter().map(|planned| planned.seed).collect()
+    };
+    assert_eq!(seeds(&Selection::default()), BTreeSet::from([100, 101, 102]));
+    let asked = Selection {
+        seeds: Some(2),
+        first_seed: Some(7),
+        ..Selection::default()
+    };
+    assert_eq!(seeds(&asked), BTreeSet::from([7, 8]));
+}
+
+#[test]
 fn a_fusion_may_name_a_balancing() {
     let spec = SPEC
         .replace(

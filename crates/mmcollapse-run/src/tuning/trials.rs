@@ -75,7 +75,7 @@ impl Trials {
         let mut spec = spec.clone();
         let selection = Selection {
             seeds: Some(budget.seeds),
-            first_seed: FIRST_SEED,
+            first_seed: Some(FIRST_SEED),
             ..Selection::default()
         };
         let mut rows = Vec::new();
