@@ -121,6 +121,11 @@ pub static EXPERIMENTS: &[ExperimentInfo] = &[
         paper: Some(include_str!("ebr-stability/paper.yaml")),
     ),
     experiment!(
+        "ebr-search",
+        "Which reading of explicit basis reallocation serves best",
+        Shows::Scores
+    ),
+    experiment!(
         "ebr-regime",
         "Explicit basis reallocation in the paper's own training",
         Shows::Measures(&["rank_effective", "rank_stable", "accuracy", "cka_image", "cka_sound"]),

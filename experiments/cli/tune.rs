@@ -18,7 +18,7 @@ use mmcollapse_run::on::spec_on;
 use mmcollapse_run::pending::Pending;
 use mmcollapse_run::spec::Spec;
 use mmcollapse_run::store::Store;
-use mmcollapse_run::tuning::{Budget, FIRST_SEED, Spaces, Trials, Tuned};
+use mmcollapse_run::tuning::{Budget, FIRST_SEED, Spaces, Stage, Trials, Tuned};
 
 /// What is tuned, and the budget of each row.
 #[derive(Args, Clone)]
@@ -38,12 +38,50 @@ pub(super) struct Asked {
     /// Seeds of each trial, from 1000 on; tables use none of them.
     #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u64).range(1..))]
     pub seeds: u64,
+    /// Successive halving after that: TRIALSxSEEDS of each further stage, with fewer trials on more seeds. The best trials so far go
+    /// on.
+    #[arg(long, value_name = "16x4,4x16", value_delimiter = ',', value_parser = stage)]
+    pub halving: Vec<Stage>,
     /// Protocol to choose settings for [default: that of experiments/tune.yaml].
     #[arg(long, value_parser = protocol)]
     pub protocol: Option<ProtocolKind>,
     /// Level of that protocol [default: the experiment's only one, or that of experiments/tune.yaml].
     #[arg(long)]
     pub rate: Option<f64>,
+}
+
+fn stage(text: &str) -> Result<Stage, String> {
+    let numbers = text.split_once('x').and_then(|(trials, seeds)| {
+        Some(Stage {
+            trials: trials.trim().parse().ok()?,
+            seeds: seeds.trim().parse().ok()?,
+        })
+    });
+    numbers
+        .filter(|stage| stage.trials > 0)
+        .ok_or_else(|| format!("expected TRIALSxSEEDS, such as 16x4, got `{text}`"))
+}
+
+/// Whether each stage has fewer trials than the one before it, on more seeds.
+fn halves(asked: &Asked) -> Result<()> {
+    let mut before = Stage {
+        trials: asked.trials,
+        seeds: asked.seeds,
+    };
+    for stage in &asked.halving {
+        if stage.trials >= before.trials || stage.seeds <= before.seeds {
+            return Err(miette!(
+                help = "for example --trials 64 --seeds 2 --halving 16x4,4x16",
+                "--halving {}x{} after {} trials of {} seeds: expected fewer trials on more seeds",
+                stage.trials,
+                stage.seeds,
+                before.trials,
+                before.seeds
+            ));
+        }
+        before = *stage;
+    }
+    Ok(())
 }
 
 fn protocol(name: &str) -> Result<ProtocolKind, String> {
@@ -58,9 +96,11 @@ pub(super) fn tune(
     how: &How,
     results: &Path,
 ) -> Result<Ending> {
+    halves(asked)?;
     let spaces = Spaces::parse(spaces).map_err(|error| *error)?;
     let mut resolver = ModelResolver::new(how.place.offline);
-    let seeds = FIRST_SEED..FIRST_SEED.saturating_add(asked.seeds);
+    let most = asked.halving.last().map_or(asked.seeds, |stage| stage.seeds);
+    let seeds = FIRST_SEED..FIRST_SEED.saturating_add(most);
     let spec = spec_on(
         experiment,
         asked.dataset.as_deref(),
@@ -78,6 +118,7 @@ pub(super) fn tune(
         preset: asked.preset,
         trials: asked.trials,
         seeds: asked.seeds,
+        halving: asked.halving.clone(),
         protocol: judged.protocol,
         rate: judged.rate,
     };
@@ -91,18 +132,22 @@ pub(super) fn tune(
         output::out(format_args!("{}{cells}", trials.text(&asked.only)));
         return Ok(Ending::Well);
     }
-    let ending = train(&plan, &pending, &store, how.device, how.workers, &interrupt()?, None)?;
-    limit(&store, how.weights);
-    match ending {
-        Ending::Well => {}
-        // Rows of fewer trials than others would not be an equal budget: nothing is written.
-        ending => return Ok(ending),
+    let interrupt = interrupt()?;
+    while let Some(stage) = trials.next(&asked.only, &store)? {
+        let pending = Pending::of(&stage, &store)?;
+        let ending = train(&stage, &pending, &store, how.device, how.workers, &interrupt, None)?;
+        limit(&store, how.weights);
+        match ending {
+            Ending::Well => {}
+            // Rows of fewer trials than others would not be an equal budget: nothing is written.
+            ending => return Ok(ending),
+        }
     }
-    let (mut tuned, stored) = trials.gather(&store)?;
+    let (mut tuned, used, stored) = trials.gather(&store)?;
     keeps(&tuned, &spec, &trials, results)?;
     let rows: Vec<String> = tuned.rows.iter().map(|row| row.row.clone()).collect();
     let seeds = tuned.seeds.len();
-    tuned.provenance = provenance(&trials.of_rows(&rows)?, command(&trials, asked, &rows), &stored, seeds);
+    tuned.provenance = provenance(&used, command(&trials, asked, &rows), &stored, seeds);
     for row in &tuned.rows {
         let (best, own) = (row.best()?, row.trials.first().map_or(0.0, |tried| tried.mean));
         say!(
@@ -113,6 +158,12 @@ pub(super) fn tune(
             row.trials.len(),
             best.setting
         );
+        if best.passes == Some(false) {
+            say!(
+                "{}: no setting passes its manipulation check; this is the best of those that fail",
+                row.row
+            );
+        }
     }
     say!("{}", tuned.write(&spec, results)?.display());
     Ok(Ending::Well)
@@ -146,6 +197,13 @@ fn command(trials: &Trials, asked: &Asked, rows: &[String]) -> String {
         "mmcollapse tune {} --preset {} --trials {} --seeds {}",
         trials.plan.experiment, asked.preset, asked.trials, asked.seeds
     );
+    if !asked.halving.is_empty() {
+        let stages = asked
+            .halving
+            .iter()
+            .map(|stage| format!("{}x{}", stage.trials, stage.seeds));
+        let _ = write!(command, " --halving {}", stages.collect::<Vec<_>>().join(","));
+    }
     if let Some(dataset) = &asked.dataset {
         let _ = write!(command, " --dataset {dataset}");
     }

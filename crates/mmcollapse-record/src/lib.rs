@@ -8,6 +8,7 @@ mod error;
 mod experiment;
 mod findings;
 mod level;
+pub mod manipulation;
 mod metric;
 mod outcome;
 mod preset;

@@ -152,6 +152,9 @@ pub struct Method {
     /// Whether it is a control that the paper does not have, though it has the method: no number of its stands beside it.
     #[serde(default)]
     pub control: bool,
+    /// Whether it says something only where its manipulation check passes: a tuning chooses among settings that do.
+    #[serde(default)]
+    pub checked: bool,
     /// How many times as long as the plainest method it takes, roughly: for estimates before anything ran.
     pub cost: Option<f64>,
 }

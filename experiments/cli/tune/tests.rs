@@ -14,6 +14,7 @@ fn asked(only: &[&str]) -> Asked {
         preset: Preset::Smoke,
         trials: BUDGET.trials,
         seeds: BUDGET.seeds,
+        halving: Vec::new(),
         protocol: None,
         rate: None,
         dataset: None,

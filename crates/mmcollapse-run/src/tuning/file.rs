@@ -9,7 +9,7 @@ use mmcollapse_files::write_atomic;
 use serde::{Deserialize, Serialize};
 
 use super::setting::Setting;
-use super::trials::spec_digest;
+use super::trials::{Stage, spec_digest};
 use crate::plan::{Plan, Resolver, Selection};
 use crate::spec::{Row, Spec};
 
@@ -41,9 +41,12 @@ pub struct Tuned {
     pub rate: f64,
     /// Trials of each row.
     pub trials: u64,
-    /// Seeds of each trial.
+    /// How many of them went on, by successive halving.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub halving: Vec<Stage>,
+    /// Seeds of each trial, with halving of those that came furthest.
     pub seeds: Vec<u64>,
-    /// Trainings of each row: trials times seeds.
+    /// Trainings of each row and label.
     pub trainings: u64,
     /// Where it comes from.
     pub provenance: Provenance,
@@ -57,7 +60,7 @@ pub struct Tuned {
 pub struct TunedRow {
     /// Name of the row.
     pub row: String,
-    /// The trial with the highest mean; of equal ones the lowest.
+    /// The trial with the highest mean among those that came furthest and do not fail their check; of equal ones the lowest.
     pub best: u64,
     /// Every trial.
     pub trials: Vec<Tried>,
@@ -77,6 +80,9 @@ pub struct Tried {
     pub mean: f64,
     /// Trainings that diverged; their score counts as it stood.
     pub diverged: usize,
+    /// Whether its manipulation check passes, in rows that count only where it does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub passes: Option<bool>,
     /// Seconds of all its cells.
     pub seconds: f64,
 }

@@ -61,6 +61,7 @@ pub const BUDGET: Budget = Budget {
     preset: Preset::Smoke,
     trials: 4,
     seeds: 2,
+    halving: Vec::new(),
     protocol: ProtocolKind::TestMissing,
     rate: 0.9,
 };

@@ -22,4 +22,4 @@ mod trials;
 pub use file::{Tried, Tuned, TunedRow};
 pub use setting::Setting;
 pub use space::{Judged, Space, Spaces};
-pub use trials::{Budget, FIRST_SEED, Trials};
+pub use trials::{Budget, FIRST_SEED, Stage, Trials};

@@ -9,8 +9,8 @@ use crate::models::{ModelResolver, NoData};
 use crate::plan::{Plan, Selection};
 use crate::spec::Spec;
 use crate::store::Store;
-use mmcollapse_models::{FUSIONS, REALLOCATIONS};
-use mmcollapse_record::{ExperimentInfo, Preset, ProtocolKind};
+use mmcollapse_models::{AS_TESTED, FUSIONS, REALLOCATIONS};
+use mmcollapse_record::{ExperimentInfo, Preset, ProtocolKind, Score, Split};
 
 /// What was found, when every trial is in a store.
 fn tuned(folder: &std::path::Path) -> Tuned {
@@ -59,7 +59,7 @@ presets: {smoke: {seeds: 1, seconds: 1, training: {epochs: 1}}}
             0.5,
         );
     }
-    let (tuned, _) = trials.gather(&store).unwrap();
+    let (tuned, ..) = trials.gather(&store).unwrap();
     assert_eq!(
         (tuned.rows[0].trials[0].validation.as_slice(), tuned.rows[0].best),
         ([0.75, 0.75, 0.5, 0.5].as_slice(), 3)
@@ -185,9 +185,102 @@ fn a_row_that_is_not_finished_is_left_out() {
     let mut plan = trials.plan.clone();
     plan.cells.truncate(8 + 7);
     put_all(&store, &plan);
-    let (tuned, stored) = trials.gather(&store).unwrap();
+    let (tuned, _, stored) = trials.gather(&store).unwrap();
     assert_eq!(tuned.rows.len(), 1);
     assert_eq!(stored.len(), 8);
+}
+
+/// Of four trials on one seed two go on to three, and of those one to four; whoever fails its check comes after who passes.
+#[test]
+fn the_best_go_on_to_more_seeds() {
+    let budget = Budget {
+        seeds: 1,
+        halving: vec![Stage { trials: 2, seeds: 3 }, Stage { trials: 1, seeds: 4 }],
+        ..BUDGET
+    };
+    let text: &str = Box::leak(
+        SPEC.replace("ebr: {config", "ebr: {checked: true, config")
+            .into_boxed_str(),
+    );
+    let experiment = ExperimentInfo {
+        spec: text,
+        ..EXPERIMENT
+    };
+    let spec = Spec::of(&experiment).unwrap();
+    let mut resolver = ModelResolver::new(true);
+    let trials = Trials::new(&experiment, &spec, &spaces(), budget, &mut resolver).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::new(folder.path());
+    let only = ["concat".to_owned(), "concat+ebr".to_owned()];
+    let mut stages = Vec::new();
+    while let Some(plan) = trials.next(&only, &store).unwrap() {
+        let mut seeds: BTreeMap<&str, Vec<u64>> = BTreeMap::new();
+        for planned in &plan.cells {
+            seeds.entry(&planned.row.name).or_default().push(planned.seed);
+            if !matches!(store.find(&planned.key).unwrap(), crate::store::Found::Missing) {
+                continue;
+            }
+            // The higher the number, the better on the first seed; then 2 is better than 3.
+            let later = if planned.seed > 1000 && number(planned) == 3 {
+                0.5
+            } else {
+                0.0
+            };
+            let validation = number(planned) as f64 / 4.0 - later;
+            // With EBR trial 3 fails its check.
+            let confusion = if number(planned) == 3 { 0.1 } else { 1.0 };
+            let scores = [
+                (Split::Validation, AS_TESTED, validation),
+                (Split::Test, "confusion", confusion),
+            ];
+            let scores = scores.map(|(split, metric, value)| Score {
+                protocol: planned.setting.protocol,
+                rate: 0.9,
+                split,
+                metric: metric.parse().unwrap(),
+                value,
+                n: 9,
+            });
+            put_scores(&store, planned, scores.to_vec());
+        }
+        let seen: Vec<(String, usize)> = seeds
+            .into_iter()
+            .map(|(row, seeds)| (row.to_owned(), seeds.len()))
+            .collect();
+        stages.push(seen);
+    }
+    let of = |stage: &[(&str, usize)]| -> Vec<(String, usize)> {
+        stage.iter().map(|(row, seeds)| ((*row).to_owned(), *seeds)).collect()
+    };
+    assert_eq!(stages.len(), 3);
+    assert_eq!(stages[0].len(), 8);
+    assert_eq!(
+        stages[1],
+        of(&[
+            ("concat trial 2", 3),
+            ("concat trial 3", 3),
+            ("concat+ebr trial 1", 3),
+            ("concat+ebr trial 2", 3)
+        ])
+    );
+    assert_eq!(stages[2], of(&[("concat trial 2", 4), ("concat+ebr trial 2", 4)]));
+    let (tuned, used, stored) = trials.gather(&store).unwrap();
+    assert_eq!(tuned.rows.iter().map(|row| row.best).collect::<Vec<_>>(), [2, 2]);
+    // 4 on one seed, 2 on two more, 1 on one more, in two rows.
+    assert_eq!((tuned.trainings, used.cells.len(), stored.len()), (9, 18, 18));
+    assert_eq!(tuned.seeds, [1000, 1001, 1002, 1003]);
+    let of_trials = |row: usize| {
+        tuned.rows[row]
+            .trials
+            .iter()
+            .map(|t| (t.validation.len(), t.passes))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(of_trials(0), [(1, None), (1, None), (4, None), (3, None)]);
+    assert_eq!(
+        of_trials(1),
+        [(1, Some(true)), (3, Some(true)), (4, Some(true)), (1, Some(false))]
+    );
 }
 
 #[test]
@@ -213,7 +306,7 @@ fn a_seed_without_a_validation_score_is_left_out() {
             put(&store, planned, Some(0.25), 0.5);
         }
     }
-    let (tuned, _) = trials.gather(&store).unwrap();
+    let (tuned, ..) = trials.gather(&store).unwrap();
     let trial = &tuned.rows[0].trials[0];
     assert_eq!((trial.validation.clone(), trial.mean), (vec![0.25], 0.25));
 

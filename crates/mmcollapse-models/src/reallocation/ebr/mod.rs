@@ -58,10 +58,23 @@ pub(super) const ENTRY: Entry<Builder> = Entry {
     revision: 2, // the second counts epochs of L_sem, and its literal regime has the stopping rule
     resolve,
     tuned: &[
-        ("lambda_md", Sampler::LogUniform(0.001, 1.0)),
+        // The readings that the paper leaves open, the promising ones first.
+        ("trained_encoders", Sampler::EITHER),
+        ("start", Sampler::Word(&["default", "he", "near_identity"])),
+        (
+            "turns",
+            Sampler::Word(&["joint", "alternate", "semantic_then_both", "psi_then_encoders"]),
+        ),
+        ("turn_epochs", Sampler::Whole(&[1, 5, 10])),
+        ("adversary", Sampler::Word(&["reversal", "confusion"])),
+        ("lambda_md", Sampler::LogUniform(0.01, 10.0)),
         ("psi_rate", Sampler::LogUniform(0.1, 10.0)),
+        ("norm_gain", Sampler::EITHER),
+        ("stand_ins", Sampler::Uniform(0.0, 0.5)),
         ("latent", Sampler::Whole(&[128, 256, 512])),
         ("warm_up", Sampler::EITHER),
+        ("guard", Sampler::EITHER),
+        ("lasting_stop", Sampler::EITHER),
     ],
     build: Builder {
         substitution: "latent",

@@ -1,0 +1,24 @@
+//! When a run counts as reallocated: the numbers that decide it.
+
+use crate::{Score, Split};
+
+/// Held-out cross-entropy of a fresh discriminator, as a share of a guess's, from which the modalities count as confused.
+pub const CONFUSED: f64 = 0.9;
+
+/// How far the label probe of a modality's latents may lie below that of the same run without the adversary, as a share:
+/// constant latents confuse every discriminator.
+pub const LABELS_LOST: f64 = 0.02;
+
+/// Share of a row's runs that must pass for it to say something of the mechanism.
+pub const PASSING: f64 = 0.8;
+
+/// Share of runs of which each control of the check itself must come out as it should: runs without the adversary fail it, latents
+/// of shuffled modalities pass it.
+pub const CONTROLS: f64 = 0.95;
+
+/// Whether a fresh discriminator is confused by a run's latents; none where none was asked.
+pub fn is_confused(scores: &[Score]) -> Option<bool> {
+    let mut of_test = scores.iter().filter(|score| score.split == Split::Test);
+    let confusion = of_test.find(|score| score.metric == "confusion")?;
+    Some(confusion.value >= CONFUSED)
+}
