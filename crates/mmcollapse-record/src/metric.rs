@@ -279,10 +279,21 @@ impl Definition {
         asked: &[String],
     ) -> impl Iterator<Item = &'static Self> {
         let is_asked = |key: &str| asked.iter().any(|asked| asked == key);
-        Self::of_representation().filter(move |definition| match definition.measured {
-            Some(Measured::Manipulation) => reallocation != NONE,
-            _ => protocol.measures_representation() || is_asked(definition.key),
-        })
+        Self::of_representation()
+            .filter(move |definition| definition.is_of(reallocation))
+            .filter(move |definition| {
+                definition.is_check() || protocol.measures_representation() || is_asked(definition.key)
+            })
+    }
+
+    /// Whether it checks what a reallocation has done.
+    pub fn is_check(&self) -> bool {
+        matches!(self.measured, Some(Measured::Manipulation))
+    }
+
+    /// Whether it is measured of runs with this reallocation: where there is none, there is nothing to check.
+    pub fn is_of(&self, reallocation: &str) -> bool {
+        !self.is_check() || reallocation != NONE
     }
 
     /// The key with `of` in its hole.

@@ -35,6 +35,8 @@ pub struct MethodName {
     pub title: Option<String>,
     /// Whether it is a control that the paper does not have, though it has the method.
     pub control: bool,
+    /// The name of its control in the same spec: the same method without the part that a claim is about.
+    pub twin: Option<String>,
 }
 
 impl MethodName {
@@ -45,6 +47,7 @@ impl MethodName {
             method: method.to_owned(),
             title: None,
             control: false,
+            twin: None,
         }
     }
 
@@ -116,6 +119,16 @@ impl RowId {
     /// Whether it is a control that the paper does not have.
     pub fn is_control(&self) -> bool {
         self.fusion.control || self.reallocation.control
+    }
+
+    /// The row of the control of its reallocation, if it has one.
+    pub fn twin(&self) -> Option<String> {
+        let twin = self.reallocation.twin.as_ref()?;
+        let own = Self {
+            reallocation: MethodName::named(twin, &self.reallocation.method),
+            ..self.clone()
+        };
+        Some(own.to_string())
     }
 
     /// Whether a row of the paper with these two methods is this one.

@@ -15,7 +15,10 @@ pub(crate) fn lacking(records: &[Record]) -> Vec<String> {
 }
 
 fn of_measure(records: &[Record], measure: &Definition) -> Option<String> {
-    let lacks = |record: &&Record| record.outcome.lacks(record.setting.protocol, measure);
+    let lacks = |record: &&Record| {
+        let is_asked = measure.is_of(&record.row.reallocation.method);
+        is_asked && record.outcome.lacks(record.setting.protocol, measure)
+    };
     let having: BTreeSet<_> = records
         .iter()
         .filter(|record| !lacks(record))

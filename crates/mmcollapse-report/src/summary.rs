@@ -5,6 +5,7 @@
 //! splits, masks and noise, so a method is compared with the same fusion without reallocation pair by pair.
 //! docs/methodology/statistics.md says why each number is what it is.
 
+mod check;
 pub(crate) mod frames;
 mod protocol;
 #[cfg(test)]
@@ -17,6 +18,7 @@ use std::collections::BTreeMap;
 use miette::{Context, IntoDiagnostic, Result, miette};
 use mmcollapse_probes::{Estimate, Interval, PairedDifference, bootstrap_interval, estimate, holm, paired_difference};
 
+pub use check::Checked;
 pub use protocol::ProtocolRun;
 use protocol::{add_rate, protocols, started};
 pub use versus::{Pairing, Versus};

@@ -88,6 +88,7 @@ impl Table {
                 sheets.extend(setting(metric).differences());
             }
             sheets.extend(setting(&paper.metric).other_metrics(metrics));
+            sheets.extend(setting(&paper.metric).checks());
             sheets.extend(setting(&paper.metric).losses(metrics));
         }
         sheets.extend(printed_means(paper));

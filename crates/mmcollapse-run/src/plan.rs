@@ -313,6 +313,7 @@ fn row_id(spec: &Spec, row: &Row, config: &Value) -> RowId {
             method: config[axis]["method"].as_str().unwrap_or(name).to_owned(),
             title: entry.and_then(|entry| entry.title.clone()),
             control: entry.is_some_and(|entry| entry.control),
+            twin: entry.and_then(|entry| entry.twin.clone()),
         }
     };
     RowId {

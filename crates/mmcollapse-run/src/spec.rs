@@ -152,6 +152,8 @@ pub struct Method {
     /// Whether it is a control that the paper does not have, though it has the method: no number of its stands beside it.
     #[serde(default)]
     pub control: bool,
+    /// The name of its control among the same methods: all else equal, without the part that a claim is about.
+    pub twin: Option<String>,
     /// Whether it says something only where its manipulation check passes: a tuning chooses among settings that do.
     #[serde(default)]
     pub checked: bool,

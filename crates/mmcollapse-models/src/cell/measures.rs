@@ -22,18 +22,14 @@ impl Run<'_> {
 
     /// Whether what the reallocation did is among them.
     pub fn is_checked(&self) -> bool {
-        let mut asked = self.asked_measures().into_iter();
-        asked.any(|definition| matches!(definition.measured, Some(Measured::Manipulation)))
+        self.asked_measures().into_iter().any(Definition::is_check)
     }
 
     /// Measures the representation of `samples`, with every modality that they have: what is of the whole, then what is of
     /// each modality.
     pub fn measures(&self, model: &Model, samples: &Samples) -> Result<Vec<Measure>> {
         let asked = self.asked_measures();
-        if asked
-            .iter()
-            .all(|asked| matches!(asked.measured, Some(Measured::Manipulation)))
-        {
+        if asked.iter().all(|asked| asked.is_check()) {
             return Ok(Vec::new());
         }
         let representation = self.representation(model, samples)?;

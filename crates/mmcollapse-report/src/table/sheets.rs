@@ -1,6 +1,7 @@
 //! The sheets of one protocol: scores, what reallocation adds, each modality alone.
 
 use mmcollapse_probes::{Estimate, smallest_attainable_p};
+use mmcollapse_record::manipulation::{CONFUSED, LABELS_LOST};
 use mmcollapse_record::{Metric, RowId, Split, Unit, words};
 
 use super::{DASH, Line, Sheet, number, percent, probability};
@@ -164,9 +165,46 @@ impl Sheets<'_> {
                  seeds{of_rates}.",
                 self.protocol.setting
             ),
-            |metric| metric.is_share() && !shown.contains(metric),
+            |metric| metric.is_share() && !metric.definition().is_check() && !shown.contains(metric),
             percent,
         )
+    }
+
+    /// What was checked of each reallocation; none where nothing was.
+    pub(super) fn checks(&self) -> Option<Sheet> {
+        let mut sheet = self.metric_sheet(
+            "checks",
+            "whether the reallocation has happened",
+            format!(
+                "Manipulation checks of the same models, protocol {}. Confusion: held-out cross-entropy of a modality \
+                 discriminator fitted afresh to the latents, as a share of that of a guess; confused: runs in which it is at least \
+                 {CONFUSED}; shuffled: the same with the modalities of the latents shuffled, which must be near 1. Latent: label \
+                 probe on the latents of a modality. Passing: confused, and no label probe more than {} points below that of the \
+                 control, which has the same layers, steps and draws without the adversary. Of a student: CKA with its teachers, \
+                 and contrast as a share of a guess (docs/methodology/methods.md). Mean and half-width of its 95 % t interval \
+                 over n seeds{}.",
+                self.protocol.setting,
+                LABELS_LOST * 100.0,
+                self.of_rates()
+            ),
+            |metric| metric.definition().is_check(),
+            number::plain,
+        )?;
+        let methods: Vec<usize> = self.methods().map(|(position, _)| position).collect();
+        sheet.header.extend(["confused", "passing"].map(str::to_owned));
+        for (line, method) in sheet.rows.iter_mut().zip(methods) {
+            let checked = self.summary.checked(&self.protocol.setting, method);
+            let of = |part: usize, all: usize| format!("{part} of {all}");
+            let confused = checked.as_ref().map(|checked| of(checked.confused, checked.runs));
+            let passing = checked.and_then(|checked| checked.passing);
+            line.cells.push(number::or_dash(confused));
+            line.cells.push(number::or_dash(
+                passing.map(|(compared, passing)| of(passing, compared)),
+            ));
+        }
+        let is_empty = |line: &Line| line.cells[2..].iter().all(|cell| cell == DASH);
+        sheet.rows.retain(|line| !is_empty(line));
+        Some(sheet)
     }
 
     /// The losses at the end of training; none if none were kept.

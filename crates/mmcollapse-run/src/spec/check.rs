@@ -34,6 +34,7 @@ pub(super) fn check(spec: &Spec) -> Checked {
         }
         self::preset(spec, &name.to_string(), preset)?;
     }
+    twins(spec)?;
     measures(spec)?;
     levels(spec)
 }
@@ -53,6 +54,23 @@ fn measures(spec: &Spec) -> Checked {
         ),
         None => Ok(()),
     }
+}
+
+/// A control is there.
+fn twins(spec: &Spec) -> Checked {
+    for (name, method) in &spec.reallocations {
+        if let Some(twin) = method
+            .twin
+            .as_ref()
+            .filter(|twin| !spec.reallocations.contains_key(*twin))
+        {
+            return fault(
+                "reallocations",
+                format!("reallocation `{name}` has the twin `{twin}`, which is not there"),
+            );
+        }
+    }
+    Ok(())
 }
 
 /// Names of methods, and seeds.

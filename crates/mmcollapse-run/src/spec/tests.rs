@@ -93,6 +93,14 @@ fn what_cannot_be_meant_is_refused_with_its_line() {
     assert!(message.contains("no seeds"), "{message}");
     let message = error(&SPEC.replace("reallocation: [ebr]}", "reallocation: [ebr], rates: [0.123]}"));
     assert!(message.contains("wants the level 0.123"), "{message}");
+    let message = error(&SPEC.replace(
+        "    config: {method: ebr}",
+        "    twin: heads\n    config: {method: ebr}",
+    ));
+    assert!(
+        message.contains("reallocation `ebr` has the twin `heads`, which is not there"),
+        "{message}"
+    );
 }
 
 #[test]
