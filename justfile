@@ -8,7 +8,7 @@ python := env("PYTHON", "python3")
 default:
     @just --list
 
-# train what a table or figure needs and make it: `just reproduce table4 [--preset smoke|quick|full] [--dry-run]`
+# train what a table or figure needs and make it: `just reproduce table4|all [--preset smoke|quick|full] [--limit 150m] [--dry-run]`
 [group('results')]
 reproduce *ARGS:
     {{ mmcollapse }} reproduce {{ ARGS }}
@@ -32,6 +32,11 @@ report *ARGS:
 [group('results')]
 pages *ARGS:
     cargo run --release --package mmcollapse-experiments --no-default-features --bin report -- {{ ARGS }}
+
+# which committed results are fresh, incomplete or stale
+[group('results')]
+results *ARGS:
+    {{ mmcollapse }} results {{ ARGS }}
 
 # print the experiments or details: `just list [NAME|methods|datasets]`
 [group('results')]

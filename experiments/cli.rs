@@ -7,6 +7,7 @@ mod dry;
 pub(crate) mod fixture;
 mod gate;
 pub(crate) mod list;
+pub(crate) mod results;
 mod run;
 mod store;
 mod tune;
@@ -16,6 +17,7 @@ use std::ffi::{OsStr, OsString};
 use std::path::Path;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
@@ -41,6 +43,12 @@ fn presets() -> impl TypedValueParser<Value = Preset> {
 
 /// Exit status of an interrupted run, as shells have it for Ctrl-C.
 const INTERRUPTED: u8 = 130;
+
+/// Seconds of the longest limit that can be set.
+const YEAR: u64 = 366 * 24 * 3600;
+
+/// Exit status of a run that its limit ended, as `sysexits.h` has it for what is to be tried again.
+const LIMITED: u8 = 75;
 
 /// Exit status of what only prints, when its reader has gone, as shells have it for SIGPIPE.
 const NO_READER: u8 = 141;
@@ -80,14 +88,19 @@ Examples:
   mmcollapse reproduce table3 --tuned     with the settings that `mmcollapse tune table3` found
   mmcollapse reproduce table3 --dataset avmnist-hard
   mmcollapse reproduce table4 --seeds 2 --force     two seeds, even if they replace a result of ten
+  mmcollapse reproduce all --preset quick --limit 150m     every result, in parts of at most 150 minutes
+
+`all` is every experiment on its own data set, and every other result of the preset in RESULTS.
 
 Cells are trained seed by seed. After each seed the table and figure are written anew with their n. A result with fewer
 rows, seeds or cells than the existing one goes to RESULTS/<experiment>/<preset>-partial/, and says so.
 
 Trained cells are kept in the store (--store). Cells that two experiments share are trained once. An interrupted run
-continues where it stopped, and several runs may share one store.")]
+continues where it stopped, and several runs may share one store. A run that --limit ends exits with 75.
+
+RESULTS/cells/ holds the cells of published results. Those that the store lacks are taken from there, not trained.")]
     Reproduce {
-        /// Names of experiments, as `mmcollapse list experiments` prints them.
+        /// Names of experiments, as `mmcollapse list experiments` prints them; or `all`.
         #[arg(required = true)]
         experiments: Vec<String>,
         #[command(flatten)]
@@ -96,6 +109,9 @@ continues where it stopped, and several runs may share one store.")]
         /// RESULTS/<experiment>/[<data set>-]<preset>-tuned/.
         #[arg(long)]
         tuned: bool,
+        /// Stop after this time, such as 150m or 2h, as Ctrl-C does. The same command continues.
+        #[arg(long, value_name = "TIME", value_parser = duration)]
+        limit: Option<Duration>,
         #[command(flatten)]
         how: How,
         #[command(flatten)]
@@ -147,6 +163,8 @@ Filters on the same field are alternatives, those on different fields must all h
         what: What,
         #[command(flatten)]
         how: How,
+        #[command(flatten)]
+        from: From,
     },
     /// Make tables, figures, REPRODUCTION.md and the HTML report from stored runs, without training.
     ///
@@ -167,6 +185,16 @@ Examples:
         place: Place,
         #[command(flatten)]
         to: To,
+    },
+    /// Print of each published result whether today's code, spec and data would train the same cells.
+    ///
+    /// A result is stale where its cells have other keys today, incomplete where it lacks cells, else fresh. Fails where a result
+    /// is stale, or was trained from changed sources, and RESULTS/exceptions.yaml does not list it. Writes
+    /// RESULTS/states.yaml for the pages. Data that are not at hand are not compared.
+    Results {
+        /// Folder of the results.
+        #[arg(long, default_value = "results")]
+        results: PathBuf,
     },
     /// Print the experiments, one line each, or details: methods with their options, data sets, one experiment.
     #[command(after_help = "\
@@ -249,12 +277,22 @@ struct Place {
     offline: bool,
 }
 
+/// Where published results are.
+#[derive(Args, Clone)]
+struct From {
+    /// Folder of tables and figures, RESULTS/<experiment>/<preset>/, and of their cells, RESULTS/cells/.
+    #[arg(long, default_value = "results")]
+    results: PathBuf,
+    /// Take no cell from RESULTS/cells/: train all that the store lacks.
+    #[arg(long)]
+    no_published: bool,
+}
+
 /// Where results go.
 #[derive(Args, Clone)]
 struct To {
-    /// Folder for tables and figures: RESULTS/<experiment>/<preset>/.
-    #[arg(long, default_value = "results")]
-    results: PathBuf,
+    #[command(flatten)]
+    from: From,
     /// Let a less complete result (fewer rows, seeds or cells) replace a more complete one, instead of writing it to
     /// RESULTS/<experiment>/<preset>-partial/.
     #[arg(long)]
@@ -264,8 +302,9 @@ struct To {
 impl To {
     fn published(&self) -> run::Published<'_> {
         run::Published {
-            results: &self.results,
+            results: &self.from.results,
             force: self.force,
+            anew: self.from.no_published,
         }
     }
 }
@@ -310,6 +349,8 @@ enum Ending {
     Badly,
     /// By Ctrl-C.
     Interrupted,
+    /// By the limit of its time.
+    Limited,
 }
 
 /// Runs the program with the arguments of this process. `fixed` makes it the program of one experiment:
@@ -348,6 +389,7 @@ pub fn main(
         Ok(Ending::Well) => ExitCode::SUCCESS,
         Ok(Ending::Badly) => ExitCode::FAILURE,
         Ok(Ending::Interrupted) => ExitCode::from(INTERRUPTED),
+        Ok(Ending::Limited) => ExitCode::from(LIMITED),
         Err(report) => {
             tell!("{report:?}");
             ExitCode::FAILURE
@@ -374,9 +416,20 @@ impl Program {
                 experiments,
                 what,
                 tuned,
+                limit,
                 how,
                 to,
-            } => run::reproduce(&self.named(&experiments)?, what, tuned, &how, to.published()),
+            } => {
+                let all = experiments.iter().any(|name| name == "all");
+                let asked = run::Asked {
+                    experiments: self.named(if all { &[] } else { &experiments })?,
+                    all,
+                    what,
+                    tuned,
+                    limit,
+                };
+                run::reproduce(&asked, &how, to.published())
+            }
             Verb::Tune {
                 experiment,
                 asked,
@@ -388,7 +441,8 @@ impl Program {
                 only,
                 what,
                 how,
-            } => run::train_some(self.find(&experiment)?, &only, what, &how),
+                from,
+            } => run::train_some(self.find(&experiment)?, &only, what, &how, &from),
             Verb::Report {
                 experiments,
                 what,
@@ -397,9 +451,11 @@ impl Program {
             } => {
                 let all = experiments.is_empty();
                 let ending = run::report(&self.named(&experiments)?, all, what, &place, to.published())?;
-                let written = pages::write(self.experiments, self.claims, &to.results, to.force)?;
+                results::write(self.experiments, &to.from.results)?;
+                let written = pages::write(self.experiments, self.claims, &to.from.results, to.force)?;
                 Ok(if written { ending } else { Ending::Badly })
             }
+            Verb::Results { results } => results::results(self.experiments, &results),
             Verb::List { what } => {
                 output::out(format_args!("{}", self.list(&what)?));
                 Ok(Ending::Well)
@@ -479,9 +535,26 @@ pub(crate) fn report_smoke(experiments: &'static [ExperimentInfo], store: &Path,
         store: store.to_owned(),
         offline: true,
     };
-    let published = run::Published { results, force: false };
+    let published = run::Published {
+        results,
+        force: false,
+        anew: false,
+    };
     let all: Vec<&ExperimentInfo> = experiments.iter().collect();
     assert_eq!(run::report(&all, false, what, &place, published).unwrap(), Ending::Well);
+}
+
+/// Reads a time: `150m`.
+fn duration(text: &str) -> Result<Duration, String> {
+    let units = [('s', 1), ('m', 60), ('h', 3600)];
+    let unit = units
+        .iter()
+        .find_map(|(unit, seconds)| Some((text.strip_suffix(*unit)?, *seconds)));
+    let seconds = unit.and_then(|(number, seconds)| number.parse::<u64>().ok()?.checked_mul(seconds));
+    let seconds = seconds.filter(|seconds| (1..=YEAR).contains(seconds));
+    seconds
+        .map(Duration::from_secs)
+        .ok_or_else(|| format!("expected a whole number with s, m or h, such as 150m; got `{text}`"))
 }
 
 /// Workers asked for, or one a core.
@@ -514,6 +587,17 @@ mod tests {
     }
 
     #[test]
+    fn times_are_read_with_their_unit() {
+        for (text, seconds) in [("90s", 90), ("150m", 9000), ("2h", 7200)] {
+            assert_eq!(duration(text), Ok(Duration::from_secs(seconds)));
+        }
+        for wrong in ["", "m", "150", "0m", "1.5h", "-1h", "2d", "99999999999999999999h"] {
+            let error = duration(wrong).unwrap_err();
+            assert!(error.contains(&format!("got `{wrong}`")), "{error}");
+        }
+    }
+
+    #[test]
     fn a_programs_own_experiment_is_filled_in() {
         let of = |given: &[&str]| {
             let given = given.iter().map(OsString::from).collect();
@@ -531,7 +615,7 @@ mod tests {
     #[test]
     fn help_says_what_each_verb_does() {
         let mut text = Cli::command().render_help().to_string();
-        for name in ["reproduce", "tune", "run", "report", "list", "data", "gate"] {
+        for name in ["reproduce", "tune", "run", "report", "results", "list", "data", "gate"] {
             let mut command = Cli::command();
             let verb = command.find_subcommand_mut(name).unwrap();
             text += "\n== ";

@@ -27,6 +27,26 @@ fn the_committed_pages_are_those_of_the_committed_results() {
     }
 }
 
+/// No committed result is stale or of changed sources but those that `exceptions.yaml` lists, and the pages know which are stale.
+#[cfg(feature = "train")]
+#[test]
+fn committed_results_are_those_of_the_committed_code() {
+    use crate::cli::results;
+
+    let folder = root().join("results");
+    let mut resolver = mmcollapse_run::models::ModelResolver::new(true);
+    let published = results::states(EXPERIMENTS, &folder, &mut resolver, &mut BTreeSet::new()).unwrap();
+    assert!(published.len() > 20, "{}", published.len());
+    let faults = results::faults(&published, &results::exceptions(&folder).unwrap());
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+    let states = fs::read_to_string(folder.join(report::STATES)).unwrap();
+    assert_eq!(
+        states,
+        results::text(&published),
+        "run `mmcollapse results`, then `just pages`"
+    );
+}
+
 /// `just pages` builds no candle, hence nothing that trains.
 #[test]
 fn the_pages_are_made_without_candle() {

@@ -21,7 +21,7 @@ struct RowState<'a> {
 
 /// Which cells of a plan are there and how long the rest will take, row by row; with `--verbose` and cell by cell.
 pub(super) fn text(plan: &Plan, pending: &Pending<'_>, how: &How) -> String {
-    let text = rows(
+    let mut text = rows(
         plan,
         pending.missing(),
         pending.damaged(),
@@ -29,9 +29,39 @@ pub(super) fn text(plan: &Plan, pending: &Pending<'_>, how: &How) -> String {
         how.verbose,
         |planned| pending.estimate(planned),
     );
-    match pending.unmeasured().len() {
-        0 => text,
-        cells => format!("{text}{cells} cells in the store lack a measure, which is measured from their weights\n"),
+    if !pending.unmeasured().is_empty() {
+        let cells = pending.unmeasured().len();
+        let _ = writeln!(
+            text,
+            "{cells} cells in the store lack a measure, which is measured from their weights"
+        );
+    }
+    if pending.published() > 0 {
+        let cells = pending.published();
+        let _ = writeln!(
+            text,
+            "{cells} cells in the store are published ones, which a run puts there first"
+        );
+    }
+    text
+}
+
+/// How many cells are to be trained in all, and how long that takes.
+pub(super) fn left(pending: &[Pending<'_>], how: &How) -> String {
+    let mut keys = BTreeSet::new();
+    let all = pending
+        .iter()
+        .flat_map(|of| of.cells().map(move |planned| (of, planned)));
+    // Experiments share cells.
+    let once = all.filter(|(_, planned)| keys.insert(&planned.key));
+    let times: Vec<f64> = once.map(|(of, planned)| of.estimate(planned).0).collect();
+    let workers = workers(how.workers);
+    match times.len() {
+        0 => "no cell is left to train".to_owned(),
+        cells => format!(
+            "{cells} cells are left to train, about {} with {workers} workers",
+            duration_text(makespan(&times, workers))
+        ),
     }
 }
 

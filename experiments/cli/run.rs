@@ -1,100 +1,295 @@
 //! `reproduce`, `run` and `report`: plan, train, gather, publish.
 
 use mmcollapse_record::{ExperimentInfo, Split};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::path::Path;
-use std::{env, io};
+use std::time::{Duration, Instant};
+use std::{env, io, thread};
 
-use miette::{IntoDiagnostic, Result, miette};
+use miette::{IntoDiagnostic, Report, Result, miette};
 use mmcollapse_files::{duration_text, output, say, tell};
 use mmcollapse_nn::device::DeviceChoice;
 
-use super::dry;
 use super::store::limit;
-use super::{Ending, How, Place, What, interrupt, workers};
+use super::{Ending, From, How, Place, What, interrupt, workers};
+use super::{dry, results};
 use mmcollapse_report::publish::{Shown, publish};
 use mmcollapse_run::gather::{Conditions, Gathered};
 use mmcollapse_run::models::ModelResolver;
 use mmcollapse_run::on::spec_on;
 use mmcollapse_run::pending::{Pending, Trained, settled};
 use mmcollapse_run::plan::{Filter, Plan, Planned, Selection};
+use mmcollapse_run::published::PublishedCells;
 use mmcollapse_run::rounds::Show;
 use mmcollapse_run::runner::{Fate, Interrupt, WorkerCommand};
 use mmcollapse_run::spec::Spec;
 use mmcollapse_run::store::{Found, Store, Stored};
 use mmcollapse_run::tuning::Tuned;
 
-/// Trains what is missing of each experiment and renders it.
-///
-/// `tuned`: with the settings that tuning found under `results`.
-pub fn reproduce(
-    experiments: &[&'static ExperimentInfo],
+/// What `reproduce` is to make.
+pub struct Asked {
+    /// The experiments.
+    pub experiments: Vec<&'static ExperimentInfo>,
+    /// Whether these are all: each result of the preset that was published on other data or with tuned settings is made too,
+    /// and what cannot be made is left out.
+    pub all: bool,
+    pub what: What,
+    /// With the settings that tuning found.
+    pub tuned: bool,
+    /// When to stop.
+    pub limit: Option<Duration>,
+}
+
+/// A result that is to be made, and its cells.
+struct Target {
+    experiment: &'static ExperimentInfo,
     what: What,
-    tuned: bool,
-    how: &How,
-    published: Published<'_>,
-) -> Result<Ending> {
-    let mut resolver = ModelResolver::new(how.place.offline);
-    let selection = Selection {
-        seeds: what.seeds,
-        ..Selection::default()
-    };
-    let mut interrupted: Option<Interrupt> = None;
-    let mut ending = Ending::Well;
-    for experiment in experiments {
-        let spec = what.spec(experiment, &mut resolver)?;
+    plan: Plan,
+    conditions: Conditions,
+    /// Those that are published.
+    cells: PublishedCells,
+}
+
+impl Target {
+    fn new(
+        experiment: &'static ExperimentInfo,
+        what: What,
+        tuned: bool,
+        published: Published<'_>,
+        resolver: &mut ModelResolver,
+    ) -> Result<Self> {
+        let selection = Selection {
+            seeds: what.seeds,
+            ..Selection::default()
+        };
+        let spec = what.spec(experiment, resolver)?;
         let tuned = tuned
             .then(|| Tuned::of(published.results, experiment, &spec, what.preset))
             .transpose()?;
         let plan = match &tuned {
-            Some(tuned) => tuned.plan(experiment, &spec, &selection, &mut resolver)?,
-            None => Plan::of(experiment, &spec, what.preset, &selection, &mut resolver)?,
+            Some(tuned) => tuned.plan(experiment, &spec, &selection, resolver)?,
+            None => Plan::of(experiment, &spec, what.preset, &selection, resolver)?,
         };
-        let store = Store::new(&how.place.store);
-        let pending = Pending::of(&plan, &store)?;
-        pending.check(&mut resolver)?;
-        if how.dry_run {
-            output::out(format_args!("{}", dry::text(&plan, &pending, how)));
-            continue;
-        }
         let conditions = Conditions::of(&spec, &plan, tuned.map(|tuned| tuned.by(&spec)))?;
-        let showing = Showing::new(experiment, &plan, &store, conditions, &what, published);
-        // Until something is trained, Ctrl-C ends the program at once.
-        let interrupt = match &interrupted {
-            Some(interrupt) if interrupt.requests() > 0 => return Ok(Ending::Interrupted),
-            Some(interrupt) => interrupt,
-            None => &*interrupted.insert(interrupt()?),
-        };
+        let cells = conditions.cells(&plan, published.results)?;
+        Ok(Self {
+            experiment,
+            what,
+            plan,
+            conditions,
+            cells,
+        })
+    }
+
+    /// Its folder below the results.
+    fn name(&self) -> String {
+        format!("{}/{}", self.experiment.name, self.conditions.folder(self.what.preset))
+    }
+}
+
+/// Trains what is missing of each experiment and renders it.
+pub fn reproduce(asked: &Asked, how: &How, published: Published<'_>) -> Result<Ending> {
+    let end = asked.limit.map(|limit| Instant::now() + limit);
+    let store = Store::new(&how.place.store);
+    let (targets, mut ending) = asked.planned(&store, how, published)?;
+    if !(how.dry_run || published.anew) {
+        targets
+            .iter()
+            .try_for_each(|target| fill(&target.plan, &target.cells, &store))?;
+    }
+    let pending = || {
+        let durations = store.durations();
+        let pending = targets.iter().map(|target| {
+            let published = (how.dry_run && !published.anew).then_some(&target.cells);
+            Pending::beside(&target.plan, &store, published, &durations)
+        });
+        pending.collect::<Result<Vec<_>, _>>()
+    };
+    let mut found = pending()?;
+    if how.dry_run {
+        for (target, pending) in targets.iter().zip(&found) {
+            if targets.len() > 1 {
+                say!("{}:", target.name());
+            }
+            output::out(format_args!("{}", dry::text(&target.plan, pending, how)));
+        }
+    }
+    if targets.len() > 1 {
+        tell!("{} results: {}", targets.len(), dry::left(&found, how));
+    }
+    if how.dry_run {
+        return Ok(ending);
+    }
+    // Until something is trained, Ctrl-C ends the program at once.
+    let interrupt = interrupt()?;
+    if let Some(end) = end {
+        stop_at(end, &interrupt);
+    }
+    let is_at_end = || end.is_some_and(|end| Instant::now() >= end);
+    let stopped = || {
+        if !is_at_end() {
+            return Ok(Ending::Interrupted);
+        }
+        tell!(
+            "the limit is reached; {}; the same command continues",
+            dry::left(&pending()?, how)
+        );
+        Ok(Ending::Limited)
+    };
+    for (place, target) in targets.iter().enumerate() {
+        if interrupt.requests() > 0 || is_at_end() {
+            return stopped();
+        }
+        let showing = Showing::new(
+            target.experiment,
+            &target.plan,
+            &store,
+            &target.conditions,
+            &target.what,
+            published,
+        );
         let show = |seeds: &BTreeSet<u64>| showing.of_seeds(seeds);
-        match train(&plan, &pending, &store, how.device, how.workers, interrupt, Some(&show))? {
-            Ending::Interrupted => return Ok(Ending::Interrupted),
+        if targets.len() > 1 {
+            tell!("{} of {}, {}:", place + 1, targets.len(), target.name());
+        }
+        let trained = train(
+            &target.plan,
+            &found[place],
+            &store,
+            how.device,
+            how.workers,
+            &interrupt,
+            Some(&show),
+        );
+        // Whatever ended it.
+        showing.keep_cells()?;
+        match trained? {
+            Ending::Interrupted => return stopped(),
             Ending::Badly => ending = Ending::Badly,
-            Ending::Well => {}
+            Ending::Well | Ending::Limited => {}
         }
         limit(&store, how.weights);
         showing.make()?;
+        if !found[place].is_empty() && place + 1 < targets.len() {
+            // Of the others some cells may have been trained now.
+            found = pending()?;
+        }
     }
     Ok(ending)
 }
 
+impl Asked {
+    /// The plan of each result to be made, all of whose cells can be trained; whether some were left out.
+    fn planned(&self, store: &Store, how: &How, published: Published<'_>) -> Result<(Vec<Target>, Ending)> {
+        let mut resolver = ModelResolver::new(how.place.offline);
+        let mut ending = Ending::Well;
+        let mut targets = Vec::new();
+        for (experiment, what, tuned) in self.targets(published)? {
+            let folder = what.preset.folder(what.dataset.as_deref(), tuned);
+            let target = Target::new(experiment, what, tuned, published, &mut resolver).and_then(|target| {
+                let published = (!published.anew).then_some(&target.cells);
+                Pending::beside(&target.plan, store, published, &BTreeMap::new())?.check(&mut resolver)?;
+                Ok(target)
+            });
+            match target {
+                Ok(target) => targets.push(target),
+                // Who lacks the data of one experiment can still have the others.
+                Err(error) if self.all => {
+                    left_unchanged(&format!("{}/{folder}", experiment.name), &error);
+                    ending = Ending::Badly;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok((targets, ending))
+    }
+
+    /// Each result to be made: its experiment, what is run, and whether with tuned settings.
+    fn targets(&self, published: Published<'_>) -> Result<Vec<(&'static ExperimentInfo, What, bool)>> {
+        let mut targets = Vec::new();
+        for experiment in &self.experiments {
+            targets.push((*experiment, self.what.clone(), self.tuned));
+            if !self.all || self.tuned || self.what.dataset.is_some() {
+                continue;
+            }
+            for provenance in results::published(experiment, published.results)? {
+                let dataset = results::other_than_own(experiment, &provenance)?;
+                let is_other = dataset.is_some() || provenance.tuned.is_some();
+                if provenance.preset == self.what.preset && is_other {
+                    let what = What {
+                        dataset,
+                        ..self.what.clone()
+                    };
+                    targets.push((*experiment, what, provenance.tuned.is_some()));
+                }
+            }
+        }
+        Ok(targets)
+    }
+}
+
+/// Stops a run at this time as Ctrl-C does.
+fn stop_at(end: Instant, interrupt: &Interrupt) {
+    let interrupt = interrupt.clone();
+    thread::spawn(move || {
+        thread::sleep(end.saturating_duration_since(Instant::now()));
+        if interrupt.requests() == 0 {
+            tell!("stopping at the limit: running cells keep their checkpoints");
+            interrupt.request();
+        }
+    });
+}
+
+/// Takes from published cells what the store lacks of a plan, and says how many.
+fn fill(plan: &Plan, cells: &PublishedCells, store: &Store) -> Result<()> {
+    let filled = cells.fill(plan, store)?;
+    if filled > 0 {
+        tell!(
+            "{} ({}): {filled} cells taken from {} (--no-published trains all anew)",
+            plan.experiment,
+            plan.preset,
+            cells.path().display()
+        );
+    }
+    Ok(())
+}
+
+/// Says why a result is not made.
+fn left_unchanged(name: &str, error: &Report) {
+    let reasons: Vec<String> = error.chain().map(ToString::to_string).collect();
+    tell!("{name}: results left unchanged: {}", reasons.join(": "));
+}
+
 /// Trains the cells of an experiment that the filters let through.
-pub fn train_some(experiment: &'static ExperimentInfo, only: &[String], what: What, how: &How) -> Result<Ending> {
+pub fn train_some(
+    experiment: &'static ExperimentInfo,
+    only: &[String],
+    what: What,
+    how: &How,
+    from: &From,
+) -> Result<Ending> {
     let selection = Selection {
         seeds: what.seeds,
         only: Filter::parse(only)?,
         ..Selection::default()
     };
     let mut resolver = ModelResolver::new(how.place.offline);
-    let (_, plan) = planned(experiment, &what, &selection, &mut resolver)?;
+    let (spec, plan) = planned(experiment, &what, &selection, &mut resolver)?;
     let store = Store::new(&how.place.store);
-    let pending = Pending::of(&plan, &store)?;
+    let cells = Conditions::of(&spec, &plan, None)?.cells(&plan, &from.results)?;
+    let published = (!from.no_published).then_some(&cells);
+    let pending = Pending::beside(&plan, &store, published, &store.durations())?;
     pending.check(&mut resolver)?;
     if how.dry_run {
         output::out(format_args!("{}", dry::text(&plan, &pending, how)));
         return Ok(Ending::Well);
     }
+    if let Some(published) = published {
+        fill(&plan, published, &store)?;
+    }
+    let pending = Pending::of(&plan, &store)?;
     let ending = train(&plan, &pending, &store, how.device, how.workers, &interrupt()?, None)?;
     limit(&store, how.weights);
     for planned in &plan.cells {
@@ -123,17 +318,15 @@ pub fn report(
         let (spec, plan) = match planned(experiment, &what, &selection, &mut resolver) {
             // Who lacks the data of one experiment can still have the report of the others.
             Err(error) if all => {
-                let reasons: Vec<String> = error.chain().map(ToString::to_string).collect();
-                tell!(
-                    "{} ({}): results left unchanged: {}",
-                    experiment.name,
-                    what.preset,
-                    reasons.join(": ")
-                );
+                left_unchanged(&format!("{} ({})", experiment.name, what.preset), &error);
                 continue;
             }
             planned => planned?,
         };
+        let conditions = Conditions::of(&spec, &plan, None)?;
+        if !published.anew {
+            fill(&plan, &conditions.cells(&plan, published.results)?, &store)?;
+        }
         if all && Gathered::of(&plan, &store)?.records.is_empty() {
             tell!(
                 "{} ({}): no cell of it is in the store {}",
@@ -143,8 +336,7 @@ pub fn report(
             );
             continue;
         }
-        let conditions = Conditions::of(&spec, &plan, None)?;
-        Showing::new(experiment, &plan, &store, conditions, &what, published).make()?;
+        Showing::new(experiment, &plan, &store, &conditions, &what, published).make()?;
     }
     Ok(Ending::Well)
 }
@@ -246,6 +438,8 @@ pub struct Published<'a> {
     pub results: &'a Path,
     /// Whether a less complete result may replace a more complete one.
     pub force: bool,
+    /// Whether published cells that the store lacks are left where they are.
+    pub anew: bool,
 }
 
 /// A result that is asked for: of what it is made, and where it goes.
@@ -253,7 +447,7 @@ struct Showing<'a> {
     experiment: &'a ExperimentInfo,
     plan: &'a Plan,
     store: &'a Store,
-    conditions: Conditions,
+    conditions: &'a Conditions,
     /// The command that makes it.
     command: String,
     published: Published<'a>,
@@ -264,7 +458,7 @@ impl<'a> Showing<'a> {
         experiment: &'a ExperimentInfo,
         plan: &'a Plan,
         store: &'a Store,
-        conditions: Conditions,
+        conditions: &'a Conditions,
         what: &What,
         published: Published<'a>,
     ) -> Self {
@@ -288,11 +482,21 @@ impl<'a> Showing<'a> {
         }
     }
 
-    /// Writes tables and figures of what is gathered. Only at the end of a run, or of a report, `--force` replaces a more
+    /// Adds what the store has to the cells that are published beside the result.
+    fn keep_cells(&self) -> Result<()> {
+        let mut cells = self.conditions.cells(self.plan, self.published.results)?;
+        if cells.update(self.plan, self.store)? {
+            cells.write()?;
+        }
+        Ok(())
+    }
+
+    /// Writes tables and figures of what is gathered, and its cells. Only at the end of a run, or of a report, `--force` replaces a more
     /// complete result.
     fn show(&self, gathered: &Gathered, is_end: bool) -> Result<Shown> {
-        let provenance = gathered.provenance(self.plan, &self.conditions, &self.command);
-        let Published { results, force } = self.published;
+        self.keep_cells()?;
+        let provenance = gathered.provenance(self.plan, self.conditions, &self.command);
+        let Published { results, force, .. } = self.published;
         publish(self.experiment, &gathered.records, provenance, results, force && is_end)
     }
 

@@ -289,6 +289,50 @@ fn a_hang_up_stops_a_run_unless_it_is_ignored() {
     assert!(!told.contains("stopping"), "{told}");
 }
 
+/// A limit ends a run as Ctrl-C does. What was finished is published: the next run goes on from there with an empty store.
+#[test]
+fn a_run_that_its_limit_ended_goes_on_elsewhere() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = |name: &str| folder.path().join(name).display().to_string();
+    let some = [
+        "run",
+        "ebr-stability",
+        "--only",
+        "row=concat",
+        "--store",
+        &store("runs"),
+    ];
+    let output = run(program(&some).args(&TRAINS[2..]).current_dir(folder.path()));
+    assert!(output.status.success(), "{}", text(&output.stderr));
+
+    let output = run(training(folder.path(), "").args(["--limit", "1s"]));
+    let told = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(75), "{told}");
+    assert!(
+        told.contains("the limit is reached; 2 cells are left to train, about "),
+        "{told}"
+    );
+    assert!(
+        folder
+            .path()
+            .join("results/cells/ebr-stability/planted-smoke.jsonl.zst")
+            .is_file()
+    );
+
+    let mut elsewhere = program(&TRAINS);
+    elsewhere
+        .args(["--store", &store("elsewhere")])
+        .current_dir(folder.path());
+    let output = run(&mut elsewhere);
+    let told = text(&output.stderr);
+    assert!(output.status.success(), "{told}");
+    assert!(
+        told.contains("1 cells taken from results/cells/ebr-stability/"),
+        "{told}"
+    );
+    assert!(told.contains("2 cells done"), "{told}");
+}
+
 /// On a terminal that takes no control sequences there are plain lines.
 #[test]
 fn a_plain_terminal_gets_no_control_sequences() {

@@ -152,6 +152,22 @@ impl Commit {
     }
 }
 
+impl Provenance {
+    /// The commits at which its cells were trained, that of the most cells first; `none` if none is known.
+    pub fn commits(&self) -> String {
+        let mut commits: Vec<String> = Vec::new();
+        for commit in self.origins.iter().filter_map(|count| count.origin.commit.as_ref()) {
+            if !commits.contains(&commit.short()) {
+                commits.push(commit.short());
+            }
+        }
+        if commits.is_empty() {
+            return "none".to_owned();
+        }
+        commits.join(", ")
+    }
+}
+
 /// Counts equal origins, the most frequent first.
 pub fn count_origins<'a>(origins: impl IntoIterator<Item = &'a Origin>) -> Vec<OriginCount> {
     let mut counts: BTreeMap<&Origin, usize> = BTreeMap::new();

@@ -15,6 +15,8 @@ pub struct Record {
     pub modalities: Vec<String>,
     /// SHA-256 of its resolved configuration, as 64 hex digits.
     pub config: String,
+    /// Key of its cell, as 64 hex digits.
+    pub key: String,
     /// Seed; runs of equal seed share splits, masks and noise, so comparisons are paired by it.
     pub seed: u64,
     /// What came out.

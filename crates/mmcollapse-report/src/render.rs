@@ -5,6 +5,7 @@
 //! | `table.md`, `table.tex` | the table for readers, the paper's numbers beside ours |
 //! | `table.parquet`, `table.csv` | every mean with intervals, difference, p values and the paper's number |
 //! | `runs.parquet`, `runs.csv` | every run |
+//! | `runs.keys` | the keys of the cells that it rests on, one a line |
 //! | `tests.parquet`, `tests.csv` | every test of one row against another, where the experiment shows them |
 //! | `curves.parquet`, `curves.csv` | the semantic loss at every epoch of every run, where the experiment shows it |
 //! | `probes.parquet`, `probes.csv` | every probe of every encoder along training, where the experiment shows them |
@@ -14,6 +15,7 @@
 use mmcollapse_record::{
     Commit, ExperimentInfo, Metric, OriginCount, Preset, Provenance, Record, Shows, TunedBy, Unit,
 };
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use miette::{IntoDiagnostic, Result, WrapErr, miette};
@@ -29,6 +31,9 @@ use crate::table::{Table, Tests, latex, markdown};
 
 /// Digits of a data digest that are told in text; the JSON has all of them.
 const DIGEST_DIGITS: usize = 12;
+
+/// The keys of the cells that a result rests on, one a line.
+pub const KEYS: &str = "runs.keys";
 
 /// Writes tables and figure of `records` into the folder `out` and returns the paths, in order.
 ///
@@ -71,6 +76,8 @@ pub fn render(
         }
         title = format!("{title}: {kind}data set {dataset} instead");
     }
+    let keys: BTreeSet<&str> = records.iter().map(|record| record.key.as_str()).collect();
+    let keys: Vec<&str> = keys.into_iter().collect();
     let records = &match experiment.shows {
         Shows::Curves => curves::measured(records),
         _ => records.to_vec(),
@@ -142,6 +149,7 @@ pub fn render(
         ]);
     }
     files.extend([
+        (KEYS.to_owned(), format!("{}\n", keys.join("\n")).into_bytes()),
         ("figure.svg".to_owned(), picture.svg.into_bytes()),
         ("figure.png".to_owned(), picture.png),
         ("figure.provenance.json".to_owned(), json),
@@ -161,7 +169,7 @@ pub fn render(
 /// Whether a file in a result's folder is one that [`render`] writes.
 pub(crate) fn is_ours(name: &str) -> bool {
     const STEMS: [&str; 6] = ["table", "runs", "tests", "curves", "probes", "figure"];
-    const ENDS: [&str; 7] = ["md", "tex", "parquet", "csv", "provenance.json", "svg", "png"];
+    const ENDS: [&str; 8] = ["md", "tex", "parquet", "csv", "provenance.json", "keys", "svg", "png"];
     let parts = name.split_once('.');
     parts.is_some_and(|(stem, end)| STEMS.contains(&stem) && ENDS.contains(&end))
 }

@@ -3,6 +3,7 @@
 //! A cell's configuration is plain JSON here. Only the plan, which resolves it, and the worker, which trains
 //! it, know the types of `mmcollapse-models`; store, runner and report do not.
 
+use std::borrow::Borrow;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::{fmt, str};
@@ -53,6 +54,11 @@ impl Cell {
             .collect()
     }
 
+    /// Its seed.
+    pub fn seed(&self) -> Option<u64> {
+        self.config["seed"].as_u64()
+    }
+
     /// What runs of nearly equal cost have in common: the configuration without its seed, as canonical JSON.
     pub fn kind(&self) -> String {
         let mut config = self.config.clone();
@@ -77,6 +83,13 @@ impl CellKey {
     /// The first 16 hex digits: the name of the cell's folder in the store.
     pub fn folder(&self) -> &str {
         self.0.get(..FOLDER_DIGITS).unwrap_or(&self.0)
+    }
+}
+
+/// Keys are looked up by their digits.
+impl Borrow<str> for CellKey {
+    fn borrow(&self) -> &str {
+        &self.0
     }
 }
 

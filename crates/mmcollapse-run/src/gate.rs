@@ -410,6 +410,7 @@ mod tests {
             protocol: ProtocolKind::TestMissing.on("sound", &[0.95, 0.8]),
             modalities: Vec::new(),
             config: sha256(format!("{row} {seed}").as_bytes()),
+            key: String::new(),
             seed,
             outcome: Outcome {
                 status,

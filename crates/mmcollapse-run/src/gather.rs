@@ -1,12 +1,14 @@
 //! From the store to the report: the records of a plan, and where a result that rests on them comes from.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
 use miette::Result;
-use mmcollapse_record::{Provenance, Record, TunedBy, count_origins};
+use mmcollapse_record::{Preset, Provenance, Record, TunedBy, count_origins};
 
 use crate::plan::Plan;
 use crate::provenance::{Build, VERSION};
+use crate::published::{PublishedCells, PublishedCellsError};
 use crate::spec::Spec;
 use crate::store::{Found, Store, StoreError, Stored, wall_seconds};
 
@@ -125,5 +127,18 @@ impl Conditions {
             excerpt: excerpt.map(str::to_owned),
             tuned,
         })
+    }
+
+    /// The folder of a result in that of its experiment.
+    pub fn folder(&self, preset: Preset) -> String {
+        preset.folder(self.dataset.as_deref(), self.tuned.is_some())
+    }
+
+    /// The cells that are published beside the result of a plan.
+    ///
+    /// # Errors
+    /// Those of [`PublishedCells::read`].
+    pub fn cells(&self, plan: &Plan, results: &Path) -> Result<PublishedCells, PublishedCellsError> {
+        PublishedCells::read(results, &plan.experiment, &self.folder(plan.preset))
     }
 }

@@ -4,6 +4,7 @@
 //! spec.yaml --spec, on--> Spec --plan--> Plan: cells, fully resolved, each with a key
 //! cells --pending--> in the store already, or --rounds, runner, worker--> trained and stored
 //! store --gather--> records and their provenance, for the report
+//! store --published--> the cells beside a result; they fill another store. --freshness--> whether they are today's
 //! ```
 //!
 //! The unit of work, of caching and of parallelism is the [`cell`]. A runner hands cells to worker processes;
@@ -14,6 +15,7 @@
 extern crate self as mmcollapse_run;
 
 pub mod cell;
+pub mod freshness;
 pub mod gate;
 pub mod gather;
 pub mod models;
@@ -24,6 +26,7 @@ pub mod pending;
 pub mod plan;
 pub mod progress;
 pub mod provenance;
+pub mod published;
 pub mod rounds;
 pub mod runner;
 pub mod signals;

@@ -23,13 +23,21 @@ pub fn spec_on(
     resolver: &mut ModelResolver,
 ) -> Result<Spec> {
     if asked.is_some() {
-        return spec_of(experiment, asked, resolver);
+        return spec_of(experiment, asked, |set| loaded(set, resolver));
     }
     let spec = Spec::of(experiment).map_err(|error| *error)?;
     let all = || spec.presets.get(&preset).map_or(0..1, PresetSpec::seeds);
     let stand_in = resolver.stand_in(&spec.dataset, seeds.unwrap_or_else(all))?;
     let stand_in = stand_in.map(|stand_in| stand_in.name);
-    spec_of(experiment, stand_in, resolver)
+    spec_of(experiment, stand_in, |set| loaded(set, resolver))
+}
+
+/// The spec of an experiment on a data set that need not be at hand, on its own if none is given.
+///
+/// # Errors
+/// As [`spec_on`], but for data that are not there.
+pub fn spec_without_data(experiment: &ExperimentInfo, dataset: Option<&str>) -> Result<Spec> {
+    spec_of(experiment, dataset, |set| Ok(set.modalities()))
 }
 
 /// The spec of an experiment on the excerpt of its data set that is built into the program, if there is one: what the
@@ -40,11 +48,22 @@ pub fn spec_on(
 pub fn spec_on_excerpt(experiment: &ExperimentInfo, resolver: &ModelResolver) -> Result<Spec> {
     let spec = Spec::of(experiment).map_err(|error| *error)?;
     let own = mmcollapse_data::find(&spec.dataset).ok();
-    spec_of(experiment, own.and_then(DatasetSource::stand_in), resolver)
+    let stand_in = own.and_then(DatasetSource::stand_in);
+    spec_of(experiment, stand_in, |set| loaded(set, resolver))
 }
 
-/// The spec of an experiment on a data set, on its own if none is given.
-fn spec_of(experiment: &ExperimentInfo, dataset: Option<&str>, resolver: &ModelResolver) -> Result<Spec> {
+/// The modalities of a data set that is loaded.
+fn loaded(set: &dyn DatasetSource, resolver: &ModelResolver) -> Result<Vec<String>> {
+    let found = set.load(resolver.options()).map_err(|error| insisted(set, error))?;
+    Ok(found.modalities.into_iter().map(|modality| modality.name).collect())
+}
+
+/// The spec of an experiment on a data set, on its own if none is given; `modalities_of` names those of a data set.
+fn spec_of(
+    experiment: &ExperimentInfo,
+    dataset: Option<&str>,
+    modalities_of: impl Fn(&dyn DatasetSource) -> Result<Vec<String>>,
+) -> Result<Spec> {
     let mut spec = Spec::of(experiment).map_err(|error| *error)?;
     if let Some(dataset) = dataset {
         spec.on(dataset);
@@ -53,9 +72,7 @@ fn spec_of(experiment: &ExperimentInfo, dataset: Option<&str>, resolver: &ModelR
         spec.tasks.retain(known);
         let mut modalities = Vec::new();
         for (name, _) in spec.datasets() {
-            let set = mmcollapse_data::find(&name)?;
-            let found = set.load(resolver.options()).map_err(|error| insisted(set, error))?;
-            modalities.extend(found.modalities.into_iter().map(|modality| modality.name));
+            modalities.extend(modalities_of(mmcollapse_data::find(&name)?)?);
         }
         // Encoders of modalities that only the spec's own data set has.
         let presets = spec.presets.values_mut().map(|preset| &mut preset.encoders);

@@ -1,6 +1,6 @@
 //! What has to be trained or measured of a plan, how long it will take, and the training itself, seed by seed.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::mpsc;
 use std::thread;
 use std::time::Instant;
@@ -11,6 +11,7 @@ use mmcollapse_nn::device::DeviceChoice;
 use crate::models::ModelResolver;
 use crate::plan::{Plan, Planned};
 use crate::progress::{Basis, Estimator, Expectation, Progress};
+use crate::published::PublishedCells;
 use crate::rounds::{LAST, Rounds, Show, late_rows};
 use crate::runner::{Interrupt, Job, Runner, Summary, WorkerCommand};
 use crate::store::{Found, Store, StoreError};
@@ -30,6 +31,8 @@ pub struct Pending<'a> {
     unmeasured: BTreeSet<usize>,
     /// Damaged outcomes among them, as found.
     damaged: Vec<String>,
+    /// Cells that the store lacks and that are published.
+    published: usize,
     estimator: Estimator,
 }
 
@@ -50,10 +53,24 @@ impl<'a> Pending<'a> {
     /// # Errors
     /// A store that cannot be read.
     pub fn of(plan: &'a Plan, store: &Store) -> Result<Self, StoreError> {
+        Self::beside(plan, store, None, &store.durations())
+    }
+
+    /// Looks up each cell of a plan; what a store lacks and `published` has is not missing. `durations`: see
+    /// [`Store::durations`].
+    ///
+    /// # Errors
+    /// A store that cannot be read.
+    pub fn beside(
+        plan: &'a Plan,
+        store: &Store,
+        published: Option<&PublishedCells>,
+        durations: &BTreeMap<String, Vec<f64>>,
+    ) -> Result<Self, StoreError> {
         let mut estimator = Estimator::default();
-        let durations = store.durations();
         let mut missing = BTreeSet::new();
         let mut damaged = Vec::new();
+        let mut is_published = 0;
         let mut unmeasured = BTreeSet::new();
         let mut kinds = BTreeSet::new();
         let mut seen = BTreeSet::new();
@@ -74,6 +91,7 @@ impl<'a> Pending<'a> {
                         unmeasured.insert(place);
                     }
                 }
+                _ if published.is_some_and(|published| published.has(planned.key.as_str())) => is_published += 1,
                 Found::Missing => drop(missing.insert(place)),
                 Found::Damaged(reason) => {
                     missing.insert(place);
@@ -86,6 +104,7 @@ impl<'a> Pending<'a> {
             missing,
             unmeasured,
             damaged,
+            published: is_published,
             estimator,
         })
     }
@@ -103,6 +122,11 @@ impl<'a> Pending<'a> {
     /// Their places in the plan.
     pub fn missing(&self) -> &BTreeSet<usize> {
         &self.missing
+    }
+
+    /// Cells that are not missing as they are published, though the store lacks them.
+    pub fn published(&self) -> usize {
+        self.published
     }
 
     /// Damaged outcomes among them, in words.
@@ -124,7 +148,8 @@ impl<'a> Pending<'a> {
         resolver.check(&experiment, self.cells())
     }
 
-    fn cells(&self) -> impl Iterator<Item = &'a Planned> {
+    /// The cells to be trained.
+    pub fn cells(&self) -> impl Iterator<Item = &'a Planned> {
         self.missing.iter().map(|place| &self.plan.cells[*place])
     }
 

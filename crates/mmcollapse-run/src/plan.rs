@@ -110,6 +110,7 @@ impl Planned {
             protocol: self.protocol.clone(),
             modalities: self.modalities.clone(),
             config: sha256(canonical(&self.cell.config).as_bytes()),
+            key: self.key.as_str().to_owned(),
             seed: self.seed,
             outcome,
         }

@@ -40,6 +40,9 @@ const FITS: &str = "fits";
 /// A cell is finished when this file checks out.
 const OUTCOME: &str = "outcome.json";
 
+/// What the key is the hash of.
+const CELL: &str = "cell.json";
+
 /// The log of a cell's epochs.
 const LOG: &str = "metrics.jsonl";
 
@@ -214,6 +217,18 @@ impl Store {
         }))
     }
 
+    /// Puts in what another store has of a cell; false, and nothing is stored, if another process has it.
+    ///
+    /// # Errors
+    /// If the folder cannot be written.
+    pub fn put(&self, cell: &Cell, stored: &Stored) -> Result<bool, StoreError> {
+        let Some(claim) = self.claim(cell)? else {
+            return Ok(false);
+        };
+        write_json(&claim.folder.join(CELL), &claim.cell)?;
+        claim.finish(stored)
+    }
+
     /// Who has the cell, in words.
     pub fn holder(&self, cell: &Cell) -> String {
         FileLock::holder(&self.folder(&cell.key()).join("lock"))
@@ -236,7 +251,7 @@ impl Store {
             return durations;
         };
         for folder in folders.flatten() {
-            let Ok(bytes) = fs::read(folder.path().join("cell.json")) else {
+            let Ok(bytes) = fs::read(folder.path().join(CELL)) else {
                 continue;
             };
             let Ok(cell) = serde_json::from_slice::<Cell>(&bytes) else {
@@ -377,7 +392,7 @@ impl Claim {
     /// # Errors
     /// If the folder cannot be written.
     pub fn begin(&self) -> Result<LineFile, StoreError> {
-        write_json(&self.folder.join("cell.json"), &self.cell)?;
+        write_json(&self.folder.join(CELL), &self.cell)?;
         if !self.checkpoint().exists() {
             remove_file(&self.folder.join(LOG))?;
         }

@@ -36,13 +36,38 @@ fn place(store: &Path) -> Place {
     }
 }
 
+fn how(store: &Path) -> How {
+    How {
+        weights: super::super::store::Bytes(u64::MAX),
+        place: place(store),
+        device: DeviceChoice::Cpu,
+        workers: Some(1),
+        dry_run: false,
+        verbose: false,
+    }
+}
+
+fn asked(seeds: Option<u64>) -> Asked {
+    Asked {
+        experiments: vec![&EXPERIMENT],
+        all: false,
+        what: what(seeds),
+        tuned: false,
+        limit: None,
+    }
+}
+
 fn report(store: &Path, results: &Path, force: bool) -> Result<Ending> {
     super::report(
         &[&EXPERIMENT],
         false,
         what(None),
         &place(store),
-        Published { results, force },
+        Published {
+            results,
+            force,
+            anew: true,
+        },
     )
 }
 
@@ -124,19 +149,13 @@ fn reproducing_some_seeds_keeps_the_result_of_all() {
     let folder = tempfile::tempdir().unwrap();
     let whole = store(folder.path(), "whole", |_| true);
     let results = folder.path().join("results");
-    let how = How {
-        weights: super::super::store::Bytes(u64::MAX),
-        place: place(&whole),
-        device: DeviceChoice::Cpu,
-        workers: Some(1),
-        dry_run: false,
-        verbose: false,
-    };
+    let how = how(&whole);
     let published = Published {
         results: &results,
         force: false,
+        anew: true,
     };
-    let reproduce = |seeds| reproduce(&[&EXPERIMENT], what(seeds), false, &how, published).unwrap();
+    let reproduce = |seeds| reproduce(&asked(seeds), &how, published).unwrap();
     reproduce(None);
     let before = contents(&results.join("table4/smoke"));
     assert_eq!(reproduce(Some(1)), Ending::Well);
@@ -151,6 +170,128 @@ fn reproducing_some_seeds_keeps_the_result_of_all() {
     // Nor does one partial result replace another that has other seeds.
     assert_eq!(folders(&results), ["smoke", "smoke-partial", "smoke-partial-2"]);
     assert_eq!(provenance(&results.join("table4/smoke-partial")), partial);
+}
+
+/// On another machine, nothing is trained that was published: tables are the same, and each cell keeps its origin.
+#[test]
+fn an_empty_store_is_filled_from_published_cells() {
+    let folder = tempfile::tempdir().unwrap();
+    let (results, elsewhere) = (folder.path().join("results"), folder.path().join("elsewhere"));
+    let published = Published {
+        results: &results,
+        force: false,
+        anew: false,
+    };
+    let whole = store(folder.path(), "whole", |_| true);
+    reproduce(&asked(None), &how(&whole), published).unwrap();
+    let own = results.join("table4/smoke");
+    let before = contents(&own);
+    let keys = String::from_utf8(before["runs.keys"].clone()).unwrap();
+    assert_eq!(keys.lines().count(), 24);
+
+    // What it would take is no work, and nothing is written to find that out.
+    let dry = How {
+        dry_run: true,
+        ..how(&elsewhere)
+    };
+    assert_eq!(reproduce(&asked(None), &dry, published).unwrap(), Ending::Well);
+    assert!(!elsewhere.exists());
+    assert_eq!(
+        reproduce(&asked(None), &how(&elsewhere), published).unwrap(),
+        Ending::Well
+    );
+    assert_eq!(contents(&own), before);
+    // Some seeds only: the published cells stay.
+    let cells = results.join("cells/table4/smoke.jsonl.zst");
+    let bytes = fs::read(&cells).unwrap();
+    let few = folder.path().join("few");
+    reproduce(&asked(Some(1)), &how(&few), published).unwrap();
+    assert_eq!(fs::read(&cells).unwrap(), bytes);
+    // A report of another store has them too.
+    let ending = super::report(
+        &[&EXPERIMENT],
+        true,
+        what(None),
+        &place(&folder.path().join("new")),
+        published,
+    );
+    assert_eq!(ending.unwrap(), Ending::Well);
+    assert_eq!(contents(&own), before);
+
+    // A damaged file is an error that says what to do, before anything is trained; all else stays.
+    mmcollapse_files::write_atomic(&cells, &bytes[..bytes.len() / 2]).unwrap();
+    for anew in [false, true] {
+        let published = Published { anew, ..published };
+        let error = reproduce(&asked(None), &how(&few), published).unwrap_err();
+        assert!(error.to_string().contains(&cells.display().to_string()), "{error}");
+        assert!(error.help().unwrap().to_string().contains("git checkout"));
+    }
+    assert_eq!(contents(&own), before);
+}
+
+/// A run whose time is over trains nothing more and says so; that of a run which has all is not missed.
+#[test]
+fn a_limit_that_is_over_ends_a_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let results = folder.path().join("results");
+    let published = Published {
+        results: &results,
+        force: false,
+        anew: false,
+    };
+    let less = store(folder.path(), "less", |planned| planned.seed == 0);
+    let over = Asked {
+        limit: Some(Duration::ZERO),
+        ..asked(None)
+    };
+    assert_eq!(reproduce(&over, &how(&less), published).unwrap(), Ending::Limited);
+}
+
+/// `all` is each experiment, and each of its results of the preset on other data or with tuned settings.
+#[test]
+fn all_results_are_those_that_were_published() {
+    let folder = tempfile::tempdir().unwrap();
+    for (place, dataset) in [
+        ("quick", None),
+        ("mfeat-quick", Some("mfeat")),
+        ("mfeat-full", Some("mfeat")),
+    ] {
+        let preset = if place.ends_with("full") {
+            Preset::Full
+        } else {
+            Preset::Quick
+        };
+        let conditions = Conditions {
+            dataset: dataset.map(str::to_owned),
+            ..Conditions::default()
+        };
+        let mut provenance = Gathered::default().provenance(&plan(), &conditions, "");
+        provenance.preset = preset;
+        let path = folder.path().join("table4").join(place).join("runs.provenance.json");
+        mmcollapse_files::write_atomic(&path, &serde_json::to_vec(&provenance).unwrap()).unwrap();
+    }
+    let published = Published {
+        results: folder.path(),
+        force: false,
+        anew: false,
+    };
+    let targets = |all, dataset: Option<&str>| {
+        let asked = Asked {
+            all,
+            what: What {
+                preset: Preset::Quick,
+                seeds: None,
+                dataset: dataset.map(str::to_owned),
+            },
+            ..asked(None)
+        };
+        let targets = asked.targets(published).unwrap();
+        targets.into_iter().map(|(_, what, _)| what.dataset).collect::<Vec<_>>()
+    };
+    let mfeat = || Some("mfeat".to_owned());
+    assert_eq!(targets(true, None), [None, mfeat()]);
+    assert_eq!(targets(false, None), [None]);
+    assert_eq!(targets(true, Some("mfeat")), [mfeat()]);
 }
 
 /// A result grows in its folder, and one that covers partial ones removes them.
@@ -191,8 +332,9 @@ fn a_table_of_some_seeds_says_what_is_missing() {
     let published = Published {
         results: &results,
         force: false,
+        anew: true,
     };
-    let showing = Showing::new(&EXPERIMENT, &plan, &store, conditions, &what(None), published);
+    let showing = Showing::new(&EXPERIMENT, &plan, &store, &conditions, &what(None), published);
     assert_eq!(showing.of_seeds(&BTreeSet::from([7])).unwrap(), None);
     let table = results.join("table4/smoke/table.md");
     assert_eq!(

@@ -74,11 +74,16 @@ fn a_table_is_made_with_tuned_settings() {
     let published = run::Published {
         results: &results,
         force: false,
+        anew: false,
     };
-    assert_eq!(
-        run::reproduce(&[&EXPERIMENT], what, true, &how, published).unwrap(),
-        Ending::Well
-    );
+    let asked = run::Asked {
+        experiments: vec![&EXPERIMENT],
+        all: false,
+        what,
+        tuned: true,
+        limit: None,
+    };
+    assert_eq!(run::reproduce(&asked, &how, published).unwrap(), Ending::Well);
     let read = |name: &str| fs::read_to_string(results.join("table4/smoke-tuned").join(name)).unwrap();
     for name in ["table.md", "table.tex"] {
         let text = read(name);

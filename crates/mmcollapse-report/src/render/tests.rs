@@ -61,9 +61,13 @@ fn everything_is_written_with_its_origin() {
     // To look at what is drawn: MMCOLLAPSE_LOOK=/an/absolute/folder cargo test ...
     let out = std::env::var_os("MMCOLLAPSE_LOOK").map_or(folder.path().to_owned(), PathBuf::from);
     let paths = render(&TABLE, &experiment(10), &provenance(), &out).unwrap();
-    assert_eq!(paths.len(), 11);
+    assert_eq!(paths.len(), 12);
     let read = |name: &str| fs::read(out.join(name)).unwrap();
     let text = |name: &str| String::from_utf8(read(name)).unwrap();
+    // Each cell once, however many levels it is scored at.
+    let keys: Vec<String> = text("runs.keys").lines().map(str::to_owned).collect();
+    assert_eq!(keys.len(), experiment(10).len());
+    assert!(keys.is_sorted() && keys.iter().all(|key| key.len() == 64), "{keys:?}");
     for name in ["table.md", "table.tex", "figure.svg"] {
         for fact in [
             "mmcollapse reproduce table4",
@@ -433,7 +437,7 @@ means: [{fusion: shaspec, values: {test_missing_accuracy: 0.0085}}]
     let others = experiment(10)
         .iter()
         .map(|r| r.row.clone())
-        .collect::<std::collections::BTreeSet<_>>()
+        .collect::<BTreeSet<_>>()
         .len()
         - 1;
     // Two protocols, two pairings.

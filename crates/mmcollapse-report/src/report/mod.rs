@@ -24,6 +24,9 @@ use mmcollapse_record::ExperimentInfo;
 /// The name of the text.
 const REPRODUCTION: &str = "REPRODUCTION.md";
 
+/// Which results are stale, as the program that trains finds out: `table3/quick: stale`, a line each.
+pub const STATES: &str = "states.yaml";
+
 /// Results that a refusal names before it counts the rest.
 const LOST_NAMED: usize = 4;
 

@@ -55,6 +55,9 @@ fn section(measured: &Measured, shapes: &mut Shapes, body: &mut String) {
             shapes.inlined(svg)
         );
     }
+    if measured.stale {
+        body.push_str("<p><strong>Stale</strong>: today's code, spec or data would train other cells.</p>\n");
+    }
     body.push_str(&from_markdown(&measured.table, 1));
     body.push_str("</section>\n");
 }

@@ -71,7 +71,7 @@ pub fn markdown(claims: &Claims, results: &Results) -> Result<String> {
             .collect();
         let _ = writeln!(
             text,
-            "| {} | {}{}{} | {} | {} | {} | {} | `{}` |",
+            "| {} | {}{}{}{} | {} | {} | {} | {} | `{}` |",
             measured.name,
             p.preset,
             p.tuned.as_ref().map_or("", |_| ", tuned"),
@@ -80,11 +80,10 @@ pub fn markdown(claims: &Claims, results: &Results) -> Result<String> {
             } else {
                 String::new()
             },
+            if measured.stale { ", stale" } else { "" },
             p.cells,
             p.seeds,
-            p.commit
-                .as_ref()
-                .map_or_else(|| "none".to_owned(), mmcollapse_record::Commit::short),
+            p.commits(),
             digests.join(", "),
             p.command
         );

@@ -7,6 +7,7 @@ use std::{fs, io};
 
 use miette::{IntoDiagnostic, Result, WrapErr};
 
+use super::STATES;
 use super::frame::Frame;
 use crate::summary::Column;
 
@@ -31,6 +32,8 @@ pub struct Measured {
     /// Its folder in that of the experiment.
     pub folder: String,
     pub provenance: Provenance,
+    /// Whether today's code, spec or data would train other cells.
+    pub stale: bool,
     /// `table.md`, as it was written.
     pub table: String,
     /// `figure.svg`, if it has one.
@@ -90,6 +93,12 @@ impl Results {
                 found(Some(&dataset), true, &mut tuned)?;
             }
         }
+        let states = states(root)?;
+        let all = own.iter_mut().chain(&mut others).chain(&mut tuned);
+        all.for_each(|measured: &mut Measured| {
+            let state = states.get(&format!("{}/{}", measured.name, measured.folder));
+            measured.stale = state.is_some_and(|state| state == "stale");
+        });
         Ok(Self {
             experiments: own,
             others,
@@ -139,6 +148,7 @@ impl Measured {
             folder: folder.file_name().unwrap_or_default().display().to_string(),
             title: experiment.title,
             provenance,
+            stale: false,
             table: text("table.md")?,
             figure,
             printed: printed(&means)?,
@@ -168,6 +178,18 @@ impl Measured {
         seeds.retain(|_, values| values.len() == levels);
         let mean = |values: Vec<f64>| values.iter().sum::<f64>() / values.len() as f64;
         seeds.into_iter().map(|(seed, values)| (seed, mean(values))).collect()
+    }
+}
+
+/// The state of each result, by its folder; nothing where none was found out.
+fn states(root: &Path) -> Result<BTreeMap<String, String>> {
+    let path = root.join(STATES);
+    match fs::read_to_string(&path) {
+        Ok(text) => serde_yaml::from_str(&text)
+            .into_diagnostic()
+            .wrap_err_with(|| path.display().to_string()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(BTreeMap::new()),
+        Err(error) => Err(error).into_diagnostic().wrap_err(path.display().to_string()),
     }
 }
 

@@ -6,7 +6,9 @@ use super::verdict::{Verdict, families, in_words, on_own_data, whole};
 use super::*;
 use crate::render::render;
 use crate::summary::synthetic::{TABLE4, record};
-use mmcollapse_record::{Preset, ProtocolKind, Provenance, Record, Shows, Status, TunedBy};
+use mmcollapse_record::{
+    Commit, Machine, Origin, OriginCount, Preset, ProtocolKind, Provenance, Record, Shows, Status, TunedBy,
+};
 
 const TABLE: ExperimentInfo = ExperimentInfo {
     name: "table4",
@@ -322,6 +324,55 @@ fn a_report_is_not_replaced_by_one_that_rests_on_less() {
         &|root| change(root, "\"seeds\": 10", "\"seeds\": 9"),
         "there are quick, 9 seeds, 40 cells",
     );
+}
+
+/// The pages say which results are stale, and at which commits cells were trained, whatever drew the figure.
+#[test]
+fn pages_tell_stale_results_and_the_commits_of_their_cells() {
+    let folder = results("quick");
+    let root = folder.path().join("results");
+    let commit = |hash: &str| {
+        Some(Commit {
+            hash: hash.repeat(40),
+            dirty: false,
+        })
+    };
+    let of = |hash: &str, device: &str| OriginCount {
+        origin: Origin {
+            version: "1".into(),
+            commit: commit(hash),
+            machine: Machine {
+                cpu: "c".into(),
+                cores: 1,
+                os: "o".into(),
+            },
+            device: device.into(),
+        },
+        cells: 20,
+    };
+    let provenance = Provenance {
+        experiment: "table4".into(),
+        preset: Preset::Quick,
+        command: "mmcollapse reproduce table4".into(),
+        commit: commit("d"),
+        cells: 40,
+        seeds: 10,
+        origins: vec![of("a", "cpu"), of("b", "cpu"), of("a", "cuda:0")],
+        ..Provenance::default()
+    };
+    render(&TABLE, &records(), &provenance, &root.join("table4/quick")).unwrap();
+    let pages = || pages(&[TABLE], CLAIMS, &root).unwrap().map(|(_, text)| text);
+    let line = |state: &str| format!("| table4 | quick{state} | 40 | 10 | aaaaaaaaaaaa, bbbbbbbbbbbb |");
+    let [text, page] = pages();
+    has_all(&text, &[&line("")]);
+    assert!(!page.contains("Stale"), "{page}");
+    write_atomic(&root.join(STATES), b"table4/quick: stale\n").unwrap();
+    let [text, page] = pages();
+    has_all(&text, &[&line(", stale")]);
+    has_all(&page, &["<strong>Stale</strong>"]);
+    write_atomic(&root.join(STATES), b"[").unwrap();
+    let error = super::pages(&[TABLE], CLAIMS, &root).unwrap_err();
+    assert!(format!("{error:?}").contains(STATES), "{error:?}");
 }
 
 /// The start of a large preset does not take the place of the whole of a smaller one.

@@ -43,6 +43,7 @@ pub fn record(
             .map(ToString::to_string)
             .collect(),
         config: format!("{row} {protocol} {seed}"),
+        key: mmcollapse_files::sha256(format!("{row} {protocol} {right:?} {seed}")),
         seed,
         outcome: Outcome {
             status,

@@ -127,6 +127,7 @@ fn verdict(plain: &Outcome, mutated: &Outcome, comparison: Comparison) -> Result
             protocol: ProtocolKind::TrainAvailability.on("sound", &[0.5]),
             modalities: Vec::new(),
             config: String::new(),
+            key: String::new(),
             seed: 5,
             outcome: outcome.clone(),
         };

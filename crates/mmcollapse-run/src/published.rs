@@ -1,0 +1,238 @@
+//! The cells of a published result, in one file beside it: what an empty store is filled from.
+//!
+//! ```text
+//! RESULTS/cells/<experiment>/<folder of the result>.jsonl.zst
+//!     a line with format, number of cells and the SHA-256 of the lines that follow
+//!     a line a cell, sorted by key: key, cell (configuration, data digest, revision), outcome, origin, times
+//! ```
+//!
+//! Equal cells give equal bytes. Weights are not in it: an outcome names its weights' file, which only the store has that trained
+//! them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::{fs, io};
+
+use miette::Diagnostic;
+use mmcollapse_files::{sha256, write_atomic};
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use crate::cell::{Cell, CellKey, canonical};
+use crate::plan::Plan;
+use crate::store::{Found, Store, StoreError, Stored};
+
+/// Raised when the form of the file changes.
+const FORMAT: u32 = 1;
+
+/// Level of compression: a higher one takes a quick preset's cells seconds and saves a few percent.
+const LEVEL: i32 = 12;
+
+/// The cells of a published result could not be read or written.
+#[derive(Debug, Error, Diagnostic)]
+#[error("the published cells {}: {what}", .path.display())]
+#[diagnostic(help(
+    "`git checkout` restores the committed file; without the file, the cells that the store lacks are trained again"
+))]
+pub struct PublishedCellsError {
+    path: PathBuf,
+    what: String,
+}
+
+/// The cells of a published result.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PublishedCells {
+    path: PathBuf,
+    cells: BTreeMap<CellKey, Kept>,
+}
+
+/// A cell and what came of it.
+#[derive(Clone, Debug, PartialEq)]
+struct Kept {
+    cell: Cell,
+    stored: Stored,
+}
+
+/// The first line.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Head {
+    format: u32,
+    cells: usize,
+    /// SHA-256 of all lines but this one.
+    checksum: String,
+}
+
+/// Any other line.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Line {
+    key: CellKey,
+    cell: Cell,
+    stored: Stored,
+}
+
+impl PublishedCells {
+    /// Reads the cells of a result that lies in `RESULTS/<experiment>/<folder>/`; none if they were never published.
+    ///
+    /// # Errors
+    /// A file that cannot be read or is damaged.
+    pub fn read(results: &Path, experiment: &str, folder: &str) -> Result<Self, PublishedCellsError> {
+        let path = results
+            .join("cells")
+            .join(experiment)
+            .join(format!("{folder}.jsonl.zst"));
+        let cells = match fs::read(&path) {
+            Ok(bytes) => checked(&bytes),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(BTreeMap::new()),
+            Err(error) => Err(error.to_string()),
+        };
+        match cells {
+            Ok(cells) => Ok(Self { path, cells }),
+            Err(what) => Err(PublishedCellsError { path, what }),
+        }
+    }
+
+    /// Its file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Whether there is no cell.
+    pub fn is_empty(&self) -> bool {
+        self.cells.is_empty()
+    }
+
+    /// Whether the cell of this key is there.
+    pub fn has(&self, key: &str) -> bool {
+        self.cells.contains_key(key)
+    }
+
+    /// The cell of this key.
+    pub fn cell(&self, key: &str) -> Option<&Cell> {
+        self.cells.get(key).map(|kept| &kept.cell)
+    }
+
+    /// All cells.
+    pub fn cells(&self) -> impl Iterator<Item = &Cell> {
+        self.cells.values().map(|kept| &kept.cell)
+    }
+
+    /// Puts into the store the cells of a plan that it lacks and that are here, each with its origin; returns how many.
+    ///
+    /// # Errors
+    /// A store that cannot be read or written.
+    pub fn fill(&self, plan: &Plan, store: &Store) -> Result<usize, StoreError> {
+        let mut filled = 0;
+        for planned in &plan.cells {
+            let Some(kept) = self.cells.get(&planned.key) else {
+                continue;
+            };
+            let is_there = matches!(store.find(&planned.key)?, Found::Whole(_));
+            if !is_there && store.put(&kept.cell, &kept.stored)? {
+                filled += 1;
+            }
+        }
+        Ok(filled)
+    }
+
+    /// Takes over what a store has of a plan, and drops what today's plan would not train; returns whether anything changed.
+    ///
+    /// A cell of a seed that the plan leaves out stays if the plan has it with another seed.
+    ///
+    /// # Errors
+    /// A store that cannot be read.
+    pub fn update(&mut self, plan: &Plan, store: &Store) -> Result<bool, StoreError> {
+        let mut cells = BTreeMap::new();
+        let mut seeds = BTreeSet::new();
+        let mut kinds = BTreeSet::new();
+        let mut keys = BTreeSet::new();
+        for planned in &plan.cells {
+            seeds.insert(planned.seed);
+            kinds.insert((planned.cell.kind(), planned.cell.revision.as_str()));
+            if let (true, Found::Whole(stored)) = (keys.insert(&planned.key), store.find(&planned.key)?) {
+                let cell = planned.cell.clone();
+                cells.insert(planned.key.clone(), Kept { cell, stored: *stored });
+            }
+        }
+        for (key, kept) in &self.cells {
+            let is_of_other_seed = || kept.cell.seed().is_some_and(|seed| !seeds.contains(&seed));
+            let is_planned = || kinds.contains(&(kept.cell.kind(), kept.cell.revision.as_str()));
+            if keys.contains(key) || is_of_other_seed() && is_planned() {
+                cells.entry(key.clone()).or_insert_with(|| kept.clone());
+            }
+        }
+        let changed = cells != self.cells;
+        self.cells = cells;
+        Ok(changed)
+    }
+
+    /// Writes the file.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn write(&self) -> Result<(), PublishedCellsError> {
+        let written = self.bytes().and_then(|bytes| write_atomic(&self.path, &bytes));
+        written.map_err(|error| PublishedCellsError {
+            path: self.path.clone(),
+            what: error.to_string(),
+        })
+    }
+
+    fn bytes(&self) -> io::Result<Vec<u8>> {
+        let mut lines = String::new();
+        for (key, Kept { cell, stored }) in &self.cells {
+            let line = Line {
+                key: key.clone(),
+                cell: cell.clone(),
+                stored: stored.clone(),
+            };
+            lines.push_str(&canonical(&serde_json::to_value(line)?));
+            lines.push('\n');
+        }
+        let head = Head {
+            format: FORMAT,
+            cells: self.cells.len(),
+            checksum: sha256(lines.as_bytes()),
+        };
+        let text = format!("{}\n{lines}", canonical(&serde_json::to_value(head)?));
+        zstd::encode_all(text.as_bytes(), LEVEL)
+    }
+}
+
+/// Why the bytes are no published cells, or these.
+fn checked(bytes: &[u8]) -> Result<BTreeMap<CellKey, Kept>, String> {
+    let text = zstd::decode_all(bytes).map_err(|error| error.to_string())?;
+    let text = String::from_utf8(text).map_err(|error| error.to_string())?;
+    let (head, lines) = text.split_once('\n').ok_or("it has no line")?;
+    let head: Head = serde_json::from_str(head).map_err(|error| format!("line 1: {error}"))?;
+    if head.format != FORMAT {
+        return Err(format!("has format {}, this program reads {FORMAT}", head.format));
+    }
+    let checksum = sha256(lines.as_bytes());
+    if checksum != head.checksum {
+        return Err(format!("checksum is {checksum}, expected {}", head.checksum));
+    }
+    let mut cells = BTreeMap::new();
+    for (place, line) in lines.lines().enumerate() {
+        let Line { key, cell, stored } =
+            serde_json::from_str(line).map_err(|error| format!("line {}: {error}", place + 2))?;
+        let own = cell.key();
+        if own != key {
+            return Err(format!(
+                "line {}: its key is {}, that of its configuration, data and revision {}",
+                place + 2,
+                key.as_str(),
+                own.as_str()
+            ));
+        }
+        cells.insert(key, Kept { cell, stored });
+    }
+    if cells.len() != head.cells {
+        return Err(format!("has {} cells, expected {}", cells.len(), head.cells));
+    }
+    Ok(cells)
+}
+
+#[cfg(test)]
+mod tests;
