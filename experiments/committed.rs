@@ -17,6 +17,14 @@ fn root() -> &'static Path {
 /// Each page is, byte by byte, what the committed results give.
 #[test]
 fn the_committed_pages_are_those_of_the_committed_results() {
+    // They say which tests were stated before their runs, which only the whole history tells.
+    let git = Command::new("git")
+        .args(["-C", "..", "rev-parse", "--is-shallow-repository"])
+        .output();
+    if !git.is_ok_and(|output| output.stdout == b"false\n") {
+        println!("skipped: the history of the repository is not at hand");
+        return;
+    }
     for (path, made) in report::pages(EXPERIMENTS, CLAIMS, &root().join("results")).unwrap() {
         let committed = fs::read_to_string(&path).unwrap();
         assert!(
