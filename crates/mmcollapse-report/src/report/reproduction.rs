@@ -132,13 +132,14 @@ fn summary(found: &[Found], text: &mut String) {
         .iter()
         .flat_map(|(_, families)| families.iter().filter_map(|f| f.dataset));
     let datasets: BTreeSet<&str> = datasets.collect();
-    let header: String = datasets
+    let header: Vec<String> = datasets
         .iter()
         .map(|name| format!(" open stand-in: {name} |"))
         .collect();
     let _ = write!(
         text,
-        "\n## Verdicts\n\n| claim | where | what the paper says | the paper's data |{header}\n| --- | --- | --- | --- |{}\n",
+        "\n## Verdicts\n\n| claim | where | what the paper says | the paper's data |{}\n| --- | --- | --- | --- |{}\n",
+        header.concat(),
         " --- |".repeat(datasets.len())
     );
     for (claim, families) in found {
@@ -181,9 +182,8 @@ fn made(family: &Family, results: &Results, text: &mut String) {
             let numbers = Numbers::of(compared);
             let _ = writeln!(
                 text,
-                "| {}{} | {} | {} | {} | {} |",
-                escape(&compared.comparison.name),
-                if compared.tuned { ", settings tuned" } else { "" },
+                "| {} | {} | {} | {} | {} |",
+                escape(&compared.name),
                 place(compared, results),
                 numbers.effect,
                 numbers.n,
@@ -216,7 +216,7 @@ fn tested(test: &Tested, results: &Results, text: &mut String) {
     }
     let _ = writeln!(text, "| {says}: all of | | | | | | {whole} | {stated} |");
     for compared in &test.parts {
-        let name = format!("… {}", escape(&compared.comparison.name));
+        let name = format!("… {}", escape(&compared.name));
         line(text, &name, compared, &part(compared), "");
     }
 }
@@ -248,10 +248,10 @@ fn covered(results: &Results) -> String {
     );
     let mut text = if own.is_empty() { "nothing yet".to_owned() } else { own };
     if !others.is_empty() {
-        text += &format!("; on other data than the paper's: {others}");
+        let _ = write!(text, "; on other data than the paper's: {others}");
     }
     if !tuned.is_empty() {
-        text += &format!("; with tuned settings: {tuned}");
+        let _ = write!(text, "; with tuned settings: {tuned}");
     }
     text
 }
@@ -288,11 +288,13 @@ pub(super) fn rule(found: &[Found]) -> String {
          | these data cannot decide | holds both, and the margin is below what any number of seeds could resolve |\n\
          | not tested | is missing: not measured, runs diverged, or the manipulation check failed or was not made |\n\n\
          A test over several rows (*all of*) is supported if every part is. It is contradicted or excluded if one part is, at level \
-         1 − .05/(k · parts). The margin is the gain that the paper prints for the comparison, else 1 point or .05 nats. Ranks and \
+         1 − .05/(k · parts). Its parts show the narrower interval, at level 1 − .05/k. The margin is the gain that the paper prints for the comparison, else 1 point or .05 nats. Ranks and \
          variance inflation are compared as ratios. p is the exact Wilcoxon signed-rank test's and decides nothing. Differences of \
          accuracy and AUROC are in points.\n\n\
          **Confirmatory or not.** A test is confirmatory if the commits that trained its cells have it word by word, and no result \
          committed by then has its seeds. {confirmatory}{unknown}\n\n\
+         **EBR** as the paper writes it is the row `ebr_literal`. Rows `ebr` are in a regime of ours (`stable`): in nearly all of them the \
+         discriminator won, so they measure EBR's layers, not its reallocation. They are exploratory, or wait for the manipulation check.\n\n\
          Where open data stand in for the paper's, they have verdicts of their own. Settings and presets are ours where the paper is \
          silent: a verdict is about what was run here.\n"
     )

@@ -18,7 +18,7 @@ pub struct Results {
     pub experiments: Vec<Measured>,
     /// On other data sets than the paper's: shown apart, with verdicts of their own.
     pub others: Vec<Measured>,
-    /// With settings that a search chose, on whichever data: shown apart, with verdicts of their own.
+    /// With settings that a search chose, on whichever data: shown apart, without verdicts.
     pub tuned: Vec<Measured>,
 }
 

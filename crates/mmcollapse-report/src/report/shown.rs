@@ -1,5 +1,7 @@
 //! How a comparison, its numbers and its verdict are written, in the text as on the page.
 
+use std::fmt::Write as _;
+
 use mmcollapse_probes::{Interval, Verdict};
 use mmcollapse_record::Unit;
 
@@ -29,7 +31,7 @@ impl Numbers {
         });
         if let Some(median) = compared.median() {
             let (median, share) = (comparison.shown(median), 100.0 * compared.diverged);
-            effect += &format!("; median {median}, {share:.0} % of a row's runs diverged");
+            let _ = write!(effect, "; median {median}, {share:.0} % of a row's runs diverged");
         }
         Self {
             effect,
@@ -61,7 +63,9 @@ impl Comparison {
     /// A difference in the metric's unit, or a factor.
     fn shown(&self, difference: f64) -> String {
         if self.metric.is_compared_as_ratio() {
-            return format!("× {:.3}", libm::exp(difference));
+            let factor = libm::exp(difference);
+            let digits = if factor < 10.0 { 3 } else { 0 };
+            return format!("× {factor:.digits$}");
         }
         let digits = if self.metric.is_share() { 2 } else { 3 };
         format!("{:+.digits$}", self.metric.scale() * difference).replace('-', "−")

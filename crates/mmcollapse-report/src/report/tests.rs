@@ -182,7 +182,7 @@ fn verdicts_come_from_intervals() {
     let parts: Vec<_> = own.primary[2].parts.iter().map(|part| part.verdict).collect();
     let expected = [Verdict::Excluded, Verdict::Supported { smaller: true }];
     assert_eq!(parts, expected.map(Some));
-    assert_eq!(own.primary[2].deciding().unwrap().comparison.name, "Concat");
+    assert_eq!(own.primary[2].deciding().unwrap().name, "Concat");
     assert_eq!(own.exploratory.len(), 1);
 
     let results = Results::read(&[TABLE], &root).unwrap();
@@ -199,8 +199,14 @@ fn verdicts_come_from_intervals() {
 fn a_test_is_made_on_its_own_seeds() {
     let folder = results("quick");
     let root = folder.path().join("results");
-    let few = CLAIMS.replace("seeds: {n: 10, from: 0}", "seeds: {n: 4, from: 3}");
-    let claims = Claims::parse(&few, &[TABLE]).unwrap();
+    let on = |seeds: &str| CLAIMS.replace("seeds: {n: 10, from: 0}", &format!("seeds: {seeds}"));
+    // Seeds 0 to 9 were run: 9 of 10 are enough, 8 are not.
+    let judged = |seeds: &str| {
+        let claims = Claims::parse(&on(seeds), &[TABLE]).unwrap();
+        found(&claims, &root)[0].primary[0].verdict != Verdict::NotTested(Reason::NotMeasured)
+    };
+    assert!(judged("{n: 10, from: 1}") && !judged("{n: 10, from: 2}"));
+    let claims = Claims::parse(&on("{n: 4, from: 3}"), &[TABLE]).unwrap();
     assert_eq!(found(&claims, &root)[0].primary[0].parts[0].estimate.unwrap().0.n, 4);
     assert_eq!(found(&claims, &root)[0].exploratory[0].estimate.unwrap().0.n, 10);
 }
@@ -654,8 +660,8 @@ fn claims_that_cannot_be_meant_are_refused() {
             "line 7, claim C6, \"none above kd\": the same comparison belongs to claim C6, \"kd above none\"",
         ),
         (
-            "says: falls",
-            "each: {row: [shaspec, concat]}, says: \"{row} falls\"",
+            "says: falls, experiment: table4, protocol: test_missing, metric: accuracy, row: shaspec",
+            "all_of: {row: [shaspec, shaspec]}, says: falls, experiment: table4, protocol: test_missing, metric: accuracy, row: \"{row}\"",
             "it makes the same comparison twice",
         ),
         (

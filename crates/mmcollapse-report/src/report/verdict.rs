@@ -7,8 +7,9 @@ use mmcollapse_probes::{
 };
 use mmcollapse_record::{RowName, same_level};
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 
-use super::claims::{Check, Claim, Claims, Comparison, Direction, Over, Test};
+use super::claims::{Check, Claim, Claims, Comparison, Direction, Over, Seeds, Test};
 use super::results::{Checked, Measured, Results};
 use super::stated::{Standing, Stated};
 
@@ -18,12 +19,17 @@ const LEVEL: f64 = 0.95;
 /// The share of diverged runs from which on a row's representation is not compared.
 const DIVERGED: f64 = 0.1;
 
+/// The share of a test's seeds that have to be there: a few may lack a score, a part of the seeds is no test.
+const SEEDS: f64 = 0.9;
+
 /// The share of runs that have to pass a manipulation check.
 const PASSED: f64 = 0.8;
 
 /// A comparison with its numbers.
 pub struct Compared<'a> {
     pub comparison: &'a Comparison,
+    /// What is compared, for readers.
+    pub name: String,
     /// Whether a search chose each row's settings; else they are the spec's own.
     pub tuned: bool,
     /// The difference of each seed; of logarithms where ratios are compared.
@@ -79,9 +85,15 @@ pub fn families<'a>(claim: &'a Claim, claims: &Claims, results: &Results, stated
                 .collect::<Result<_>>()?;
             let own = claim.exploratory.iter().filter(|c| c.dataset.as_deref() == dataset);
             let mut exploratory = own.map(|c| source.explored(c, false)).collect::<Result<Vec<_>>>()?;
-            for comparison in tests.iter().flat_map(|test| &test.parts) {
-                let tuned = source.explored(comparison, true)?;
-                exploratory.extend(tuned.estimate.is_some().then_some(tuned));
+            for test in &tests {
+                for comparison in &test.parts {
+                    let mut tuned = source.explored(comparison, true)?;
+                    if test.parts.len() > 1 {
+                        tuned.name = format!("{}: {}", test.says, tuned.name);
+                    }
+                    tuned.name += ", settings tuned";
+                    exploratory.extend(tuned.estimate.is_some().then_some(tuned));
+                }
             }
             Ok(Family {
                 dataset,
@@ -105,7 +117,7 @@ impl Source<'_> {
         let mut differences = Vec::new();
         for comparison in &test.parts {
             let one = self.compared(comparison, false, &counts)?;
-            differences.push(match self.withheld(&one, needs) {
+            differences.push(match self.withheld(&one, test.seeds, needs) {
                 Some(reason) => Err(reason),
                 None => Ok(Difference {
                     differences: one.differences.clone(),
@@ -132,7 +144,12 @@ impl Source<'_> {
                 ..one
             },
         };
-        let measured = test.parts.first().and_then(|one| self.measured(one, false));
+        let run = verdict != Verdict::NotTested(Reason::NotMeasured);
+        let measured = test
+            .parts
+            .first()
+            .and_then(|one| self.measured(one, false))
+            .filter(|_| run);
         Ok(Tested {
             test,
             parts: compared.into_iter().zip(parts).map(with).collect(),
@@ -159,6 +176,7 @@ impl Source<'_> {
     ) -> Result<Compared<'a>> {
         let mut compared = Compared {
             comparison,
+            name: comparison.name.clone(),
             tuned,
             differences: Vec::new(),
             diverged: 0.0,
@@ -182,7 +200,7 @@ impl Source<'_> {
     }
 
     /// Why a comparison of a primary test has no verdict, if it has none.
-    fn withheld(&self, compared: &Compared, needs: Option<Check>) -> Option<Reason> {
+    fn withheld(&self, compared: &Compared, seeds: Seeds, needs: Option<Check>) -> Option<Reason> {
         let comparison = compared.comparison;
         let measured = self.measured(comparison, compared.tuned);
         let of_representation = comparison.metric.definition().measured.is_some();
@@ -190,7 +208,7 @@ impl Source<'_> {
         if compared.diverged > DIVERGED && (of_representation || !estimated) {
             return Some(Reason::Diverged);
         }
-        if !estimated {
+        if (compared.differences.len() as f64) < SEEDS * seeds.n as f64 {
             return Some(Reason::NotMeasured);
         }
         lacks(needs?, comparison, measured?)
@@ -364,7 +382,7 @@ pub fn word(verdict: Verdict) -> &'static str {
 /// Why a test has no verdict, for readers.
 pub fn reason(reason: Reason) -> &'static str {
     match reason {
-        Reason::NotMeasured => "not measured",
+        Reason::NotMeasured => "not measured on its seeds",
         Reason::Diverged => "more than a tenth of the runs diverged",
         Reason::CheckNotMade => "the manipulation check was not made",
         Reason::CheckFailed => "the adversary did not confuse the discriminator",
@@ -397,7 +415,7 @@ pub fn counts(tested: &[Tested]) -> String {
     let [(_, supported), others @ ..] = all;
     let mut text = format!("{supported} of {total} supported");
     for (word, n) in others.iter().filter(|(_, n)| *n > 0) {
-        text += &format!(", {n} {}", written(word));
+        let _ = write!(text, ", {n} {}", written(word));
     }
     text
 }
