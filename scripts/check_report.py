@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Opens the HTML report in headless Chromium: no error, nothing asked from outside, tables that sort.
+"""Opens the HTML report in headless Chromium: no error, nothing asked from outside, tables that sort, tests that filter.
 
     python3 scripts/check_report.py [results/report/index.html] [--screenshot FOLDER]
 
@@ -65,7 +65,7 @@ def main():
                 if wide > 0:
                     wrong.append(f"{name}: the page is {wide} pixels wider than the window")
                 if name == "light":
-                    wrong += sorts(driver)
+                    wrong += sorts(driver) + filters(driver) + links(driver)
                 if arguments.screenshot:
                     arguments.screenshot.mkdir(parents=True, exist_ok=True)
                     driver.save_screenshot(str(arguments.screenshot / f"{name}.png"))
@@ -78,7 +78,7 @@ def main():
 
 
 def sorts(driver):
-    table = driver.find_element(By.TAG_NAME, "table")
+    table = driver.find_element(By.CSS_SELECTOR, "#rule table")
     head = table.find_elements(By.TAG_NAME, "th")[0]
     before = column(table, 0)
     for direction, reverse in [("ascending", False), ("descending", True)]:
@@ -88,9 +88,34 @@ def sorts(driver):
         if sorted(before) != sorted(column(table, 0)):
             return ["sorting loses lines"]
         if column(table, 0) != sorted(before, reverse=reverse, key=str.casefold):
-            # The browser's own order puts C10 before C2, as Python does.
             return [f"the first column is not {direction}: {column(table, 0)}"]
     return []
+
+
+def filters(driver):
+    """Choosing a verdict leaves its tests alone, in claims that are open."""
+    shown = "return [...document.querySelectorAll('table.tests tbody tr')].filter((row) => row.checkVisibility()).map((row) => row.dataset.verdict)"
+    select = driver.find_elements(By.CSS_SELECTOR, "#filters select")[2]
+
+    def choose(verdict):
+        script = "arguments[0].value = arguments[1]; arguments[0].dispatchEvent(new Event('change'))"
+        driver.execute_script(script, select, verdict)
+
+    for verdict in ["excluded", "contradicted"]:
+        choose(verdict)
+        seen = set(driver.execute_script(shown))
+        if seen != {verdict}:
+            return [f"the filter {verdict} shows {seen}"]
+    choose("")
+    return ["without a filter tests stay open"] if driver.execute_script(shown) else []
+
+
+def links(driver):
+    """Every link within the page leads to something."""
+    return driver.execute_script(
+        "return [...document.querySelectorAll('a[href^=\"#\"]')].map((a) => a.getAttribute('href').slice(1))"
+        ".filter((id) => !document.getElementById(id)).map((id) => `no place ${id}`)"
+    )
 
 
 if __name__ == "__main__":

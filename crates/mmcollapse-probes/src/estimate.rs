@@ -121,7 +121,7 @@ fn mean_of(values: &[f64]) -> f64 {
 }
 
 /// Quantile of Student's t with `freedom` degrees of freedom.
-fn t_quantile(probability: f64, freedom: f64) -> Result<f64> {
+pub(crate) fn t_quantile(probability: f64, freedom: f64) -> Result<f64> {
     let t = StudentsT::new(0.0, 1.0, freedom).map_err(|_| MeasureError::Parameter {
         measure: "t interval",
         parameter: "degrees of freedom",

@@ -3,8 +3,9 @@
 //! Nothing here knows a data set or a model. Every function takes slices or a [`Matrix`], returns a number or a
 //! [`MeasureError`] that says what it got, and names the source of its formula. All arithmetic is in f64,
 //! whatever the precision of the input. Values are checked against scipy, numpy, scikit-learn and statsmodels:
-//! `scripts/fixtures_probes.py` computes what `tests/against_references.rs` expects, and
-//! `scripts/fixtures_classification.py` what `tests/classification.rs` and `tests/collinearity.rs` expect.
+//! `scripts/fixtures_probes.py` computes what `tests/against_references.rs` expects, `scripts/fixtures_verdict.py` what
+//! `tests/verdict.rs` expects, and `scripts/fixtures_classification.py` what `tests/classification.rs` and
+//! `tests/collinearity.rs` expect.
 
 mod classification;
 mod curve;
@@ -20,6 +21,7 @@ mod rank;
 mod representation;
 mod scores;
 mod similarity;
+mod verdict;
 mod vif;
 mod wilcoxon;
 
@@ -43,6 +45,10 @@ pub use representation::{
 };
 pub use scores::accuracy;
 pub use similarity::{cosine_similarity, linear_cka, mean_cosine_similarity};
+pub use verdict::{
+    Claimed, Comparison, Judged, Judgement, Reason, Sides, Spread, Verdict, judge, noncentral_t_cdf, paired_power,
+    pairs_needed, resampled_interval, slope,
+};
 pub use vif::{VarianceInflation, variance_inflation};
 pub use wilcoxon::{Wilcoxon, smallest_attainable_p, wilcoxon_signed_rank};
 

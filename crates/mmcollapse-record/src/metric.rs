@@ -357,6 +357,11 @@ impl Metric {
         matches!(self.unit(), Unit::Share | Unit::Points)
     }
 
+    /// Whether two numbers are compared by their ratio: ranks and variance inflation, whose size says little by itself.
+    pub fn is_compared_as_ratio(&self) -> bool {
+        ["rank_numerical", "rank_effective", "rank_stable", "vif_mean"].contains(&self.definition.key)
+    }
+
     /// Whether it is a term of the loss.
     pub fn is_loss(&self) -> bool {
         self.unit() == Unit::Loss
@@ -512,6 +517,8 @@ mod tests {
             );
         }
         assert_eq!(metric("accuracy_only_a_b").of(), Some("a_b"));
+        let ratios = METRICS.iter().filter(|m| metric(&m.key_of("a")).is_compared_as_ratio());
+        assert_eq!(ratios.count(), 4, "three ranks and a factor");
         assert_eq!(metric("accuracy_complete").of(), None);
         assert_eq!(metric("accuracy").range(), (Some(0.0), Some(100.0)));
         for unknown in ["", "exactness", "accuracy_", "accuracy_only_", "loss_"] {

@@ -192,6 +192,23 @@ impl PartialEq<str> for RowId {
 #[serde(try_from = "String", into = "String")]
 pub struct RowName(String);
 
+impl RowName {
+    /// Whether it names a reallocation, or another change of the fusion.
+    pub fn is_reallocated(&self) -> bool {
+        self.0.contains('+')
+    }
+
+    /// Fusion and reallocation, for readers; the titles of a spec are not known here.
+    pub fn methods(&self) -> Vec<String> {
+        self.0.split('+').map(label).collect()
+    }
+
+    /// For readers: `ShaSpec + KD`.
+    pub fn label(&self) -> String {
+        self.methods().join(" + ")
+    }
+}
+
 impl From<&RowId> for RowName {
     fn from(row: &RowId) -> Self {
         Self(row.to_string())
@@ -287,8 +304,11 @@ mod tests {
                 (written, variant, label)
             );
             assert_eq!(row.is_vanilla(), vanilla, "{written}");
-            assert_eq!(written.parse(), Ok(RowName::from(&row)));
+            let named = RowName::from(&row);
+            assert_eq!(written.parse(), Ok(named.clone()));
+            assert_eq!(named.is_reallocated(), !vanilla);
         }
+        assert_eq!(RowName::from(&RowId::plain("shaspec", "kd")).label(), "ShaSpec + KD");
         for wrong in ["", "+kd", "shaspec+", "shaspec+none", "shaspec+kd+ebr"] {
             assert!(wrong.parse::<RowName>().is_err(), "{wrong}");
         }

@@ -1,35 +1,61 @@
 //! The paper's claims and their tests, as `experiments/claims.yaml` holds them.
 //!
-//! Tests that differ in a word or two are written once. `each` gives a word its values, `{word}` stands for it in every field,
-//! and a test is made of each combination, the first word's values outermost. In `says`, a value that has a name for
-//! readers goes by it:
+//! A claim has, for each data set, at most four *primary* tests, which have verdicts, and any number of *exploratory*
+//! comparisons, which have intervals only. A test is one comparison, or several as one conjunction:
 //!
 //! ```yaml
-//! - each: {row: {grape: GRAPE, muse: MUSE}, task: [mortality, readmission]}
-//!   says: "{row} + KD, {task}"
-//!   protocol: "{task}_missing"
-//!   row: "{row}+kd"
-//!   against: "{row}"
+//! - each: {by: {kd: KD, ebr: EBR}}                     # two tests
+//!   all_of: {row: {grape: [GRAPE, 0.0174], muse: [MUSE, 0.0149]}}   # of two comparisons each, with their margins
+//!   says: "{by} lifts every fusion"
+//!   experiment: table2
+//!   dataset: eicu-demo                                 # where it is not the paper's data
+//!   protocol: mortality_missing
+//!   metric: auroc
+//!   row: "{row}+{by}"
+//!   against: "{row}"                                   # without: 0
+//!   level: 0                                           # or `from` and `to`, or `trend: true`, or the mean over the levels
+//!   claimed: higher                                    # lower; at_most: less than the margin above `against`
+//!   printed: Table 2                                   # where the paper prints the margin
+//!   seeds: {n: 10, from: 0}
 //! ```
+//!
+//! `{word}` stands for a value in every field; in `says` it is the value's name. Margins are in the metric's unit (accuracy: a
+//! share), and factors for ranks and variance inflation, which are compared as ratios. Without `printed` the paper has no
+//! number: the margin is then 1 point, or .05 nats.
+
+use std::collections::{BTreeMap, HashMap};
 
 use miette::{Result, miette};
-use mmcollapse_record::{ExperimentInfo, Metric, RowName, Setting};
+use mmcollapse_probes::Claimed;
+use mmcollapse_record::{ExperimentInfo, Metric, RowName, Setting, Unit};
 use serde::Deserialize;
 use serde_yaml::{Mapping, Value};
 
+use super::words::{Expanded, expanded};
+
+/// Primary tests that a claim may have on a data set.
+const PRIMARY: usize = 4;
+
+/// The margin of a share where the paper prints none.
+const POINT: f64 = 0.01;
+
+/// The margin of a loss where the paper prints none.
+const NATS: f64 = 0.05;
+
 /// All claims.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug)]
 pub struct Claims {
     /// In the paper's order.
     pub claims: Vec<Claim>,
+    /// Test samples to each training sample where every seed of a data set cuts the same records anew; 0 where each seed
+    /// draws its own samples.
+    pub overlap: BTreeMap<String, f64>,
     /// Where the paper's numbers do not fit together, a paragraph each.
     pub inconsistent: Vec<String>,
 }
 
 /// One claim.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug)]
 pub struct Claim {
     /// Short name: `C6`.
     pub id: String,
@@ -37,48 +63,93 @@ pub struct Claim {
     pub place: String,
     /// What is claimed, in our words.
     pub states: String,
+    /// What the rows that its tests are about must have passed.
+    pub needs: Option<Check>,
     /// What must come out if it holds; none for a claim that nothing here bears on yet.
-    #[serde(deserialize_with = "written")]
-    pub tests: Vec<Test>,
+    pub primary: Vec<Test>,
+    /// What is shown beside it.
+    pub exploratory: Vec<Comparison>,
+}
+
+/// A manipulation check, by the name of its measure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Check {
+    /// The reallocation did what it is to do: a share of runs passed.
+    Reallocated,
+}
+
+/// A primary test: one comparison, or several that all have to hold.
+#[derive(Clone, Debug)]
+pub struct Test {
+    /// What is tested, for readers.
+    pub says: String,
+    /// The comparisons.
+    pub parts: Vec<Comparison>,
+    /// The seeds it is made on.
+    pub seeds: Seeds,
+    /// The entry of the file it was made from, word by word: whether it was stated before its runs is decided by it.
+    pub written: String,
+}
+
+/// The seeds of a primary test.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Seeds {
+    /// How many.
+    pub n: u64,
+    /// The first.
+    pub from: u64,
+}
+
+impl Seeds {
+    /// Whether a seed is one of them.
+    pub fn has(self, seed: u64) -> bool {
+        (self.from..self.from + self.n).contains(&seed)
+    }
 }
 
 /// One comparison over seeds.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Test {
-    /// What is compared, for readers.
-    pub says: String,
+#[derive(Clone, Debug)]
+pub struct Comparison {
+    /// What is compared, for readers; of a part of a conjunction what sets it apart.
+    pub name: String,
     /// Name of the experiment.
     pub experiment: String,
-    /// The data set that stands in for the paper's: such tests are corrected among themselves and have a verdict of their
-    /// own. None for the paper's own data.
-    #[serde(default)]
+    /// The data set that stands in for the paper's; none for the paper's own data.
     pub dataset: Option<String>,
     /// Protocol and label.
     pub protocol: Setting,
-    /// Name of the metric.
+    /// The metric.
     pub metric: Metric,
     /// Row of the experiment's table.
     pub row: RowName,
     /// Row it is compared with; 0 if none.
-    #[serde(default)]
     pub against: Option<RowName>,
-    /// The level at which; the mean over all levels if none of `level`, `from` and `to` is there.
-    #[serde(default)]
-    pub level: Option<f64>,
-    /// The change from this level...
-    #[serde(default)]
-    pub from: Option<f64>,
-    /// ...to this one.
-    #[serde(default)]
-    pub to: Option<f64>,
+    /// What is compared of the levels.
+    pub over: Over,
     /// The direction that is claimed.
     pub claimed: Direction,
-    /// A difference worth having, in the metric's unit; more than 0.
-    pub margin: f64,
+    /// The effect to detect or to exclude, in the metric's unit or as a factor; none in an exploratory comparison.
+    pub margin: Option<f64>,
+    /// Where the paper prints it.
+    pub printed: Option<String>,
 }
 
-/// A direction.
+/// Which number of a seed is compared.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Over {
+    /// The mean over all levels.
+    Mean,
+    /// That at one level.
+    Level(f64),
+    /// The change from one level to another.
+    Change(f64, f64),
+    /// The slope over the levels, times their range.
+    Trend,
+}
+
+/// What is claimed of a difference.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Direction {
@@ -86,120 +157,317 @@ pub enum Direction {
     Higher,
     /// Less than the other.
     Lower,
+    /// Less than the margin above the other.
+    AtMost,
 }
 
-/// Tests as written, each expanded to those that it stands for.
-fn written<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<Test>, D::Error> {
-    use serde::de::Error;
-    let mut tests = Vec::new();
-    for written in Vec::<Mapping>::deserialize(deserializer)? {
-        let says = written
-            .get("says")
-            .and_then(Value::as_str)
-            .unwrap_or_default()
-            .to_owned();
-        let refused = |reason: String| D::Error::custom(format!("test \"{says}\": {reason}"));
-        for test in expanded(written).map_err(refused)? {
-            tests.push(serde_yaml::from_value(Value::Mapping(test)).map_err(|e| refused(e.to_string()))?);
+impl From<Direction> for Claimed {
+    fn from(direction: Direction) -> Self {
+        match direction {
+            Direction::Higher => Self::Higher,
+            Direction::Lower => Self::Lower,
+            Direction::AtMost => Self::AtMost,
         }
     }
-    Ok(tests)
 }
 
-/// A test with every combination of the words that it has under `each`.
-fn expanded(mut written: Mapping) -> Result<Vec<Mapping>, String> {
-    let each = match written.remove("each") {
-        None => Mapping::new(),
-        Some(Value::Mapping(each)) => each,
-        Some(_) => return Err("`each` has to be a map from words to their values".to_owned()),
-    };
-    let mut tests = vec![written];
-    for (word, values) in &each {
-        let word = word.as_str().ok_or("a word under `each` has to be a text")?;
-        let text = |value: &Value| value.as_str().map(str::to_owned);
-        let values: Option<Vec<(String, String)>> = match values {
-            Value::Sequence(values) => values.iter().map(|value| text(value).zip(text(value))).collect(),
-            Value::Mapping(values) => values.iter().map(|(value, name)| text(value).zip(text(name))).collect(),
-            _ => None,
-        };
-        let values = values.ok_or_else(|| {
-            format!("the values of `{word}` under `each` have to be a list of texts or a map from texts to their names")
-        })?;
-        let place = format!("{{{word}}}");
-        let used = |test: &Mapping| {
-            test.values()
-                .any(|field| field.as_str().is_some_and(|text| text.contains(&place)))
-        };
-        if !tests.iter().any(used) {
-            return Err(format!("no field has the word {place} that stands under `each`"));
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WrittenClaims {
+    claims: Vec<WrittenClaim>,
+    overlap: BTreeMap<String, f64>,
+    /// Experiments that show cells of another.
+    #[serde(default)]
+    cells_of: BTreeMap<String, String>,
+    inconsistent: Vec<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WrittenClaim {
+    id: String,
+    place: String,
+    states: String,
+    needs: Option<Check>,
+    #[serde(default)]
+    primary: Vec<Mapping>,
+    #[serde(default)]
+    exploratory: Vec<Mapping>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WrittenTest {
+    says: String,
+    experiment: String,
+    dataset: Option<String>,
+    protocol: Setting,
+    metric: Metric,
+    row: RowName,
+    against: Option<RowName>,
+    level: Option<f64>,
+    from: Option<f64>,
+    to: Option<f64>,
+    #[serde(default)]
+    trend: bool,
+    claimed: Option<Direction>,
+    margin: Option<f64>,
+    printed: Option<String>,
+    seeds: Option<Seeds>,
+}
+
+impl WrittenTest {
+    fn over(&self) -> Result<Over, String> {
+        match (self.level, self.from, self.to, self.trend) {
+            (None, None, None, false) => Ok(Over::Mean),
+            (Some(level), None, None, false) => Ok(Over::Level(level)),
+            (None, Some(from), Some(to), false) => Ok(Over::Change(from, to)),
+            (None, None, None, true) => Ok(Over::Trend),
+            _ => Err("expected `level`, or `from` and `to` together, or `trend`, or none of them".to_owned()),
         }
-        tests = tests
-            .iter()
-            .flat_map(|test| values.iter().map(|value| replaced(test, &place, value)))
-            .collect();
     }
-    let open = |test: &Mapping| {
-        test.values()
-            .filter_map(Value::as_str)
-            .find(|text| text.contains('{'))
-            .map(str::to_owned)
-    };
-    match tests.iter().find_map(open) {
-        Some(text) => Err(format!("`{text}` has a word that does not stand under `each`")),
-        None => Ok(tests),
+
+    /// The comparison, with what a primary one has beyond an exploratory one.
+    fn comparison(self, name: &str, primary: bool) -> Result<Comparison, String> {
+        let over = self.over()?;
+        let name = if name.is_empty() { self.says } else { name.to_owned() };
+        let comparison = Comparison {
+            name,
+            experiment: self.experiment,
+            dataset: self.dataset,
+            protocol: self.protocol,
+            metric: self.metric,
+            row: self.row,
+            against: self.against,
+            over,
+            claimed: self.claimed.unwrap_or(Direction::Higher),
+            margin: self.margin,
+            printed: self.printed,
+        };
+        if primary {
+            if self.claimed.is_none() || self.seeds.is_none() {
+                return Err("a primary test needs `claimed`, `margin` and `seeds`".to_owned());
+            }
+            comparison.check_margin()?;
+        } else if self.claimed.is_some()
+            || self.seeds.is_some()
+            || comparison.margin.is_some()
+            || comparison.printed.is_some()
+        {
+            return Err(
+                "an exploratory comparison has no verdict, hence no `claimed`, `margin`, `printed` or `seeds`"
+                    .to_owned(),
+            );
+        }
+        Ok(comparison)
     }
 }
 
-/// The test with a value in `place`, and in `says` with the value's name.
-fn replaced(test: &Mapping, place: &str, (value, name): &(String, String)) -> Mapping {
-    let field = |(key, field): (&Value, &Value)| {
-        let by = if key.as_str() == Some("says") { name } else { value };
-        let field = field
-            .as_str()
-            .map_or_else(|| field.clone(), |text| text.replace(place, by).into());
-        (key.clone(), field)
-    };
-    test.iter().map(field).collect()
+impl Comparison {
+    /// The margin is a number above 0, a factor above 1 for ratios, and ours only where the paper prints none.
+    fn check_margin(&self) -> Result<(), String> {
+        let margin = self
+            .margin
+            .ok_or("a primary test needs `claimed`, `margin` and `seeds`")?;
+        let least = if self.metric.is_compared_as_ratio() { 1.0 } else { 0.0 };
+        if !(margin > least && margin.is_finite()) {
+            return Err(format!("the margin must be a number above {least}, got {margin}"));
+        }
+        let ours = match self.metric.unit() {
+            Unit::Share | Unit::Points => POINT,
+            Unit::Loss | Unit::Nats => NATS,
+            Unit::Number => margin,
+        };
+        if self.printed.is_none() && (margin - ours).abs() > f64::EPSILON {
+            return Err(format!(
+                "the margin is {margin}: expected {ours}, or `printed` with the place where the paper has it"
+            ));
+        }
+        Ok(())
+    }
+
+    /// What two comparisons must not share: the same numbers, whichever of the rows is named first.
+    fn subject(&self, cells_of: &BTreeMap<String, String>) -> String {
+        let mut rows = [Some(&self.row), self.against.as_ref()].map(|row| row.map(ToString::to_string));
+        rows.sort();
+        format!(
+            "{} {:?} {} {} {rows:?} {:?}",
+            cells_of.get(&self.experiment).unwrap_or(&self.experiment),
+            self.dataset,
+            self.protocol,
+            self.metric,
+            self.over
+        )
+    }
 }
 
 impl Claims {
     /// Reads claims.
     ///
     /// # Errors
-    /// What is not of this form (with its line), an experiment or a data set that is not there, a margin that is not more than 0, an id
-    /// given twice, `from` without `to`.
+    /// What is not of this form (with its line): an experiment or a data set that is not there, more than four primary tests
+    /// of a claim on a data set, a margin without a source, a comparison that belongs to two tests, an id given twice.
     pub fn parse(text: &str, experiments: &[ExperimentInfo]) -> Result<Self> {
         let help = "the head of crates/mmcollapse-report/src/report/claims.rs describes the form";
         let refused = |reason: String| miette!(help = help, "experiments/claims.yaml: {reason}");
-        let claims: Self = serde_yaml::from_str(text).map_err(|e| refused(e.to_string()))?;
-        for (place, claim) in claims.claims.iter().enumerate() {
-            if claims.claims[..place].iter().any(|other| other.id == claim.id) {
+        let written: WrittenClaims = serde_yaml::from_str(text).map_err(|e| refused(e.to_string()))?;
+        let mut known = Known {
+            experiments,
+            overlap: &written.overlap,
+            cells_of: &written.cells_of,
+            subjects: HashMap::new(),
+        };
+        let mut claims: Vec<Claim> = Vec::new();
+        for claim in written.claims {
+            if claims.iter().any(|other| other.id == claim.id) {
                 return Err(refused(format!("claim {} is there twice", claim.id)));
             }
-            for test in &claim.tests {
-                let here = format!("claim {}, \"{}\"", claim.id, test.says);
-                if !experiments.iter().any(|experiment| experiment.name == test.experiment) {
-                    let known: Vec<&str> = experiments.iter().map(|experiment| experiment.name).collect();
-                    return Err(refused(format!(
-                        "{here}: there is no experiment `{}`; there are {}",
-                        test.experiment,
-                        known.join(", ")
-                    )));
-                }
-                if !(test.margin > 0.0 && test.margin.is_finite()) {
-                    return Err(refused(format!(
-                        "{here}: the margin must be a number above 0, got {}",
-                        test.margin
-                    )));
-                }
-                let change = test.from.is_some() || test.to.is_some();
-                if test.from.is_some() != test.to.is_some() || (change && test.level.is_some()) {
-                    return Err(refused(format!(
-                        "{here}: expected `level`, or `from` and `to` together, or none of them"
-                    )));
+            let mut read = Claim {
+                id: claim.id,
+                place: claim.place,
+                states: claim.states,
+                needs: claim.needs,
+                primary: Vec::new(),
+                exploratory: Vec::new(),
+            };
+            for (entries, primary) in [(claim.primary, true), (claim.exploratory, false)] {
+                for entry in entries {
+                    let says = entry.get("says").and_then(Value::as_str).unwrap_or_default().to_owned();
+                    known.read(entry, primary, &mut read).map_err(|reason| {
+                        let line = line(text, &read.id, &says);
+                        refused(format!("line {line}, claim {}, \"{says}\": {reason}", read.id))
+                    })?;
                 }
             }
+            claims.push(read);
         }
-        Ok(claims)
+        Ok(Self {
+            claims,
+            overlap: written.overlap,
+            inconsistent: written.inconsistent,
+        })
+    }
+
+    /// The primary tests of a file, as they are written there; none where it is of another form.
+    pub(super) fn stated(text: &str) -> Vec<String> {
+        let claims: Option<WrittenClaims> = serde_yaml::from_str(text).ok();
+        let entries = claims.into_iter().flat_map(|claims| claims.claims);
+        let entries = entries.flat_map(|claim| claim.primary.into_iter().map(move |entry| (claim.id.clone(), entry)));
+        let tests = entries.flat_map(|(id, entry)| {
+            let tests = expanded(entry).unwrap_or_default();
+            tests.into_iter().map(move |test| canonical(&id, test.written))
+        });
+        tests.collect()
+    }
+}
+
+/// The line of a test in the file, counted from 1.
+fn line(text: &str, claim: &str, says: &str) -> usize {
+    let lines = || text.lines().enumerate();
+    let of_claim = lines().find(|(_, line)| line.contains(&format!("id: {claim}")));
+    let start = of_claim.map_or(0, |(place, _)| place);
+    let of_test = lines()
+        .skip(start)
+        .find(|(_, line)| !says.is_empty() && line.contains(says));
+    of_test.map_or(start, |(place, _)| place) + 1
+}
+
+/// A test as text that does not depend on the order or the layout of its fields.
+fn canonical(claim: &str, written: Mapping) -> String {
+    let mut fields: Vec<(Value, Value)> = written.into_iter().collect();
+    fields.sort_by_key(|(key, _)| key.as_str().unwrap_or_default().to_owned());
+    let sorted: Mapping = fields.into_iter().collect();
+    format!("{claim}\n{}", serde_yaml::to_string(&sorted).unwrap_or_default())
+}
+
+/// What tests may refer to, and what they have referred to.
+struct Known<'a> {
+    experiments: &'a [ExperimentInfo],
+    overlap: &'a BTreeMap<String, f64>,
+    cells_of: &'a BTreeMap<String, String>,
+    /// The test that a comparison belongs to.
+    subjects: HashMap<String, String>,
+}
+
+impl Known<'_> {
+    /// Adds the tests that an entry stands for to a claim.
+    fn read(&mut self, entry: Mapping, primary: bool, claim: &mut Claim) -> Result<(), String> {
+        for Expanded { written, parts } in expanded(entry)? {
+            let mut comparisons = Vec::new();
+            let (mut says, mut seeds) = (String::new(), None);
+            for (fields, name) in parts {
+                let one: WrittenTest = serde_yaml::from_value(Value::Mapping(fields)).map_err(|e| e.to_string())?;
+                (says, seeds) = (one.says.clone(), one.seeds);
+                let comparison = one.comparison(&name, primary)?;
+                self.check(&comparison, &format!("claim {}, \"{says}\"", claim.id))?;
+                comparisons.push(comparison);
+            }
+            let Some(seeds) = seeds.filter(|_| primary) else {
+                let several = comparisons.len() > 1;
+                claim
+                    .exploratory
+                    .extend(comparisons.into_iter().map(|comparison| Comparison {
+                        name: if several {
+                            format!("{says}: {}", comparison.name)
+                        } else {
+                            comparison.name
+                        },
+                        ..comparison
+                    }));
+                continue;
+            };
+            if seeds.n < 2 {
+                return Err(format!("a test needs at least two seeds, got {}", seeds.n));
+            }
+            let dataset = comparisons.first().and_then(|comparison| comparison.dataset.clone());
+            claim.primary.push(Test {
+                says,
+                parts: comparisons,
+                seeds,
+                written: canonical(&claim.id, written),
+            });
+            let on_it = claim.primary.iter().filter(|test| test.dataset() == dataset.as_deref());
+            if on_it.count() > PRIMARY {
+                return Err(format!(
+                    "more than {PRIMARY} primary tests of a claim on {}: make one a part of a conjunction, or exploratory",
+                    dataset.as_deref().unwrap_or("the paper's data")
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    fn check(&mut self, comparison: &Comparison, test: &str) -> Result<(), String> {
+        let experiments = self.experiments;
+        if !experiments
+            .iter()
+            .any(|experiment| experiment.name == comparison.experiment)
+        {
+            let known: Vec<&str> = experiments.iter().map(|experiment| experiment.name).collect();
+            return Err(format!(
+                "there is no experiment `{}`; there are {}",
+                comparison.experiment,
+                known.join(", ")
+            ));
+        }
+        if let Some(dataset) = comparison
+            .dataset
+            .as_ref()
+            .filter(|name| !self.overlap.contains_key(*name))
+        {
+            return Err(format!("`overlap` has no data set `{dataset}`"));
+        }
+        match self.subjects.insert(comparison.subject(self.cells_of), test.to_owned()) {
+            Some(other) if other == test => Err("it makes the same comparison twice".to_owned()),
+            Some(other) => Err(format!("the same comparison belongs to {other}")),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Test {
+    /// The data set that stands in for the paper's, if one does.
+    pub fn dataset(&self) -> Option<&str> {
+        self.parts.first()?.dataset.as_deref()
     }
 }

@@ -3,16 +3,21 @@
 //! ```text
 //! experiments/claims.yaml --claims--> tests
 //! results/EXPERIMENT/PRESET/{runs,table}.parquet --results--> values by seed
-//! both --verdict--> results/REPRODUCTION.md --page--> results/report/index.html, with every table and figure
+//! both --verdict--> results/REPRODUCTION.md, results/report/index.html with every table and figure
 //! ```
 
 pub mod claims;
+mod forest;
 pub(crate) mod frame;
+mod html;
 mod listed;
 mod page;
 mod reproduction;
 mod results;
+mod shown;
+mod stated;
 mod verdict;
+mod words;
 
 use std::path::{Path, PathBuf};
 
@@ -84,12 +89,14 @@ pub fn pages(experiments: &[ExperimentInfo], claims: &str, results: &Path) -> Re
     made(&claims, &results::Results::read(experiments, results)?, results)
 }
 
-fn made(claims: &claims::Claims, found: &results::Results, results: &Path) -> Result<[(PathBuf, String); 2]> {
-    let reproduction = reproduction::markdown(claims, found)?;
-    let page = page::html(&reproduction, found);
+fn made(claims: &claims::Claims, results: &results::Results, root: &Path) -> Result<[(PathBuf, String); 2]> {
+    let stated = stated::Stated::beside(root);
+    let found = reproduction::found(claims, results, &stated)?;
+    let reproduction = reproduction::markdown(claims, &found, results);
+    let page = page::html(claims, &found, results);
     Ok([
-        (results.join(REPRODUCTION), reproduction),
-        (results.join("report").join("index.html"), page),
+        (root.join(REPRODUCTION), reproduction),
+        (root.join("report").join("index.html"), page),
     ])
 }
 

@@ -1,6 +1,6 @@
 "use strict";
 // Tables sort by a click on a column's head. A line without a name belongs to the one above it and moves with it.
-for (const table of document.querySelectorAll("table")) {
+for (const table of document.querySelectorAll("table:not(.tests)")) {
   const body = table.tBodies[0];
   if (!body) continue;
   const groups = [];
@@ -36,3 +36,34 @@ for (const table of document.querySelectorAll("table")) {
     });
   });
 }
+
+// Tests can be chosen by data set, method and verdict; a claim without a chosen one is hidden.
+const tests = [...document.querySelectorAll("table.tests tbody tr")];
+const filters = document.getElementById("filters");
+const chosen = {};
+for (const name of ["dataset", "methods", "verdict"]) {
+  const values = [...new Set(tests.flatMap((row) => row.dataset[name].split("|")))].sort();
+  const label = document.createElement("label");
+  label.append({ dataset: "data ", methods: "method ", verdict: "verdict " }[name]);
+  const select = document.createElement("select");
+  select.append(new Option("all", ""), ...values.map((value) => new Option(value, value)));
+  select.addEventListener("change", () => {
+    chosen[name] = select.value;
+    const any = Object.values(chosen).some(Boolean);
+    for (const row of tests) {
+      row.hidden = Object.entries(chosen).some(([key, value]) => value && !row.dataset[key].split("|").includes(value));
+    }
+    for (const claim of document.querySelectorAll("details.claim")) {
+      claim.hidden = !claim.querySelector("table.tests tbody tr:not([hidden])");
+      claim.open = any && !claim.hidden;
+    }
+  });
+  label.append(select);
+  filters.append(label);
+}
+
+// A link to a line within a folded part unfolds it.
+addEventListener("hashchange", () => {
+  let part = document.getElementById(decodeURIComponent(location.hash.slice(1)));
+  for (; part; part = part.parentElement) if (part.tagName === "DETAILS") part.open = true;
+});

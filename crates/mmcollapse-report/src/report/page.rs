@@ -1,25 +1,31 @@
 //! One HTML page that holds everything: verdicts, every table, every figure, where each comes from.
 //!
-//! It asks for nothing from outside: style, script and figures are in it, so it can be mailed or opened from disk.
+//! It asks for nothing from outside: style, script and figures are in it, so it can be mailed or opened from disk. All of it can
+//! be read without scripts; these sort tables and filter tests.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::fmt::Write as _;
 
-use pulldown_cmark::{CowStr, Event, HeadingLevel, Options, Parser, Tag, TagEnd, html::push_html};
+use mmcollapse_record::RowName;
 
+use super::claims::Claims;
+use super::forest::{class, forest};
+use super::html::{Places, escape, from_markdown};
+use super::reproduction::{Found, rest, rule};
 use super::results::{Measured, Results};
+use super::shown::{Numbers, part, verdict};
+use super::verdict::{Compared, Family, Tested, counts, on};
 
 const STYLE: &str = include_str!("page.css");
 const SCRIPT: &str = include_str!("page.js");
 
-/// The page, from the text of REPRODUCTION.md and the results.
-pub fn html(reproduction: &str, results: &Results) -> String {
-    let mut shapes = Shapes::default();
-    let mut body = format!(
-        "<section id=\"verdicts\">\n{}</section>\n",
-        from_markdown(reproduction, 0)
-    );
-    let mut nav = String::from("<ul><li><a href=\"#verdicts\">Verdicts</a></li></ul>");
+/// The page of all claims and results.
+pub fn html(claims: &Claims, found: &[Found], results: &Results) -> String {
+    let (mut shapes, mut places) = (Shapes::default(), Places::default());
+    let mut sections = String::new();
+    let mut nav =
+        String::from("<ul><li><a href=\"#verdicts\">Verdicts</a></li><li><a href=\"#rule\">The rule</a></li>");
+    nav.push_str("<li><a href=\"#printed\">Printed numbers</a></li></ul>");
     for (heading, group) in [
         ("The paper's data", &results.experiments),
         ("Other data sets", &results.others),
@@ -29,23 +35,186 @@ pub fn html(reproduction: &str, results: &Results) -> String {
             let _ = write!(nav, "<p>{heading}</p><ul>");
             for measured in group {
                 let _ = write!(nav, "<li><a href=\"#{0}\">{0}</a></li>", escape(&measured.id));
-                section(measured, &mut shapes, &mut body);
+                section(measured, &mut shapes, &mut places, &mut sections);
             }
             nav.push_str("</ul>");
         }
     }
+    let overview = Overview {
+        results,
+        places: &places,
+    }
+    .of(found);
     format!(
         "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
          <title>mmcollapse: what held and what did not</title>\n<link rel=\"icon\" href=\"data:,\">\n\
          <style>\n{STYLE}</style>\n</head>\n<body>\n\
-         <nav aria-label=\"Sections\"><strong>mmcollapse</strong>{nav}</nav>\n<main>\n{body}</main>\n\
+         <nav aria-label=\"Sections\"><strong>mmcollapse</strong>{nav}</nav>\n<main>\n{overview}\
+         <section id=\"rule\">\n<h2>The rule</h2>\n{}</section>\n<section id=\"printed\">\n{}</section>\n{sections}</main>\n\
          {}<script>\n{SCRIPT}</script>\n</body>\n</html>\n",
+        from_markdown(&rule(found), 0, None),
+        from_markdown(&rest(claims, results), 0, None),
         shapes.defined()
     )
 }
 
-fn section(measured: &Measured, shapes: &mut Shapes, body: &mut String) {
+/// The claims, a line each, with their tests folded under them.
+struct Overview<'a> {
+    results: &'a Results,
+    places: &'a Places,
+}
+
+impl Overview<'_> {
+    fn of(&self, found: &[Found]) -> String {
+        let mut html = String::from(
+            "<section id=\"verdicts\">\n<h1>What held and what did not</h1>\n<p>A line a claim: what the paper says, what was found, \
+             and the intervals of its tests in units of their margins. The dashed line is the margin: the effect that the paper prints, \
+             else 1 point or .05 nats. Right of 0 is what the paper claims; of a test of several comparisons the one that decides is \
+             drawn. Every verdict is exploratory unless its line says “before its runs”. Open a claim for its numbers.</p>\n\
+             <ul class=\"legend\"><li class=\"supported\">● supported</li><li class=\"contradicted\">× contradicted</li>\
+             <li class=\"excluded\">■ excluded</li><li class=\"inconclusive\">○ inconclusive, or these data cannot decide</li></ul>\n\
+             <div id=\"filters\"></div>\n",
+        );
+        let untested = |found: &&Found| found.1.iter().all(|family| family.primary.is_empty());
+        for (claim, families) in found.iter().filter(|found| !untested(found)) {
+            let _ = write!(
+                html,
+                "<details class=\"claim\" id=\"claim-{0}\"><summary><b>{0}</b><span>{1} <small>({2})</small></span><ul>",
+                escape(&claim.id),
+                escape(&claim.states),
+                escape(&claim.place)
+            );
+            for family in families.iter().filter(|family| !family.primary.is_empty()) {
+                let _ = write!(
+                    html,
+                    "<li><i>{}:</i> {}</li>",
+                    escape(on(family.dataset)),
+                    counts(&family.primary)
+                );
+            }
+            let _ = writeln!(html, "</ul>{}</summary>", forest(families));
+            for family in families {
+                self.family(family, &mut html);
+            }
+            html.push_str("</details>\n");
+        }
+        html.push_str("<p>Not tested here yet:</p><ul>\n");
+        for (claim, _) in found.iter().filter(untested) {
+            let _ = writeln!(
+                html,
+                "<li><b>{}</b> {} <small>({})</small></li>",
+                escape(&claim.id),
+                escape(&claim.states),
+                escape(&claim.place)
+            );
+        }
+        html + "</ul>\n</section>\n"
+    }
+
+    fn family(&self, family: &Family, html: &mut String) {
+        let _ = writeln!(html, "<h3>On {}</h3>", escape(on(family.dataset)));
+        if !family.primary.is_empty() {
+            html.push_str(
+                "<div class=\"wide\"><table class=\"tests\"><thead><tr><th>test</th><th>measured in</th><th>difference</th><th>n</th>\
+                 <th>margin</th><th>p</th><th>verdict</th><th>stated</th></tr></thead><tbody>\n",
+            );
+            for test in &family.primary {
+                self.tested(test, family.dataset, html);
+            }
+            html.push_str("</tbody></table></div>\n");
+        }
+        if !family.exploratory.is_empty() {
+            html.push_str(
+                "<details><summary>Exploratory, without a verdict</summary><div class=\"wide\"><table><thead><tr><th>comparison</th>\
+                 <th>measured in</th><th>difference</th><th>n</th><th>p</th></tr></thead><tbody>\n",
+            );
+            for compared in &family.exploratory {
+                let numbers = Numbers::of(compared);
+                let _ = writeln!(
+                    html,
+                    "<tr><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td></tr>",
+                    escape(&compared.name),
+                    self.place(compared),
+                    numbers.effect,
+                    numbers.n,
+                    escape(&numbers.p)
+                );
+            }
+            html.push_str("</tbody></table></div></details>\n");
+        }
+    }
+
+    /// The lines of a test, with what the page filters by.
+    fn tested(&self, test: &Tested, dataset: Option<&str>, html: &mut String) {
+        let Some(first) = test.parts.first() else { return };
+        let several = test.parts.len() > 1;
+        let class = class(test.verdict);
+        let rows = test
+            .parts
+            .iter()
+            .flat_map(|part| [Some(&part.comparison.row), part.comparison.against.as_ref()]);
+        let methods: BTreeSet<String> = rows.flatten().flat_map(RowName::methods).collect();
+        let methods: Vec<String> = methods.into_iter().map(|method| escape(&method)).collect();
+        let open = format!(
+            "<tr class=\"{class}\" data-dataset=\"{}\" data-methods=\"{}\" data-verdict=\"{}\">",
+            escape(on(dataset)),
+            methods.join("|"),
+            class.replace('-', " ")
+        );
+        let says = escape(&test.test.says);
+        let whole = escape(&verdict(test.verdict, first.comparison));
+        let stated = test.standing.text();
+        if several {
+            let _ = writeln!(
+                html,
+                "{open}<td>{says}: all of</td><td></td><td></td><td></td><td></td><td></td><td class=\"verdict\">{whole}</td>\
+                 <td>{stated}</td></tr>"
+            );
+        }
+        for compared in &test.parts {
+            let numbers = Numbers::of(compared);
+            let (name, verdict, stated) = if several {
+                (format!("… {}", escape(&compared.name)), escape(&part(compared)), "")
+            } else {
+                (says.clone(), whole.clone(), stated)
+            };
+            let of_whole = if several { "" } else { " class=\"verdict\"" };
+            let _ = writeln!(
+                html,
+                "{open}<td>{name}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td{of_whole}>{verdict}</td><td>{stated}</td></tr>",
+                self.place(compared),
+                numbers.effect,
+                numbers.n,
+                escape(&numbers.margin),
+                escape(&numbers.p)
+            );
+        }
+    }
+
+    /// Links to the row and the figure that a comparison rests on.
+    fn place(&self, compared: &Compared) -> String {
+        let comparison = compared.comparison;
+        let what = escape(&comparison.quantity());
+        let measured = self
+            .results
+            .get(&comparison.experiment, comparison.dataset.as_deref(), compared.tuned);
+        let Some(measured) = measured else {
+            return format!("{}, {what}", escape(&comparison.experiment));
+        };
+        let protocol = format!("Protocol {}", comparison.protocol);
+        let headings = [format!("{protocol}: {}", comparison.metric.title()), protocol];
+        let row = self.places.of(&measured.id, &headings, &comparison.row.label());
+        let id = escape(&measured.id);
+        let figure = measured
+            .figure
+            .as_ref()
+            .map_or_else(String::new, |_| format!(", <a href=\"#{id}\">figure</a>"));
+        format!("<a href=\"#{}\">{id}</a>{figure}: {what}", escape(&row))
+    }
+}
+
+fn section(measured: &Measured, shapes: &mut Shapes, places: &mut Places, body: &mut String) {
     let _ = writeln!(body, "<section id=\"{}\">", escape(&measured.id));
     if let Some(svg) = &measured.figure {
         let _ = writeln!(
@@ -58,7 +227,7 @@ fn section(measured: &Measured, shapes: &mut Shapes, body: &mut String) {
     if measured.stale {
         body.push_str("<p><strong>Stale</strong>: today's code, spec or data would train other cells.</p>\n");
     }
-    body.push_str(&from_markdown(&measured.table, 1));
+    body.push_str(&from_markdown(&measured.table, 1, Some((&measured.id, places))));
     body.push_str("</section>\n");
 }
 
@@ -114,67 +283,6 @@ impl Shapes {
         let definitions = &self.definitions;
         format!("<svg width=\"0\" height=\"0\" aria-hidden=\"true\"><defs>\n{definitions}</defs></svg>\n")
     }
-}
-
-/// Markdown as HTML, headings `deeper` levels down; HTML in it is shown as text.
-fn from_markdown(text: &str, deeper: u8) -> String {
-    let levels = [
-        HeadingLevel::H1,
-        HeadingLevel::H2,
-        HeadingLevel::H3,
-        HeadingLevel::H4,
-        HeadingLevel::H5,
-        HeadingLevel::H6,
-    ];
-    let down = |level: HeadingLevel| levels[(level as usize - 1 + usize::from(deeper)).min(levels.len() - 1)];
-    let events = Parser::new_ext(text, Options::ENABLE_TABLES).map(|event| match event {
-        Event::Html(html) | Event::InlineHtml(html) => Event::Text(html),
-        Event::Start(Tag::Heading {
-            level,
-            id,
-            classes,
-            attrs,
-        }) => Event::Start(Tag::Heading {
-            level: down(level),
-            id,
-            classes,
-            attrs,
-        }),
-        Event::End(TagEnd::Heading(level)) => Event::End(TagEnd::Heading(down(level))),
-        // The page lies a folder below the text.
-        Event::Start(Tag::Link {
-            link_type,
-            dest_url,
-            title,
-            id,
-        }) if !dest_url.contains(':') && !dest_url.starts_with('#') => Event::Start(Tag::Link {
-            link_type,
-            dest_url: format!("../{dest_url}").into(),
-            title,
-            id,
-        }),
-        // Wide tables scroll by themselves.
-        other => other,
-    });
-    let events = events.flat_map(|event| match event {
-        Event::Start(Tag::Table(alignment)) => vec![raw("<div class=\"wide\">"), Event::Start(Tag::Table(alignment))],
-        Event::End(TagEnd::Table) => vec![Event::End(TagEnd::Table), raw("</div>")],
-        other => vec![other],
-    });
-    let mut html = String::new();
-    push_html(&mut html, events);
-    html
-}
-
-fn raw(html: &'static str) -> Event<'static> {
-    Event::Html(CowStr::Borrowed(html))
-}
-
-fn escape(text: &str) -> String {
-    text.replace('&', "&amp;")
-        .replace('<', "&lt;")
-        .replace('>', "&gt;")
-        .replace('"', "&quot;")
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! What was measured, as the files under `results/` hold it.
 
-use mmcollapse_record::{ExperimentInfo, Metric, Preset, Provenance, RowName, Setting};
+use mmcollapse_record::{ExperimentInfo, Metric, Preset, Provenance, RowName, Setting, Split};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::{fs, io};
@@ -19,7 +19,7 @@ pub struct Results {
     pub experiments: Vec<Measured>,
     /// On other data sets than the paper's: shown apart, with verdicts of their own.
     pub others: Vec<Measured>,
-    /// With settings that a search chose, on whichever data: shown apart, with verdicts of their own.
+    /// With settings that a search chose, on whichever data: shown apart, without verdicts.
     pub tuned: Vec<Measured>,
 }
 
@@ -62,8 +62,19 @@ struct Measurement {
     level: f64,
     seed: u64,
     value: f64,
+    /// Samples that it was measured on.
+    samples: u64,
     /// Whether its run was stopped as hopeless.
     diverged: bool,
+}
+
+/// What is known of the manipulation check of a row.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Checked {
+    /// No run was checked.
+    No,
+    /// The share of its runs that pass.
+    Share(f64),
 }
 
 impl Results {
@@ -156,28 +167,56 @@ impl Measured {
         })
     }
 
-    /// Whether a run of a row diverged.
-    pub fn diverged(&self, protocol: &Setting, row: &RowName) -> bool {
-        let mut values = self.values.iter();
-        values.any(|v| v.diverged && v.protocol == *protocol && v.row == *row)
+    /// The name of the data set that was trained on, as `overlap` in the claims may have it.
+    pub fn trained_on(&self) -> Vec<&str> {
+        let own = self.provenance.data.keys().map(String::as_str);
+        self.provenance.dataset.as_deref().into_iter().chain(own).collect()
     }
 
-    /// Every seed's value of a metric of a row, at a level or as the mean over all levels it was measured at.
-    ///
-    /// A seed that lacks one of the levels has no mean.
-    pub fn by_seed(&self, protocol: &Setting, row: &RowName, metric: &Metric, column: Column) -> BTreeMap<u64, f64> {
-        let mut seeds: BTreeMap<u64, Vec<f64>> = BTreeMap::new();
-        let chosen = self
-            .values
-            .iter()
-            .filter(|v| v.protocol == *protocol && v.row == *row && v.metric == *metric);
-        for value in chosen.filter(|v| column.covers(v.level)) {
-            seeds.entry(value.seed).or_default().push(value.value);
+    /// Test samples to each training sample, where numbers of both splits were measured.
+    pub fn test_to_train(&self) -> Option<f64> {
+        let mean = |split: Split| {
+            let of_split = self.values.iter().filter(|v| v.metric.definition().split == split);
+            let samples: Vec<f64> = of_split.map(|v| v.samples as f64).collect();
+            (!samples.is_empty()).then(|| samples.iter().sum::<f64>() / samples.len() as f64)
+        };
+        Some(mean(Split::Test)? / mean(Split::Train)?)
+    }
+
+    /// The share of a row's runs that diverged, among the seeds that `counts` takes; none where none was run.
+    pub fn diverged(&self, protocol: &Setting, row: &RowName, counts: impl Fn(u64) -> bool) -> Option<f64> {
+        let mut seeds: BTreeMap<u64, bool> = BTreeMap::new();
+        for value in self.of(protocol, row).filter(|value| counts(value.seed)) {
+            *seeds.entry(value.seed).or_default() |= value.diverged;
+        }
+        let diverged = seeds.values().filter(|diverged| **diverged).count();
+        (!seeds.is_empty()).then(|| diverged as f64 / seeds.len() as f64)
+    }
+
+    /// What a manipulation check said of a row's runs: each run has a measure of the check's name, 1 where it passes.
+    pub fn checked(&self, check: &str, protocol: &Setting, row: &RowName) -> Checked {
+        let passed = self.of(protocol, row).filter(|value| value.metric == *check);
+        let passed: Vec<f64> = passed.map(|value| value.value).collect();
+        if passed.is_empty() {
+            return Checked::No;
+        }
+        Checked::Share(passed.iter().sum::<f64>() / passed.len() as f64)
+    }
+
+    /// Each seed's levels and values of a metric of a row; a seed that lacks one of the levels is left out.
+    pub fn by_seed(&self, protocol: &Setting, row: &RowName, metric: &Metric) -> BTreeMap<u64, Vec<(f64, f64)>> {
+        let mut seeds: BTreeMap<u64, Vec<(f64, f64)>> = BTreeMap::new();
+        for value in self.of(protocol, row).filter(|value| value.metric == *metric) {
+            seeds.entry(value.seed).or_default().push((value.level, value.value));
         }
         let levels = seeds.values().map(Vec::len).max().unwrap_or(0);
         seeds.retain(|_, values| values.len() == levels);
-        let mean = |values: Vec<f64>| values.iter().sum::<f64>() / values.len() as f64;
-        seeds.into_iter().map(|(seed, values)| (seed, mean(values))).collect()
+        seeds
+    }
+
+    fn of(&self, protocol: &Setting, row: &RowName) -> impl Iterator<Item = &Measurement> {
+        let mut values = self.values.iter();
+        std::iter::from_fn(move || values.find(|value| value.protocol == *protocol && value.row == *row))
     }
 }
 
@@ -229,7 +268,7 @@ fn values(runs: &Frame) -> Result<Vec<Measurement>> {
     let row: Vec<RowName> = runs.names("row")?;
     let status = runs.text("status")?;
     let [level, value] = [runs.numbers("rate")?, runs.numbers("value")?];
-    let seed = runs.counts("seed")?;
+    let (seed, samples) = (runs.counts("seed")?, runs.counts("n_test")?);
     let all = (0..runs.rows()).filter_map(|i| {
         Some(Measurement {
             protocol: protocol[i].clone(),
@@ -238,6 +277,7 @@ fn values(runs: &Frame) -> Result<Vec<Measurement>> {
             level: level[i]?,
             seed: seed[i],
             value: value[i]?,
+            samples: samples[i],
             diverged: status[i] == "diverged",
         })
     });

@@ -1,8 +1,13 @@
 use std::fs;
 
-use super::claims::Claims;
-use super::results::Results;
-use super::verdict::{Verdict, families, in_words, on_own_data, whole};
+use std::collections::BTreeMap;
+
+use mmcollapse_probes::{Reason, Verdict};
+
+use super::claims::{Claims, Direction};
+use super::results::{Checked, Results};
+use super::stated::{Standing, Stated};
+use super::verdict::{Family, counts, families, in_words};
 use super::*;
 use crate::render::render;
 use crate::summary::synthetic::{TABLE4, record};
@@ -19,21 +24,37 @@ const TABLE: ExperimentInfo = ExperimentInfo {
     shows: Shows::Scores,
 };
 
+/// On the made-up data: supported, contradicted, excluded (a conjunction), supported (a trend); not measured, and exploratory.
 const CLAIMS: &str = "\
 claims:
   - id: C6
     place: Table 4
     states: Reallocation | helps <b>.
-    tests:
-      - {says: kd above none, experiment: table4, protocol: test_missing, metric: accuracy, row: shaspec+kd, against: shaspec, claimed: higher, margin: 0.01}
-      - {says: none above kd, experiment: table4, protocol: test_missing, metric: accuracy, row: shaspec, against: shaspec+kd, claimed: higher, margin: 0.01}
-      - {says: concat differs, experiment: table4, protocol: test_missing, metric: accuracy, row: concat+kd, against: concat, claimed: higher, margin: 0.01}
-      - {says: concat differs much, experiment: table4, protocol: test_missing, metric: accuracy, row: concat+kd, against: concat, claimed: higher, margin: 0.001}
-      - {says: falls, experiment: table4, protocol: test_missing, metric: accuracy, row: shaspec, from: 0.9, to: 0.95, claimed: lower, margin: 0.01}
-      - {says: absent, experiment: table4, protocol: test_missing, metric: accuracy, row: muse, claimed: higher, margin: 0.01}
-      - {says: without a number, experiment: table4, protocol: test_missing, metric: accuracy_only_sound, row: concat+kd, against: concat, claimed: higher, margin: 0.01}
-      - {says: not asked, experiment: table4, protocol: test_missing, metric: accuracy_only_sound, row: shaspec+kd, against: shaspec, claimed: higher, margin: 0.01}
-  - {id: L1, place: Lemma 1, states: Something else., tests: []}
+    primary:
+      - {says: kd above none, experiment: table4, protocol: test_missing, metric: accuracy, row: shaspec+kd, against: shaspec, claimed: higher, margin: 0.03, printed: Table 4, seeds: {n: 10, from: 0}}
+      - {says: none above kd, experiment: table4, protocol: test_missing, metric: accuracy, row: shaspec, level: 0.9, against: shaspec+kd, claimed: higher, margin: 0.01, seeds: {n: 10, from: 0}}
+      - says: KD lifts every fusion
+        all_of: {row: {concat: [Concat, 0.01], shaspec: [ShaSpec, 0.04]}}
+        experiment: table4
+        protocol: test_missing
+        metric: accuracy
+        level: 0.95
+        row: \"{row}+kd\"
+        against: \"{row}\"
+        claimed: higher
+        printed: Table 4
+        seeds: {n: 10, from: 0}
+      - {says: falls, experiment: table4, protocol: test_missing, metric: accuracy, row: shaspec, trend: true, claimed: higher, margin: 0.01, seeds: {n: 10, from: 0}}
+    exploratory:
+      - {says: concat differs, experiment: table4, protocol: test_missing, metric: accuracy, row: concat+kd, against: concat}
+  - id: C7
+    place: Table 5
+    states: Others.
+    primary:
+      - {says: absent, experiment: table4, protocol: test_missing, metric: accuracy, row: muse, claimed: higher, margin: 0.01, seeds: {n: 10, from: 0}}
+      - {says: without a number, experiment: table4, protocol: test_missing, metric: accuracy_only_sound, row: concat+kd, against: concat, claimed: higher, margin: 0.01, seeds: {n: 10, from: 0}}
+  - {id: L1, place: Lemma 1, states: Something else.}
+overlap: {avmnist: 0, avmnist-hard: 0.5}
 inconsistent: [Some *things*.]
 ";
 
@@ -73,6 +94,27 @@ fn records() -> Vec<Record> {
     records
 }
 
+fn on_data(name: &str) -> BTreeMap<String, String> {
+    BTreeMap::from([(name.to_owned(), "0".repeat(64))])
+}
+
+/// The first claim's findings, of a folder of results.
+fn found<'a>(claims: &'a Claims, root: &Path) -> Vec<Family<'a>> {
+    let results = Results::read(&[TABLE], root).unwrap();
+    families(&claims.claims[0], claims, &results, &Stated::beside(root)).unwrap()
+}
+
+fn verdicts(family: &Family) -> Vec<Verdict> {
+    family.primary.iter().map(|test| test.verdict).collect()
+}
+
+/// The text and the page of a folder of results.
+fn written(claims: &Claims, root: &Path) -> (String, String) {
+    let results = Results::read(&[TABLE], root).unwrap();
+    let [(_, text), (_, page)] = made(claims, &results, root).unwrap();
+    (text, page)
+}
+
 /// Every part is somewhere in the text.
 fn has_all(text: &str, parts: &[&str]) {
     for part in parts {
@@ -89,6 +131,7 @@ fn results(name: &str) -> tempfile::TempDir {
         command: "mmcollapse reproduce table4".into(),
         cells: 40,
         seeds: 10,
+        data: on_data("avmnist"),
         ..Provenance::default()
     };
     let out = folder.path().join("results").join("table4").join(name);
@@ -105,47 +148,162 @@ fn on_avmnist_hard(records: &[Record], root: &Path) {
         cells: 40,
         seeds: 10,
         dataset: Some("avmnist-hard".into()),
+        data: on_data("avmnist-hard"),
         ..Provenance::default()
     };
     render(&TABLE, records, &provenance, &root.join("table4/avmnist-hard-quick")).unwrap();
 }
 
 #[test]
-fn every_verdict_is_reached() {
+fn verdicts_come_from_intervals() {
     let folder = results("quick");
+    let root = folder.path().join("results");
     let claims = Claims::parse(CLAIMS, &[TABLE]).unwrap();
-    let found = Results::read(&[TABLE], &folder.path().join("results")).unwrap();
-    let tested = &families(&claims.claims[0], &found).unwrap()[0].tests;
-    let verdicts: Vec<Verdict> = tested.iter().map(|t| t.verdict).collect();
+    let families = found(&claims, &root);
+    let [own] = &families[..] else { panic!("one data set") };
     assert_eq!(
-        verdicts,
+        verdicts(own),
         [
-            Verdict::Holds,
-            Verdict::Opposite,
-            Verdict::DoesNotHold,
-            Verdict::Undecided,
-            Verdict::Holds,
-            Verdict::NotMeasured,
-            Verdict::NoNumber,
-            Verdict::NotMeasured
+            Verdict::Supported { smaller: true },
+            Verdict::Contradicted,
+            Verdict::Excluded,
+            Verdict::Contradicted
         ]
     );
-    // The change between two levels is that of each seed: 9, 10, 11 or 12 of 450.
-    let fall = &tested[4].numbers.as_ref().unwrap().0.estimate;
+    assert_eq!(counts(&own.primary), "1 of 4 supported, 2 contradicted, 1 excluded");
+    assert_eq!(counts(&own.primary[1..2]), "1 of 1 contradicted");
+    assert_eq!(counts(&[]), "no test");
+    // The trend is each seed's: 9, 10, 11 or 12 of 450 fewer at 95 %.
+    let fall = own.primary[3].parts[0].estimate.unwrap().0;
     let expected = -(9.0 * 3.0 + 10.0 * 3.0 + 11.0 * 2.0 + 12.0 * 2.0) / 10.0 / 450.0;
     assert!((fall.mean - expected).abs() < 1e-12, "{}", fall.mean);
-    assert_eq!(fall.n, 10);
+    assert_eq!((fall.n, fall.q), (10, 0.0));
+    // Of the conjunction ShaSpec's part holds by itself, concat's does not.
+    let parts: Vec<_> = own.primary[2].parts.iter().map(|part| part.verdict).collect();
+    let expected = [Verdict::Excluded, Verdict::Supported { smaller: true }];
+    assert_eq!(parts, expected.map(Some));
+    assert_eq!(own.primary[2].deciding().unwrap().name, "Concat");
+    assert_eq!(own.exploratory.len(), 1);
+
+    let results = Results::read(&[TABLE], &root).unwrap();
+    let others = verdict::families(&claims.claims[1], &claims, &results, &Stated::beside(&root)).unwrap();
+    let none = Verdict::NotTested(Reason::NotMeasured);
+    assert_eq!(verdicts(&others[0]), [none, none]);
+    assert_eq!(in_words(&others), "the paper's data: 2 of 2 not tested");
+    let untested = verdict::families(&claims.claims[2], &claims, &results, &Stated::beside(&root)).unwrap();
+    assert_eq!(in_words(&untested), "not tested here yet");
+}
+
+/// Only the seeds that a test names count.
+#[test]
+fn a_test_is_made_on_its_own_seeds() {
+    let folder = results("quick");
+    let root = folder.path().join("results");
+    let on = |seeds: &str| CLAIMS.replace("seeds: {n: 10, from: 0}", &format!("seeds: {seeds}"));
+    // Seeds 0 to 9 were run: 9 of 10 are enough, 8 are not.
+    let judged = |seeds: &str| {
+        let claims = Claims::parse(&on(seeds), &[TABLE]).unwrap();
+        found(&claims, &root)[0].primary[0].verdict != Verdict::NotTested(Reason::NotMeasured)
+    };
+    assert!(judged("{n: 10, from: 1}") && !judged("{n: 10, from: 2}"));
+    let claims = Claims::parse(&on("{n: 4, from: 3}"), &[TABLE]).unwrap();
+    assert_eq!(found(&claims, &root)[0].primary[0].parts[0].estimate.unwrap().0.n, 4);
+    assert_eq!(found(&claims, &root)[0].exploratory[0].estimate.unwrap().0.n, 10);
+}
+
+/// A claim on the mechanism has no verdict on a reallocated row without the check, and one on the plain row.
+#[test]
+fn a_mechanism_needs_its_check() {
+    let folder = results("quick");
+    let root = folder.path().join("results");
+    let needs = CLAIMS.replacen("    primary:", "    needs: reallocated\n    primary:", 1);
+    let claims = Claims::parse(&needs, &[TABLE]).unwrap();
+    let not_made = Verdict::NotTested(Reason::CheckNotMade);
     assert_eq!(
-        whole(tested),
-        "holds in part: 2 of 5 tests hold, 2 do not (no number in 1 of 8 tests: runs diverged) (2 of 8 tests not measured)"
+        verdicts(&found(&claims, &root)[0]),
+        [not_made, Verdict::Contradicted, not_made, Verdict::Contradicted]
     );
-    assert_eq!(whole(&tested[..1]), "holds");
-    assert_eq!(whole(&tested[1..3]), "does not hold");
-    assert_eq!(whole(&tested[3..4]), "cannot be decided at this n");
-    assert_eq!(whole(&tested[5..6]), "not measured");
-    assert_eq!(whole(&tested[6..7]), "no number: runs diverged");
-    assert_eq!(whole(&tested[6..]), "not measured");
-    assert_eq!(whole(&[]), "not tested here yet");
+    let measured = &Results::read(&[TABLE], &root).unwrap().experiments[0];
+    let (protocol, row) = ("test_missing".parse().unwrap(), "shaspec+kd".parse().unwrap());
+    assert_eq!(measured.checked("reallocated", &protocol, &row), Checked::No);
+    // A measure of shares stands for one: 420 to 423 of 450 right.
+    let Checked::Share(share) = measured.checked("accuracy", &protocol, &row) else {
+        panic!("measured")
+    };
+    assert!((0.9..0.95).contains(&share), "{share}");
+}
+
+/// With more than a tenth of the runs diverged a representation is not compared, and an accuracy has its median beside it.
+#[test]
+fn diverged_runs_withhold_verdicts_on_the_representation() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().join("results");
+    let mut records = records();
+    for record in &mut records {
+        if record.row == "shaspec+kd" && record.seed < 2 {
+            record.outcome.status = Status::Diverged {
+                reason: "loss is not finite".into(),
+                epoch: 4,
+            };
+        }
+    }
+    on_avmnist_hard(&records, &root);
+    let hard = CLAIMS.replace("experiment: table4", "experiment: table4, dataset: avmnist-hard");
+    let hard = hard.replace(
+        "        experiment: table4, dataset: avmnist-hard\n",
+        "        experiment: table4\n        dataset: avmnist-hard\n",
+    );
+    let claims = Claims::parse(&hard, &[TABLE]).unwrap();
+    let families = found(&claims, &root);
+    let first = &families[0].primary[0].parts[0];
+    assert!((first.diverged - 0.2).abs() < 1e-12);
+    assert!(first.median().is_some() && first.estimate.is_some());
+    let (text, _) = written(&claims, &root);
+    assert!(
+        text.contains("; median +") && text.contains("20 % of a row's runs diverged"),
+        "{text}"
+    );
+    let ranks = hard
+        .replace(
+            "metric: accuracy, row: shaspec+kd",
+            "metric: rank_effective, row: shaspec+kd",
+        )
+        .replace("margin: 0.03", "margin: 1.5");
+    let claims = Claims::parse(&ranks, &[TABLE]).unwrap();
+    assert_eq!(
+        found(&claims, &root)[0].primary[0].verdict,
+        Verdict::NotTested(Reason::Diverged)
+    );
+    // There is one run among ten of concat + KD: a tenth is not too many.
+    assert!((families[0].primary[2].parts[0].diverged - 0.1).abs() < 1e-12);
+}
+
+/// Seeds that cut the same records anew have wider intervals, as wide as the claims say where results do not tell.
+#[test]
+fn overlap_widens_intervals() {
+    let folder = results("quick");
+    let root = folder.path().join("results");
+    on_avmnist_hard(&records(), &root);
+    let other = CLAIMS.replacen(
+        "says: kd above none, experiment: table4, ",
+        "says: kd above none, experiment: table4, dataset: avmnist-hard, ",
+        1,
+    );
+    let own = Claims::parse(CLAIMS, &[TABLE]).unwrap();
+    let other = Claims::parse(&other, &[TABLE]).unwrap();
+    let own = found(&own, &root);
+    let other = found(&other, &root);
+    let [own, other] = [&own[0], &other[1]].map(|family| family.primary[0].parts[0].estimate.unwrap());
+    assert_eq!((own.0.q, other.0.q), (0.0, 0.5));
+    assert!(other.1.low < own.1.low);
+    // A data set of which it is not known how its seeds draw is refused.
+    let unknown = CLAIMS.replace("overlap: {avmnist: 0, ", "overlap: {");
+    let claims = Claims::parse(&unknown, &[TABLE]).unwrap();
+    let results = Results::read(&[TABLE], &root).unwrap();
+    let error = families(&claims.claims[0], &claims, &results, &Stated::beside(&root))
+        .err()
+        .unwrap();
+    assert!(error.to_string().contains("`overlap` has none of"), "{error}");
 }
 
 /// Tuned settings are another result, not a larger preset.
@@ -156,15 +314,15 @@ fn tuned_results_are_not_taken_for_a_preset() {
     assert!(found.experiments.is_empty());
 }
 
-/// They are shown apart, with tests and a correction of their own.
+/// They are shown apart, without verdicts.
 #[test]
-fn tuned_settings_have_verdicts_of_their_own() {
+fn tuned_settings_are_exploratory() {
     let folder = results("quick");
     let root = folder.path().join("results");
     let claims = Claims::parse(CLAIMS, &[TABLE]).unwrap();
     let before = Results::read(&[TABLE], &root).unwrap();
-    let untuned = reproduction::markdown(&claims, &before).unwrap();
-    assert!(!untuned.contains("With tuned settings"), "{untuned}");
+    assert!(before.tuned.is_empty());
+    let before = verdicts(&found(&claims, &root)[0]);
 
     let provenance = Provenance {
         experiment: "table4".into(),
@@ -180,6 +338,7 @@ fn tuned_settings_have_verdicts_of_their_own() {
             seeds: vec![1000, 1001],
             left_out: vec![],
         }),
+        data: on_data("avmnist"),
         ..Provenance::default()
     };
     // Two of the rows were tuned.
@@ -190,37 +349,30 @@ fn tuned_settings_have_verdicts_of_their_own() {
     render(&TABLE, &searched, &provenance, &root.join("table4/quick-tuned")).unwrap();
     let results = Results::read(&[TABLE], &root).unwrap();
     assert_eq!((results.experiments.len(), results.tuned.len()), (1, 1));
-    let both = families(&claims.claims[0], &results).unwrap();
-    let named: Vec<_> = both.iter().map(|f| (f.dataset, f.tuned, f.tests.len())).collect();
-    let tuned = both[1].tests.len();
-    assert_eq!(named, [(None, false, 8), (None, true, tuned)]);
+    let families = found(&claims, &root);
+    assert_eq!(verdicts(&families[0]), before);
+    let tuned: Vec<_> = families[0]
+        .exploratory
+        .iter()
+        .filter(|compared| compared.tuned)
+        .collect();
+    assert!(!tuned.is_empty());
     assert!(
-        tuned < 6
-            && both[1]
-                .tests
-                .iter()
-                .all(|t| t.test.row.to_string().starts_with("shaspec"))
-    );
-    let (difference, p) = both[1].tests[0].numbers.as_ref().unwrap();
-    assert!((tuned as f64 * difference.wilcoxon.p - p).abs() < 1e-12);
-    assert_eq!(
-        in_words(&both),
-        in_words(&families(&claims.claims[0], &before).unwrap())
+        tuned
+            .iter()
+            .all(|one| one.comparison.row.to_string().starts_with("shaspec") && one.estimate.is_some())
     );
 
-    let text = reproduction::markdown(&claims, &results).unwrap();
+    let (text, page) = written(&claims, &root);
     has_all(
         &text,
         &[
-            "| verdict on the paper's data | with tuned settings |\n",
-            "| Something else. | not tested here yet | – |\n",
-            "### With tuned settings\n",
+            "| kd above none, settings tuned | [table4](table4/quick-tuned/table.md), ",
             "- [table4](table4/quick-tuned/table.md), 10 seeds\n",
             "| table4 | quick, tuned | 20 |",
             "It covers table4 (quick); with tuned settings: table4 (quick).",
         ],
     );
-    let page = page::html(&text, &results);
     assert!(page.contains("id=\"table4-tuned\"") && page.contains("id=\"table4\""));
 }
 
@@ -238,8 +390,12 @@ fn the_report_is_written_from_results_alone() {
     has_all(
         &text,
         &[
-            "| C6 | Table 4 | Reallocation \\| helps \\<b>. | holds in part",
-            "| L1 | Lemma 1 | Something else. | not tested here yet |",
+            "| C6 | Table 4 | Reallocation \\| helps \\<b>. | 1 of 4 supported, 2 contradicted, 1 excluded |",
+            "| L1 | Lemma 1 | Something else. | – |",
+            "| KD lifts every fusion: all of | | | | | | **excluded: the paper's effect** | not known |",
+            "| … Concat | [table4](table4/quick/table.md), test\\_missing: test accuracy (%) at 0.95 | +0.",
+            "| **contradicted** | not known |",
+            "No test of these results is: all were stated after runs on their seeds.",
             "- Some \\*things\\*.",
             "| shaspec+kd | test\\_missing |",
             "`mmcollapse reproduce table4`",
@@ -254,6 +410,12 @@ fn the_report_is_written_from_results_alone() {
             "helps &lt;b&gt;.",
             "aria-sort",
             "id=\"table4\"",
+            "<svg class=\"forest\"",
+            "decided by one of 2: Concat",
+            "<span id=\"table4-protocol-test-missing-shaspec-kd\">",
+            "<a href=\"#table4-protocol-test-missing-shaspec-kd\">table4</a>, <a href=\"#table4\">figure</a>",
+            "data-dataset=\"the paper&#39;s data\"".replace("&#39;", "'").as_str(),
+            "data-methods=\"KD|ShaSpec\" data-verdict=\"contradicted\"",
         ],
     );
     assert!(!page.contains("<metadata>"), "the caption says where it comes from");
@@ -416,111 +578,92 @@ fn another_data_set_is_shown_and_decides_nothing() {
     let folder = results("quick");
     let root = folder.path().join("results");
     let claims = Claims::parse(CLAIMS, &[TABLE]).unwrap();
-    let read = || Results::read(&[TABLE], &root).unwrap();
-    let verdicts = |results: &Results| {
-        let families = families(&claims.claims[0], results).unwrap();
-        assert_eq!(families.len(), 1);
-        families[0].tests.iter().map(|t| t.verdict).collect::<Vec<_>>()
-    };
-    let before = verdicts(&read());
+    let before = verdicts(&found(&claims, &root)[0]);
     let worse: Vec<_> = records().into_iter().filter(|r| r.row != "shaspec+kd").collect();
     on_avmnist_hard(&worse, &root);
-    let results = read();
-    assert_eq!((results.experiments.len(), results.others.len()), (1, 1));
-    assert_eq!(verdicts(&results), before);
-    let text = reproduction::markdown(&claims, &results).unwrap();
+    assert_eq!(found(&claims, &root).len(), 1);
+    assert_eq!(verdicts(&found(&claims, &root)[0]), before);
+    let (text, page) = written(&claims, &root);
     assert!(text.contains("(table4/avmnist-hard-quick/table.md)"), "{text}");
-    let page = page::html(&text, &results);
     assert!(page.contains("id=\"table4-avmnist-hard\"") && page.contains("id=\"table4\""));
 }
 
 /// A test on a stand-in is one of a family of its own, whatever the tests on the paper's data say.
 #[test]
-fn a_stand_in_has_a_verdict_and_a_correction_of_its_own() {
+fn a_stand_in_has_verdicts_of_its_own() {
     let folder = results("quick");
     let root = folder.path().join("results");
     on_avmnist_hard(&records(), &root);
     let own = "says: kd above none, experiment: table4, ";
-    let moved = CLAIMS.replacen(own, &format!("{own}dataset: avmnist-hard, "), 1).replacen(
-        "tests: []",
-        "tests: [{says: only there, experiment: table4, dataset: avmnist-hard, protocol: test_missing, metric: accuracy, \
-         row: shaspec, against: shaspec+kd, claimed: higher, margin: 0.01}]",
-        1,
-    );
+    let moved = CLAIMS.replacen(own, &format!("{own}dataset: avmnist-hard, "), 1);
     let claims = Claims::parse(&moved, &[TABLE]).unwrap();
-    let results = Results::read(&[TABLE], &root).unwrap();
-    let both = families(&claims.claims[0], &results).unwrap();
-    let named: Vec<_> = both.iter().map(|f| (f.dataset, f.tests.len())).collect();
-    assert_eq!(named, [(None, 7), (Some("avmnist-hard"), 1)]);
-    // One test is a family of one: its p stays as it is. Those on the paper's data are four that were measured.
-    let (difference, p) = both[1].tests[0].numbers.as_ref().unwrap();
-    assert!((difference.wilcoxon.p - p).abs() < 1e-12);
-    let (difference, p) = both[0].tests[0].numbers.as_ref().unwrap();
-    assert!((4.0 * difference.wilcoxon.p - p).abs() < 1e-12);
-    let only = families(&claims.claims[1], &results).unwrap();
-    assert_eq!(on_own_data(&only), "not tested on the paper's data");
-    assert_eq!(
-        in_words(&only),
-        "not tested on the paper's data; on avmnist-hard: does not hold"
-    );
-    let text = reproduction::markdown(&claims, &results).unwrap();
+    let families = found(&claims, &root);
+    let named: Vec<_> = families.iter().map(|f| (f.dataset, f.primary.len())).collect();
+    assert_eq!(named, [(None, 3), (Some("avmnist-hard"), 1)]);
+    let (text, _) = written(&claims, &root);
     has_all(
         &text,
         &[
-            "| verdict on the paper's data | open stand-in: avmnist-hard |\n| --- | --- | --- | --- | --- |\n",
-            "| Something else. | not tested on the paper's data | does not hold |\n",
-            "## Claim L1: not tested on the paper's data; on avmnist-hard: does not hold\n",
-            "### Open stand-in: avmnist-hard\n",
-            "| only there | table4 on avmnist-hard, test\\_missing: test accuracy (%) |",
+            "| the paper's data | open stand-in: avmnist-hard |\n| --- | --- | --- | --- | --- |\n",
+            "## Claim C6: the paper's data: 0 of 3 supported, 2 contradicted, 1 excluded; avmnist-hard: 1 of 1 supported\n",
+            "### On avmnist-hard: 1 of 1 supported\n",
+            "| kd above none | [table4](table4/avmnist-hard-quick/table.md), test\\_missing: test accuracy (%) |",
             "It covers table4 (quick); on other data than the paper's: table4 on avmnist-hard (quick).",
         ],
     );
 }
 
 #[test]
-fn a_test_stands_for_each_combination_of_its_words() {
+fn words_stand_for_tests_and_for_their_parts() {
     let text = "\
 claims:
   - id: C6
     place: Table 4
     states: Something.
-    tests:
-      - each: {row: {grape: GRAPE, muse: MUSE}, protocol: [test_missing, train_availability]}
-        says: \"{row}, {protocol}\"
+    primary:
+      - each: {protocol: [test_missing, train_availability]}
+        all_of: {row: {grape: [GRAPE, 0.02], muse: [MUSE, 0.03]}, beta: {0: none, 8: much}}
+        says: \"lifts, {protocol}\"
         experiment: table4
         protocol: \"{protocol}\"
         metric: accuracy
         row: \"{row}+kd\"
         against: \"{row}\"
-        level: 0.9
-        claimed: higher
-        margin: 0.01
+        level: \"{beta}\"
+        claimed: at_most
+        printed: Table 4
+        seeds: {n: 10, from: 5}
+overlap: {}
 inconsistent: []
 ";
     let claims = Claims::parse(text, &[TABLE]).unwrap();
-    let tests: Vec<_> = claims.claims[0]
-        .tests
+    let tests = &claims.claims[0].primary;
+    let says: Vec<&str> = tests.iter().map(|test| test.says.as_str()).collect();
+    assert_eq!(says, ["lifts, test_missing", "lifts, train_availability"]);
+    assert!(tests[1].seeds.has(5) && tests[1].seeds.has(14) && !tests[1].seeds.has(15) && !tests[1].seeds.has(4));
+    let parts: Vec<_> = tests[1]
+        .parts
         .iter()
-        .map(|test| {
+        .map(|part| {
             (
-                test.says.as_str(),
-                test.row.to_string(),
-                test.against.as_ref().map(ToString::to_string),
-                test.level,
+                part.name.as_str(),
+                part.row.to_string(),
+                part.margin,
+                format!("{:?}", part.over),
             )
         })
         .collect();
-    let (grape, muse) = (("grape+kd", Some("grape")), ("muse+kd", Some("muse")));
-    let expected = [
-        ("GRAPE, test_missing", grape),
-        ("GRAPE, train_availability", grape),
-        ("MUSE, test_missing", muse),
-        ("MUSE, train_availability", muse),
-    ];
+    let part = |name, row: &str, margin, level: &str| (name, row.to_owned(), Some(margin), format!("Level({level})"));
     assert_eq!(
-        tests,
-        expected.map(|(says, (row, against))| (says, row.to_owned(), against.map(str::to_owned), Some(0.9)))
+        parts,
+        [
+            part("GRAPE, none", "grape+kd", 0.02, "0.0"),
+            part("GRAPE, much", "grape+kd", 0.02, "8.0"),
+            part("MUSE, none", "muse+kd", 0.03, "0.0"),
+            part("MUSE, much", "muse+kd", 0.03, "8.0")
+        ]
     );
+    assert_eq!(tests[0].parts[0].claimed, Direction::AtMost);
 }
 
 #[test]
@@ -532,23 +675,65 @@ fn claims_that_cannot_be_meant_are_refused() {
             "no experiment `table5`; there are table4",
         ),
         (
-            "margin: 0.001",
+            "margin: 0.03",
             "margin: 0",
             "the margin must be a number above 0, got 0",
         ),
-        ("from: 0.9, to: 0.95", "from: 0.9", "`from` and `to` together"),
+        (
+            "margin: 0.03, printed: Table 4",
+            "margin: 0.03",
+            "line 6, claim C6, \"kd above none\": the margin is 0.03: expected 0.01, or `printed`",
+        ),
+        ("trend: true", "from: 0.9", "`from` and `to` together"),
+        ("trend: true", "trend: true, level: 0.9", "or `trend`, or none of them"),
         ("id: L1", "id: C6", "claim C6 is there twice"),
-        ("claimed: lower", "claimed: less", "unknown variant `less`"),
+        (
+            "claimed: higher, margin: 0.03",
+            "margin: 0.03",
+            "needs `claimed`, `margin` and `seeds`",
+        ),
+        (
+            "margin: 0.01, seeds: {n: 10, from: 0}}",
+            "margin: 0.01}",
+            "needs `claimed`, `margin` and `seeds`",
+        ),
+        ("n: 10", "n: 1", "at least two seeds, got 1"),
+        (
+            "row: concat+kd, against: concat}",
+            "row: concat+kd, against: concat, margin: 0.01}",
+            "line 21, claim C6, \"concat differs\": an exploratory comparison has no verdict",
+        ),
+        (
+            "row: shaspec, level: 0.9, against: shaspec+kd",
+            "row: shaspec, against: shaspec+kd",
+            "line 7, claim C6, \"none above kd\": the same comparison belongs to claim C6, \"kd above none\"",
+        ),
+        (
+            "says: falls, experiment: table4, protocol: test_missing, metric: accuracy, row: shaspec",
+            "all_of: {row: [shaspec, shaspec]}, says: falls, experiment: table4, protocol: test_missing, metric: accuracy, row: \"{row}\"",
+            "it makes the same comparison twice",
+        ),
+        (
+            "row: shaspec, trend: true",
+            "each: {row: [shaspec, concat]}, row: \"{row}\", trend: true",
+            "more than 4 primary tests of a claim on the paper's data",
+        ),
+        (
+            "says: absent",
+            "dataset: digits, says: absent",
+            "`overlap` has no data set `digits`",
+        ),
+        ("claimed: higher", "claimed: less", "unknown variant `less`"),
         ("says: falls", "say: falls", "unknown field `say`"),
         (
             "says: falls",
             "each: {row: [muse]}, says: falls",
-            "test \"falls\": no field has the word {row}",
+            "\"falls\": no field has the word {row}",
         ),
         (
             "says: falls",
             "says: \"{row} falls\"",
-            "`{row} falls` has a word that does not stand under `each`",
+            "`{row} falls` has a word that stands under neither",
         ),
         (
             "says: falls",
@@ -563,6 +748,95 @@ fn claims_that_cannot_be_meant_are_refused() {
         assert!(error.contains(message), "{message}: {error}");
         assert!(error.starts_with("experiments/claims.yaml: "), "{error}");
     }
+    let ratio = CLAIMS.replacen(
+        "metric: accuracy, row: shaspec+kd",
+        "metric: rank_effective, row: shaspec+kd",
+        1,
+    );
+    let error = Claims::parse(&ratio, &[TABLE]).unwrap_err().to_string();
+    assert!(
+        error.contains("the margin must be a number above 1, got 0.03"),
+        "{error}"
+    );
+}
+
+/// A test is confirmatory if the commits of its cells have it and none of their results has its seeds.
+#[test]
+fn what_was_stated_before_its_runs_is_confirmatory() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    let git = |arguments: &[&str]| {
+        let own = [
+            "-c",
+            "user.name=t",
+            "-c",
+            "user.email=t@example.org",
+            "-c",
+            "commit.gpgsign=false",
+        ];
+        let mut command = std::process::Command::new("git");
+        for name in ["GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE"] {
+            command.env_remove(name);
+        }
+        let output = command.arg("-C").arg(root).args(own).args(arguments).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap().trim().to_owned()
+    };
+    let commit = |claims: &str| {
+        fs::create_dir_all(root.join("experiments")).unwrap();
+        write_atomic(&root.join("experiments/claims.yaml"), claims.as_bytes()).unwrap();
+        git(&["add", "."]);
+        git(&["commit", "-q", "--no-verify", "--allow-empty", "-m", "state"]);
+        git(&["rev-parse", "HEAD"])
+    };
+    git(&["init", "-q"]);
+    let earlier = commit(&CLAIMS.replace("margin: 0.03", "margin: 0.02"));
+    // Layout, order of fields and remarks do not make another test.
+    let laid_out = CLAIMS.replace(
+        "{says: kd above none, experiment: table4,",
+        "{experiment: table4, says: kd above none,",
+    );
+    let stated = commit(&format!("# a remark\n{laid_out}"));
+    let claims = Claims::parse(CLAIMS, &[TABLE]).unwrap();
+    let results = root.join("results");
+    let standing = |commits: &[&str]| {
+        let origin = |hash: &&str| OriginCount {
+            origin: Origin {
+                version: "1".into(),
+                commit: Some(Commit {
+                    hash: (*hash).to_owned(),
+                    dirty: false,
+                }),
+                machine: Machine {
+                    cpu: "a".into(),
+                    cores: 1,
+                    os: "linux".into(),
+                },
+                device: "cpu".into(),
+            },
+            cells: 20,
+        };
+        let provenance = Provenance {
+            experiment: "table4".into(),
+            preset: Preset::Quick,
+            command: "mmcollapse reproduce table4".into(),
+            cells: 40,
+            seeds: 10,
+            data: on_data("avmnist"),
+            origins: commits.iter().map(origin).collect(),
+            ..Provenance::default()
+        };
+        render(&TABLE, &records(), &provenance, &results.join("table4/quick")).unwrap();
+        found(&claims, &results)[0].primary[0].standing
+    };
+    assert_eq!(standing(&[&stated]), Standing::Confirmatory);
+    assert_eq!(standing(&[&earlier]), Standing::Exploratory);
+    assert_eq!(standing(&[&stated, &earlier]), Standing::Exploratory);
+    assert_eq!(standing(&[&"0".repeat(40)]), Standing::NotKnown);
+    assert_eq!(standing(&[]), Standing::NotKnown);
+    // Once a result with these seeds is committed, what is trained later tells nothing new of them.
+    let seen = commit(CLAIMS);
+    assert_eq!(standing(&[&seen]), Standing::Exploratory);
 }
 
 proptest::proptest! {
@@ -589,8 +863,9 @@ proptest::proptest! {
         match Results::read(&[TABLE], folder.path()) {
             Ok(found) => {
                 let claims = Claims::parse(CLAIMS, &[TABLE]).unwrap();
+                let stated = Stated::beside(folder.path());
                 for claim in &claims.claims {
-                    let _ = families(claim, &found);
+                    let _ = families(claim, &claims, &found, &stated);
                 }
             }
             Err(error) => {

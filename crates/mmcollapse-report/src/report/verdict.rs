@@ -1,247 +1,439 @@
 //! From a test to a verdict, by a rule that docs/methodology/results.md states.
 
+use miette::{IntoDiagnostic, Result, miette};
+use mmcollapse_probes::{
+    Claimed, Comparison as Difference, Interval, Judged, Judgement, Reason, Spread, Verdict, judge, quantile, slope,
+    wilcoxon_signed_rank,
+};
+use mmcollapse_record::{RowName, same_level};
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 
-use mmcollapse_probes::{MeasureError, PairedDifference, holm, paired_difference};
-use mmcollapse_record::RowName;
+use super::claims::{Check, Claim, Claims, Comparison, Direction, Over, Seeds, Test};
+use super::results::{Checked, Measured, Results};
+use super::stated::{Standing, Stated};
 
-use super::claims::{Claim, Direction, Test};
-use super::results::Results;
-use crate::summary::Column;
+/// Level of the intervals of exploratory comparisons.
+const LEVEL: f64 = 0.95;
 
-/// Level of significance after Holm's correction over the tests of a claim on one data set.
-pub const LEVEL: f64 = 0.05;
+/// The share of diverged runs from which on a row's representation is not compared.
+const DIVERGED: f64 = 0.1;
 
-/// Resamples of the bootstrap that [`paired_difference`] wants; verdicts do not use it.
-const RESAMPLES: usize = 100;
+/// The share of a test's seeds that have to be there: a few may lack a score, a part of the seeds is no test.
+const SEEDS: f64 = 0.9;
 
-/// What a test says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
-    /// Significant, and the whole interval on the claimed side of 0.
-    Holds,
-    /// Significant, and the whole interval on the other side.
-    Opposite,
-    /// The interval excludes a difference as large as the margin in the claimed direction.
-    DoesNotHold,
-    /// None of these.
-    Undecided,
-    /// Fewer than two seeds have both numbers, and runs diverged.
-    NoNumber,
-    /// Fewer than two seeds have both numbers: it has not been run, or not whole.
-    NotMeasured,
+/// The share of runs that have to pass a manipulation check.
+const PASSED: f64 = 0.8;
+
+/// A comparison with its numbers.
+pub struct Compared<'a> {
+    pub comparison: &'a Comparison,
+    /// What is compared, for readers.
+    pub name: String,
+    /// Whether a search chose each row's settings; else they are the spec's own.
+    pub tuned: bool,
+    /// The difference of each seed; of logarithms where ratios are compared.
+    differences: Vec<f64>,
+    /// Share of diverged runs of the row and of the one that it is compared with, whichever is larger.
+    pub diverged: f64,
+    /// Mean and spread with the interval, at the level of the family where the comparison has a verdict, else at 95 %.
+    pub estimate: Option<(Spread, Interval)>,
+    /// What it says by itself; none in an exploratory comparison.
+    pub verdict: Option<Verdict>,
 }
 
-impl Verdict {
-    /// For readers.
-    pub fn text(self) -> &'static str {
-        match self {
-            Self::Holds => "holds",
-            Self::Opposite => "the opposite holds",
-            Self::DoesNotHold => "does not hold",
-            Self::Undecided => "cannot be decided at this n",
-            Self::NoNumber => "no number: runs diverged",
-            Self::NotMeasured => "not measured",
-        }
-    }
-}
-
-/// A test with its numbers.
+/// A primary test with its numbers.
 pub struct Tested<'a> {
     pub test: &'a Test,
-    /// None if it could not be made.
-    pub numbers: Option<(PairedDifference, f64)>,
+    pub parts: Vec<Compared<'a>>,
     pub verdict: Verdict,
+    /// Whether it was stated before its runs.
+    pub standing: Standing,
 }
 
-/// The tests of a claim on one data set and with one kind of settings, which are corrected together.
+/// What was found of a claim on one data set.
 pub struct Family<'a> {
     /// What stands in for the paper's data; none for those themselves.
     pub dataset: Option<&'a str>,
-    /// Whether a search chose each row's settings; else they are the spec's own.
-    pub tuned: bool,
-    pub tests: Vec<Tested<'a>>,
+    /// The tests, which share the level of error.
+    pub primary: Vec<Tested<'a>>,
+    /// Comparisons that have intervals only: the claim's own, and its tests with tuned settings.
+    pub exploratory: Vec<Compared<'a>>,
 }
 
-impl Family<'_> {
-    /// The verdict, for readers, and the data set it is on where that is not the paper's.
-    fn in_words(&self) -> String {
-        match self.dataset {
-            None => whole(&self.tests),
-            Some(dataset) => format!("on {dataset}: {}", whole(&self.tests)),
-        }
-    }
-}
-
-/// Makes the tests of a claim: first those on the paper's data, of which there may be none, then those on each other data
-/// set, then those that tuned results allow.
+/// Makes the tests of a claim, on the paper's data first, if there are any, then on each other data set.
 ///
 /// # Errors
-/// Those of the statistics: a value that is not finite.
-pub fn families<'a>(claim: &'a Claim, results: &Results) -> Result<Vec<Family<'a>>, MeasureError> {
-    let mut datasets = vec![None];
-    for test in &claim.tests {
-        if !datasets.contains(&test.dataset.as_deref()) {
-            datasets.push(test.dataset.as_deref());
+/// A value that is not finite, a data set of which it is not known how its seeds draw.
+pub fn families<'a>(claim: &'a Claim, claims: &Claims, results: &Results, stated: &Stated) -> Result<Vec<Family<'a>>> {
+    let mut datasets: Vec<Option<&str>> = Vec::new();
+    let of_tests = claim.primary.iter().map(Test::dataset);
+    for dataset in of_tests.chain(claim.exploratory.iter().map(|c| c.dataset.as_deref())) {
+        if !datasets.contains(&dataset) {
+            datasets.push(dataset);
         }
     }
-    let family = |dataset, tuned| {
-        let of_it = claim.tests.iter().filter(|test| test.dataset.as_deref() == dataset);
-        Ok(Family {
-            dataset,
-            tuned,
-            tests: tests(of_it.collect(), results, tuned)?,
-        })
-    };
-    let mut families: Vec<Family> = datasets.iter().map(|d| family(*d, false)).collect::<Result<_, _>>()?;
-    for dataset in datasets {
-        let mut tuned = family(dataset, true)?;
-        tuned.tests.retain(|test| test.numbers.is_some());
-        if !tuned.tests.is_empty() {
-            families.push(tuned);
-        }
-    }
-    Ok(families)
-}
-
-fn tests<'a>(family: Vec<&'a Test>, results: &Results, tuned: bool) -> Result<Vec<Tested<'a>>, MeasureError> {
-    let mut differences = Vec::new();
-    for test in &family {
-        let ours = quantity(test, &test.row, results, tuned);
-        let against = match &test.against {
-            Some(row) => quantity(test, row, results, tuned),
-            None => ours.keys().map(|seed| (*seed, 0.0)).collect(),
-        };
-        let pairs = || {
-            ours.iter()
-                .filter_map(|(seed, value)| Some((*value, *against.get(seed)?)))
-        };
-        let (a, b): (Vec<f64>, Vec<f64>) = pairs().unzip();
-        differences.push(if a.len() > 1 {
-            Some(paired_difference(&a, &b, RESAMPLES, 0)?)
-        } else {
-            None
-        });
-    }
-    let p: Vec<f64> = differences.iter().flatten().map(|d| d.wilcoxon.p).collect();
-    let mut corrected = holm(&p)?.into_iter();
-    let tested = family.into_iter().zip(differences).map(|(test, difference)| {
-        let numbers = difference.and_then(|d| Some((d, corrected.next()?)));
-        let without = || {
-            if diverged(test, results, tuned) {
-                Verdict::NoNumber
-            } else {
-                Verdict::NotMeasured
+    datasets.sort_by_key(Option::is_some);
+    let source = Source { claims, results };
+    datasets
+        .into_iter()
+        .map(|dataset| {
+            let tests: Vec<&Test> = claim.primary.iter().filter(|test| test.dataset() == dataset).collect();
+            let primary = tests
+                .iter()
+                .map(|test| source.tested(test, claim.needs, tests.len(), stated))
+                .collect::<Result<_>>()?;
+            let own = claim.exploratory.iter().filter(|c| c.dataset.as_deref() == dataset);
+            let mut exploratory = own.map(|c| source.explored(c, false)).collect::<Result<Vec<_>>>()?;
+            for test in &tests {
+                for comparison in &test.parts {
+                    let mut tuned = source.explored(comparison, true)?;
+                    if test.parts.len() > 1 {
+                        tuned.name = format!("{}: {}", test.says, tuned.name);
+                    }
+                    tuned.name += ", settings tuned";
+                    exploratory.extend(tuned.estimate.is_some().then_some(tuned));
+                }
             }
+            Ok(Family {
+                dataset,
+                primary,
+                exploratory,
+            })
+        })
+        .collect()
+}
+
+/// Where comparisons get their numbers from.
+struct Source<'a> {
+    claims: &'a Claims,
+    results: &'a Results,
+}
+
+impl Source<'_> {
+    fn tested<'a>(&self, test: &'a Test, needs: Option<Check>, family: usize, stated: &Stated) -> Result<Tested<'a>> {
+        let counts = |seed| test.seeds.has(seed);
+        let mut compared = Vec::new();
+        let mut differences = Vec::new();
+        for comparison in &test.parts {
+            let one = self.compared(comparison, false, &counts)?;
+            differences.push(match self.withheld(&one, test.seeds, needs) {
+                Some(reason) => Err(reason),
+                None => Ok(Difference {
+                    differences: one.differences.clone(),
+                    q: one.estimate.map_or(0.0, |(spread, _)| spread.q),
+                    claimed: Claimed::from(comparison.claimed),
+                    margin: comparison.log_margin(),
+                }),
+            });
+            compared.push(one);
+        }
+        let Judgement { parts, verdict } = judge(&differences, family).into_diagnostic()?;
+        let with = |(one, judged): (Compared<'a>, _)| match judged {
+            Ok(Judged {
+                spread,
+                interval,
+                verdict,
+            }) => Compared {
+                estimate: Some((spread, interval)),
+                verdict: Some(verdict),
+                ..one
+            },
+            Err(reason) => Compared {
+                verdict: Some(Verdict::NotTested(reason)),
+                ..one
+            },
         };
-        Tested {
+        let run = verdict != Verdict::NotTested(Reason::NotMeasured);
+        let measured = test
+            .parts
+            .first()
+            .and_then(|one| self.measured(one, false))
+            .filter(|_| run);
+        Ok(Tested {
             test,
-            verdict: numbers.as_ref().map_or_else(without, |(d, p)| judge(test, d, *p)),
-            numbers,
-        }
-    });
-    Ok(tested.collect())
-}
-
-/// Whether a run of the rows of a test diverged.
-fn diverged(test: &Test, results: &Results, tuned: bool) -> bool {
-    let measured = results.get(&test.experiment, test.dataset.as_deref(), tuned);
-    let mut rows = [Some(&test.row), test.against.as_ref()].into_iter().flatten();
-    measured.is_some_and(|measured| rows.any(|row| measured.diverged(&test.protocol, row)))
-}
-
-/// The quantity of a row that is compared, by seed.
-fn quantity(test: &Test, row: &RowName, results: &Results, tuned: bool) -> BTreeMap<u64, f64> {
-    let Some(measured) = results.get(&test.experiment, test.dataset.as_deref(), tuned) else {
-        return BTreeMap::new();
-    };
-    let at = |level| measured.by_seed(&test.protocol, row, &test.metric, Column::of(level));
-    match (test.from, test.to) {
-        (Some(from), Some(to)) => {
-            let (from, to) = (at(Some(from)), at(Some(to)));
-            let change = |(seed, end): (&u64, &f64)| Some((*seed, end - from.get(seed)?));
-            to.iter().filter_map(change).collect()
-        }
-        _ => at(test.level),
+            parts: compared.into_iter().zip(parts).map(with).collect(),
+            verdict,
+            standing: measured.map_or(Standing::NotRun, |measured| stated.standing(test, measured)),
+        })
     }
-}
 
-fn judge(test: &Test, difference: &PairedDifference, p: f64) -> Verdict {
-    let Some(interval) = difference.estimate.interval else {
-        return Verdict::NotMeasured;
-    };
-    // Turned so that the claimed side is above 0.
-    let (low, high) = match test.claimed {
-        Direction::Higher => (interval.low, interval.high),
-        Direction::Lower => (-interval.high, -interval.low),
-    };
-    if p < LEVEL && low > 0.0 {
-        Verdict::Holds
-    } else if p < LEVEL && high < 0.0 {
-        Verdict::Opposite
-    } else if high < test.margin {
-        Verdict::DoesNotHold
-    } else {
-        Verdict::Undecided
+    fn explored<'a>(&self, comparison: &'a Comparison, tuned: bool) -> Result<Compared<'a>> {
+        self.compared(comparison, tuned, &|_| true)
     }
-}
 
-/// The verdict on a claim by the paper's own data, for readers.
-pub fn on_own_data(families: &[Family]) -> String {
-    match families {
-        [own, _, ..] if own.tests.is_empty() => "not tested on the paper's data".to_owned(),
-        [own, ..] => whole(&own.tests),
-        [] => whole(&[]),
+    fn measured(&self, comparison: &Comparison, tuned: bool) -> Option<&Measured> {
+        self.results
+            .get(&comparison.experiment, comparison.dataset.as_deref(), tuned)
     }
-}
 
-/// The verdicts on a claim with the specs' settings, for readers: by the paper's own data, and apart from it by each other
-/// data set.
-pub fn in_words(families: &[Family]) -> String {
-    let others = families.iter().filter(|f| !f.tuned && f.dataset.is_some());
-    let own = [on_own_data(families)].into_iter();
-    own.chain(others.map(Family::in_words)).collect::<Vec<_>>().join("; ")
-}
-
-/// The verdicts on a claim with tuned settings, for readers; none where nothing was tuned.
-pub fn with_tuned_settings(families: &[Family]) -> Option<String> {
-    let tuned = families.iter().filter(|family| family.tuned);
-    let words: Vec<String> = tuned.map(Family::in_words).collect();
-    (!words.is_empty()).then(|| words.join("; "))
-}
-
-/// The verdict of all tests on one data set, for readers.
-pub fn whole(tested: &[Tested]) -> String {
-    let count = |like: &[Verdict]| tested.iter().filter(|t| like.contains(&t.verdict)).count();
-    let measured = tested.iter().filter(|t| t.numbers.is_some()).count();
-    let (holds, fails) = (
-        count(&[Verdict::Holds]),
-        count(&[Verdict::DoesNotHold, Verdict::Opposite]),
-    );
-    let verdict = if tested.is_empty() {
-        return "not tested here yet".to_owned();
-    } else if measured == 0 {
-        let diverged = count(&[Verdict::NoNumber]) == tested.len();
-        let verdict = if diverged {
-            Verdict::NoNumber
-        } else {
-            Verdict::NotMeasured
+    /// The numbers of a comparison, with an interval of its own.
+    fn compared<'a>(
+        &self,
+        comparison: &'a Comparison,
+        tuned: bool,
+        counts: &dyn Fn(u64) -> bool,
+    ) -> Result<Compared<'a>> {
+        let mut compared = Compared {
+            comparison,
+            name: comparison.name.clone(),
+            tuned,
+            differences: Vec::new(),
+            diverged: 0.0,
+            estimate: None,
+            verdict: None,
         };
-        return verdict.text().to_owned();
-    } else if holds == measured {
-        "holds".to_owned()
-    } else if fails == measured {
-        "does not hold".to_owned()
-    } else if holds > 0 {
-        format!("holds in part: {holds} of {measured} tests hold, {fails} do not")
-    } else if fails > 0 {
-        format!("no test holds: {fails} of {measured} do not, the rest cannot be decided at this n")
-    } else {
-        Verdict::Undecided.text().to_owned()
+        let Some(measured) = self.measured(comparison, tuned) else {
+            return Ok(compared);
+        };
+        compared.differences = comparison.differences(measured, counts);
+        let arms = [Some(&comparison.row), comparison.against.as_ref()]
+            .into_iter()
+            .flatten();
+        let shares = arms.filter_map(|row| measured.diverged(&comparison.protocol, row, counts));
+        compared.diverged = shares.fold(0.0, f64::max);
+        if compared.differences.len() > 1 {
+            let spread = Spread::of(&compared.differences, self.overlap(measured)?).into_diagnostic()?;
+            compared.estimate = Some((spread, spread.interval(LEVEL).into_diagnostic()?));
+        }
+        Ok(compared)
+    }
+
+    /// Why a comparison of a primary test has no verdict, if it has none.
+    fn withheld(&self, compared: &Compared, seeds: Seeds, needs: Option<Check>) -> Option<Reason> {
+        let comparison = compared.comparison;
+        let measured = self.measured(comparison, compared.tuned);
+        let of_representation = comparison.metric.definition().measured.is_some();
+        let estimated = compared.estimate.is_some();
+        if compared.diverged > DIVERGED && (of_representation || !estimated) {
+            return Some(Reason::Diverged);
+        }
+        if (compared.differences.len() as f64) < SEEDS * seeds.n as f64 {
+            return Some(Reason::NotMeasured);
+        }
+        lacks(needs?, comparison, measured?)
+    }
+
+    /// How much the samples of the seeds of a result overlap.
+    fn overlap(&self, measured: &Measured) -> Result<f64> {
+        let names = measured.trained_on();
+        // `eicu-demo-mortality` is the label mortality of `eicu-demo`.
+        let is_of = |known: &str, name: &str| {
+            let rest = name.strip_prefix(known);
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
+        };
+        let known = self
+            .claims
+            .overlap
+            .iter()
+            .filter(|(known, _)| names.iter().any(|name| is_of(known, name)));
+        let (_, documented) = known.max_by_key(|(known, _)| known.len()).ok_or_else(|| {
+            miette!(
+                help = "add the data set there: 0 where each seed draws its own samples, else its test samples by its training samples",
+                "experiments/claims.yaml: `overlap` has none of the data sets {names:?} of {}",
+                measured.id
+            )
+        })?;
+        Ok(if *documented > 0.0 {
+            measured.test_to_train().unwrap_or(*documented)
+        } else {
+            0.0
+        })
+    }
+}
+
+/// Why the row that a comparison is about lacks a manipulation check; nothing for a row without reallocation.
+fn lacks(check: Check, comparison: &Comparison, measured: &Measured) -> Option<Reason> {
+    let Check::Reallocated = check;
+    if !comparison.row.is_reallocated() {
+        return None;
+    }
+    match measured.checked("reallocated", &comparison.protocol, &comparison.row) {
+        Checked::No => Some(Reason::CheckNotMade),
+        Checked::Share(share) => (share < PASSED).then_some(Reason::CheckFailed),
+    }
+}
+
+impl Comparison {
+    /// The margin in the unit of the differences.
+    fn log_margin(&self) -> f64 {
+        let margin = self.margin.unwrap_or_default();
+        if self.metric.is_compared_as_ratio() {
+            libm::log(margin)
+        } else {
+            margin
+        }
+    }
+
+    /// The difference of each seed that both rows have and `counts` takes.
+    fn differences(&self, measured: &Measured, counts: &dyn Fn(u64) -> bool) -> Vec<f64> {
+        let ours = self.quantities(&self.row, measured);
+        let against = self.against.as_ref().map(|row| self.quantities(row, measured));
+        let of_seed = |(seed, ours): (&u64, &f64)| match &against {
+            Some(against) => Some(ours - against.get(seed)?),
+            None => Some(*ours),
+        };
+        let counted = ours.iter().filter(|(seed, _)| counts(**seed));
+        counted.filter_map(of_seed).collect()
+    }
+
+    /// The quantity of a row that is compared, by seed; its logarithm where ratios are.
+    fn quantities(&self, row: &RowName, measured: &Measured) -> BTreeMap<u64, f64> {
+        let seeds = measured.by_seed(&self.protocol, row, &self.metric);
+        let quantity = |(seed, levels): (u64, Vec<(f64, f64)>)| {
+            let levels = levels.into_iter().map(|(level, value)| {
+                let value = if self.metric.is_compared_as_ratio() {
+                    libm::log(value)
+                } else {
+                    value
+                };
+                (level, value)
+            });
+            let levels: Vec<(f64, f64)> = levels.collect();
+            Some((seed, self.over.of(&levels).filter(|value| value.is_finite())?))
+        };
+        seeds.into_iter().filter_map(quantity).collect()
+    }
+}
+
+impl Over {
+    /// The number of a seed's levels and values; none where it lacks one of the levels.
+    fn of(self, levels: &[(f64, f64)]) -> Option<f64> {
+        let at = |wanted| {
+            let found = levels.iter().find(|(level, _)| same_level(*level, wanted));
+            found.map(|(_, value)| *value)
+        };
+        match self {
+            Self::Level(level) => at(level),
+            Self::Change(from, to) => Some(at(to)? - at(from)?),
+            Self::Mean => {
+                let sum: f64 = levels.iter().map(|(_, value)| value).sum();
+                (!levels.is_empty()).then(|| sum / levels.len() as f64)
+            }
+            Self::Trend => {
+                let (levels, values): (Vec<f64>, Vec<f64>) = levels.iter().copied().unzip();
+                let ends = levels.iter().copied().fold(None, |ends: Option<(f64, f64)>, level| {
+                    Some(ends.map_or((level, level), |(low, high)| (low.min(level), high.max(level))))
+                });
+                let (low, high) = ends?;
+                Some(slope(&levels, &values).ok()? * (high - low))
+            }
+        }
+    }
+}
+
+impl Compared<'_> {
+    /// The exact two-sided p of the signed-rank test, which decides nothing.
+    pub fn wilcoxon(&self) -> Option<f64> {
+        wilcoxon_signed_rank(&self.differences).ok().map(|test| test.p)
+    }
+
+    /// The median difference, where so many runs diverged that the mean alone misleads.
+    pub fn median(&self) -> Option<f64> {
+        let mut sorted = self.differences.clone();
+        sorted.sort_by(f64::total_cmp);
+        (self.diverged > DIVERGED && !sorted.is_empty()).then(|| quantile(&sorted, 0.5))
+    }
+
+    /// Mean and interval in units of the margin, the claimed side above 0; none without a verdict.
+    pub fn relative(&self) -> Option<(f64, Interval)> {
+        let (spread, interval) = self.estimate?;
+        if matches!(self.verdict, None | Some(Verdict::NotTested(_))) {
+            return None;
+        }
+        let margin = self.comparison.log_margin();
+        let turned = |difference: f64| match self.comparison.claimed {
+            Direction::Higher => difference / margin,
+            Direction::Lower => -difference / margin,
+            // The bound lies at 0, and no difference at all at 1.
+            Direction::AtMost => 1.0 - difference / margin,
+        };
+        let ends = [turned(interval.low), turned(interval.high)];
+        let interval = Interval {
+            low: ends[0].min(ends[1]),
+            high: ends[0].max(ends[1]),
+        };
+        Some((turned(spread.mean), interval))
+    }
+}
+
+impl Tested<'_> {
+    /// The part that decides: of those with the verdict of the whole the one whose interval ends lowest, in units of its margin.
+    pub fn deciding(&self) -> Option<&Compared<'_>> {
+        let upper = |part: &Compared| part.relative().map_or(f64::INFINITY, |(_, interval)| interval.high);
+        let like = |part: &Compared| part.verdict.is_some_and(|verdict| word(verdict) == word(self.verdict));
+        let shown = self.parts.iter().filter(|part| part.relative().is_some() && like(part));
+        shown.min_by(|a, b| upper(a).total_cmp(&upper(b)))
+    }
+}
+
+/// The word of a verdict, by which verdicts are counted.
+pub fn word(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Supported { .. } => "supported",
+        Verdict::Contradicted => "contradicted",
+        Verdict::Excluded => "excluded",
+        Verdict::Inconclusive { .. } => "inconclusive",
+        Verdict::CannotDecide => "these data cannot decide",
+        Verdict::NotTested(_) => "not tested",
+    }
+}
+
+/// Why a test has no verdict, for readers.
+pub fn reason(reason: Reason) -> &'static str {
+    match reason {
+        Reason::NotMeasured => "not measured on its seeds",
+        Reason::Diverged => "more than a tenth of the runs diverged",
+        Reason::CheckNotMade => "the manipulation check was not made",
+        Reason::CheckFailed => "the adversary did not confuse the discriminator",
+    }
+}
+
+/// The verdicts of tests counted, for readers: `2 of 4 supported, 1 contradicted, 1 not tested`.
+pub fn counts(tested: &[Tested]) -> String {
+    if tested.is_empty() {
+        return "no test".to_owned();
+    }
+    let words = [
+        "supported",
+        "contradicted",
+        "excluded",
+        "inconclusive",
+        "these data cannot decide",
+        "not tested",
+    ];
+    let count = |wanted: &str| tested.iter().filter(|test| word(test.verdict) == wanted).count();
+    let all = words.map(|word| (word, count(word)));
+    let written = |word: &'static str| match word {
+        "these data cannot decide" => "cannot be decided on these data",
+        word => word,
     };
-    let of = |verdict| Some(count(&[verdict])).filter(|left| *left > 0);
     let total = tested.len();
-    let diverged = of(Verdict::NoNumber).map(|n| format!(" (no number in {n} of {total} tests: runs diverged)"));
-    let unmeasured = of(Verdict::NotMeasured).map(|n| format!(" ({n} of {total} tests not measured)"));
-    verdict + &diverged.unwrap_or_default() + &unmeasured.unwrap_or_default()
+    if let Some((word, _)) = all.iter().find(|(_, n)| *n == total) {
+        return format!("{total} of {total} {}", written(word));
+    }
+    let [(_, supported), others @ ..] = all;
+    let mut text = format!("{supported} of {total} supported");
+    for (word, n) in others.iter().filter(|(_, n)| *n > 0) {
+        let _ = write!(text, ", {n} {}", written(word));
+    }
+    text
+}
+
+/// The data set of a family, for readers.
+pub fn on(dataset: Option<&str>) -> &str {
+    dataset.unwrap_or("the paper's data")
+}
+
+/// The counts of each data set, for readers.
+pub fn in_words(families: &[Family]) -> String {
+    if families.iter().all(|family| family.primary.is_empty()) {
+        return "not tested here yet".to_owned();
+    }
+    let own = families.iter().any(|family| family.dataset.is_none());
+    let none = (!own).then(|| "the paper's data: not tested".to_owned());
+    let each = families
+        .iter()
+        .map(|family| format!("{}: {}", on(family.dataset), counts(&family.primary)));
+    none.into_iter().chain(each).collect::<Vec<_>>().join("; ")
 }

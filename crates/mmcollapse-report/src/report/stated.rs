@@ -1,0 +1,142 @@
+//! Whether a test was stated before its runs, as the history of the repository shows it.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use mmcollapse_record::Provenance;
+
+use super::claims::{Claims, Test};
+use super::results::Measured;
+
+/// Where the claims stand in the repository.
+const CLAIMS: &str = "experiments/claims.yaml";
+
+/// What the history says of a test.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// It was stated, word by word, at every commit that trained its cells, and no result committed by then had its seeds.
+    Confirmatory,
+    /// It was not.
+    Exploratory,
+    /// A commit of its cells is not known or not at hand.
+    NotKnown,
+    /// It has not been run.
+    NotRun,
+}
+
+impl Standing {
+    /// For readers.
+    pub fn text(self) -> &'static str {
+        match self {
+            Self::Confirmatory => "before its runs",
+            Self::Exploratory => "after its runs",
+            Self::NotKnown => "not known",
+            Self::NotRun => "not run yet",
+        }
+    }
+}
+
+/// The history of the repository that holds the results.
+pub struct Stated {
+    repository: PathBuf,
+    /// The primary tests at each commit; none where the commit is not at hand.
+    tests: RefCell<HashMap<String, Option<BTreeSet<String>>>>,
+}
+
+impl Stated {
+    /// The history of the repository that has the folder `results`.
+    pub fn beside(results: &Path) -> Self {
+        Self {
+            repository: results.to_owned(),
+            tests: RefCell::default(),
+        }
+    }
+
+    /// What the history says of a test, given the result that it rests on.
+    pub fn standing(&self, test: &Test, measured: &Measured) -> Standing {
+        let origins = &measured.provenance.origins;
+        let mut commits = BTreeSet::new();
+        for origin in origins {
+            match &origin.origin.commit {
+                Some(commit) => commits.insert(commit.hash.as_str()),
+                None => return Standing::NotKnown,
+            };
+        }
+        if commits.is_empty() {
+            return Standing::NotKnown;
+        }
+        let mut standing = Standing::Confirmatory;
+        for commit in commits {
+            match self.stated(commit, &test.written) {
+                None => return Standing::NotKnown,
+                Some(stated) if stated && !self.seen(commit, test, &measured.provenance) => {}
+                Some(_) => standing = Standing::Exploratory,
+            }
+        }
+        standing
+    }
+
+    /// Whether the claims at a commit have the test; none where the commit is not at hand.
+    fn stated(&self, commit: &str, written: &str) -> Option<bool> {
+        let mut known = self.tests.borrow_mut();
+        let tests = known.entry(commit.to_owned()).or_insert_with(|| {
+            self.git(&["cat-file", "-e", &format!("{commit}^{{commit}}")])?;
+            let text = self.git(&["show", &format!("{commit}:{CLAIMS}")]).unwrap_or_default();
+            Some(Claims::stated(&text).into_iter().collect())
+        });
+        Some(tests.as_ref()?.contains(written))
+    }
+
+    /// Whether a result that was committed by then has a seed of the test on the same data.
+    fn seen(&self, commit: &str, test: &Test, provenance: &Provenance) -> bool {
+        let listed = self.git(&["ls-tree", "-r", "--name-only", "--full-tree", commit, "results/"]);
+        let runs = listed.unwrap_or_default();
+        let mut runs = runs.lines().filter_map(|path| path.strip_suffix("/runs.csv"));
+        runs.any(|folder| {
+            let text = |name: &str| {
+                self.git(&["show", &format!("{commit}:{folder}/{name}")])
+                    .unwrap_or_default()
+            };
+            let of: Option<OfData> = serde_json::from_str(&text("runs.provenance.json")).ok();
+            let same = of.is_some_and(|of| of.data.keys().any(|name| provenance.data.contains_key(name)));
+            same && seeds(&text("runs.csv")).into_iter().any(|seed| test.seeds.has(seed))
+        })
+    }
+
+    /// What git prints; none where it fails.
+    fn git(&self, arguments: &[&str]) -> Option<String> {
+        let mut command = Command::new("git");
+        // A hook of another checkout would have its own taken for this one.
+        for name in ["GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE"] {
+            command.env_remove(name);
+        }
+        command
+            .arg("--no-optional-locks")
+            .arg("-C")
+            .arg(&self.repository)
+            .args(arguments);
+        let output = command.stdin(Stdio::null()).output().ok()?;
+        output
+            .status
+            .success()
+            .then(|| String::from_utf8_lossy(&output.stdout).into_owned())
+    }
+}
+
+/// The part of an older provenance that is read.
+#[derive(serde::Deserialize)]
+struct OfData {
+    data: BTreeMap<String, String>,
+}
+
+/// The seeds of a table of runs.
+fn seeds(runs: &str) -> BTreeSet<u64> {
+    let mut lines = runs.lines();
+    let place = lines
+        .next()
+        .and_then(|header| header.split(',').position(|name| name == "seed"));
+    let seed = |line: &str| line.split(',').nth(place?)?.parse().ok();
+    lines.filter_map(seed).collect()
+}
