@@ -254,6 +254,8 @@ pub static METRICS: &[Definition] = &[
             (Some(0), None),
         )
     },
+    // Of a run and its control: a report works it out.
+    number("reallocated", "reallocated (1: the check passes)", (Some(0), Some(1))),
     Definition {
         split: Split::Train,
         ..number("plateaus", "plateaus of the semantic loss", (Some(0), None))

@@ -153,6 +153,7 @@ impl Summary {
         for record in records {
             summary.add(record)?;
         }
+        summary.check()?;
         summary.group(records, paper)?;
         summary.correct()?;
         Ok(summary)

@@ -193,7 +193,7 @@ impl Measured {
         (!seeds.is_empty()).then(|| diverged as f64 / seeds.len() as f64)
     }
 
-    /// What a manipulation check said of a row's runs: each run has a measure of the check's name, 1 where it passes.
+    /// What a manipulation check said of a row's runs: each run has a metric of the check's name, 1 where it passes.
     pub fn checked(&self, check: &str, protocol: &Setting, row: &RowName) -> Checked {
         let passed = self.of(protocol, row).filter(|value| value.metric == *check);
         let passed: Vec<f64> = passed.map(|value| value.value).collect();

@@ -2,10 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use mmcollapse_record::Setting;
+use miette::{IntoDiagnostic, Result};
 use mmcollapse_record::manipulation::{CONFUSED, LABELS_LOST};
+use mmcollapse_record::{Metric, Setting};
 
-use super::Summary;
+use super::{Run, Summary};
+
+/// Key of the metric of a run that is 1 where its check passes, and 0 where it does not.
+const REALLOCATED: &str = "reallocated";
 
 /// A run of a row: its seed and level.
 type At = (u64, u64);
@@ -13,59 +17,92 @@ type At = (u64, u64);
 /// What the check of one row's runs says.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct Checked {
-    /// Runs that were checked.
-    pub runs: usize,
-    /// Those by whose latents a fresh discriminator is confused.
+    /// Runs that were read by a fresh discriminator.
+    pub read: usize,
+    /// Those whose latents confuse it.
     pub confused: usize,
-    /// Those by whose latents it is confused once their modalities are shuffled, as it must be.
-    pub shuffled: usize,
-    /// Runs that are compared with the control of the same seed, and those among them that pass: confused, and no label
-    /// probe too far below that of the control. None where the row has no control, or it was not run.
-    pub passing: Option<(usize, usize)>,
+    /// Runs that are compared with the control of the same seed.
+    pub compared: usize,
+    /// Those among them that pass.
+    pub passing: usize,
 }
 
 impl Summary {
-    /// The check of a row, given by its place in [`Summary::methods`]; none where no run of it was checked.
-    pub fn checked(&self, setting: &Setting, method: usize) -> Option<Checked> {
-        let ours = self.runs_of(setting, method);
-        let twin = self.methods[method].twin();
-        let twin = twin.and_then(|twin| self.methods.iter().position(|known| *known == *twin.as_str()));
-        let theirs = twin.map(|twin| self.runs_of(setting, twin)).unwrap_or_default();
-        let mut checked = Checked::default();
-        for (at, run) in &ours {
-            let is_over = |metric: &str| run.get(metric).is_some_and(|value| *value >= CONFUSED);
-            if !run.contains_key("confusion") {
+    /// The check of a row, given by its place in [`Summary::methods`].
+    pub fn checked(&self, setting: &Setting, method: usize) -> Checked {
+        let own = || {
+            self.runs
+                .iter()
+                .filter(|run| run.method == method && run.setting == *setting)
+        };
+        let count = |metric: &str, least: f64| {
+            let of = own().filter(|run| run.metric == *metric);
+            of.filter(|run| run.value >= least).count()
+        };
+        Checked {
+            read: count("confusion", f64::NEG_INFINITY),
+            confused: count("confusion", CONFUSED),
+            compared: count(REALLOCATED, 0.0),
+            passing: count(REALLOCATED, 1.0),
+        }
+    }
+
+    /// Says of every run with a control whether its check passes: what a claim on the mechanism needs.
+    pub(super) fn check(&mut self) -> Result<()> {
+        let metric: Metric = REALLOCATED.parse().into_diagnostic()?;
+        let mut found = Vec::new();
+        for method in 0..self.methods.len() {
+            let twin = self.methods[method].twin();
+            let Some(twin) = twin.and_then(|twin| self.methods.iter().position(|known| *known == *twin.as_str()))
+            else {
                 continue;
-            }
-            checked.runs += 1;
-            checked.confused += usize::from(is_over("confusion"));
-            checked.shuffled += usize::from(is_over("confusion_shuffled"));
-            if let Some(control) = theirs.get(at) {
-                let keeps = |(metric, value): (&&str, &f64)| {
-                    let of_control = control.get(metric);
-                    !metric.starts_with("latent_") || of_control.is_none_or(|of| *value >= of - LABELS_LOST)
-                };
-                let (compared, passing) = checked.passing.get_or_insert_default();
-                *compared += 1;
-                *passing += usize::from(is_over("confusion") && run.iter().all(keeps));
+            };
+            for protocol in &self.protocols {
+                let controls = self.runs_of(&protocol.setting, twin);
+                for (at, run) in self.runs_of(&protocol.setting, method) {
+                    let Some(passes) = controls.get(&at).and_then(|control| passes(&run, control)) else {
+                        continue;
+                    };
+                    let Some(one) = run.values().next() else { continue };
+                    found.push(Run {
+                        metric: metric.clone(),
+                        value: f64::from(u8::from(passes)),
+                        ..(*one).clone()
+                    });
+                }
             }
         }
-        (checked.runs > 0).then_some(checked)
+        self.runs.extend(found);
+        Ok(())
     }
 
     /// What was measured of each run of a row.
-    fn runs_of(&self, setting: &Setting, method: usize) -> BTreeMap<At, BTreeMap<&str, f64>> {
-        let mut runs: BTreeMap<At, BTreeMap<&str, f64>> = BTreeMap::new();
+    fn runs_of(&self, setting: &Setting, method: usize) -> BTreeMap<At, BTreeMap<&str, &Run>> {
+        let mut runs: BTreeMap<At, BTreeMap<&str, &Run>> = BTreeMap::new();
         let own = self
             .runs
             .iter()
             .filter(|run| run.method == method && run.setting == *setting);
-        for run in own {
+        for run in own.filter(|run| run.metric.definition().is_check()) {
             let at = (run.seed, run.rate.to_bits());
-            runs.entry(at).or_default().insert(run.metric.as_str(), run.value);
+            runs.entry(at).or_default().insert(run.metric.as_str(), run);
         }
         runs
     }
+}
+
+/// Whether a run passes, beside its control. Of latents: a fresh discriminator is confused, and no label probe lies too far
+/// below that of the control. Of a student: it is nearer to its teachers than the control's. None of what was not checked.
+fn passes(run: &BTreeMap<&str, &Run>, control: &BTreeMap<&str, &Run>) -> Option<bool> {
+    let keeps = |(metric, run): (&&str, &&Run)| {
+        let of_control = control.get(metric);
+        !metric.starts_with("latent_") || of_control.is_none_or(|of| run.value >= of.value - LABELS_LOST)
+    };
+    if let Some(confusion) = run.get("confusion") {
+        return Some(confusion.value >= CONFUSED && run.iter().all(keeps));
+    }
+    let [ours, theirs] = [run, control].map(|of| of.get("teacher_contrast"));
+    Some(ours?.value < theirs?.value)
 }
 
 #[cfg(test)]
@@ -122,23 +159,18 @@ mod tests {
         records.push(checked_record("concat+ebr", Some("heads"), 9, 1.0, [0.9, 0.8]));
         let summary = Summary::new("table4", &records, &table4()).unwrap();
         let of = |method: usize| summary.checked(&setting("test_missing"), method);
-        assert_eq!(
-            of(1),
-            Some(Checked {
-                runs: 5,
-                confused: 4,
-                shuffled: 5,
-                passing: Some((4, 2))
-            })
-        );
-        assert_eq!(
-            of(0),
-            Some(Checked {
-                runs: 4,
-                confused: 0,
-                shuffled: 4,
-                passing: None
-            })
-        );
+        let expected = |read: usize, confused: usize, compared: usize, passing: usize| Checked {
+            read,
+            confused,
+            compared,
+            passing,
+        };
+        assert_eq!(of(1), expected(5, 4, 4, 2));
+        assert_eq!(of(0), expected(4, 0, 0, 0));
+        let mut passing = summary
+            .runs
+            .iter()
+            .filter(|run| run.metric == *"reallocated" && run.value == 1.0);
+        assert_eq!((passing.next().unwrap().seed, passing.next().unwrap().seed), (0, 3));
     }
 }

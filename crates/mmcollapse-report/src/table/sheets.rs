@@ -181,7 +181,7 @@ impl Sheets<'_> {
                  {CONFUSED}; shuffled: the same with the modalities of the latents shuffled, which must be near 1. Latent: label \
                  probe on the latents of a modality. Passing: confused, and no label probe more than {} points below that of the \
                  control, which has the same layers, steps and draws without the adversary. Of a student: CKA with its teachers, \
-                 and contrast as a share of a guess (docs/methodology/methods.md). Mean and half-width of its 95 % t interval \
+                 and contrast as a share of a guess, lower than the control's where it passes (docs/methodology/methods.md). Mean and half-width of its 95 % t interval \
                  over n seeds{}.",
                 self.protocol.setting,
                 LABELS_LOST * 100.0,
@@ -194,13 +194,9 @@ impl Sheets<'_> {
         sheet.header.extend(["confused", "passing"].map(str::to_owned));
         for (line, method) in sheet.rows.iter_mut().zip(methods) {
             let checked = self.summary.checked(&self.protocol.setting, method);
-            let of = |part: usize, all: usize| format!("{part} of {all}");
-            let confused = checked.as_ref().map(|checked| of(checked.confused, checked.runs));
-            let passing = checked.and_then(|checked| checked.passing);
-            line.cells.push(number::or_dash(confused));
-            line.cells.push(number::or_dash(
-                passing.map(|(compared, passing)| of(passing, compared)),
-            ));
+            let of = |part: usize, all: usize| number::or_dash((all > 0).then(|| format!("{part} of {all}")));
+            line.cells.push(of(checked.confused, checked.read));
+            line.cells.push(of(checked.passing, checked.compared));
         }
         let is_empty = |line: &Line| line.cells[2..].iter().all(|cell| cell == DASH);
         sheet.rows.retain(|line| !is_empty(line));
