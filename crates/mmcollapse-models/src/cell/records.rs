@@ -76,7 +76,8 @@ fn every_fusion_learns_from_incomplete_records() {
         for reallocation in ["none", "kd", "ebr"] {
             let outcome = run(fusion.name, reallocation, 0.3, "code_bag");
             let name = format!("{}+{reallocation}", fusion.name);
-            let test = outcome.scores.iter().filter(|s| s.split == Split::Test);
+            let shares = outcome.scores.iter().filter(|s| s.metric.is_share());
+            let test = shares.filter(|s| s.split == Split::Test);
             for score in test {
                 assert!(
                     (0.0..=1.0).contains(&score.value),

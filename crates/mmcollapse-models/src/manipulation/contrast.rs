@@ -38,10 +38,12 @@ pub(crate) fn contrast(encodings: &Frozen, seed: u64, device: &Device) -> Tensor
         return Ok(None);
     }
     let widths = [encodings.train[0].dim(1)?, encodings.train[1].dim(1)?];
-    let nats = held_out(&encodings, (seed, device), |params| {
+    let guess = |candidates: usize| libm::log(candidates as f64);
+    let guesses = (guess(encodings.validation[0].dim(0)?), guess(candidates));
+    let nats = held_out(&encodings, guesses, (seed, device), |params| {
         Embeddings::new(params, widths, rows)
     })?;
-    Ok(Some(nats / libm::log(candidates as f64)))
+    Ok(Some(nats / guess(candidates)))
 }
 
 struct Embeddings {

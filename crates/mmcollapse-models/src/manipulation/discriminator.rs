@@ -22,10 +22,11 @@ pub(crate) fn confusion(latents: &Frozen, seed: u64, device: &Device) -> TensorR
     };
     let width = latents.train[0].dim(1)?;
     let rows: Vec<usize> = latents.train.iter().map(|x| x.dim(0)).collect::<TensorResult<_>>()?;
-    let nats = held_out(&latents, (seed, device), |params| {
+    let guess = libm::log(m as f64);
+    let nats = held_out(&latents, (guess, guess), (seed, device), |params| {
         Discriminator::new(params, width, &rows)
     })?;
-    Ok(Some(nats / libm::log(m as f64)))
+    Ok(Some(nats / guess))
 }
 
 /// The same latents with their modalities shuffled: whatever reads them must be confused.

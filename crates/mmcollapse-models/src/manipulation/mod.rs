@@ -96,13 +96,14 @@ trait Reader {
 }
 
 /// Fits a reader with each weight decay, and returns the held-out loss of the one that validation prefers, as it was at its best.
-/// The untrained reader is among those that validation chooses from.
+/// The guess that knows nothing is among those that validation chooses from, with what it costs there and on what is held out.
 fn held_out<R: Reader>(
     x: &Frozen,
+    guess: (f64, f64),
     (seed, device): (u64, &Device),
     make: impl Fn(&Params) -> TensorResult<R>,
 ) -> TensorResult<f64> {
-    let mut best = (f64::INFINITY, f64::NAN);
+    let mut best = guess;
     for weight_decay in WEIGHT_DECAYS {
         let params = Params::new(seed, device);
         let reader = make(&params)?;

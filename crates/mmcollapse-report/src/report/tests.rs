@@ -520,6 +520,7 @@ fn pages_tell_stale_results_and_the_commits_of_their_cells() {
         cells: 40,
         seeds: 10,
         origins: vec![of("a", "cpu"), of("b", "cpu"), of("a", "cuda:0")],
+        data: on_data("avmnist"),
         ..Provenance::default()
     };
     render(&TABLE, &records(), &provenance, &root.join("table4/quick")).unwrap();
