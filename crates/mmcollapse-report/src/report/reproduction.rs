@@ -265,7 +265,7 @@ pub(super) fn rule(found: &[Found]) -> String {
     let with = |standing| tests().filter(|test| test.standing == standing).count();
     let run = tests().filter(|test| test.standing != Standing::NotRun).count();
     let confirmatory = match with(Standing::Confirmatory) {
-        0 => "No test of these results is: all were stated after runs on their seeds. Each verdict is a hypothesis for fresh seeds."
+        0 => "No test of these results is: they are on seeds that were run before the tests were stated. Each verdict is a hypothesis for fresh seeds."
             .to_owned(),
         n => format!("{n} of {run} tests are; of the others each verdict is a hypothesis for fresh seeds."),
     };

@@ -20,6 +20,8 @@ pub enum Standing {
     Confirmatory,
     /// It was not.
     Exploratory,
+    /// Its seeds are not run yet; the numbers are of others, which were run before.
+    OtherSeeds,
     /// A commit of its cells is not known or not at hand.
     NotKnown,
     /// It has not been run.
@@ -32,6 +34,7 @@ impl Standing {
         match self {
             Self::Confirmatory => "before its runs",
             Self::Exploratory => "after its runs",
+            Self::OtherSeeds => "its seeds are not run yet: earlier ones",
             Self::NotKnown => "not known",
             Self::NotRun => "not run yet",
         }

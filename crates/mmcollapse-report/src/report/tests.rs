@@ -194,7 +194,7 @@ fn verdicts_come_from_intervals() {
     assert_eq!(in_words(&untested), "not tested here yet");
 }
 
-/// Only the seeds that a test names count.
+/// The seeds that a test names count; others only until those are run, and then as exploratory.
 #[test]
 fn a_test_is_made_on_its_own_seeds() {
     let folder = results("quick");
@@ -203,9 +203,14 @@ fn a_test_is_made_on_its_own_seeds() {
     // Seeds 0 to 9 were run: 9 of 10 are enough, 8 are not.
     let judged = |seeds: &str| {
         let claims = Claims::parse(&on(seeds), &[TABLE]).unwrap();
-        found(&claims, &root)[0].primary[0].verdict != Verdict::NotTested(Reason::NotMeasured)
+        let test = &found(&claims, &root)[0].primary[0];
+        let is_judged = test.verdict != Verdict::NotTested(Reason::NotMeasured);
+        (is_judged, test.standing == Standing::OtherSeeds)
     };
-    assert!(judged("{n: 10, from: 1}") && !judged("{n: 10, from: 2}"));
+    assert_eq!(judged("{n: 10, from: 1}"), (true, false));
+    assert_eq!(judged("{n: 10, from: 2}"), (true, true));
+    assert_eq!(judged("{n: 10, from: 100}"), (true, true));
+    assert_eq!(judged("{n: 12, from: 100}"), (false, false));
     let claims = Claims::parse(&on("{n: 4, from: 3}"), &[TABLE]).unwrap();
     assert_eq!(found(&claims, &root)[0].primary[0].parts[0].estimate.unwrap().0.n, 4);
     assert_eq!(found(&claims, &root)[0].exploratory[0].estimate.unwrap().0.n, 10);
@@ -395,7 +400,7 @@ fn the_report_is_written_from_results_alone() {
             "| KD lifts every fusion: all of | | | | | | **excluded: the paper's effect** | not known |",
             "| … Concat | [table4](table4/quick/table.md), test\\_missing: test accuracy (%) at 0.95 | +0.",
             "| **contradicted** | not known |",
-            "No test of these results is: all were stated after runs on their seeds.",
+            "No test of these results is: they are on seeds that were run before the tests were stated.",
             "- Some \\*things\\*.",
             "| shaspec+kd | test\\_missing |",
             "`mmcollapse reproduce table4`",

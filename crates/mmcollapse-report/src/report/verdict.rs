@@ -112,7 +112,10 @@ struct Source<'a> {
 
 impl Source<'_> {
     fn tested<'a>(&self, test: &'a Test, needs: Option<Check>, family: usize, stated: &Stated) -> Result<Tested<'a>> {
-        let counts = |seed| test.seeds.has(seed);
+        let own = |seed| test.seeds.has(seed);
+        // Until its seeds are run, what there is of others is shown: it suggests, and confirms nothing.
+        let on_others = !self.is_run(test, &own)? && self.is_run(test, &|_| true)?;
+        let counts = |seed| on_others || own(seed);
         let mut compared = Vec::new();
         let mut differences = Vec::new();
         for comparison in &test.parts {
@@ -154,8 +157,23 @@ impl Source<'_> {
             test,
             parts: compared.into_iter().zip(parts).map(with).collect(),
             verdict,
-            standing: measured.map_or(Standing::NotRun, |measured| stated.standing(test, measured)),
+            standing: match measured {
+                None => Standing::NotRun,
+                Some(_) if on_others => Standing::OtherSeeds,
+                Some(measured) => stated.standing(test, measured),
+            },
         })
+    }
+
+    /// Whether each part of a test has enough of these seeds.
+    fn is_run(&self, test: &Test, counts: &dyn Fn(u64) -> bool) -> Result<bool> {
+        for comparison in &test.parts {
+            let n = self.compared(comparison, false, counts)?.differences.len();
+            if (n as f64) < SEEDS * test.seeds.n as f64 {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     fn explored<'a>(&self, comparison: &'a Comparison, tuned: bool) -> Result<Compared<'a>> {
