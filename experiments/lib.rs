@@ -222,12 +222,46 @@ mod tests {
 
     use mmcollapse_data::DatasetSource;
     use mmcollapse_data::ehr::Task;
-    use mmcollapse_record::{Metric, RowName};
+    use mmcollapse_record::{Metric, Preset, RowName};
     use mmcollapse_report::paper::Paper;
     use mmcollapse_report::report::claims::Over;
     use mmcollapse_run::models::check_spec;
+    use mmcollapse_run::spec::Row;
 
     use super::*;
+
+    /// Wherever a method is trained that has a control, the control is trained on the same seeds and levels.
+    #[test]
+    fn every_row_has_its_control() {
+        let mut controlled = 0;
+        for experiment in EXPERIMENTS {
+            let spec = mmcollapse_run::spec::Spec::of(experiment).unwrap();
+            for preset in [Preset::Quick, Preset::Full] {
+                let Some(settings) = spec.presets.get(&preset) else {
+                    continue;
+                };
+                let rows = spec.rows(settings);
+                for row in &rows {
+                    let Some(twin) = &spec.reallocations[&row.reallocation].twin else {
+                        continue;
+                    };
+                    let of_twin = |other: &&Row| other.fusion == row.fusion && other.reallocation == *twin;
+                    let found = rows.iter().find(of_twin);
+                    let place = format!("{} ({preset}): {} without {twin}", experiment.name, row.name);
+                    let found = found.unwrap_or_else(|| panic!("{place}"));
+                    let seeds = |row: &Row| row.seeds.unwrap_or(settings.seeds);
+                    assert!(seeds(found) >= seeds(row), "{place} on all seeds");
+                    assert_eq!(
+                        (&found.protocols, &found.rates),
+                        (&row.protocols, &row.rates),
+                        "{place}"
+                    );
+                    controlled += 1;
+                }
+            }
+        }
+        assert!(controlled > 60, "{controlled}");
+    }
 
     /// Claims parse, and what they test is a row, a protocol and levels that the experiment has.
     #[test]
@@ -250,7 +284,7 @@ mod tests {
                 let excerpt = mmcollapse_data::find(dataset).ok().and_then(DatasetSource::excerpt);
                 assert_eq!(excerpt, None, "no verdict rests on an excerpt: {}", test.name);
             }
-            let quick = &spec.presets[&mmcollapse_record::Preset::Quick];
+            let quick = &spec.presets[&Preset::Quick];
             let rows: Vec<RowName> = spec.rows(quick).iter().map(|row| row.name.parse().unwrap()).collect();
             // A test may be stated before its runs: EBR as the paper writes it has no row in every table yet.
             let stated = |row: &&RowName| !row.to_string().ends_with("+ebr_literal");

@@ -9,6 +9,9 @@ use mmcollapse_probes::{Outcomes, auprc_trapezoid, auroc, average_precision, bri
 /// Equally wide bins of the calibration error.
 const CALIBRATION_BINS: usize = 10;
 
+/// Logarithms of odds that differ by less say the same: a probability of a half moves by .0025.
+const SAME: f64 = 0.01;
+
 /// What a model says of samples, and what they are.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Predictions {
@@ -56,6 +59,15 @@ impl Predictions {
             Some(outcomes) => auroc(outcomes.tally()).ok(),
             None => self.accuracy(),
         }
+    }
+
+    /// Whether every sample is told the same: the shares of the classes, and nothing of the sample. None of no sample.
+    pub fn is_constant(&self) -> Option<bool> {
+        let first = self.logits.first()?;
+        let odds = |row: &Vec<f32>, class: usize| f64::from(row[class]) - f64::from(row[0]);
+        // A dead network, whose logits are no numbers, says nothing either.
+        let differs = |row: &Vec<f32>| (0..row.len()).any(|c| (odds(row, c) - odds(first, c)).abs() >= SAME);
+        Some(!self.logits.iter().any(differs))
     }
 
     /// Every measure of two classes by name, none where it is not defined; no measure for more classes.
@@ -142,6 +154,21 @@ mod tests {
 
         let dead = said(&[[f32::NAN; 2]; 4], &[0, 1, 0, 0]);
         assert_eq!(dead.quality(), Some(0.5));
+    }
+
+    #[test]
+    fn what_is_said_of_all_alike_is_constant() {
+        let labels = [0, 1, 0];
+        assert_eq!(
+            said(&[[2., -1.], [2.5, -0.5], [0., -3.]], &labels).is_constant(),
+            Some(true)
+        );
+        assert_eq!(
+            said(&[[2., -1.], [2., -1.], [2., -0.9]], &labels).is_constant(),
+            Some(false)
+        );
+        assert_eq!(said(&[[f32::NAN; 2]; 3], &labels).is_constant(), Some(true));
+        assert_eq!(said(&[], &[]).is_constant(), None);
     }
 
     #[test]

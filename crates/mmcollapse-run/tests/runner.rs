@@ -409,7 +409,8 @@ fn a_measure_reaches_trained_cells() {
         .into_iter()
         .zip(0..)
         .map(|(behave, seed)| {
-            json!({"seed": seed, "milliseconds": 1, "behave": behave, "protocol": {"kind": "missing", "rate": 0.5}})
+            json!({"seed": seed, "milliseconds": 1, "behave": behave, "protocol": {"kind": "missing", "rate": 0.5},
+                   "reallocation": {"method": "none"}})
         })
         .collect();
     let asking = |key: &str| -> Vec<Value> {

@@ -113,9 +113,16 @@ impl Run<'_> {
                 epoch: *epoch,
             };
         }
-        // Two classes of very different size are told from chance by rank alone, and a weak signal is no divergence.
+        let epoch = self.facts.history.last().map_or(0, |r| r.epoch);
+        // Two classes of very different size are told from chance by rank alone, and a weak signal is no divergence; none is.
         if self.spec.classes == 2 {
-            return Status::Ok;
+            return match at_validation.is_constant() {
+                Some(true) => Status::Diverged {
+                    reason: "every validation sample gets the same prediction, the shares of the classes".to_owned(),
+                    epoch,
+                },
+                _ => Status::Ok,
+            };
         }
         let Some(accuracy) = at_validation.accuracy() else {
             return Status::Ok;
@@ -127,7 +134,7 @@ impl Run<'_> {
         if accuracy <= bar {
             return Status::Diverged {
                 reason: format!("validation accuracy {accuracy:.3} at the end is not above chance ({bar:.3})"),
-                epoch: self.facts.history.last().map_or(0, |r| r.epoch),
+                epoch,
             };
         }
         Status::Ok
