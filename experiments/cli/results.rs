@@ -8,7 +8,7 @@ use miette::{IntoDiagnostic, Result, WrapErr};
 use mmcollapse_files::{say, tell, write_atomic};
 use mmcollapse_record::{ExperimentInfo, Preset, Provenance};
 use mmcollapse_report::render::KEYS;
-use mmcollapse_report::report::STATES;
+use mmcollapse_report::report::{STATES, by_result};
 use mmcollapse_run::freshness::{Recorded, State};
 use mmcollapse_run::models::ModelResolver;
 use mmcollapse_run::on::spec_without_data;
@@ -182,12 +182,13 @@ fn plan(
     let dataset = other_than_own(experiment, provenance)?;
     let spec = spec_without_data(experiment, dataset.as_deref())?;
     let seeds = keys.iter().filter_map(|key| cells.cell(key)?.seed());
-    let preset = spec.presets.get(&provenance.preset).map_or(1, |preset| preset.seeds);
-    let selection = Selection {
-        // More than the preset's were asked for.
-        seeds: Some(seeds.map(|seed| seed + 1).max().unwrap_or(0).max(preset)),
-        ..Selection::default()
-    };
+    let mut selection = Selection::default();
+    if let Some(preset) = spec.presets.get(&provenance.preset) {
+        let own = selection.range(preset);
+        // More than the preset's may have been asked for.
+        let end = seeds.map(|seed| seed + 1).max().unwrap_or(0).max(own.end);
+        selection.seeds = Some(end - own.start);
+    }
     match &provenance.tuned {
         None => Plan::of(experiment, &spec, provenance.preset, &selection, recorded),
         Some(_) => {
@@ -217,14 +218,7 @@ fn dirty(provenance: &Provenance) -> Option<String> {
 /// # Errors
 /// A file that cannot be read.
 pub fn exceptions(results: &Path) -> Result<BTreeMap<String, String>> {
-    let path = results.join(EXCEPTIONS);
-    match fs::read_to_string(&path) {
-        Ok(text) => serde_yaml::from_str(&text)
-            .into_diagnostic()
-            .wrap_err_with(|| path.display().to_string()),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(BTreeMap::new()),
-        Err(error) => Err(error).into_diagnostic().wrap_err(path.display().to_string()),
-    }
+    by_result(&results.join(EXCEPTIONS))
 }
 
 /// What is wrong with published results, each in a line: a fault that is no exception, and an exception without a fault.

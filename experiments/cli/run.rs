@@ -60,11 +60,8 @@ impl Target {
         published: Published<'_>,
         resolver: &mut ModelResolver,
     ) -> Result<Self> {
-        let selection = Selection {
-            seeds: what.seeds,
-            ..Selection::default()
-        };
-        let spec = what.spec(experiment, resolver)?;
+        let selection = what.selection(Filter::default());
+        let spec = spec_on(experiment, what.dataset.as_deref(), what.preset, &selection, resolver)?;
         let tuned = tuned
             .then(|| Tuned::of(published.results, experiment, &spec, what.preset))
             .transpose()?;
@@ -270,11 +267,7 @@ pub fn train_some(
     how: &How,
     from: &From,
 ) -> Result<Ending> {
-    let selection = Selection {
-        seeds: what.seeds,
-        only: Filter::parse(only)?,
-        ..Selection::default()
-    };
+    let selection = what.selection(Filter::parse(only)?);
     let mut resolver = ModelResolver::new(how.place.offline);
     let (spec, plan) = planned(experiment, &what, &selection, &mut resolver)?;
     let store = Store::new(&how.place.store);
@@ -310,10 +303,7 @@ pub fn report(
 ) -> Result<Ending> {
     let store = Store::new(&place.store);
     let mut resolver = ModelResolver::new(place.offline);
-    let selection = Selection {
-        seeds: what.seeds,
-        ..Selection::default()
-    };
+    let selection = what.selection(Filter::default());
     for experiment in experiments {
         let (spec, plan) = match planned(experiment, &what, &selection, &mut resolver) {
             // Who lacks the data of one experiment can still have the report of the others.
@@ -348,16 +338,19 @@ fn planned(
     selection: &Selection,
     resolver: &mut ModelResolver,
 ) -> Result<(Spec, Plan)> {
-    let spec = what.spec(experiment, resolver)?;
+    let spec = spec_on(experiment, what.dataset.as_deref(), what.preset, selection, resolver)?;
     let plan = Plan::of(experiment, &spec, what.preset, selection, resolver)?;
     Ok((spec, plan))
 }
 
 impl What {
-    /// The spec of an experiment on the data set that is asked for; see [`spec_on`].
-    fn spec(&self, experiment: &ExperimentInfo, resolver: &mut ModelResolver) -> Result<Spec> {
-        let seeds = self.seeds.map(|seeds| 0..seeds);
-        spec_on(experiment, self.dataset.as_deref(), self.preset, seeds, resolver)
+    /// The cells of it that a filter lets through.
+    fn selection(&self, only: Filter) -> Selection {
+        Selection {
+            seeds: self.seeds,
+            first_seed: None,
+            only,
+        }
     }
 }
 

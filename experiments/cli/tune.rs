@@ -16,6 +16,7 @@ use mmcollapse_run::gather::provenance;
 use mmcollapse_run::models::ModelResolver;
 use mmcollapse_run::on::spec_on;
 use mmcollapse_run::pending::Pending;
+use mmcollapse_run::plan::Selection;
 use mmcollapse_run::spec::Spec;
 use mmcollapse_run::store::Store;
 use mmcollapse_run::tuning::{Budget, FIRST_SEED, Spaces, Stage, Trials, Tuned};
@@ -99,13 +100,16 @@ pub(super) fn tune(
     halves(asked)?;
     let spaces = Spaces::parse(spaces).map_err(|error| *error)?;
     let mut resolver = ModelResolver::new(how.place.offline);
-    let most = asked.halving.last().map_or(asked.seeds, |stage| stage.seeds);
-    let seeds = FIRST_SEED..FIRST_SEED.saturating_add(most);
+    let selection = Selection {
+        seeds: Some(asked.halving.last().map_or(asked.seeds, |stage| stage.seeds)),
+        first_seed: Some(FIRST_SEED),
+        ..Selection::default()
+    };
     let spec = spec_on(
         experiment,
         asked.dataset.as_deref(),
         asked.preset,
-        Some(seeds),
+        &selection,
         &mut resolver,
     )?;
     let mut asked = asked.clone();

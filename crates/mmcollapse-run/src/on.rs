@@ -1,17 +1,16 @@
 //! An experiment on the data set that is asked for, `--dataset`, or on what takes its own data set's place.
 
-use std::ops::Range;
-
 use miette::{Diagnostic, Result, miette};
 use mmcollapse_data::{DataError, DatasetSource, Kind};
 
 use mmcollapse_record::{ExperimentInfo, Preset};
 
 use crate::models::ModelResolver;
-use crate::spec::{PresetSpec, Spec};
+use crate::plan::Selection;
+use crate::spec::Spec;
 
 /// The spec of an experiment on the data set that is asked for, on its own if none is, or on what takes that one's place
-/// where it cannot be had. `seeds`: those that are to be trained, if not the preset's.
+/// where it cannot be had. `selection` has the seeds that are to be trained.
 ///
 /// # Errors
 /// A spec that cannot be read, a data set that is unknown, cannot be had or lacks a modality of the spec.
@@ -19,15 +18,15 @@ pub fn spec_on(
     experiment: &ExperimentInfo,
     asked: Option<&str>,
     preset: Preset,
-    seeds: Option<Range<u64>>,
+    selection: &Selection,
     resolver: &mut ModelResolver,
 ) -> Result<Spec> {
     if asked.is_some() {
         return spec_of(experiment, asked, |set| loaded(set, resolver));
     }
     let spec = Spec::of(experiment).map_err(|error| *error)?;
-    let all = || spec.presets.get(&preset).map_or(0..1, PresetSpec::seeds);
-    let stand_in = resolver.stand_in(&spec.dataset, seeds.unwrap_or_else(all))?;
+    let seeds = spec.presets.get(&preset).map_or(0..1, |preset| selection.range(preset));
+    let stand_in = resolver.stand_in(&spec.dataset, seeds)?;
     let stand_in = stand_in.map(|stand_in| stand_in.name);
     spec_of(experiment, stand_in, |set| loaded(set, resolver))
 }

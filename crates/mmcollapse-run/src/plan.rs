@@ -5,6 +5,7 @@ use mmcollapse_record::{
     ExperimentInfo, Levels, MethodName, Outcome, Preset, Protocol, ProtocolKind, Record, RowId, Setting, same_level,
 };
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 
 use miette::{Result, WrapErr};
 use mmcollapse_data::Kind;
@@ -133,6 +134,14 @@ pub struct Selection {
     pub only: Filter,
 }
 
+impl Selection {
+    /// The seeds that it takes of a preset.
+    pub fn range(&self, preset: &PresetSpec) -> Range<u64> {
+        let first = self.first_seed.unwrap_or(preset.first_seed);
+        first..first.saturating_add(self.seeds.unwrap_or(preset.seeds))
+    }
+}
+
 impl Plan {
     /// Expands an experiment's spec.
     ///
@@ -171,8 +180,7 @@ impl Plan {
             )
             .into());
         };
-        let first = selection.first_seed.unwrap_or(settings.first_seed);
-        let end = first.saturating_add(selection.seeds.unwrap_or(settings.seeds));
+        let Range { start: first, end } = selection.range(settings);
         let mut digests: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
         let mut cells = Vec::new();
         let mut whole = Whole {

@@ -22,7 +22,6 @@
 
 use mmcollapse_record::{ExperimentInfo, Preset, ProtocolKind};
 use std::collections::BTreeMap;
-use std::ops::Range;
 
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -212,11 +211,6 @@ pub struct PresetSpec {
 }
 
 impl PresetSpec {
-    /// The seeds.
-    pub fn seeds(&self) -> Range<u64> {
-        self.first_seed..self.first_seed.saturating_add(self.seeds)
-    }
-
     /// The rows that other data sets have instead.
     fn rows_elsewhere(&self) -> impl Iterator<Item = &Vec<RowGroup>> {
         self.datasets.values().filter_map(|differs| differs.rows.as_ref())

@@ -20,8 +20,14 @@ fn publish(experiment: &'static ExperimentInfo, results: &Path, seeds: u64) {
     let root = results.join("runs");
     let selection = Selection::default();
     let plan = Plan::new(experiment, Preset::Quick, &selection, &mut ModelResolver::new(true)).unwrap();
-    for planned in plan.cells.iter().filter(|planned| planned.seed < seeds) {
-        put(&Store::new(&root), planned, None, 0.5 + planned.seed as f64 / 64.0);
+    let first = plan.cells.iter().map(|planned| planned.seed).min().unwrap();
+    for planned in plan.cells.iter().filter(|planned| planned.seed < first + seeds) {
+        put(
+            &Store::new(&root),
+            planned,
+            None,
+            0.5 + (planned.seed - first) as f64 / 64.0,
+        );
     }
     let what = What {
         preset: Preset::Quick,
@@ -84,6 +90,22 @@ fn a_result_is_held_against_todays_plan() {
     // A result of before there were keys.
     fs::remove_file(folder.path().join("table4/quick/runs.keys")).unwrap();
     assert_eq!(says(own), "table4/quick: stale: its cells are not known");
+}
+
+/// Seeds count from the first of the preset, wherever that is.
+#[test]
+fn a_preset_that_begins_at_another_seed_is_held_against_its_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let later = SPEC.replace("smoke: {seeds: 2,", "quick: {seeds: 2, first_seed: 100,");
+    let own: &'static ExperimentInfo = Box::leak(Box::new(ExperimentInfo {
+        spec: Box::leak(later.into_boxed_str()),
+        ..EXPERIMENT
+    }));
+    let state = || found(own, folder.path()).remove(0).state;
+    publish(own, folder.path(), 1);
+    assert_eq!(state().to_string(), "incomplete: 12 of 24 cells are missing");
+    publish(own, folder.path(), 2);
+    assert_eq!(state(), State::Fresh);
 }
 
 #[test]

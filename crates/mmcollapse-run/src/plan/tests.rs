@@ -113,6 +113,13 @@ fn a_preset_may_begin_at_another_seed() {
         ..Selection::default()
     };
     assert_eq!(seeds(&asked), BTreeSet::from([7, 8]));
+    let fewer = Selection {
+        seeds: Some(2),
+        ..Selection::default()
+    };
+    assert_eq!(seeds(&fewer), BTreeSet::from([100, 101]));
+    let preset = &Spec::of(&experiment(spec)).unwrap().presets[&Preset::Quick];
+    assert_eq!((fewer.range(preset), asked.range(preset)), (100..102, 7..9));
 }
 
 #[test]
