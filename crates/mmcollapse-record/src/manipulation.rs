@@ -12,9 +12,8 @@ pub const LABELS_LOST: f64 = 0.02;
 /// Share of a row's runs that must pass for it to say something of the mechanism.
 pub const PASSING: f64 = 0.8;
 
-/// Share of runs of which each control of the check itself must come out as it should: runs without the adversary fail it, latents
-/// of shuffled modalities pass it.
-pub const CONTROLS: f64 = 0.95;
+/// Key of the metric of a run that is 1 where its check passes beside its control, and 0 where it does not.
+pub const REALLOCATED: &str = "reallocated";
 
 /// Whether a fresh discriminator is confused by a run's latents; none where none was asked.
 pub fn is_confused(scores: &[Score]) -> Option<bool> {

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use mmcollapse_probes::{self as probes, Reading, Representation};
 use serde::{Deserialize, Serialize};
 
-use crate::{ProtocolKind, Split, UnknownName, row::NONE};
+use crate::{ProtocolKind, Split, UnknownName, manipulation::REALLOCATED, row::NONE};
 
 /// What stands for the modality, pattern, count or loss term in a [`Definition::key`].
 const HOLE: &str = "{}";
@@ -255,7 +255,7 @@ pub static METRICS: &[Definition] = &[
         )
     },
     // Of a run and its control: a report works it out.
-    number("reallocated", "reallocated (1: the check passes)", (Some(0), Some(1))),
+    number(REALLOCATED, "reallocated (1: the check passes)", (Some(0), Some(1))),
     Definition {
         split: Split::Train,
         ..number("plateaus", "plateaus of the semantic loss", (Some(0), None))

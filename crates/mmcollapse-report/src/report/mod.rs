@@ -26,6 +26,8 @@ use mmcollapse_files::write_atomic;
 
 use mmcollapse_record::ExperimentInfo;
 
+pub use results::by_result;
+
 /// The name of the text.
 const REPRODUCTION: &str = "REPRODUCTION.md";
 

@@ -68,15 +68,6 @@ struct Measurement {
     diverged: bool,
 }
 
-/// What is known of the manipulation check of a row.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Checked {
-    /// No run was checked.
-    No,
-    /// The share of its runs that pass.
-    Share(f64),
-}
-
 impl Results {
     /// Reads the largest preset of each experiment that is complete, else the largest that has any result.
     pub fn read(experiments: &[ExperimentInfo], root: &Path) -> Result<Self> {
@@ -104,7 +95,7 @@ impl Results {
                 found(Some(&dataset), true, &mut tuned)?;
             }
         }
-        let states = states(root)?;
+        let states = by_result(&root.join(STATES))?;
         let all = own.iter_mut().chain(&mut others).chain(&mut tuned);
         all.for_each(|measured: &mut Measured| {
             let state = states.get(&format!("{}/{}", measured.name, measured.folder));
@@ -193,14 +184,12 @@ impl Measured {
         (!seeds.is_empty()).then(|| diverged as f64 / seeds.len() as f64)
     }
 
-    /// What a manipulation check said of a row's runs: each run has a metric of the check's name, 1 where it passes.
-    pub fn checked(&self, check: &str, protocol: &Setting, row: &RowName) -> Checked {
+    /// The share of a row's runs that pass a manipulation check; none where no run was checked. Each run has a metric of the
+    /// check's name, 1 where it passes.
+    pub fn passing(&self, check: &str, protocol: &Setting, row: &RowName) -> Option<f64> {
         let passed = self.of(protocol, row).filter(|value| value.metric == *check);
         let passed: Vec<f64> = passed.map(|value| value.value).collect();
-        if passed.is_empty() {
-            return Checked::No;
-        }
-        Checked::Share(passed.iter().sum::<f64>() / passed.len() as f64)
+        (!passed.is_empty()).then(|| passed.iter().sum::<f64>() / passed.len() as f64)
     }
 
     /// Each seed's levels and values of a metric of a row; a seed that lacks one of the levels is left out.
@@ -220,10 +209,12 @@ impl Measured {
     }
 }
 
-/// The state of each result, by its folder; nothing where none was found out.
-fn states(root: &Path) -> Result<BTreeMap<String, String>> {
-    let path = root.join(STATES);
-    match fs::read_to_string(&path) {
+/// What a file says of results, by the folder of each; nothing where there is no file.
+///
+/// # Errors
+/// A file that cannot be read.
+pub fn by_result(path: &Path) -> Result<BTreeMap<String, String>> {
+    match fs::read_to_string(path) {
         Ok(text) => serde_yaml::from_str(&text)
             .into_diagnostic()
             .wrap_err_with(|| path.display().to_string()),

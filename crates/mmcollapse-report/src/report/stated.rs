@@ -46,6 +46,14 @@ pub struct Stated {
     repository: PathBuf,
     /// The primary tests at each commit; none where the commit is not at hand.
     tests: RefCell<HashMap<String, Option<BTreeSet<String>>>>,
+    /// The results at each commit.
+    runs: RefCell<HashMap<String, Vec<Seen>>>,
+}
+
+/// A result that was committed: its data sets and its seeds.
+struct Seen {
+    data: BTreeSet<String>,
+    seeds: BTreeSet<u64>,
 }
 
 impl Stated {
@@ -54,6 +62,7 @@ impl Stated {
         Self {
             repository: results.to_owned(),
             tests: RefCell::default(),
+            runs: RefCell::default(),
         }
     }
 
@@ -94,18 +103,31 @@ impl Stated {
 
     /// Whether a result that was committed by then has a seed of the test on the same data.
     fn seen(&self, commit: &str, test: &Test, provenance: &Provenance) -> bool {
+        let mut known = self.runs.borrow_mut();
+        let runs = known.entry(commit.to_owned()).or_insert_with(|| self.runs_at(commit));
+        runs.iter().any(|seen| {
+            let same = provenance.data.keys().any(|name| seen.data.contains(name));
+            same && seen.seeds.iter().any(|seed| test.seeds.has(*seed))
+        })
+    }
+
+    /// The results at a commit.
+    fn runs_at(&self, commit: &str) -> Vec<Seen> {
         let listed = self.git(&["ls-tree", "-r", "--name-only", "--full-tree", commit, "results/"]);
-        let runs = listed.unwrap_or_default();
-        let mut runs = runs.lines().filter_map(|path| path.strip_suffix("/runs.csv"));
-        runs.any(|folder| {
+        let listed = listed.unwrap_or_default();
+        let folders = listed.lines().filter_map(|path| path.strip_suffix("/runs.csv"));
+        let seen = folders.map(|folder| {
             let text = |name: &str| {
                 self.git(&["show", &format!("{commit}:{folder}/{name}")])
                     .unwrap_or_default()
             };
             let of: Option<OfData> = serde_json::from_str(&text("runs.provenance.json")).ok();
-            let same = of.is_some_and(|of| of.data.keys().any(|name| provenance.data.contains_key(name)));
-            same && seeds(&text("runs.csv")).into_iter().any(|seed| test.seeds.has(seed))
-        })
+            Seen {
+                data: of.map(|of| of.data.into_keys().collect()).unwrap_or_default(),
+                seeds: seeds(&text("runs.csv")),
+            }
+        });
+        seen.collect()
     }
 
     /// What git prints; none where it fails.

@@ -5,12 +5,13 @@ use mmcollapse_probes::{
     Claimed, Comparison as Difference, Interval, Judged, Judgement, Reason, Spread, Verdict, judge, quantile, slope,
     wilcoxon_signed_rank,
 };
+use mmcollapse_record::manipulation::{PASSING, REALLOCATED};
 use mmcollapse_record::{RowName, same_level};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use super::claims::{Check, Claim, Claims, Comparison, Direction, Over, Seeds, Test};
-use super::results::{Checked, Measured, Results};
+use super::results::{Measured, Results};
 use super::stated::{Standing, Stated};
 
 /// Level of the intervals of exploratory comparisons.
@@ -21,9 +22,6 @@ const DIVERGED: f64 = 0.1;
 
 /// The share of a test's seeds that have to be there: a few may lack a score, a part of the seeds is no test.
 const SEEDS: f64 = 0.9;
-
-/// The share of runs that have to pass a manipulation check.
-const PASSED: f64 = 0.8;
 
 /// A comparison with its numbers.
 pub struct Compared<'a> {
@@ -112,25 +110,32 @@ struct Source<'a> {
 
 impl Source<'_> {
     fn tested<'a>(&self, test: &'a Test, needs: Option<Check>, family: usize, stated: &Stated) -> Result<Tested<'a>> {
-        let own = |seed| test.seeds.has(seed);
+        let on = |counts: &dyn Fn(u64) -> bool| -> Result<Vec<Compared<'a>>> {
+            let parts = test.parts.iter();
+            parts
+                .map(|comparison| self.compared(comparison, false, counts))
+                .collect()
+        };
+        let is_run = |parts: &[Compared]| parts.iter().all(|part| part.has(test.seeds));
+        let own = on(&|seed| test.seeds.has(seed))?;
         // Until its seeds are run, what there is of others is shown: it suggests, and confirms nothing.
-        let on_others = !self.is_run(test, &own)? && self.is_run(test, &|_| true)?;
-        let counts = |seed| on_others || own(seed);
-        let mut compared = Vec::new();
-        let mut differences = Vec::new();
-        for comparison in &test.parts {
-            let one = self.compared(comparison, false, &counts)?;
-            differences.push(match self.withheld(&one, test.seeds, needs) {
-                Some(reason) => Err(reason),
-                None => Ok(Difference {
-                    differences: one.differences.clone(),
-                    q: one.estimate.map_or(0.0, |(spread, _)| spread.q),
-                    claimed: Claimed::from(comparison.claimed),
-                    margin: comparison.log_margin(),
-                }),
-            });
-            compared.push(one);
-        }
+        let others = if is_run(&own) {
+            None
+        } else {
+            Some(on(&|_| true)?).filter(|others| is_run(others))
+        };
+        let on_others = others.is_some();
+        let compared = others.unwrap_or(own);
+        let difference = |one: &Compared| match self.withheld(one, test.seeds, needs) {
+            Some(reason) => Err(reason),
+            None => Ok(Difference {
+                differences: one.differences.clone(),
+                q: one.estimate.map_or(0.0, |(spread, _)| spread.q),
+                claimed: Claimed::from(one.comparison.claimed),
+                margin: one.comparison.log_margin(),
+            }),
+        };
+        let differences: Vec<_> = compared.iter().map(difference).collect();
         let Judgement { parts, verdict } = judge(&differences, family).into_diagnostic()?;
         let with = |(one, judged): (Compared<'a>, _)| match judged {
             Ok(Judged {
@@ -163,17 +168,6 @@ impl Source<'_> {
                 Some(measured) => stated.standing(test, measured),
             },
         })
-    }
-
-    /// Whether each part of a test has enough of these seeds.
-    fn is_run(&self, test: &Test, counts: &dyn Fn(u64) -> bool) -> Result<bool> {
-        for comparison in &test.parts {
-            let n = self.compared(comparison, false, counts)?.differences.len();
-            if (n as f64) < SEEDS * test.seeds.n as f64 {
-                return Ok(false);
-            }
-        }
-        Ok(true)
     }
 
     fn explored<'a>(&self, comparison: &'a Comparison, tuned: bool) -> Result<Compared<'a>> {
@@ -226,7 +220,7 @@ impl Source<'_> {
         if compared.diverged > DIVERGED && (of_representation || !estimated) {
             return Some(Reason::Diverged);
         }
-        if (compared.differences.len() as f64) < SEEDS * seeds.n as f64 {
+        if !compared.has(seeds) {
             return Some(Reason::NotMeasured);
         }
         lacks(needs?, comparison, measured?)
@@ -266,9 +260,9 @@ fn lacks(check: Check, comparison: &Comparison, measured: &Measured) -> Option<R
     if !comparison.row.is_reallocated() {
         return None;
     }
-    match measured.checked("reallocated", &comparison.protocol, &comparison.row) {
-        Checked::No => Some(Reason::CheckNotMade),
-        Checked::Share(share) => (share < PASSED).then_some(Reason::CheckFailed),
+    match measured.passing(REALLOCATED, &comparison.protocol, &comparison.row) {
+        None => Some(Reason::CheckNotMade),
+        Some(share) => (share < PASSING).then_some(Reason::CheckFailed),
     }
 }
 
@@ -341,6 +335,11 @@ impl Over {
 }
 
 impl Compared<'_> {
+    /// Whether it has as many differences as a test on these seeds needs.
+    fn has(&self, seeds: Seeds) -> bool {
+        self.differences.len() as f64 >= SEEDS * seeds.n as f64
+    }
+
     /// The exact two-sided p of the signed-rank test, which decides nothing.
     pub fn wilcoxon(&self) -> Option<f64> {
         wilcoxon_signed_rank(&self.differences).ok().map(|test| test.p)

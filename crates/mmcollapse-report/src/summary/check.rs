@@ -3,13 +3,10 @@
 use std::collections::BTreeMap;
 
 use miette::{IntoDiagnostic, Result};
-use mmcollapse_record::manipulation::{CONFUSED, LABELS_LOST};
+use mmcollapse_record::manipulation::{CONFUSED, LABELS_LOST, REALLOCATED};
 use mmcollapse_record::{Metric, Setting};
 
 use super::{Run, Summary};
-
-/// Key of the metric of a run that is 1 where its check passes, and 0 where it does not.
-const REALLOCATED: &str = "reallocated";
 
 /// A run of a row: its seed and level.
 type At = (u64, u64);
