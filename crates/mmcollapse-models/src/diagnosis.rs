@@ -4,7 +4,7 @@ use mmcollapse_data::Samples;
 use mmcollapse_nn::{Result as TensorResult, Tensor, candle::Error};
 use mmcollapse_probes::Matrix;
 
-use crate::predictions::Predictions;
+use crate::{evaluate::matrix, predictions::Predictions};
 
 /// Raised when linear probes say otherwise of the same encoders: what KD diagnoses and what is measured by them is then
 /// made anew.
@@ -71,13 +71,6 @@ impl LinearProbe {
         predictions.push(&self.logits(&features.x)?, &features.labels)?;
         Ok(predictions)
     }
-}
-
-/// Rows of a tensor `[n, width]`; none if one is not finite.
-fn matrix(x: &Tensor) -> TensorResult<Option<Matrix>> {
-    let (n, width) = x.dims2()?;
-    let values: Vec<f32> = x.flatten_all()?.to_vec1()?;
-    Ok(Matrix::new(&values, n, width).ok())
 }
 
 #[cfg(test)]

@@ -1,17 +1,16 @@
 //! Whether a cell's reallocation has done what it is for; see [`crate::manipulation`].
 
 use mmcollapse_data::{Presence, Samples};
-use mmcollapse_nn::{DType, Mode, Tensor, random::Stream};
-use mmcollapse_probes::{Matrix, linear_cka, mean};
+use mmcollapse_nn::{Result as TensorResult, Tensor, random::Stream};
+use mmcollapse_probes::{linear_cka, mean};
 
 use super::{run::Run, scoring::Measure};
 use crate::{
     diagnosis::{Features, LinearProbe},
-    encoders::Encoder,
     error::Result,
-    evaluate::each_batch,
+    evaluate::{latents, matrix},
     manipulation::{
-        Frozen,
+        Frozen, SPLITS,
         contrast::{CANDIDATES, contrast},
         discriminator::{confusion, shuffled},
     },
@@ -23,8 +22,8 @@ use crate::{
 /// Training samples that readers are fitted to at most: with more of them a reading takes longer, and says the same.
 const MOST: usize = 2048;
 
-/// Splits that something is read on: training, validation, and what is held out.
-const SPLITS: usize = 3;
+/// The samples of each split that are read, with who has what.
+type Splits = [(Samples, Presence); SPLITS];
 
 impl Run<'_> {
     /// What there is to check of the reallocation, measured on `test`.
@@ -32,15 +31,15 @@ impl Run<'_> {
     /// Of latents, where there are any: `confusion`, `confusion_shuffled` and for each modality M `latent_M`, the quality of a
     /// linear probe of its latents. Of a student: `teacher_cka` and `teacher_contrast`, means over its teachers.
     pub fn manipulation(&self, model: &Model, prepared: &Prepared, test: &Samples) -> Result<Vec<Measure>> {
-        let mut measures = self.latents_read(model, test)?;
+        let splits = self.read_on(test);
+        let mut measures = self.latents_read(model, &splits)?;
         if let (Some(student), Some(placed)) = (prepared.student, prepared.placed.first()) {
-            measures.extend(self.student_read(student, placed, test)?);
+            measures.extend(self.student_read(student, placed, &splits)?);
         }
         Ok(measures)
     }
 
-    /// The samples of each split that are read, with who has what.
-    fn read_on(&self, test: &Samples) -> [(Samples, Presence); SPLITS] {
+    fn read_on(&self, test: &Samples) -> Splits {
         let train = &self.dataset.train;
         let mut some = Stream::new(self.config.seed, "manipulation/samples").permutation(train.len());
         some.truncate(MOST);
@@ -53,41 +52,43 @@ impl Run<'_> {
         ]
     }
 
-    fn latents_read(&self, model: &Model, test: &Samples) -> Result<Vec<Measure>> {
-        let mut splits = Vec::with_capacity(SPLITS);
-        for (samples, presence) in self.read_on(test) {
-            let Some(latents) = self.latents(model, &samples, &presence)? else {
+    fn latents_read(&self, model: &Model, splits: &Splits) -> Result<Vec<Measure>> {
+        let mut all = Vec::with_capacity(SPLITS);
+        for (samples, presence) in splits {
+            let Some(latents) = latents(model, self.dataset, samples, presence, self.device)? else {
                 return Ok(Vec::new());
             };
-            splits.push(latents);
+            all.push(latents);
         }
-        let n = splits[2].iter().map(|of| of.labels.len()).sum();
-        let [train, validation, held_out] = [0, 1, 2].map(|split| {
-            let latents: &Vec<Features> = &splits[split];
-            latents.iter().map(|of| of.x.clone()).collect()
-        });
-        let frozen = Frozen {
-            train,
-            validation,
-            held_out,
+        let frozen = Frozen::from([0, 1, 2].map(|split| std::mem::take(&mut all[split])));
+        // Of each modality those of a split, with their labels.
+        let features = |split: usize, latents: &[Tensor], modality: usize| {
+            let (samples, presence) = &splits[split];
+            Features::new(latents[modality].clone(), samples, &presence.rows(modality))
         };
+        let n = frozen.held_out.iter().map(|x| x.dim(0)).sum::<TensorResult<usize>>()?;
         let seed = self.config.seed;
         let mut measures = vec![Measure {
             name: "confusion".to_owned(),
-            value: confusion(&frozen, seed, self.device)?,
+            value: confusion(&frozen, seed)?,
             n,
         }];
         measures.push(Measure {
             name: "confusion_shuffled".to_owned(),
-            value: confusion(&shuffled(&frozen, seed)?, seed, self.device)?,
+            value: confusion(&shuffled(&frozen, seed)?, seed)?,
             n,
         });
         for (modality, name) in self.spec.modalities.iter().enumerate() {
-            let (train, test) = (&splits[0][modality], &splits[2][modality]);
+            let (train, test) = (
+                features(0, &frozen.train, modality),
+                features(2, &frozen.held_out, modality),
+            );
             let value = if train.labels.is_empty() {
                 None
             } else {
-                LinearProbe::fit(train, self.spec.classes)?.predictions(test)?.quality()
+                LinearProbe::fit(&train, self.spec.classes)?
+                    .predictions(&test)?
+                    .quality()
             };
             measures.push(Measure {
                 name: format!("latent_{name}"),
@@ -98,68 +99,26 @@ impl Run<'_> {
         Ok(measures)
     }
 
-    /// The latents of each modality, of the samples that have it; none for a model without latents.
-    fn latents(&self, model: &Model, samples: &Samples, presence: &Presence) -> Result<Option<Vec<Features>>> {
-        let m = self.spec.modalities.len();
-        let mut parts: Vec<Vec<Tensor>> = vec![Vec::new(); m];
-        let mut some = true;
-        each_batch(samples, &self.dataset.modalities, presence, self.device, |batch| {
-            let encodings = model.encode(batch, Mode::Eval)?;
-            for (modality, latent) in encodings.latents.iter().enumerate() {
-                match latent {
-                    Some(latent) => parts[modality].push(latent.g.detach()),
-                    // A batch may lack a modality; a model without latents lacks them all.
-                    None => some &= batch.inputs[modality].x.is_none(),
-                }
-            }
-            Ok(())
-        })?;
-        let Some(width) = parts.iter().flatten().next().map(|x| x.dim(1)).transpose()? else {
-            return Ok(None);
-        };
-        if !some {
-            return Ok(None);
-        }
-        let features = parts.into_iter().enumerate().map(|(modality, mut parts)| {
-            parts.push(Tensor::zeros((0, width), DType::F32, self.device)?);
-            let rows = presence.rows(modality);
-            Ok(Features::new(Tensor::cat(&parts, 0)?, samples, &rows))
-        });
-        features.collect::<Result<_>>().map(Some)
-    }
-
     /// Compares the student's encoder, as distillation left it, with its teachers'.
-    fn student_read(&self, student: usize, placed: &Placed, test: &Samples) -> Result<Vec<Measure>> {
+    fn student_read(&self, student: usize, placed: &Placed, splits: &Splits) -> Result<Vec<Measure>> {
         let branch = self.branch(student)?;
         self.install(&placed.kept, &placed.path, &branch.params)?;
         let (mut similar, mut found, mut n) = (Vec::new(), Vec::new(), 0);
         for teacher in (0..self.spec.modalities.len()).filter(|m| *m != student) {
             let master = self.trained_alone(teacher)?;
-            let of = |encoder: &dyn Encoder, modality: usize| -> Result<[Tensor; SPLITS]> {
-                let [train, validation, test] = self.read_on(test).map(|(samples, presence)| {
-                    let both = rows_with(&presence, &[student, teacher]);
-                    self.probing().encodings(encoder, modality, &samples, &both)
-                });
-                Ok([train?, validation?, test?])
-            };
-            let [ours, theirs] = [
-                of(branch.encoder.as_ref(), student)?,
-                of(master.encoder.as_ref(), teacher)?,
-            ];
-            n += ours[2].dim(0)?;
-            let matrix = |x: &Tensor| {
-                let (rows, width) = x.dims2().ok()?;
-                Matrix::new(&x.flatten_all().ok()?.to_vec1::<f32>().ok()?, rows, width).ok()
-            };
-            let cka = matrix(&ours[2]).zip(matrix(&theirs[2]));
+            let mut both = [const { Vec::new() }; SPLITS];
+            for ((samples, presence), both) in splits.iter().zip(&mut both) {
+                let rows = rows_with(presence, &[student, teacher]);
+                for (encoder, modality) in [(&branch.encoder, student), (&master.encoder, teacher)] {
+                    both.push(self.probing().encodings(encoder.as_ref(), modality, samples, &rows)?);
+                }
+            }
+            let frozen = Frozen::from(both);
+            let [ours, theirs] = &frozen.held_out[..] else { continue };
+            n += ours.dim(0)?;
+            let cka = matrix(ours)?.zip(matrix(theirs)?);
             similar.push(cka.and_then(|(ours, theirs)| linear_cka(&ours, &theirs).ok()));
-            let [train, validation, held_out] = [0, 1, 2].map(|split| vec![ours[split].clone(), theirs[split].clone()]);
-            let frozen = Frozen {
-                train,
-                validation,
-                held_out,
-            };
-            found.push(contrast(&frozen, self.config.seed, self.device)?);
+            found.push(contrast(&frozen, self.config.seed)?);
         }
         let over_teachers = |values: Vec<Option<f64>>| mean(&values.into_iter().collect::<Option<Vec<f64>>>()?).ok();
         Ok(vec![

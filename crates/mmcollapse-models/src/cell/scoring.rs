@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     error::Result,
-    evaluate::{each_batch, latents, predictions},
+    evaluate::{complete_latents, each_batch, predictions},
     model::Model,
     predictions::Predictions,
     protocol,
@@ -47,7 +47,7 @@ impl Run<'_> {
             }
             alone.insert(self.spec.modalities[modality].clone(), quality);
         }
-        if let Some(latents) = latents(&model, dataset, validation, seen, self.device)? {
+        if let Some(latents) = complete_latents(&model, dataset, validation, seen, self.device)? {
             model.substitution.fit(&LatentSamples {
                 latents,
                 strongest: strongest.0,

@@ -1,6 +1,6 @@
 //! A contrast fitted afresh between the frozen encodings of two modalities.
 
-use mmcollapse_nn::{Device, Params, Result as TensorResult, Tensor, layers::Linear, losses::info_nce, random::Stream};
+use mmcollapse_nn::{Params, Result as TensorResult, Tensor, layers::Linear, losses::info_nce, random::Stream};
 
 use super::{BATCH, Frozen, Reader, held_out};
 
@@ -20,7 +20,7 @@ pub(crate) const CANDIDATES: usize = 256;
 ///
 /// # Errors
 /// A tensor operation failed.
-pub(crate) fn contrast(encodings: &Frozen, seed: u64, device: &Device) -> TensorResult<Option<f64>> {
+pub(crate) fn contrast(encodings: &Frozen, seed: u64) -> TensorResult<Option<f64>> {
     let Some(encodings) = encodings.standardised(false)? else {
         return Ok(None);
     };
@@ -40,7 +40,7 @@ pub(crate) fn contrast(encodings: &Frozen, seed: u64, device: &Device) -> Tensor
     let widths = [encodings.train[0].dim(1)?, encodings.train[1].dim(1)?];
     let guess = |candidates: usize| libm::log(candidates as f64);
     let guesses = (guess(encodings.validation[0].dim(0)?), guess(candidates));
-    let nats = held_out(&encodings, guesses, (seed, device), |params| {
+    let nats = held_out(&encodings, guesses, seed, |params| {
         Embeddings::new(params, widths, rows)
     })?;
     Ok(Some(nats / guess(candidates)))
@@ -85,6 +85,8 @@ impl Reader for Embeddings {
 
 #[cfg(test)]
 mod tests {
+    use mmcollapse_nn::Device;
+
     use super::*;
 
     /// Encodings of two modalities that share the first `shared` of ten features.
@@ -111,7 +113,7 @@ mod tests {
 
     #[test]
     fn the_more_is_shared_the_surer_a_partner_is_found() {
-        let found = [0, 3, 8].map(|shared| contrast(&encodings(shared), 2, &Device::Cpu).unwrap().unwrap());
+        let found = [0, 3, 8].map(|shared| contrast(&encodings(shared), 2).unwrap().unwrap());
         assert!((0.97..1.1).contains(&found[0]), "{found:?}");
         assert!(found[1] < 0.9 * found[0] && found[2] < 0.5 * found[1], "{found:?}");
     }
@@ -123,6 +125,6 @@ mod tests {
             held_out: all.held_out.iter().map(|x| x.narrow(0, 0, 1).unwrap()).collect(),
             ..encodings(3)
         };
-        assert_eq!(contrast(&one, 2, &Device::Cpu).unwrap(), None);
+        assert_eq!(contrast(&one, 2).unwrap(), None);
     }
 }

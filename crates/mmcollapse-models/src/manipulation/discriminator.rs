@@ -1,7 +1,7 @@
 //! A modality discriminator fitted afresh to frozen latents.
 
 use mmcollapse_nn::{
-    Device, Params, Result as TensorResult, Tensor, layers::Linear, ops::softmax_cross_entropy, random::Stream,
+    Params, Result as TensorResult, Tensor, layers::Linear, ops::softmax_cross_entropy, random::Stream,
 };
 
 use super::{BATCH, Frozen, Reader, held_out};
@@ -15,7 +15,7 @@ const HIDDEN: usize = 256;
 ///
 /// # Errors
 /// A tensor operation failed.
-pub(crate) fn confusion(latents: &Frozen, seed: u64, device: &Device) -> TensorResult<Option<f64>> {
+pub(crate) fn confusion(latents: &Frozen, seed: u64) -> TensorResult<Option<f64>> {
     let m = latents.train.len();
     let Some(latents) = latents.standardised(true)?.filter(|_| m > 1) else {
         return Ok(None);
@@ -23,7 +23,7 @@ pub(crate) fn confusion(latents: &Frozen, seed: u64, device: &Device) -> TensorR
     let width = latents.train[0].dim(1)?;
     let rows: Vec<usize> = latents.train.iter().map(|x| x.dim(0)).collect::<TensorResult<_>>()?;
     let guess = libm::log(m as f64);
-    let nats = held_out(&latents, (guess, guess), (seed, device), |params| {
+    let nats = held_out(&latents, (guess, guess), seed, |params| {
         Discriminator::new(params, width, &rows)
     })?;
     Ok(Some(nats / guess))
@@ -104,6 +104,8 @@ impl Reader for Discriminator {
 
 #[cfg(test)]
 mod tests {
+    use mmcollapse_nn::Device;
+
     use super::*;
 
     /// Normal latents, eight wide, of three modalities, of which the last is rarer; `apart` is how far their means lie from each other.
@@ -131,7 +133,7 @@ mod tests {
     }
 
     fn confused(latents: &Frozen) -> Option<f64> {
-        confusion(latents, 3, &Device::Cpu).unwrap()
+        confusion(latents, 3).unwrap()
     }
 
     #[test]

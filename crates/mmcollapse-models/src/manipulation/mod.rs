@@ -9,7 +9,7 @@ pub(crate) mod contrast;
 pub(crate) mod discriminator;
 
 use mmcollapse_nn::{
-    Device, Params, Result as TensorResult, Tensor, backward,
+    Params, Result as TensorResult, Tensor, backward,
     optim::{Optimizer, OptimizerConfig, OptimizerKind},
 };
 
@@ -36,12 +36,25 @@ const RATE: f64 = 0.003;
 /// Weight decays of `AdamW` that validation chooses from.
 const WEIGHT_DECAYS: [f64; 2] = [0.01, 1.0];
 
+/// Splits that something is read on: training, validation, and what is held out.
+pub(crate) const SPLITS: usize = 3;
+
 /// Frozen features of each split, by modality: `[rows, width]`.
 pub(crate) struct Frozen {
     pub train: Vec<Tensor>,
     pub validation: Vec<Tensor>,
     /// What is scored at last.
     pub held_out: Vec<Tensor>,
+}
+
+impl From<[Vec<Tensor>; SPLITS]> for Frozen {
+    fn from([train, validation, held_out]: [Vec<Tensor>; SPLITS]) -> Self {
+        Self {
+            train,
+            validation,
+            held_out,
+        }
+    }
 }
 
 impl Frozen {
@@ -69,11 +82,7 @@ impl Frozen {
                 .map(|(x, (mean, factor))| x.broadcast_sub(mean)?.broadcast_mul(factor))
                 .collect::<TensorResult<Vec<_>>>()
         });
-        Ok(Some(Self {
-            train: train?,
-            validation: validation?,
-            held_out: held_out?,
-        }))
+        Ok(Some(Self::from([train?, validation?, held_out?])))
     }
 }
 
@@ -100,12 +109,12 @@ trait Reader {
 fn held_out<R: Reader>(
     x: &Frozen,
     guess: (f64, f64),
-    (seed, device): (u64, &Device),
+    seed: u64,
     make: impl Fn(&Params) -> TensorResult<R>,
 ) -> TensorResult<f64> {
     let mut best = guess;
     for weight_decay in WEIGHT_DECAYS {
-        let params = Params::new(seed, device);
+        let params = Params::new(seed, x.train[0].device());
         let reader = make(&params)?;
         let config = OptimizerConfig {
             weight_decay,
