@@ -12,6 +12,7 @@ inflation by one np.linalg.lstsq a column. Needs: pip install scipy numpy scikit
 from pathlib import Path
 
 import numpy as np
+from rust_constants import floats, number
 from scipy import stats
 from sklearn import metrics
 from sklearn.calibration import calibration_curve
@@ -26,14 +27,6 @@ lines = [
     "#![allow(dead_code, reason = \"three test files share it, and none uses all\")]",
     "",
 ]
-
-
-def number(x):
-    return repr(float(x))
-
-
-def floats(values):
-    return "&[" + ", ".join(number(v) for v in np.ravel(values)) + "]"
 
 
 def option(text):

@@ -11,6 +11,7 @@ import itertools
 from pathlib import Path
 
 import numpy as np
+from rust_constants import floats, putter
 from scipy import stats
 from sklearn.metrics import accuracy_score
 from sklearn.metrics.pairwise import cosine_similarity
@@ -22,16 +23,7 @@ lines = [
     '#![allow(clippy::approx_constant, clippy::excessive_precision, clippy::unreadable_literal)]',
     "",
 ]
-
-
-def put(doc, name, kind, value):
-    lines.append(f"/// {doc}")
-    lines.append(f"pub const {name}: {kind} = {value};")
-
-
-def floats(values):
-    return "&[" + ", ".join(repr(float(v)) for v in np.ravel(values)) + "]"
-
+put = putter(lines)
 
 # Accuracies of ten seeds on 450 samples: multiples of 1/450, with ties and zeros in the differences.
 ours = np.array([428, 431, 425, 430, 433, 429, 427, 432, 430, 426]) / 450

@@ -10,6 +10,7 @@ import math
 from pathlib import Path
 
 import numpy as np
+from rust_constants import floats, putter
 from scipy import optimize, stats
 from statsmodels.stats.power import TTestPower
 
@@ -18,16 +19,7 @@ lines = [
     "#![allow(clippy::approx_constant, clippy::excessive_precision, clippy::unreadable_literal)]",
     "",
 ]
-
-
-def put(doc, name, kind, value):
-    lines.append(f"/// {doc}")
-    lines.append(f"pub const {name}: {kind} = {value};")
-
-
-def floats(values):
-    return "&[" + ", ".join(repr(float(v)) for v in np.ravel(values)) + "]"
-
+put = putter(lines)
 
 differences = np.array([0.021, -0.004, 0.013, 0.017, 0.002, 0.009, -0.011, 0.026, 0.008, 0.005])
 put("Differences of ten seeds.", "DIFFERENCES", "&[f64]", floats(differences))
