@@ -52,8 +52,13 @@ pub(crate) fn vanilla_revision(cell: &CellConfig) -> Result<String> {
 
 /// Revision of a reallocation.
 pub(crate) fn reallocation_revision(reallocation: &MethodConfig) -> Result<String> {
-    let reallocation = find("reallocation", REALLOCATIONS, &reallocation.method)?;
-    Ok(format!("reallocation:{}/{}", reallocation.name, reallocation.revision))
+    let own = find("reallocation", REALLOCATIONS, &reallocation.method)?;
+    let mut parts = vec![format!("reallocation:{}/{}", own.name, own.revision)];
+    for used in own.build.uses {
+        let used = find("reallocation", REALLOCATIONS, used)?;
+        parts.push(format!("reallocation:{}/{}", used.name, used.revision));
+    }
+    Ok(parts.join(" "))
 }
 
 /// Revisions of the loop and of every method in a cell: part of its key, so that a changed method is trained anew.

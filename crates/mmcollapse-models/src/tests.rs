@@ -64,6 +64,11 @@ fn every_method() -> Vec<CellConfig> {
     ] {
         cells.push(cell("concat", "ebr", options));
     }
+    cells.push(cell(
+        "concat",
+        "ebr_moved",
+        serde_json::json!({"student": "sound", "of": {"heads_only": true, "regime": "literal", "epochs": 2, "turn_epochs": 1}}),
+    ));
     cells
 }
 
@@ -592,6 +597,51 @@ fn kd_distils_the_modality_that_collapses() {
     assert!(gap(found) >= widest);
     let fits: BTreeSet<&str> = outcome.history.iter().map(|r| r.fit.as_str()).collect();
     assert_eq!(fits.len(), 5, "{fits:?}"); // two unimodal, diagnosis, distillation, multimodal
+}
+
+#[test]
+fn an_encoder_is_moved_from_a_model_with_ebr() {
+    let run = |reallocation: &str, options: serde_json::Value| {
+        let config = cell("concat", reallocation, options);
+        run_cell(&config, &tiny(), &Device::Cpu, &mut Silent, Conditions::default()).unwrap()
+    };
+    let small = || serde_json::json!({"hidden": 16, "latent": 8});
+    let moved = run("ebr_moved", serde_json::json!({"of": small()}));
+    let collapse = moved.diagnosis.collapse.clone().unwrap();
+    assert_eq!(moved.diagnosis.student, collapse.collapsed);
+    let fits: BTreeSet<&str> = moved.history.iter().map(|r| r.fit.as_str()).collect();
+    assert_eq!(
+        fits.into_iter().collect::<Vec<_>>(),
+        ["diagnosis", "moved", "multimodal", "unimodal/image", "unimodal/sound"]
+    );
+    // It is trained as a cell with EBR is, and its check reads the latents there.
+    let ebr = run("ebr", small());
+    let losses = |outcome: &CellOutcome, fit: &str| -> Vec<f64> {
+        let own = outcome.history.iter().filter(|record| record.fit == fit);
+        own.map(|record| record.losses["modality"]).collect()
+    };
+    assert_eq!(losses(&moved, "moved"), losses(&ebr, "multimodal"));
+    assert!(
+        moved
+            .history
+            .iter()
+            .filter(|r| r.fit == "multimodal")
+            .all(|r| !r.losses.contains_key("modality"))
+    );
+    let check = |outcome: &CellOutcome| -> Vec<f64> {
+        let names = ["confusion", "confusion_shuffled", "latent_image", "latent_sound"];
+        let of = |name: &str| outcome.scores.iter().find(|score| score.metric == name).unwrap().value;
+        names.map(of).to_vec()
+    };
+    assert_eq!(check(&moved), check(&ebr));
+    // One modality's head and decoder come with it.
+    let plain = run("none", serde_json::Value::Null);
+    let width = 320; // of the sound's encoder
+    let two_layers = |from: usize, to: usize| from * 16 + 16 + 16 * to + to;
+    assert_eq!(
+        moved.parameters - plain.parameters,
+        two_layers(width, 8) + two_layers(8, width) + 2 * 8
+    );
 }
 
 #[test]

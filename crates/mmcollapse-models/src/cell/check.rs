@@ -112,7 +112,7 @@ mod tests {
             ),
             (
                 &|c| c["reallocation"] = json!({"method": "kd", "student": "smell"}),
-                "no modality `smell` to distil",
+                "no modality `smell` to be the student",
             ),
         ] {
             let config = with(change);

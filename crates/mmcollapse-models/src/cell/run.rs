@@ -199,6 +199,9 @@ impl Run<'_> {
             self.targets()?;
         }
         let prepared = model.reallocation.prepare(self)?;
+        if let Some(found) = &prepared.found {
+            model = self.model_with(found)?;
+        }
         self.model(&self.spec.reallocation.clone(), &model, &prepared.placed, MULTIMODAL)?;
         self.outcome(model, &prepared)
     }

@@ -14,9 +14,9 @@ use crate::{
     error::{ModelError, Result},
     evaluate::each_batch,
     method::MethodConfig,
-    model::ModelSpec,
+    model::{Model, ModelSpec},
     predictions::Predictions,
-    reallocation::{ALONE, Preparation, Workbench},
+    reallocation::{self, ALONE, Preparation, Workbench},
     revision::{reallocation_revision, unimodal_revision},
     training::{Fit, Training, under},
 };
@@ -52,6 +52,23 @@ impl Run<'_> {
     fn data_of(&self, modalities: &[usize]) -> String {
         let changed = self.weak.is_some_and(|weak| modalities.contains(&weak));
         if changed { &self.dataset.digest } else { &self.clean }.clone()
+    }
+
+    /// The cell's model with another reallocation.
+    pub fn model_with(&self, reallocation: &MethodConfig) -> Result<Model> {
+        let spec = ModelSpec {
+            reallocation: reallocation.clone(),
+            ..self.spec.clone()
+        };
+        spec.build(self.device)
+    }
+
+    /// The same, trained; `label` names the fit in the history.
+    fn trained_with(&mut self, reallocation: &MethodConfig, label: &str) -> Result<Model> {
+        let mut model = self.model_with(reallocation)?;
+        let prepared = model.reallocation.prepare(self)?;
+        self.model(reallocation, &model, &prepared.placed, label)?;
+        Ok(model)
     }
 
     /// Quality of a branch on the validation samples that have its modality; none where it is not defined.
@@ -135,18 +152,35 @@ impl Workbench for Run<'_> {
         Ok(diagnosis)
     }
 
+    fn student(&mut self, named: Option<&str>) -> Result<usize> {
+        let collapsed = match named {
+            Some(_) => None,
+            None => self.diagnosis()?.collapsed,
+        };
+        let name = named.or(collapsed.as_deref()).ok_or_else(|| {
+            self.unfit(
+                "validation cannot tell which modality collapses: of none has it samples, or samples of two classes where \
+                 there are two; name the one to replace (`student`)"
+                    .to_owned(),
+            )
+        })?;
+        reallocation::named(&self.spec.modalities, name).map_err(|reason| self.unfit(reason))
+    }
+
+    fn train_with(&mut self, reallocation: &MethodConfig, kept: &str) -> Result<()> {
+        if self.has(kept) {
+            return Ok(());
+        }
+        let model = self.trained_with(reallocation, kept)?;
+        self.keep(kept, &model.params, None)
+    }
+
     fn phases_of(&mut self, reallocation: &MethodConfig) -> Result<Vec<String>> {
         let is_known = self.facts.history.iter().any(|record| record.fit == YOKED);
         if !is_known {
-            let mut model = ModelSpec {
-                reallocation: reallocation.clone(),
-                ..self.spec.clone()
-            }
-            .build(self.device)?;
-            let prepared = model.reallocation.prepare(self)?;
             // How that one ends is its own cell's affair.
             let diverged = self.facts.diverged.clone();
-            self.model(reallocation, &model, &prepared.placed, YOKED)?;
+            self.trained_with(reallocation, YOKED)?;
             self.facts.diverged = diverged;
         }
         let records = self.facts.history.iter().filter(|record| record.fit == YOKED);

@@ -22,7 +22,7 @@ use serde_json::json;
 
 use super::{
     Builder, Placed, Prepared, Reallocated, Reallocation, Workbench,
-    workbench::{Preparation, digest},
+    workbench::{Preparation, digest, named},
 };
 use crate::{
     branch::Unimodal,
@@ -54,6 +54,7 @@ pub(super) const ENTRY: Entry<Builder> = Entry {
     ],
     build: Builder {
         substitution: "none",
+        uses: &[],
         make: |options, _| {
             let config: Distillation = parse_for("reallocation", "kd", options)?;
             Ok(Box::new(Kd { config }))
@@ -163,22 +164,6 @@ struct Kd {
 }
 
 impl Kd {
-    /// The modality to distil: the named one or, without a name, the one that the vanilla model lets collapse.
-    fn student(&self, bench: &mut dyn Workbench) -> Result<usize> {
-        let collapsed = match &self.config.student {
-            Some(_) => None,
-            None => bench.diagnosis()?.collapsed,
-        };
-        let name = self.config.student.as_ref().or(collapsed.as_ref()).ok_or_else(|| {
-            bench.unfit(
-                "validation cannot tell which modality collapses: of none has it samples, or samples of two classes where \
-                 there are two; name the one to distil (`student` of kd)"
-                    .to_owned(),
-            )
-        })?;
-        modality(bench.modalities(), name).map_err(|reason| bench.unfit(reason))
-    }
-
     /// Trains the student's encoder under some teachers at once, from where those of the round before left it.
     fn teach(&self, bench: &mut dyn Workbench, student: usize, teachers: &[usize], round: usize) -> Result<()> {
         let names = bench.modalities().to_vec();
@@ -258,16 +243,6 @@ impl Kd {
     }
 }
 
-/// The place of the modality called `name`.
-fn modality(modalities: &[String], name: &str) -> std::result::Result<usize, String> {
-    modalities.iter().position(|modality| modality == name).ok_or_else(|| {
-        format!(
-            "there is no modality `{name}` to distil; there are {}",
-            modalities.join(", ")
-        )
-    })
-}
-
 impl Reallocation for Kd {
     fn transform(&self, _modality: usize, z: &Tensor, _mode: Mode) -> TensorResult<Reallocated> {
         Ok(Reallocated {
@@ -279,7 +254,7 @@ impl Reallocation for Kd {
     fn prepare(&mut self, bench: &mut dyn Workbench) -> Result<Prepared> {
         let alone = bench.alone()?.to_vec();
         bench.diagnosis()?;
-        let student = self.student(bench)?;
+        let student = bench.student(self.config.student.as_deref())?;
         let rounds = self.config.rounds(student, &alone, bench.seed());
         let done = (0..rounds.len()).rev().find(|&round| bench.has(&kept(round)));
         for (round, teachers) in rounds.iter().enumerate().skip(done.map_or(0, |done| done + 1)) {
@@ -293,6 +268,7 @@ impl Reallocation for Kd {
         Ok(Prepared {
             placed: last.into_iter().collect(),
             student: Some(student),
+            ..Prepared::default()
         })
     }
 
@@ -308,7 +284,7 @@ impl Reallocation for Kd {
             .unwrap_or(usize::MAX)
         };
         let students = match &self.config.student {
-            Some(name) => vec![modality(modalities, name)?],
+            Some(name) => vec![named(modalities, name)?],
             // It is measured; where none could be taught, it need not be known which.
             None => (0..modalities.len()).collect(),
         };

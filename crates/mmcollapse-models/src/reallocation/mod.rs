@@ -13,7 +13,7 @@ use mmcollapse_data::Presence;
 use mmcollapse_nn::{Mode, Result as TensorResult, Scope, Tensor};
 
 pub use workbench::Workbench;
-pub(crate) use workbench::{ALONE, Preparation, digest};
+pub(crate) use workbench::{ALONE, Preparation, digest, named};
 
 use crate::{
     encodings::Encodings,
@@ -36,8 +36,12 @@ pub struct Reallocated {
 pub struct Prepared {
     /// Weights that are put into it.
     pub placed: Vec<Placed>,
-    /// The modality that was distilled, if one was.
+    /// The modality whose encoder was distilled or comes from another model, if one does.
     pub student: Option<usize>,
+    /// The reallocation with what was found out filled in, where the model depends on it: it is built anew.
+    pub found: Option<MethodConfig>,
+    /// The reallocation of another model from which weights come, and where they are kept: its latents are those that are checked.
+    pub source: Option<(MethodConfig, String)>,
 }
 
 /// Trained weights that take the place of fresh ones in the model.
@@ -139,12 +143,14 @@ pub struct ReallocationContext<'a> {
 pub struct Builder {
     /// The substitution that `auto` stands for.
     pub substitution: &'static str,
+    /// Other reallocations that it trains first: their revisions count, too.
+    pub uses: &'static [&'static str],
     /// Constructor.
     pub make: fn(&Options, &ReallocationContext) -> Result<Box<dyn Reallocation>>,
 }
 
 /// Every reallocation, in the order of `mmcollapse list methods`.
-pub static REALLOCATIONS: &[Entry<Builder>] = &[none::ENTRY, kd::ENTRY, ebr::ENTRY, only::ENTRY];
+pub static REALLOCATIONS: &[Entry<Builder>] = &[none::ENTRY, kd::ENTRY, ebr::ENTRY, ebr::MOVED, only::ENTRY];
 
 /// Makes the reallocation that `config` names.
 ///

@@ -15,6 +15,7 @@ pub(super) const ENTRY: Entry<Builder> = Entry {
     tuned: &[],
     build: Builder {
         substitution: "none",
+        uses: &[],
         make: |options, _| {
             let _: Config = parse_for("reallocation", "none", options)?;
             Ok(Box::new(Unchanged))

@@ -21,6 +21,7 @@ pub(super) const ENTRY: Entry<Builder> = Entry {
     tuned: &[],
     build: Builder {
         substitution: "none",
+        uses: &[],
         make: |options, context| {
             let config: Config = parse_for("reallocation", "only", options)?;
             let kept = match &config.modality {

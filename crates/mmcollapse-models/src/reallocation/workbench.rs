@@ -49,6 +49,18 @@ pub trait Workbench {
     /// See [`crate::run_cell`].
     fn diagnosis(&mut self) -> Result<Diagnosis>;
 
+    /// The modality called `named` or, without a name, the one that the vanilla model lets collapse.
+    ///
+    /// # Errors
+    /// See [`crate::run_cell`]; there is no such modality, or validation cannot tell which collapses.
+    fn student(&mut self, named: Option<&str>) -> Result<usize>;
+
+    /// Trains the cell's model with another reallocation, and keeps its weights under the name `kept`.
+    ///
+    /// # Errors
+    /// See [`crate::run_cell`].
+    fn train_with(&mut self, reallocation: &MethodConfig, kept: &str) -> Result<()>;
+
     /// Trains the cell's model with another reallocation, and returns the phases of its epochs.
     ///
     /// # Errors
@@ -123,4 +135,14 @@ pub struct Preparation<'a> {
 /// The digest of weights and buffers.
 pub(crate) fn digest(state: &BTreeMap<String, Tensor>) -> Result<String> {
     Ok(sha256(&safetensors::to_bytes(state, &BTreeMap::new())?))
+}
+
+/// The place of the modality called `name`, or why there is none.
+pub(crate) fn named(modalities: &[String], name: &str) -> std::result::Result<usize, String> {
+    modalities.iter().position(|modality| modality == name).ok_or_else(|| {
+        format!(
+            "there is no modality `{name}` to be the student; there are {}",
+            modalities.join(", ")
+        )
+    })
 }

@@ -88,6 +88,10 @@ fn of_reallocations() -> Vec<(&'static str, Vec<Value>)> {
                 json!({"latent_norm": false}),
             ],
         ),
+        (
+            "ebr_moved",
+            vec![json!({"of": {"lambda_md": 0.0}}), json!({"of": {"latent_norm": false}})],
+        ),
         ("only", vec![json!({"modality": "sound"})]),
     ]
 }

@@ -22,12 +22,13 @@
 #[cfg(test)]
 mod against_pytorch;
 mod autoencoder;
+mod layers;
+mod moved;
 mod parts;
 mod turns;
 
 use mmcollapse_nn::{
     Mode, Result as TensorResult, Tensor,
-    layers::LayerNorm,
     ops::{gradient_reversal, softmax_cross_entropy},
     optim::{OptimizerConfig, OptimizerKind},
     random::Stream,
@@ -45,8 +46,11 @@ use crate::{
     rows::select_rows,
     training::{Phase, Progress, Training},
 };
+use layers::Layers;
 use parts::{Start, TwoLayers};
 use turns::Turns;
+
+pub(super) use moved::ENTRY as MOVED;
 
 /// Prefix of the discriminator's variables.
 const PSI: &str = "reallocation.psi";
@@ -78,6 +82,7 @@ pub(super) const ENTRY: Entry<Builder> = Entry {
     ],
     build: Builder {
         substitution: "latent",
+        uses: &[],
         make: |options, context| {
             let config: Config = parse_for("reallocation", "ebr", options)?;
             Ok(Box::new(Ebr::new(&config, context)?))
@@ -277,10 +282,8 @@ impl Config {
 
 struct Ebr {
     config: Config,
-    heads: Vec<TwoLayers>,
-    /// What is done to the latents of each modality.
-    norms: Vec<Option<LayerNorm>>,
-    decoders: Vec<TwoLayers>,
+    /// Of each modality.
+    layers: Vec<Layers>,
     psi: TwoLayers,
     /// Phases of the run that this one controls, one an epoch.
     replayed: Vec<Phase>,
@@ -289,30 +292,14 @@ struct Ebr {
 impl Ebr {
     fn new(config: &Config, context: &ReallocationContext) -> Result<Self> {
         let scope = &context.scope;
-        let named = || context.modalities.iter().zip(context.widths);
-        let (hidden, latent) = (config.hidden, config.latent);
-        let heads = named()
-            .map(|(m, &w)| TwoLayers::new(&scope.pp("head").pp(m), (w, hidden, latent), config.start))
+        let named = context.modalities.iter().zip(context.widths);
+        let layers = named
+            .map(|(name, &width)| Layers::new(config, scope, name, width))
             .collect::<Result<_>>()?;
-        let decoders = named()
-            .map(|(m, &w)| TwoLayers::new(&scope.pp("decoder").pp(m), (latent, hidden, w), config.start))
-            .collect::<Result<_>>()?;
-        let norms = named()
-            .map(|(m, _)| {
-                let scope = scope.pp("norm").pp(m);
-                Ok(match (config.latent_norm, config.norm_gain) {
-                    (false, _) => None,
-                    (true, true) => Some(LayerNorm::new(&scope, latent)?),
-                    (true, false) => Some(LayerNorm::without_gain(&scope, latent)?),
-                })
-            })
-            .collect::<Result<_>>()?;
-        let widths = (latent, config.psi_hidden, context.modalities.len());
+        let widths = (config.latent, config.psi_hidden, context.modalities.len());
         Ok(Self {
             config: config.clone(),
-            heads,
-            norms,
-            decoders,
+            layers,
             psi: TwoLayers::new(&scope.pp("psi"), widths, Start::Default)?,
             replayed: Vec::new(),
         })
@@ -367,15 +354,7 @@ fn still_falling(semantic: &[f64]) -> bool {
 
 impl Reallocation for Ebr {
     fn transform(&self, modality: usize, z: &Tensor, _mode: Mode) -> TensorResult<Reallocated> {
-        let g = self.heads[modality].forward(z)?; // [rows, latent]
-        let g = match &self.norms[modality] {
-            Some(norm) => norm.forward(&g)?,
-            None => g,
-        };
-        Ok(Reallocated {
-            encoding: self.decoders[modality].forward(&g)?,
-            latent: Some(g),
-        })
+        self.layers[modality].forward(z)
     }
 
     fn losses(&self, encodings: &Encodings, progress: &Progress) -> TensorResult<Vec<(&'static str, Tensor)>> {
@@ -422,7 +401,7 @@ impl Reallocation for Ebr {
         }
         let mut stream = Stream::at(seed, "ebr/stand_ins", step);
         let (n, present) = (encodings.present.len(), encodings.present.clone());
-        let modalities = self.decoders.len();
+        let modalities = self.layers.len();
         // For each pair (missing, substitute) the samples of the batch that it serves.
         let mut served: Vec<Vec<usize>> = vec![Vec::new(); modalities * modalities];
         for i in 0..n {
@@ -447,7 +426,9 @@ impl Reallocation for Ebr {
                 .iter()
                 .filter_map(|i| latent.rows.iter().position(|row| row == i))
                 .collect();
-            let decoded = self.decoders[missing].forward(&select_rows(&latent.g, &places)?)?;
+            let decoded = self.layers[missing]
+                .decoder
+                .forward(&select_rows(&latent.g, &places)?)?;
             encodings.replace(missing, rows, &decoded)?;
             if !self.config.stand_in_present {
                 for &i in rows {
@@ -459,7 +440,7 @@ impl Reallocation for Ebr {
     }
 
     fn decode(&self, modality: usize, latent: &Tensor) -> TensorResult<Option<Tensor>> {
-        self.decoders[modality].forward(latent).map(Some)
+        self.layers[modality].decoder.forward(latent).map(Some)
     }
 
     fn phase(&self, progress: &Progress) -> Option<Phase> {
@@ -507,13 +488,17 @@ impl Reallocation for Ebr {
             let options = serde_json::to_value(controlled)
                 .ok()
                 .and_then(|value| value.as_object().cloned());
-            let phases = bench.phases_of(&MethodConfig {
+            let whole = MethodConfig {
                 method: ENTRY.name.to_owned(),
                 options: options.unwrap_or_default(),
-            })?;
+            };
+            let phases = bench.phases_of(&whole)?;
             self.replayed = phases.iter().filter_map(|name| turns::phase(name)).collect();
         }
-        Ok(Prepared { placed, student: None })
+        Ok(Prepared {
+            placed,
+            ..Prepared::default()
+        })
     }
 
     fn training(&self, cell: &Training) -> Training {
