@@ -15,7 +15,7 @@ use std::{env, thread};
 /// A training of seconds that needs no data.
 const TRAINS: [&str; 9] = [
     "reproduce",
-    "ebr-stability",
+    "ebr-dose",
     "--dataset",
     "planted",
     "--preset",
@@ -124,7 +124,7 @@ fn a_run_goes_on_without_its_terminal() {
             .status()
             .unwrap();
         assert_eq!(status.code(), Some(0), "{name}: {status}");
-        let table = folder.path().join("results/ebr-stability/planted-smoke/table.md");
+        let table = folder.path().join("results/ebr-dose/planted-smoke/table.md");
         assert!(table.is_file(), "{name}");
     }
 }
@@ -156,7 +156,7 @@ fn nothing_is_written_outside_of_store_and_results() {
     let results = root.join("theirs/results");
     let mut report = program(&[
         "report",
-        "table4",
+        "ebr-dose",
         "--dataset",
         "planted",
         "--preset",
@@ -187,8 +187,8 @@ fn a_run_shows_each_seed_and_the_commit_it_was_built_from() {
     let output = run(training(folder.path(), "").args(["--seeds", "2"]));
     let told = text(&output.stderr);
     assert!(output.status.success(), "{told}");
-    let result = folder.path().join("results/ebr-stability/planted-smoke");
-    let line = format!("ebr-stability, n = 1 of 2: {}; ", result.join("table.md").display());
+    let result = folder.path().join("results/ebr-dose/planted-smoke");
+    let line = format!("ebr-dose, n = 1 of 2: {}; ", result.join("table.md").display());
     assert!(told.contains(&line) && told.contains(" for the rest"), "{line}: {told}");
     let provenance = fs::read_to_string(result.join("table.provenance.json")).unwrap();
     let table = fs::read_to_string(result.join("table.md")).unwrap();
@@ -294,14 +294,7 @@ fn a_hang_up_stops_a_run_unless_it_is_ignored() {
 fn a_run_that_its_limit_ended_goes_on_elsewhere() {
     let folder = tempfile::tempdir().unwrap();
     let store = |name: &str| folder.path().join(name).display().to_string();
-    let some = [
-        "run",
-        "ebr-stability",
-        "--only",
-        "row=concat",
-        "--store",
-        &store("runs"),
-    ];
+    let some = ["run", "ebr-dose", "--only", "row=concat", "--store", &store("runs")];
     let output = run(program(&some).args(&TRAINS[2..]).current_dir(folder.path()));
     assert!(output.status.success(), "{}", text(&output.stderr));
 
@@ -315,7 +308,7 @@ fn a_run_that_its_limit_ended_goes_on_elsewhere() {
     assert!(
         folder
             .path()
-            .join("results/cells/ebr-stability/planted-smoke.jsonl.zst")
+            .join("results/cells/ebr-dose/planted-smoke.jsonl.zst")
             .is_file()
     );
 
@@ -326,10 +319,7 @@ fn a_run_that_its_limit_ended_goes_on_elsewhere() {
     let output = run(&mut elsewhere);
     let told = text(&output.stderr);
     assert!(output.status.success(), "{told}");
-    assert!(
-        told.contains("1 cells taken from results/cells/ebr-stability/"),
-        "{told}"
-    );
+    assert!(told.contains("1 cells taken from results/cells/ebr-dose/"), "{told}");
     assert!(told.contains("2 cells done"), "{told}");
 }
 

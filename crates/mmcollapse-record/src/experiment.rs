@@ -35,6 +35,13 @@ pub enum Shows {
     },
     /// Several measures at each level, a sheet and a panel each.
     Measures(&'static [&'static str]),
+    /// Several measures against the dose of each series of rows, a sheet and a panel each.
+    Dose {
+        /// What the dose is of.
+        of: &'static str,
+        /// The measures.
+        measures: &'static [&'static str],
+    },
     /// What encoders lose inside a model: such measures, a sheet each, of which the gaps are drawn, and probes along training.
     Probes(&'static [&'static str]),
     /// The semantic loss along training, and what is measured on its curve.
@@ -50,7 +57,7 @@ impl Shows {
         let (paper, others): (_, &[&str]) = match self {
             Self::Scores => (Some(of_paper.clone()), &[]),
             Self::Rows(others) | Self::Tests { others, .. } => (Some(of_paper.clone()), others),
-            Self::Measures(measures) | Self::Probes(measures) => (None, measures),
+            Self::Measures(measures) | Self::Dose { measures, .. } | Self::Probes(measures) => (None, measures),
             Self::Curves => (None, &["loss_semantic", "plateaus", "epochs_to_90"]),
         };
         let others = others.iter().map(|metric| metric.parse());

@@ -28,4 +28,4 @@ pub use preset::Preset;
 pub use protocol::{Amplitude, Protocol, ProtocolKind, Setting, UpweightMode};
 pub use provenance::{Commit, Machine, Origin, OriginCount, Provenance, TunedBy, count_origins};
 pub use record::Record;
-pub use row::{MethodName, RowId, RowName, label};
+pub use row::{Dose, MethodName, RowId, RowName, label};

@@ -25,7 +25,7 @@ const WRITTEN: &[(&str, &str)] = &[
 ];
 
 /// A method as a spec names it.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct MethodName {
     /// Name in the spec, such as `ebr_literal`.
     pub name: String,
@@ -37,6 +37,18 @@ pub struct MethodName {
     pub control: bool,
     /// The name of its control in the same spec: the same method without the part that a claim is about.
     pub twin: Option<String>,
+    /// Its place in a series that starts at its control.
+    pub dose: Option<Dose>,
+}
+
+/// How much of something a method has, in a series of methods that differ in that alone. The control has none of it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Dose {
+    /// Name of the series for readers.
+    pub series: String,
+    /// The amount, above 0.
+    pub at: f64,
 }
 
 impl MethodName {
@@ -48,6 +60,7 @@ impl MethodName {
             title: None,
             control: false,
             twin: None,
+            dose: None,
         }
     }
 
@@ -82,7 +95,7 @@ impl MethodName {
 }
 
 /// Which row of a table a run belongs to; unique within an experiment.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct RowId {
     /// How encodings are fused.
     pub fusion: MethodName,

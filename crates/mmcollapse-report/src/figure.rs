@@ -11,6 +11,7 @@ mod canvas;
 mod compact;
 mod curves;
 mod differences;
+mod doses;
 mod forest;
 mod layout;
 mod measures;
@@ -73,6 +74,8 @@ pub struct PanelRow {
     pub x_label: String,
     /// Names of the places on the horizontal axis.
     pub x_ticks: Vec<String>,
+    /// Whether a line goes on from one of its points to the next where it has none between: series at places of their own.
+    pub connected: bool,
     /// The panels.
     pub panels: Vec<Panel>,
 }
@@ -88,6 +91,8 @@ pub struct Panel {
     pub lines: Vec<Line>,
     /// Of the paper: style, place on the horizontal axis, value in percent.
     pub paper: Vec<(Style, usize, f64)>,
+    /// A value that something is judged by: a dashed line.
+    pub threshold: Option<f64>,
 }
 
 /// A line with its band.
@@ -209,6 +214,7 @@ fn panels(summary: &Summary, paper: &Paper, protocol: &ProtocolRun, styles: &[St
                 axis: Axis::of(&paper.metric),
                 lines: Vec::new(),
                 paper: Vec::new(),
+                threshold: None,
             });
             panels.len() - 1
         });
@@ -255,6 +261,7 @@ fn level_row(protocol: &ProtocolRun) -> PanelRow {
         heading: format!("{}: {}", protocol.setting, protocol.in_words()),
         x_label: protocol.setting.axis(&protocol.modality),
         x_ticks: protocol.rates.iter().map(|rate| axis::number(scale * rate)).collect(),
+        connected: false,
         panels: Vec::new(),
     }
 }

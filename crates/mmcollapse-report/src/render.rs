@@ -119,6 +119,7 @@ pub fn render(
     let picture = match experiment.shows {
         Shows::Scores => Figure::of_scores(&summary, &paper, frame).draw(&json),
         Shows::Measures(_) => Figure::of_measures(&summary, &metrics, frame).draw(&json),
+        Shows::Dose { of, .. } => Figure::of_doses(&summary, of, &metrics, frame).draw(&json),
         Shows::Probes(_) => {
             let gaps: Vec<Metric> = metrics.iter().filter(|m| m.unit() == Unit::Points).cloned().collect();
             Figure::of_probes(records, &summary, &gaps, frame).draw(&json)
@@ -138,7 +139,7 @@ pub fn render(
         Shows::Curves => frames.push(("curves", curves::frame(records))),
         Shows::Probes(_) => frames.push(("probes", curves::probes_frame(records))),
         Shows::Tests { row, .. } => frames.push(("tests", summary.versus_frame(row, &versus))),
-        Shows::Scores | Shows::Rows(_) | Shows::Measures(_) => {}
+        Shows::Scores | Shows::Rows(_) | Shows::Measures(_) | Shows::Dose { .. } => {}
     }
     for (name, frame) in frames {
         let mut frame = frame.into_diagnostic()?;

@@ -323,6 +323,7 @@ fn row_id(spec: &Spec, row: &Row, config: &Value) -> RowId {
             title: entry.and_then(|entry| entry.title.clone()),
             control: entry.is_some_and(|entry| entry.control),
             twin: entry.and_then(|entry| entry.twin.clone()),
+            dose: entry.and_then(|entry| entry.dose.clone()),
         }
     };
     RowId {

@@ -20,7 +20,7 @@
 //! Later entries win over earlier ones: the spec, its method, the preset, the preset's method. A key that is
 //! not known is refused with its line.
 
-use mmcollapse_record::{ExperimentInfo, Preset, ProtocolKind};
+use mmcollapse_record::{Dose, ExperimentInfo, Preset, ProtocolKind};
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
@@ -153,6 +153,8 @@ pub struct Method {
     pub control: bool,
     /// The name of its control among the same methods: all else equal, without the part that a claim is about.
     pub twin: Option<String>,
+    /// How much it has of what the control has nothing of: `{series: "reversal", at: 0.3}`.
+    pub dose: Option<Dose>,
     /// Whether it says something only where its manipulation check passes: a tuning chooses among settings that do.
     #[serde(default)]
     pub checked: bool,

@@ -369,5 +369,5 @@ fn a_line_says_where_the_table_of_a_seed_is() {
         line("fig8", 2, 3, &shown),
         "Figure 8, n = 2 of 3: results/fig8/quick/table.md (x is kept: the new result has no concat)"
     );
-    assert_eq!(name("ebr-stability"), "ebr-stability");
+    assert_eq!(name("ebr-dose"), "ebr-dose");
 }

@@ -86,7 +86,11 @@ impl Scale {
                 .flat_map(|p| &p.lines)
                 .flat_map(|line| line.points.iter().flatten())
         };
-        let marks = || panels.clone().flat_map(|panel| panel.paper.iter().map(|mark| mark.2));
+        let marks = || {
+            panels
+                .clone()
+                .flat_map(|panel| panel.paper.iter().map(|mark| mark.2).chain(panel.threshold))
+        };
         let top = axis.range.1.unwrap_or(f64::INFINITY);
         // Of a quantity without a known least number 0 is one, unless a mean says otherwise.
         let signed = points().any(|point| point.mean < 0.0);
@@ -268,6 +272,7 @@ mod tests {
                 points: points.iter().map(point).collect(),
             }],
             paper: vec![],
+            threshold: None,
         }
     }
 

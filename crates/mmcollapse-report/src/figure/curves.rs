@@ -47,6 +47,7 @@ impl Figure {
                             axis: Axis::nats("semantic loss"),
                             lines: vec![line],
                             paper: Vec::new(),
+                            threshold: None,
                         },
                     )),
                 }
@@ -58,6 +59,7 @@ impl Figure {
                 } else {
                     format!("share of the multimodal training, of {shortest} to {longest} epochs (%)")
                 },
+                connected: false,
                 x_ticks: x_ticks.clone(),
                 panels: panels.into_iter().map(|(_, panel)| panel).collect(),
             });

@@ -65,5 +65,6 @@ fn panel(summary: &Summary, protocol: &ProtocolRun, fusion: &str, measure: &Metr
         axis,
         lines: methods.map(|(place, _)| line(place)).collect(),
         paper: Vec::new(),
+        threshold: None,
     }
 }

@@ -21,6 +21,8 @@ pub const BAND: f64 = 0.14;
 const MARKED_PLACES: usize = 12;
 /// Horizontal distance of neighbouring lines, so that equal values do not hide each other.
 const SIDESTEP: f64 = 5.0;
+/// Length of a dash and of the gap behind it.
+const DASH: f64 = 5.0;
 /// Height of a line of text at the lower edge.
 const TOLD: f64 = 11.0;
 /// A mean and its half-width under it.
@@ -51,6 +53,9 @@ impl Frame<'_> {
     /// Draws the panel with all that is in it.
     pub fn draw(&self, canvas: &Canvas, panel: &Panel) -> Result<()> {
         self.grid(canvas)?;
+        if let Some(threshold) = panel.threshold {
+            self.threshold(canvas, threshold)?;
+        }
         let count = panel.lines.len() as f64;
         let marked = self.row.x_ticks.len() <= MARKED_PLACES;
         let sidestep = if marked { SIDESTEP } else { 0.0 };
@@ -118,10 +123,22 @@ impl Frame<'_> {
         canvas.line(&[(left, bottom), (right, bottom)], GREY, 1.0)
     }
 
+    /// A dashed line from side to side.
+    fn threshold(&self, canvas: &Canvas, value: f64) -> Result<()> {
+        let (left, _, right, _) = self.edges;
+        let y = self.y(self.shown(value));
+        let dashes = ((right - left) / DASH) as usize;
+        for dash in (0..dashes).step_by(2) {
+            let from = left + dash as f64 * DASH;
+            canvas.line(&[(from, y), (from + DASH, y)], INK, 1.0)?;
+        }
+        Ok(())
+    }
+
     /// The interval, over each stretch of neighbouring points that have one.
     fn band(&self, canvas: &Canvas, line: &Line, side: f64) -> Result<()> {
         let colour = line.style.colour;
-        for stretch in stretches(line, |point| point.interval.is_some()) {
+        for stretch in stretches(line, self.row.connected, |point| point.interval.is_some()) {
             if stretch.iter().all(|(_, point)| point.mean < self.scale.low) {
                 // Its line is not shown either; the band would only cover the others.
                 continue;
@@ -141,7 +158,7 @@ impl Frame<'_> {
     }
 
     fn line(&self, canvas: &Canvas, line: &Line, side: f64) -> Result<()> {
-        for stretch in stretches(line, |point| point.seeds > 1) {
+        for stretch in stretches(line, self.row.connected, |point| point.seeds > 1) {
             for pair in stretch.windows(2) {
                 let at = |(x, point): (usize, Point)| (self.x_of(line, x) + side, self.y(point.mean));
                 if let Some(visible) = self.visible(at(pair[0]), at(pair[1])) {
@@ -259,10 +276,11 @@ pub fn beyond(point: &Point, scale: Scale) -> bool {
             .is_some_and(|interval| interval.high > scale.high && scale.cuts)
 }
 
-/// Neighbouring points that are all `chosen`.
-fn stretches(line: &Line, chosen: impl Fn(&Point) -> bool) -> Vec<Vec<(usize, Point)>> {
+/// Neighbouring points that are all `chosen`; places without a point part them, unless lines are `connected`.
+fn stretches(line: &Line, connected: bool, chosen: impl Fn(&Point) -> bool) -> Vec<Vec<(usize, Point)>> {
     let mut stretches = vec![Vec::new()];
-    for (x, point) in line.points.iter().enumerate() {
+    let there = |(_, point): &(usize, &Option<Point>)| !connected || point.is_some();
+    for (x, point) in line.points.iter().enumerate().filter(there) {
         match (point.filter(&chosen), stretches.last_mut()) {
             (Some(point), Some(stretch)) => stretch.push((x, point)),
             _ => stretches.push(Vec::new()),

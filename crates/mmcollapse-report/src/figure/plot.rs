@@ -43,6 +43,7 @@ pub fn scale_of<'a>(rows: impl Iterator<Item = &'a Row>, axis: &Axis, origin: Op
             points: points.chain(origin.map(single)).map(Some).collect(),
         }],
         paper: Vec::new(),
+        threshold: None,
     };
     Scale::of(std::iter::once(&all), axis)
 }

@@ -109,6 +109,7 @@ fn row(records: &[Record], protocol: &ProtocolRun, methods: &[(&RowId, Style)], 
             axis: Axis::nats("cross-entropy of probes"),
             lines,
             paper: Vec::new(),
+            threshold: None,
         });
     }
     // Places are evenly spaced: one that stopped early has fewer of as many.
@@ -123,6 +124,7 @@ fn row(records: &[Record], protocol: &ProtocolRun, methods: &[(&RowId, Style)], 
             watched.name()
         ),
         x_label: "share of the training (%)".to_owned(),
+        connected: false,
         x_ticks: (1..=points)
             .map(|place| format!("{:.0}", 100.0 * place as f64 / points as f64))
             .collect(),

@@ -84,6 +84,11 @@ fn of_reallocation(name: &str, place: usize) -> Style {
     }
 }
 
+/// The style of the `turn`-th series, where lines stand for series and not for reallocations.
+pub fn of_series(turn: usize) -> Style {
+    style(1 + turn % (COLOURS.len() - 1), turn / (COLOURS.len() - 1))
+}
+
 /// A style for each method: equal reallocations share one, in all panels and all figures.
 pub fn assign(methods: &[RowId]) -> Vec<Style> {
     let mut others: Vec<&str> = Vec::new();

@@ -2,8 +2,8 @@ use super::*;
 use std::collections::BTreeMap;
 use std::fs;
 
-use crate::summary::synthetic::{TABLE4, experiment, record};
-use mmcollapse_record::{Machine, Origin, Score, Split, Status};
+use crate::summary::synthetic::{TABLE4, experiment, metric, record, table4};
+use mmcollapse_record::{Dose, Machine, Origin, Score, Split, Status};
 use polars::prelude::{ParquetReader, SerReader};
 
 const TABLE: ExperimentInfo = ExperimentInfo {
@@ -270,6 +270,90 @@ fn measures_have_sheets_and_panels_of_their_own() {
     assert!(figure.contains("<svg"));
 }
 
+/// Each series starts at 0 with its control, which several series may share.
+#[test]
+fn measures_are_drawn_against_the_dose() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = std::env::var_os("MMCOLLAPSE_LOOK").map_or(folder.path().to_owned(), |p| PathBuf::from(p).join("doses"));
+    let mut records = Vec::new();
+    for seed in 0..6 {
+        let wave = (seed % 3) as usize;
+        let mut add = |row: &str, dose: Option<(&str, f64)>, right: usize, confusion: f64| {
+            let mut record = record(
+                row,
+                ("concat", "ebr"),
+                "test_missing",
+                seed,
+                &[(0.9, right + wave)],
+                Status::Ok,
+            );
+            if let Some((series, at)) = dose {
+                record.row.reallocation.twin = Some("heads".to_owned());
+                let series = series.to_owned();
+                record.row.reallocation.dose = Some(Dose { series, at });
+            }
+            record.outcome.scores.push(Score {
+                protocol: record.setting.protocol,
+                rate: 0.9,
+                split: Split::Test,
+                metric: metric("confusion"),
+                value: confusion + 0.01 * wave as f64,
+                n: 900,
+            });
+            records.push(record);
+        };
+        add("concat+heads", None, 400, 0.1);
+        for (place, at) in [0.1, 1.0, 10.0].into_iter().enumerate() {
+            add(
+                &format!("concat+reversal_{place}"),
+                Some(("reversal", at)),
+                390 - 20 * place,
+                0.3 + 0.35 * place as f64,
+            );
+        }
+        add("concat+confusion_1", Some(("uniform confusion", 1.0)), 405, 0.95);
+    }
+    let doses = ExperimentInfo {
+        shows: Shows::Dose {
+            of: "weight of the adversary",
+            measures: &["confusion", "accuracy"],
+        },
+        ..TABLE
+    };
+    render(&doses, &records, &provenance(), &out).unwrap();
+    let figure = fs::read_to_string(out.join("figure.svg")).unwrap();
+    assert!(figure.contains("<svg"));
+    let summary = Summary::new("table4", &records, &table4()).unwrap();
+    let text = FigureText {
+        title: "doses",
+        preset: "quick",
+        warnings: vec![],
+        provenance: String::new(),
+    };
+    let drawn = Figure::of_doses(
+        &summary,
+        "weight of the adversary",
+        &[metric("confusion"), metric("accuracy")],
+        text,
+    );
+    let row = &drawn.rows[0];
+    assert_eq!(row.x_ticks, ["0", "0.1", "1", "10"]);
+    let [confusion, accuracy] = &row.panels[..] else {
+        panic!("{:?}", row.panels)
+    };
+    assert_eq!((confusion.threshold, accuracy.threshold), (Some(0.9), None));
+    let means = |panel: &crate::figure::Panel, line: usize| -> Vec<Option<f64>> {
+        let points = panel.lines[line].points.iter();
+        points
+            .map(|point| point.map(|point| (100.0 * point.mean).round() / 100.0))
+            .collect()
+    };
+    assert_eq!(means(confusion, 0), [Some(0.11), Some(0.31), Some(0.66), Some(1.01)]);
+    assert_eq!(means(confusion, 1), [Some(0.11), None, Some(0.96), None]);
+    let names: Vec<&str> = drawn.legend.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(names, ["reversal", "uniform confusion"]);
+}
+
 #[test]
 fn curves_are_drawn_and_written() {
     let folder = tempfile::tempdir().unwrap();
@@ -434,12 +518,8 @@ means: [{fusion: shaspec, values: {test_missing_accuracy: 0.0085}}]
         csv.starts_with("experiment,protocol,metric,row,against,pairing,pairs,difference,"),
         "{csv}"
     );
-    let others = experiment(10)
-        .iter()
-        .map(|r| r.row.clone())
-        .collect::<BTreeSet<_>>()
-        .len()
-        - 1;
+    let rows: BTreeSet<String> = experiment(10).iter().map(|r| r.row.to_string()).collect();
+    let others = rows.len() - 1;
     // Two protocols, two pairings.
     assert_eq!(csv.lines().count(), 4 * others + 1, "{csv}");
 }

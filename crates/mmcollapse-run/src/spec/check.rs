@@ -56,9 +56,24 @@ fn measures(spec: &Spec) -> Checked {
     }
 }
 
-/// A control is there.
+/// A control is there, and a dose has one.
 fn twins(spec: &Spec) -> Checked {
     for (name, method) in &spec.reallocations {
+        if let Some(dose) = &method.dose {
+            if !(dose.at.is_finite() && dose.at > 0.0) {
+                let got = dose.at;
+                return fault(
+                    "reallocations",
+                    format!("the dose of reallocation `{name}` must be a number above 0, got {got}: its twin is 0"),
+                );
+            }
+            if method.twin.is_none() {
+                return fault(
+                    "reallocations",
+                    format!("reallocation `{name}` has a dose, but no twin that has nothing of it"),
+                );
+            }
+        }
         if let Some(twin) = method
             .twin
             .as_ref()

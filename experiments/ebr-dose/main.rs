@@ -1,0 +1,3 @@
+//! `ebr-dose`: `mmcollapse reproduce ebr-dose` as a program of its own.
+
+mmcollapse_experiments::program!();
