@@ -12,6 +12,10 @@ pub const LABELS_LOST: f64 = 0.02;
 /// Share of a row's runs that must pass for it to say something of the mechanism.
 pub const PASSING: f64 = 0.8;
 
+/// Share of the runs in which the check's own controls must come out as they should: what has no adversary is told apart, what
+/// is shuffled is not.
+pub const SOUND: f64 = 0.95;
+
 /// Key of the metric of a run that is 1 where its check passes beside its control, and 0 where it does not.
 pub const REALLOCATED: &str = "reallocated";
 

@@ -31,6 +31,8 @@ pub enum Reason {
     CheckNotMade,
     /// Too few runs pass the manipulation check.
     CheckFailed,
+    /// The check passes where it must fail, or fails where it must pass: it says nothing.
+    CheckUnsound,
 }
 
 /// What the interval of a test says.

@@ -1,5 +1,6 @@
 //! What was measured, as the files under `results/` hold it.
 
+use mmcollapse_record::manipulation::{CONFUSED, REALLOCATED, SOUND};
 use mmcollapse_record::{ExperimentInfo, Metric, Preset, Provenance, RowName, Setting, Split};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -190,6 +191,22 @@ impl Measured {
         let passed = self.of(protocol, row).filter(|value| value.metric == *check);
         let passed: Vec<f64> = passed.map(|value| value.value).collect();
         (!passed.is_empty()).then(|| passed.iter().sum::<f64>() / passed.len() as f64)
+    }
+
+    /// Whether the check's own controls come out as they must under a protocol: a fresh discriminator tells the latents apart of
+    /// rows that are no treatment, and of no row when their modalities are shuffled. Where no latents were read nothing speaks
+    /// against it.
+    pub fn check_is_sound(&self, protocol: &Setting) -> bool {
+        let here = || self.values.iter().filter(|value| value.protocol == *protocol);
+        let treated: BTreeSet<&RowName> = here().filter(|v| v.metric == *REALLOCATED).map(|v| &v.row).collect();
+        let share = |metric: &str, counts: &dyn Fn(&RowName) -> bool, holds: &dyn Fn(f64) -> bool| {
+            let of_metric = here().filter(|value| value.metric == *metric && counts(&value.row));
+            let values: Vec<f64> = of_metric.map(|value| value.value).collect();
+            let held = values.iter().filter(|value| holds(**value)).count();
+            values.is_empty() || held as f64 / values.len() as f64 >= SOUND
+        };
+        share("confusion", &|row| !treated.contains(row), &|value| value < CONFUSED)
+            && share("confusion_shuffled", &|_| true, &|value| value >= CONFUSED)
     }
 
     /// Each seed's levels and values of a metric of a row; a seed that lacks one of the levels is left out.

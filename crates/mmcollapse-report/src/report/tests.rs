@@ -10,9 +10,10 @@ use super::stated::{Standing, Stated};
 use super::verdict::{Family, counts, families, in_words};
 use super::*;
 use crate::render::render;
-use crate::summary::synthetic::{TABLE4, record};
+use crate::summary::synthetic::{TABLE4, metric, record};
 use mmcollapse_record::{
-    Commit, Machine, Origin, OriginCount, Preset, ProtocolKind, Provenance, Record, Shows, Status, TunedBy,
+    Commit, Machine, Origin, OriginCount, Preset, ProtocolKind, Provenance, Record, Score, Shows, Split, Status,
+    TunedBy,
 };
 
 const TABLE: ExperimentInfo = ExperimentInfo {
@@ -124,6 +125,11 @@ fn has_all(text: &str, parts: &[&str]) {
 
 /// A folder with the results of the made-up experiment, in the folder of this name.
 fn results(name: &str) -> tempfile::TempDir {
+    results_of(&records(), name)
+}
+
+/// The same with other records.
+fn results_of(records: &[Record], name: &str) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     let provenance = Provenance {
         experiment: "table4".into(),
@@ -135,7 +141,7 @@ fn results(name: &str) -> tempfile::TempDir {
         ..Provenance::default()
     };
     let out = folder.path().join("results").join("table4").join(name);
-    render(&TABLE, &records(), &provenance, &out).unwrap();
+    render(&TABLE, records, &provenance, &out).unwrap();
     folder
 }
 
@@ -234,6 +240,47 @@ fn a_mechanism_needs_its_check() {
     // A measure of shares stands for one: 420 to 423 of 450 right.
     let share = measured.passing("accuracy", &protocol, &row).unwrap();
     assert!((0.9..0.95).contains(&share), "{share}");
+}
+
+/// A check that passes without an adversary, or fails on what is shuffled, decides nothing.
+#[test]
+fn a_check_has_controls_of_its_own() {
+    let claims = CLAIMS
+        .replacen("    primary:", "    needs: reallocated\n    primary:", 1)
+        .replace("shaspec+kd, against", "shaspec+ebr, against");
+    let claims = Claims::parse(&claims, &[TABLE]).unwrap();
+    // Confusion of the treatment, of its control, and of what is shuffled.
+    let verdict = |treated: f64, control: f64, shuffled: f64| {
+        let mut records = records();
+        for seed in 0..10_u64 {
+            for (row, confusion, right) in [("shaspec+ebr", treated, 421), ("shaspec+heads", control, 411)] {
+                let levels = [(0.95, right), (0.9, right + seed as usize % 3)];
+                let mut record = record(row, ("shaspec", "ebr"), "test_missing", seed, &levels, Status::Ok);
+                if row == "shaspec+ebr" {
+                    record.row.reallocation.twin = Some("heads".to_owned());
+                }
+                let scores = [("confusion", confusion), ("confusion_shuffled", shuffled)].map(|(key, value)| Score {
+                    protocol: record.setting.protocol,
+                    rate: 0.95,
+                    split: Split::Test,
+                    metric: metric(key),
+                    value,
+                    n: 900,
+                });
+                record.outcome.scores.extend(scores);
+                records.push(record);
+            }
+        }
+        let folder = results_of(&records, "quick");
+        let root = folder.path().join("results");
+        verdicts(&found(&claims, &root)[0])[0]
+    };
+    assert!(matches!(verdict(0.97, 0.1, 1.0), Verdict::Supported { .. }));
+    assert_eq!(verdict(0.5, 0.1, 1.0), Verdict::NotTested(Reason::CheckFailed));
+    for (control, shuffled) in [(0.95, 1.0), (0.1, 0.5)] {
+        let unsound = verdict(0.97, control, shuffled);
+        assert_eq!(unsound, Verdict::NotTested(Reason::CheckUnsound));
+    }
 }
 
 /// With more than a tenth of the runs diverged a representation is not compared, and an accuracy has its median beside it.

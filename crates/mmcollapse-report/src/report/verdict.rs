@@ -262,6 +262,7 @@ fn lacks(check: Check, comparison: &Comparison, measured: &Measured) -> Option<R
     }
     match measured.passing(REALLOCATED, &comparison.protocol, &comparison.row) {
         None => Some(Reason::CheckNotMade),
+        Some(_) if !measured.check_is_sound(&comparison.protocol) => Some(Reason::CheckUnsound),
         Some(share) => (share < PASSING).then_some(Reason::CheckFailed),
     }
 }
@@ -403,6 +404,7 @@ pub fn reason(reason: Reason) -> &'static str {
         Reason::Diverged => "more than a tenth of the runs diverged",
         Reason::CheckNotMade => "the manipulation check was not made",
         Reason::CheckFailed => "the adversary did not confuse the discriminator",
+        Reason::CheckUnsound => "the manipulation check failed its own controls",
     }
 }
 
