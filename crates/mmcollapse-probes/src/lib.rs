@@ -3,7 +3,8 @@
 //! Nothing here knows a data set or a model. Every function takes slices or a [`Matrix`], returns a number or a
 //! [`MeasureError`] that says what it got, and names the source of its formula. All arithmetic is in f64,
 //! whatever the precision of the input. Values are checked against scipy, numpy, scikit-learn and statsmodels:
-//! `scripts/fixtures_probes.py` computes what `tests/against_references.rs` expects, `scripts/fixtures_verdict.py` what
+//! `scripts/fixtures_probes.py` computes what `tests/against_references.rs` expects, `scripts/fixtures_mechanism.py` what
+//! `tests/mechanism.rs` expects, `scripts/fixtures_verdict.py` what
 //! `tests/verdict.rs` expects, and `scripts/fixtures_classification.py` what `tests/classification.rs` and
 //! `tests/collinearity.rs` expect.
 
@@ -16,6 +17,7 @@ mod estimate;
 mod holm;
 mod linear_probe;
 mod matrix;
+mod mechanism;
 mod paired;
 mod rank;
 mod representation;
@@ -37,6 +39,11 @@ pub use estimate::{Estimate, Interval, bootstrap_interval, estimate, mean, quant
 pub use holm::holm;
 pub use linear_probe::LinearProbe;
 pub use matrix::Matrix;
+pub use mechanism::{
+    Closeness, Crossing, RoleOdds, agop, by_group, capacity, closeness, crossing, integrated_gradients, mixing_share,
+    mmd, monosemantic_share, perceptual_score, planted_response, role_odds, shapley, shares, utilisation_rate,
+    weight_activation,
+};
 pub use paired::{PairedDifference, paired_difference};
 pub use rank::{Ranks, ranks, singular_values};
 pub use representation::{

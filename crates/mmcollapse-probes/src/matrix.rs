@@ -114,6 +114,15 @@ impl Matrix {
         }
     }
 
+    /// The same matrix times a number.
+    #[must_use]
+    pub(crate) fn scaled(mut self, factor: f64) -> Self {
+        for value in &mut self.values {
+            *value *= factor;
+        }
+        self
+    }
+
     /// All values, row by row.
     pub fn values(&self) -> &[f64] {
         &self.values

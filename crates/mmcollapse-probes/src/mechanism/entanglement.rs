@@ -1,0 +1,206 @@
+//! Which features share neurons, from shares of attribution `[neurons, features]` whose rows sum to 1 or are zero.
+//!
+//! Thresholds are arguments: what counts as holding a part of a neuron is a choice, over which results should be shown.
+
+use crate::draws::SplitMix64;
+use crate::error::{at_least, same_length};
+use crate::matrix::dot;
+use crate::{Matrix, MeasureError, Result, mean};
+
+/// Neurons that respond to anything.
+fn live(shares: &Matrix) -> impl Iterator<Item = &[f64]> {
+    let rows = (0..shares.rows()).map(|neuron| shares.row(neuron));
+    rows.filter(|row| row.iter().any(|share| *share > 0.0))
+}
+
+fn share_of_live(measure: &'static str, shares: &Matrix, counts: impl Fn(&[f64]) -> bool) -> Result<f64> {
+    let live: Vec<&[f64]> = live(shares).collect();
+    at_least(measure, 1, live.len())?;
+    Ok(live.iter().filter(|row| counts(row)).count() as f64 / live.len() as f64)
+}
+
+/// Share of the live neurons in which at least two modalities hold `least` of the attribution each. `shares` is by modality.
+///
+/// # Errors
+/// No neuron responds to anything.
+pub fn mixing_share(shares: &Matrix, least: f64) -> Result<f64> {
+    share_of_live("share of mixing neurons", shares, |row| {
+        row.iter().filter(|share| **share >= least).count() >= 2
+    })
+}
+
+/// Share of the live neurons in which one feature holds `least` of the attribution.
+///
+/// # Errors
+/// No neuron responds to anything.
+pub fn monosemantic_share(shares: &Matrix, least: f64) -> Result<f64> {
+    share_of_live("share of monosemantic neurons", shares, |row| {
+        row.iter().any(|share| *share >= least)
+    })
+}
+
+/// How often two features of one neuron are of two modalities.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Crossing {
+    /// Mean over polysemantic neurons of the probability that two different features, drawn by their shares, differ in modality.
+    pub observed: f64,
+    /// The probability that two different features drawn evenly do.
+    pub random: f64,
+    /// Polysemantic neurons in the mean.
+    pub neurons: usize,
+}
+
+/// What the paper's Lemma 1 bounds, measured: `modality` says of each feature whose it is. A neuron is polysemantic if no
+/// feature holds `single` of its attribution.
+///
+/// # Errors
+/// A modality for more or fewer features than there are, fewer than two features, no polysemantic neuron.
+pub fn crossing(shares: &Matrix, modality: &[usize], single: f64) -> Result<Crossing> {
+    const MEASURE: &str = "pairs that cross modalities";
+    same_length(MEASURE, shares.columns(), modality.len())?;
+    at_least(MEASURE, 2, modality.len())?;
+    let modalities = modality.iter().max().map_or(0, |last| last + 1);
+    // Of two different features drawn by weight, the share of pairs that differ in modality.
+    let crossing = |weights: &[f64]| {
+        let mut of_modality = vec![0.0; modalities];
+        for (weight, modality) in weights.iter().zip(modality) {
+            of_modality[*modality] += weight;
+        }
+        let all: f64 = weights.iter().sum();
+        let different = all * all - dot(weights, weights);
+        (different > 0.0).then(|| (all * all - dot(&of_modality, &of_modality)) / different)
+    };
+    let polysemantic = live(shares).filter(|row| row.iter().all(|share| *share < single));
+    let found: Vec<f64> = polysemantic.filter_map(crossing).collect();
+    at_least(MEASURE, 1, found.len())?;
+    Ok(Crossing {
+        observed: mean(&found)?,
+        random: crossing(&vec![1.0; modality.len()]).unwrap_or_default(),
+        neurons: found.len(),
+    })
+}
+
+/// With what predictive features share neurons, across modalities.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RoleOdds {
+    /// ln of the mass of pairs of a noisy and a predictive feature over that of pairs of two predictive ones.
+    pub log_odds: f64,
+    /// The same with the features' roles permuted within each modality, one number a permutation.
+    pub permuted: Vec<f64>,
+}
+
+impl RoleOdds {
+    /// The log-odds less their mean under permuted roles: 0 where roles do not matter, however many features have which.
+    pub fn excess(&self) -> f64 {
+        self.log_odds - self.permuted.iter().sum::<f64>() / self.permuted.len().max(1) as f64
+    }
+}
+
+/// What the paper's Lemma 3 claims, measured: over all neurons the mass (product of shares) of pairs of features of two
+/// modalities, by role. `noisy` says of each feature whether it is noise.
+///
+/// # Errors
+/// Lengths that do not fit, no pair of one of the two kinds, no permutation.
+pub fn role_odds(
+    shares: &Matrix,
+    modality: &[usize],
+    noisy: &[bool],
+    permutations: usize,
+    seed: u64,
+) -> Result<RoleOdds> {
+    const MEASURE: &str = "log-odds of roles";
+    same_length(MEASURE, shares.columns(), modality.len())?;
+    same_length(MEASURE, modality.len(), noisy.len())?;
+    at_least(MEASURE, 1, permutations)?;
+    let log_odds = |noisy: &[bool]| {
+        let (mut mixed, mut predictive) = (0.0, 0.0);
+        for row in live(shares) {
+            for (i, a) in row.iter().enumerate() {
+                for (j, b) in row[..i].iter().enumerate() {
+                    if modality[i] == modality[j] {
+                        continue;
+                    }
+                    match (noisy[i], noisy[j]) {
+                        (false, false) => predictive += a * b,
+                        (true, true) => {}
+                        _ => mixed += a * b,
+                    }
+                }
+            }
+        }
+        if mixed > 0.0 && predictive > 0.0 {
+            Ok(libm::log(mixed / predictive))
+        } else {
+            Err(MeasureError::Degenerate {
+                measure: MEASURE,
+                reason: "no neuron holds features of two modalities in one of the two ways",
+            })
+        }
+    };
+    let mut draws = SplitMix64(seed);
+    let modalities = modality.iter().max().map_or(0, |last| last + 1);
+    let mut permuted = Vec::with_capacity(permutations);
+    for _ in 0..permutations {
+        let mut roles = noisy.to_vec();
+        for own in 0..modalities {
+            let places: Vec<usize> = (0..modality.len()).filter(|&i| modality[i] == own).collect();
+            for last in (1..places.len()).rev() {
+                roles.swap(places[last], places[draws.below(last + 1)]);
+            }
+        }
+        permuted.push(log_odds(&roles)?);
+    }
+    Ok(RoleOdds {
+        log_odds: log_odds(noisy)?,
+        permuted,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn matrix(values: &[f64], columns: usize) -> Matrix {
+        Matrix::new(values, values.len() / columns, columns).unwrap()
+    }
+
+    #[test]
+    fn shares_are_of_live_neurons() {
+        // Mixing from .1 on: the first two. Single from .9 on: the third. The last responds to nothing.
+        let shares = matrix(&[0.5, 0.5, 0.9, 0.1, 0.95, 0.05, 0.0, 0.0], 2);
+        assert_eq!(mixing_share(&shares, 0.1).unwrap(), 2.0 / 3.0);
+        assert_eq!(monosemantic_share(&shares, 0.95).unwrap(), 1.0 / 3.0);
+        assert!(mixing_share(&matrix(&[0.0, 0.0], 2), 0.1).is_err());
+    }
+
+    /// Two features of one modality and one of the other: of three pairs two cross.
+    #[test]
+    fn pairs_that_cross_by_hand() {
+        let modality = [0, 0, 1];
+        let even = crossing(&matrix(&[1.0 / 3.0; 3], 3), &modality, 0.9).unwrap();
+        assert!((even.observed - 2.0 / 3.0).abs() < 1e-12 && (even.random - 2.0 / 3.0).abs() < 1e-12);
+        // A half each of the first and the third: their pair crosses. Halves of the first two: it does not.
+        let found = crossing(
+            &matrix(&[0.5, 0.0, 0.5, 0.5, 0.5, 0.0, 0.95, 0.0, 0.05], 3),
+            &modality,
+            0.9,
+        )
+        .unwrap();
+        assert_eq!((found.observed, found.neurons), (0.5, 2));
+    }
+
+    /// One noisy and one predictive feature in each of two modalities.
+    #[test]
+    fn roles_matter_only_where_they_decide() {
+        let (modality, noisy) = ([0, 0, 1, 1], [true, false, true, false]);
+        let even = role_odds(&matrix(&[0.25; 4], 4), &modality, &noisy, 20, 1).unwrap();
+        // Two pairs of noise and prediction, one of two predictive features, under any roles.
+        assert!((even.log_odds - libm::log(2.0)).abs() < 1e-12);
+        assert!(even.excess().abs() < 1e-12);
+        // The first modality's noise with the second's prediction.
+        let entangled = role_odds(&matrix(&[0.6, 0.1, 0.05, 0.25], 4), &modality, &noisy, 200, 1).unwrap();
+        assert!(entangled.excess() > 0.5, "{}", entangled.excess());
+        let apart = role_odds(&matrix(&[0.1, 0.6, 0.05, 0.25], 4), &modality, &noisy, 200, 1).unwrap();
+        assert!(apart.excess() < -0.5, "{}", apart.excess());
+    }
+}

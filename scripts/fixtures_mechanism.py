@@ -1,0 +1,111 @@
+"""Expected values for the measures of the mechanism, by numpy, scikit-learn and PyTorch.
+
+    python scripts/fixtures_mechanism.py && cargo fmt -p mmcollapse-probes
+
+writes crates/mmcollapse-probes/tests/expected_mechanism/mod.rs, which tests/mechanism.rs compares with.
+Needs: pip install numpy scikit-learn torch. Made with numpy 2.4.6, scikit-learn 1.9.1, torch 2.15.0.
+"""
+
+import itertools
+from pathlib import Path
+
+import numpy as np
+import torch
+from rust_constants import floats, putter
+from sklearn.metrics.pairwise import euclidean_distances, rbf_kernel
+
+rng = np.random.default_rng(19)
+lines = [
+    "//! Written by scripts/fixtures_mechanism.py: expected values by numpy, scikit-learn and PyTorch.",
+    "#![allow(clippy::approx_constant, clippy::excessive_precision, clippy::unreadable_literal)]",
+    "",
+]
+put = putter(lines)
+
+N, INPUTS, NEURONS = 9, 5, 4
+weights = rng.normal(size=(NEURONS, INPUTS))
+bias = rng.normal(size=NEURONS)
+activations = rng.normal(size=(N, INPUTS))
+baseline = rng.normal(size=INPUTS) * 0.3
+put(f"[{NEURONS}, {INPUTS}]", "WEIGHTS", "&[f64]", floats(weights))
+put(f"[{NEURONS}]", "BIAS", "&[f64]", floats(bias))
+put(f"[{N}, {INPUTS}]", "ACTIVATIONS", "&[f64]", floats(activations))
+put(f"[{INPUTS}]", "BASELINE", "&[f64]", floats(baseline))
+
+products = np.abs(weights[None] * activations[:, None])  # [n, neurons, inputs]
+put("Mean of `|w a|` over samples, [neurons, inputs].", "WEIGHT_ACTIVATION", "&[f64]", floats(products.mean(axis=0)))
+
+
+def integrated(sample, steps=40_000):
+    """Integrated gradients of every neuron by autograd, midpoints of even steps."""
+    w, b = torch.tensor(weights), torch.tensor(bias)
+    start, end = torch.tensor(baseline), torch.tensor(sample)
+    at = ((torch.arange(steps) + 0.5) / steps)[:, None]
+    way = (start + at * (end - start)).requires_grad_()
+    out = torch.relu(way @ w.T + b)
+    rows = [torch.autograd.grad(out[:, j].sum(), way, retain_graph=True)[0].mean(0) for j in range(NEURONS)]
+    return (torch.stack(rows) * (end - start)).numpy()
+
+
+put("Mean size of integrated gradients of `relu(w a + b)` by autograd, [neurons, inputs].", "INTEGRATED", "&[f64]",
+    floats(np.abs([integrated(sample) for sample in activations]).mean(axis=0)))
+
+features = rng.normal(size=(6, 3))
+gram = features @ features.T
+put("[6, 3]", "FEATURES", "&[f64]", floats(features))
+put("Capacity of each feature.", "CAPACITY", "&[f64]", floats(np.diag(gram) ** 2 / (gram**2).sum(axis=1)))
+
+# The AGOP of a network with one hidden layer, by autograd, and how close the first layer's weights are to it.
+first, second = torch.tensor(weights), torch.tensor(rng.normal(size=(1, NEURONS)))
+x = torch.tensor(activations).requires_grad_()
+(torch.tanh(x @ first.T) @ second.T).sum().backward()
+gradients = x.grad.numpy()
+agop = np.einsum("ni,nj->ij", gradients, gradients) / N
+ours = weights.T @ weights
+put("Gradient of the output by the input, [n, inputs], by autograd.", "GRADIENTS", "&[f64]", floats(gradients))
+put("Mean of their outer products.", "AGOP", "&[f64]", floats(agop))
+norm = np.linalg.norm
+put("Cosine of `W^T W` and AGOP, distance of both at norm 1.", "CLOSENESS", "(f64, f64)",
+    f"({float((ours * agop).sum() / norm(ours) / norm(agop))!r}, {float(norm(ours / norm(ours) - agop / norm(agop)))!r})")
+
+x, y = rng.normal(size=(11, 3)), rng.normal(0.7, 1.3, size=(8, 3))
+both = np.vstack([x, y])
+width = np.median(euclidean_distances(both)[np.triu_indices(len(both), 1)])
+gamma = 1 / (2 * width**2)
+kxx, kyy, kxy = rbf_kernel(x, gamma=gamma), rbf_kernel(y, gamma=gamma), rbf_kernel(x, y, gamma=gamma)
+off = lambda k: (k.sum() - np.trace(k)) / (len(k) * (len(k) - 1))
+put("[11, 3]", "SET_X", "&[f64]", floats(x))
+put("[8, 3]", "SET_Y", "&[f64]", floats(y))
+put("Unbiased squared MMD, `rbf_kernel` at the median distance.", "MMD", "f64",
+    repr(float(off(kxx) + off(kyy) - 2 * kxy.mean())))
+
+scores = rng.uniform(size=16)
+gains = np.zeros(4)
+orders = list(itertools.permutations(range(4)))
+for order in orders:
+    subset = 0
+    for m in order:
+        gains[m] += scores[subset | 1 << m] - scores[subset]
+        subset |= 1 << m
+put("A score of each subset of four modalities.", "SCORES", "&[f64]", floats(scores))
+put("Mean gain of each over all orders.", "SHAPLEY", "&[f64]", floats(gains / len(orders)))
+
+shares = rng.dirichlet(np.full(6, 0.4), size=20)
+modality = [0, 0, 1, 1, 2, 2]
+noisy = [True, False, True, False, True, False]
+put("[20, 6], rows sum to 1.", "SHARES", "&[f64]", floats(shares))
+observed = []
+for row in shares[(shares < 0.9).all(axis=1)]:
+    pairs = [(row[i] * row[j], modality[i] != modality[j]) for i in range(6) for j in range(6) if i != j]
+    observed.append(sum(p for p, crosses in pairs if crosses) / sum(p for p, _ in pairs))
+put("Mean share of pairs that cross modalities {0,0,1,1,2,2} where no feature holds .9; neurons.", "CROSSING",
+    "(f64, usize)", f"({float(np.mean(observed))!r}, {len(observed)})")
+across = [(i, j) for i in range(6) for j in range(i) if modality[i] != modality[j]]
+mixed = sum((shares[:, i] * shares[:, j]).sum() for i, j in across if noisy[i] != noisy[j])
+predictive = sum((shares[:, i] * shares[:, j]).sum() for i, j in across if not noisy[i] and not noisy[j])
+put("Log-odds of a noisy and a predictive feature, every first one noisy.", "ROLE_ODDS", "f64",
+    repr(float(np.log(mixed / predictive))))
+
+target = Path(__file__).parent.parent / "crates/mmcollapse-probes/tests/expected_mechanism/mod.rs"
+target.parent.mkdir(exist_ok=True)
+target.write_text("\n".join(lines) + "\n")
