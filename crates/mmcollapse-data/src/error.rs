@@ -32,6 +32,19 @@ pub enum DataError {
         known: String,
     },
 
+    /// Options in the name of a planted data set that cannot be.
+    #[error("the data set `{name}` cannot be planted: {reason}")]
+    #[diagnostic(help(
+        "options stand behind a colon, `planted-features:modalities=4,noise=8`; crates/mmcollapse-data/src/sets/planted_features.rs \
+         lists them"
+    ))]
+    Planted {
+        /// What was asked for.
+        name: String,
+        /// Which option, and what it must be.
+        reason: String,
+    },
+
     /// A manifest in `data/` does not say what it should.
     #[error("the manifest data/{name}.yaml is wrong: {reason}")]
     #[diagnostic(help("manifests are built into the program: correct the YAML and build again"))]

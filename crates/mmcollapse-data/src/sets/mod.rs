@@ -6,12 +6,14 @@ mod ehr;
 mod mfeat;
 mod physionet_2012;
 mod planted;
+mod planted_features;
 mod spoken;
 
 pub use avmnist::{AvMnist, Parts, Recipe};
 pub use avmnist_hard::{AvMnistHard, HardParts, HardRecipe};
 pub use ehr::EhrSet;
 pub use planted::{Planted, PlantedConfig, planted};
+pub use planted_features::{Feature, Pairing, PlantedFeatures, Role, Truth, truth};
 
 use std::path::Path;
 use std::sync::LazyLock;
@@ -121,6 +123,7 @@ pub(crate) static FILES: &[File] = &[
     physionet_2012::FILE,
     ehr::FILE,
     planted::FILE,
+    planted_features::FILE,
 ];
 
 /// Every data set.
@@ -137,6 +140,9 @@ pub fn release() {
 /// # Errors
 /// When there is none; the error lists those there are.
 pub fn find(name: &str) -> Result<&'static dyn DatasetSource, DataError> {
+    if let Some(composed) = planted_features::composed(name) {
+        return composed;
+    }
     let found = SETS.iter().copied().find(|set| set.name() == name);
     found.ok_or_else(|| DataError::UnknownName {
         name: name.to_owned(),

@@ -1,0 +1,543 @@
+//! Data whose features are known: each modality is `x_i = A_i [u_i, c_i, n_i] + e`, drawn anew for every seed.
+//!
+//! The columns of A_i are orthonormal, so every feature has a direction of its own: u_i predicts by itself; c_i predicts only
+//! together with its conjugate in another modality; n_i is noise. All have mean 0 and are independent, but for what options say.
+//! The label is whether the sum of all u and of a term for each pair of conjugates is above 0.
+//!
+//! A set is called by what differs from the defaults, `planted-features:modalities=4,noise=8`. It is drawn, never stored, and so
+//! is its [`Truth`].
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+
+use mmcollapse_nn::random::Stream;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::File;
+use crate::subspace::orthonormal;
+use crate::{DataError, Dataset, DatasetSource, LoadOptions, ModalitySpec, Samples};
+
+/// What stands before the options in a set's name.
+const NAME: &str = "planted-features";
+
+/// What the two features of a conjugate pair have to do with the label.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Pairing {
+    /// Complementary: the label has the product of their signs, an exclusive or. Neither says anything alone.
+    Xor,
+    /// Complementary: the label has their product.
+    Product,
+    /// Redundant: the second is a copy of a predictive feature of the first's modality, and the pair adds nothing.
+    Copy,
+}
+
+/// What is planted.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct PlantedFeatures {
+    /// Number of modalities, 2 to 8.
+    pub modalities: usize,
+    /// Numbers in a sample of each modality.
+    pub width: usize,
+    /// Numbers that each modality has more than the one before it: unequal modalities.
+    pub wider: usize,
+    /// Features of each modality that predict by themselves.
+    pub predictive: usize,
+    /// Pairs of conjugate features of each modality and the next, the last one's next being the first.
+    pub conjugates: usize,
+    /// What a pair has to do with the label.
+    pub pairing: Pairing,
+    /// What a pair weighs in the label beside a predictive feature.
+    pub pair_weight: f64,
+    /// Noise features of each modality.
+    pub noise: usize,
+    /// Standard deviation of a predictive or conjugate feature.
+    pub strength: f64,
+    /// Standard deviation of a noise feature.
+    pub noise_strength: f64,
+    /// Correlation of the k-th noise features of all modalities, in [0, 1): noise that is shared and predicts nothing.
+    pub noise_correlation: f64,
+    /// Standard deviation of e, what is added to every number.
+    pub spread: f64,
+    /// Share of the labels that are drawn at random.
+    pub label_noise: f64,
+    /// Training samples.
+    pub train: usize,
+    /// Validation samples.
+    pub validation: usize,
+    /// Test samples.
+    pub test: usize,
+}
+
+impl Default for PlantedFeatures {
+    fn default() -> Self {
+        Self {
+            modalities: 2,
+            width: 16,
+            wider: 0,
+            predictive: 2,
+            conjugates: 1,
+            pairing: Pairing::Xor,
+            pair_weight: 1.0,
+            noise: 4,
+            strength: 1.0,
+            noise_strength: 1.0,
+            noise_correlation: 0.0,
+            spread: 0.1,
+            label_noise: 0.0,
+            train: 512,
+            validation: 256,
+            test: 512,
+        }
+    }
+}
+
+/// What a feature is to the label.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// It predicts by itself.
+    Predictive,
+    /// It predicts together with the feature at this place.
+    Conjugate(usize),
+    /// It does not predict.
+    Noise,
+}
+
+/// A feature of a modality.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Feature {
+    /// The modality's place.
+    pub modality: usize,
+    /// What it is to the label.
+    pub role: Role,
+    /// Its direction in the modality's samples, of length 1.
+    pub direction: Vec<f32>,
+    /// Its standard deviation.
+    pub deviation: f64,
+}
+
+/// What is true of a planted data set.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Truth {
+    /// Every feature, modality after modality.
+    pub features: Vec<Feature>,
+    /// Of each training, validation and test sample the value of every feature, in the order of the features.
+    pub values: [Vec<Vec<f32>>; 3],
+}
+
+impl PlantedFeatures {
+    /// Features of each modality.
+    fn features(&self) -> usize {
+        self.predictive + 2 * self.conjugates + self.noise
+    }
+
+    fn width_of(&self, modality: usize) -> usize {
+        self.width + modality * self.wider
+    }
+
+    /// Whether such data can be drawn.
+    fn check(&self) -> Result<(), String> {
+        if !(2..=8).contains(&self.modalities) {
+            return Err(format!("`modalities` must be 2 to 8, got {}", self.modalities));
+        }
+        if self.features() > self.width {
+            return Err(format!(
+                "{} features of a modality need as many directions, and `width` is {}",
+                self.features(),
+                self.width
+            ));
+        }
+        if self.predictive + self.conjugates == 0 {
+            return Err("nothing predicts: `predictive` and `conjugates` are 0".to_owned());
+        }
+        if self.pairing == Pairing::Copy && self.conjugates > self.predictive {
+            return Err(format!(
+                "`pairing: copy` copies {} predictive features, and `predictive` is {}",
+                self.conjugates, self.predictive
+            ));
+        }
+        for (name, value) in [
+            ("strength", self.strength),
+            ("noise_strength", self.noise_strength),
+            ("spread", self.spread),
+            ("pair_weight", self.pair_weight),
+        ] {
+            if !(value.is_finite() && value >= 0.0) {
+                return Err(format!("`{name}` must be a number of at least 0, got {value}"));
+            }
+        }
+        if !(0.0..1.0).contains(&self.noise_correlation) || !(0.0..=1.0).contains(&self.label_noise) {
+            return Err(format!(
+                "`noise_correlation` must be in [0, 1) and `label_noise` in [0, 1], got {} and {}",
+                self.noise_correlation, self.label_noise
+            ));
+        }
+        if [self.train, self.validation, self.test].contains(&0) {
+            return Err("every split needs a sample".to_owned());
+        }
+        Ok(())
+    }
+
+    /// The features, with directions drawn from `seed`.
+    fn truth_of(&self, seed: u64) -> Vec<Feature> {
+        let own = self.features();
+        let mut features = Vec::with_capacity(self.modalities * own);
+        for modality in 0..self.modalities {
+            let purpose = format!("planted/directions/{modality}");
+            let mut stream = Stream::new(seed, &purpose);
+            let drawn = (0..own).map(|_| (0..self.width_of(modality)).map(|_| stream.normal()).collect());
+            for (place, direction) in orthonormal(drawn.collect()).into_iter().enumerate() {
+                let role = self.role(modality, place);
+                features.push(Feature {
+                    modality,
+                    role,
+                    direction: direction.into_iter().map(|x| x as f32).collect(),
+                    deviation: if role == Role::Noise {
+                        self.noise_strength
+                    } else {
+                        self.strength
+                    },
+                });
+            }
+        }
+        features
+    }
+
+    /// Predictive features come first, then those that are paired with the next modality, those that are paired with the one
+    /// before, and noise.
+    fn role(&self, modality: usize, place: usize) -> Role {
+        let (own, pairs) = (self.features(), self.conjugates);
+        let next = (modality + 1) % self.modalities;
+        let before = (modality + self.modalities - 1) % self.modalities;
+        match place.checked_sub(self.predictive) {
+            None => Role::Predictive,
+            Some(k) if k < pairs => Role::Conjugate(next * own + self.predictive + pairs + k),
+            Some(k) if k < 2 * pairs => Role::Conjugate(before * own + self.predictive + k - pairs),
+            Some(_) => Role::Noise,
+        }
+    }
+
+    /// Draws the samples of a split: the value of every feature, and labels.
+    fn draw(&self, features: &[Feature], seed: u64, split: &str, n: usize) -> (Vec<Vec<f32>>, Vec<u32>) {
+        let own = self.features();
+        let mut stream = Stream::new(seed, &format!("planted/values/{split}"));
+        let mut labels = Stream::new(seed, &format!("planted/labels/{split}"));
+        let shared = self.noise_correlation.sqrt();
+        let rest = (1.0 - self.noise_correlation).sqrt();
+        let mut all = Vec::with_capacity(n);
+        let mut classes = Vec::with_capacity(n);
+        for _ in 0..n {
+            let common: Vec<f64> = (0..self.noise).map(|_| stream.normal()).collect();
+            let mut values: Vec<f64> = (0..features.len()).map(|_| stream.normal()).collect();
+            for (place, feature) in features.iter().enumerate() {
+                if feature.role == Role::Noise {
+                    let k = place % own - (own - self.noise);
+                    values[place] = shared * common[k] + rest * values[place];
+                }
+            }
+            let mut sum = 0.0;
+            for (place, feature) in features.iter().enumerate() {
+                match feature.role {
+                    Role::Predictive => sum += values[place],
+                    // Each pair once, from its first feature.
+                    Role::Conjugate(other) if place % own < self.predictive + self.conjugates => match self.pairing {
+                        Pairing::Xor => sum += self.pair_weight * values[place].signum() * values[other].signum(),
+                        Pairing::Product => sum += self.pair_weight * values[place] * values[other],
+                        Pairing::Copy => values[other] = values[place - self.predictive],
+                    },
+                    _ => {}
+                }
+            }
+            let is_drawn = labels.bernoulli(self.label_noise);
+            let guess = u32::from(labels.bernoulli(0.5));
+            classes.push(if is_drawn { guess } else { u32::from(sum > 0.0) });
+            let scaled = values.iter().zip(features);
+            all.push(
+                scaled
+                    .map(|(value, feature)| (value * feature.deviation) as f32)
+                    .collect(),
+            );
+        }
+        (all, classes)
+    }
+
+    /// The data set of a seed, and what is true of it.
+    pub fn plant(&self, name: &str, seed: u64) -> (Dataset, Truth) {
+        let features = self.truth_of(seed);
+        let own = self.features();
+        let split = |split: &str, n: usize| {
+            let (values, labels) = self.draw(&features, seed, split, n);
+            let inputs = (0..self.modalities).map(|modality| {
+                let width = self.width_of(modality);
+                let purpose = format!("planted/spread/{split}/{modality}");
+                let mut x = Stream::new(seed, &purpose).normal_vec(n * width);
+                let here = modality * own..(modality + 1) * own;
+                for (x, values) in x.chunks_exact_mut(width).zip(&values) {
+                    for x in x.iter_mut() {
+                        *x *= self.spread as f32;
+                    }
+                    for (feature, value) in features[here.clone()].iter().zip(&values[here.clone()]) {
+                        x.iter_mut().zip(&feature.direction).for_each(|(x, a)| *x += a * value);
+                    }
+                }
+                x
+            });
+            let ids = (0..n).map(|i| format!("{split}/{i}")).collect();
+            (Samples::complete(ids, inputs.collect(), labels), values)
+        };
+        let (train, of_train) = split("train", self.train);
+        let (validation, of_validation) = split("validation", self.validation);
+        let (test, of_test) = split("test", self.test);
+        let dataset = Dataset::new(
+            name,
+            (0..self.modalities)
+                .map(|m| ModalitySpec::new(modality_name(m), &[self.width_of(m)]))
+                .collect(),
+            ["below", "above"].map(str::to_owned).to_vec(),
+            train,
+            validation,
+            test,
+        );
+        let truth = Truth {
+            features,
+            values: [of_train, of_validation, of_test],
+        };
+        (dataset, truth)
+    }
+}
+
+fn modality_name(place: usize) -> String {
+    format!("m{}", place + 1)
+}
+
+/// A set of planted features with its name.
+struct Set {
+    name: String,
+    planted: PlantedFeatures,
+}
+
+/// The sets that were asked for, by the options in their names.
+static ASKED: Mutex<BTreeMap<String, &'static Set>> = Mutex::new(BTreeMap::new());
+
+/// The set with these options, if the name is of one.
+fn asked(name: &str) -> Option<Result<&'static Set, DataError>> {
+    let options = match name.strip_prefix(NAME)? {
+        "" => "",
+        options => options.strip_prefix(':')?,
+    };
+    let wrong = |reason: String| DataError::Planted {
+        name: name.to_owned(),
+        reason,
+    };
+    Some((|| {
+        let mut asked = ASKED.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = asked.get(options) {
+            return Ok(*known);
+        }
+        let planted = parse(options).map_err(wrong)?;
+        // A program asks for a handful of them and needs each to its end.
+        let set: &'static Set = Box::leak(Box::new(Set {
+            name: name.to_owned(),
+            planted,
+        }));
+        asked.insert(options.to_owned(), set);
+        Ok(set)
+    })())
+}
+
+/// The data set that a composed name is of.
+pub(super) fn composed(name: &str) -> Option<Result<&'static dyn DatasetSource, DataError>> {
+    Some(asked(name)?.map(|set| -> &'static dyn DatasetSource { set }))
+}
+
+/// Options as they stand in a name: `modalities=4,pairing=copy`.
+fn parse(options: &str) -> Result<PlantedFeatures, String> {
+    let mut given = Map::new();
+    for option in options.split(',').filter(|option| !option.is_empty()) {
+        let (key, value) = option
+            .split_once('=')
+            .ok_or_else(|| format!("`{option}` is no `option=value`"))?;
+        // A number, or a word.
+        let value = serde_json::from_str(value).unwrap_or_else(|_| Value::String(value.to_owned()));
+        if given.insert(key.to_owned(), value).is_some() {
+            return Err(format!("`{key}` is given twice"));
+        }
+    }
+    let planted: PlantedFeatures = serde_json::from_value(Value::Object(given)).map_err(|e| e.to_string())?;
+    planted.check().map(|()| planted)
+}
+
+/// What is true of the data set `name` as `seed` draws it; nothing for a set whose features nobody planted.
+///
+/// # Errors
+/// Options in the name that cannot be.
+pub fn truth(name: &str, seed: u64) -> Result<Option<Truth>, DataError> {
+    let planted = asked(name).transpose()?;
+    Ok(planted.map(|set| set.planted.plant(name, seed).1))
+}
+
+pub(super) const FILE: File = File {
+    sets: || composed(NAME).and_then(Result::ok).into_iter().collect(),
+    sources: &[],
+};
+
+impl DatasetSource for Set {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn summary(&self) -> String {
+        let PlantedFeatures {
+            modalities,
+            predictive,
+            conjugates,
+            noise,
+            ..
+        } = self.planted;
+        format!(
+            "synthetic, features known: {modalities} modalities with {predictive} predictive, {} conjugate and {noise} noise \
+             features each; options in the name, {NAME}:modalities=4,noise=8",
+            2 * conjugates
+        )
+    }
+
+    fn modalities(&self) -> Vec<String> {
+        (0..self.planted.modalities).map(modality_name).collect()
+    }
+
+    fn samples(&self) -> Option<usize> {
+        Some(self.planted.train + self.planted.validation + self.planted.test)
+    }
+
+    fn synthetic(&self) -> Option<&'static str> {
+        Some("Synthetic data: features planted in noise, to test an explanation and not a method.")
+    }
+
+    fn two_classes(&self) -> bool {
+        true
+    }
+
+    fn load(&self, options: &LoadOptions) -> Result<Dataset, DataError> {
+        Ok(self.planted.plant(&self.name, options.seed).0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn dot(a: &[f32], b: &[f32]) -> f64 {
+        a.iter().zip(b).map(|(a, b)| f64::from(a * b)).sum()
+    }
+
+    /// Correlation of two rows of numbers.
+    fn correlation(a: &[f64], b: &[f64]) -> f64 {
+        let mean = |x: &[f64]| x.iter().sum::<f64>() / x.len() as f64;
+        let (ma, mb) = (mean(a), mean(b));
+        let product =
+            |x: &[f64], mx: f64, y: &[f64], my: f64| x.iter().zip(y).map(|(x, y)| (x - mx) * (y - my)).sum::<f64>();
+        product(a, ma, b, mb) / (product(a, ma, a, ma) * product(b, mb, b, mb)).sqrt()
+    }
+
+    fn planted(options: &str) -> (Dataset, Truth, PlantedFeatures) {
+        let planted = parse(options).unwrap();
+        let (dataset, truth) = planted.plant(NAME, 3);
+        (dataset, truth, planted)
+    }
+
+    /// Along its direction a sample has the feature's value, but for the spread.
+    #[test]
+    fn features_lie_along_their_directions() {
+        let (dataset, truth, planted) = planted("modalities=3,wider=4,spread=0.05");
+        assert_eq!(truth.features.len(), 3 * planted.features());
+        for (place, feature) in truth.features.iter().enumerate() {
+            assert_eq!(feature.direction.len(), 16 + 4 * feature.modality);
+            for other in truth.features.iter().filter(|other| other.modality == feature.modality) {
+                let expected = f64::from(u8::from(other == feature));
+                assert!((dot(&feature.direction, &other.direction) - expected).abs() < 1e-6);
+            }
+            for sample in 0..20 {
+                let along = dot(&dataset.train.row(feature.modality, sample), &feature.direction);
+                assert!((along - f64::from(truth.values[0][sample][place])).abs() < 0.25);
+            }
+        }
+    }
+
+    /// A conjugate feature says nothing of the label, its product with the other one does; noise says nothing.
+    #[test]
+    fn conjugates_predict_only_together() {
+        let (dataset, truth, _) = planted("predictive=1,conjugates=1,pair_weight=2,train=4000");
+        let signs: Vec<f64> = dataset
+            .train
+            .labels
+            .iter()
+            .map(|label| 2.0 * f64::from(*label) - 1.0)
+            .collect();
+        let of = |place: usize| -> Vec<f64> {
+            let values = truth.values[0].iter().map(|row| f64::from(row[place].signum()));
+            values.collect()
+        };
+        let mut pairs = 0;
+        for (place, feature) in truth.features.iter().enumerate() {
+            let alone = correlation(&of(place), &signs);
+            match feature.role {
+                Role::Predictive => assert!(alone > 0.15, "{place}: {alone}"),
+                Role::Noise => assert!(alone.abs() < 0.06, "{place}: {alone}"),
+                Role::Conjugate(other) => {
+                    assert_eq!(truth.features[other].role, Role::Conjugate(place));
+                    assert_ne!(truth.features[other].modality, feature.modality);
+                    assert!(alone.abs() < 0.06, "{place}: {alone}");
+                    let both: Vec<f64> = of(place).iter().zip(of(other)).map(|(a, b)| a * b).collect();
+                    assert!(correlation(&both, &signs) > 0.3, "{place}");
+                    pairs += 1;
+                }
+            }
+        }
+        assert_eq!(pairs, 4);
+    }
+
+    #[test]
+    fn copies_are_of_a_predictive_feature_and_shared_noise_is_correlated() {
+        let (_, truth, planted) = planted("pairing=copy,noise_correlation=0.6,train=4000");
+        let own = planted.features();
+        let of = |place: usize| -> Vec<f64> { truth.values[0].iter().map(|row| f64::from(row[place])).collect() };
+        // The first modality's first predictive feature, and its copy in the second.
+        assert_eq!(of(0), of(own + planted.predictive + planted.conjugates));
+        let noise = own - planted.noise;
+        assert!((correlation(&of(noise), &of(own + noise)) - 0.6).abs() < 0.05);
+        assert!(correlation(&of(noise), &of(own + noise + 1)).abs() < 0.06);
+    }
+
+    #[test]
+    fn a_name_is_its_options() {
+        let set = super::super::find("planted-features:modalities=4,noise=8").unwrap();
+        let data = set.load(&LoadOptions::default()).unwrap();
+        assert_eq!((data.modalities.len(), data.name.as_str()), (4, set.name()));
+        let truth = truth(set.name(), 0).unwrap().unwrap();
+        assert_eq!(truth.features.iter().filter(|f| f.role == Role::Noise).count(), 32);
+        assert!(super::truth("planted", 0).unwrap().is_none());
+        let other = set
+            .load(&LoadOptions {
+                seed: 1,
+                ..LoadOptions::default()
+            })
+            .unwrap();
+        assert_ne!(data.digest, other.digest);
+        for (name, expected) in [
+            ("planted-features:noize=3", "unknown field `noize`"),
+            ("planted-features:noise", "`noise` is no `option=value`"),
+            ("planted-features:noise=3,noise=4", "`noise` is given twice"),
+            ("planted-features:modalities=9", "`modalities` must be 2 to 8, got 9"),
+            (
+                "planted-features:noise=80",
+                "84 features of a modality need as many directions, and `width` is 16",
+            ),
+            ("planted-features:noise=many", "invalid type: string \"many\""),
+        ] {
+            let error = super::super::find(name).err().unwrap().to_string();
+            assert!(error.contains(expected), "{error}");
+        }
+    }
+}
