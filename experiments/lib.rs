@@ -140,6 +140,21 @@ pub static EXPERIMENTS: &[ExperimentInfo] = &[
         paper: Some(include_str!("ebr-regime/paper.yaml")),
     ),
     experiment!(
+        "rank-bottleneck",
+        "Who is neglected when rank is scarce",
+        Shows::Dose {
+            of: "rank of the fusion layer",
+            measures: &[
+                "accuracy",
+                "accuracy_only_image",
+                "accuracy_only_sound",
+                "rank_effective",
+                "cka_image",
+                "cka_sound"
+            ],
+        },
+    ),
+    experiment!(
         "fig4",
         "What an encoder loses inside a multimodal model, against the number of modalities",
         Shows::Probes(&[

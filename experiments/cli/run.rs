@@ -136,9 +136,6 @@ pub fn reproduce(asked: &Asked, how: &How, published: Published<'_>) -> Result<E
         Ok(Ending::Limited)
     };
     for (place, target) in targets.iter().enumerate() {
-        if interrupt.requests() > 0 || is_at_end() {
-            return stopped();
-        }
         let showing = Showing::new(
             target.experiment,
             &target.plan,
@@ -147,6 +144,11 @@ pub fn reproduce(asked: &Asked, how: &How, published: Published<'_>) -> Result<E
             &target.what,
             published,
         );
+        if interrupt.requests() > 0 || is_at_end() {
+            // Planning may have taken all the time; what an earlier command trained is kept all the same.
+            showing.keep_cells()?;
+            return stopped();
+        }
         let show = |seeds: &BTreeSet<u64>| showing.of_seeds(seeds);
         if targets.len() > 1 {
             tell!("{} of {}, {}:", place + 1, targets.len(), target.name());

@@ -64,6 +64,9 @@ fn every_method() -> Vec<CellConfig> {
     ] {
         cells.push(cell("concat", "ebr", options));
     }
+    let mut narrow = cell("concat", "none", serde_json::Value::Null);
+    narrow.fusion.options.insert("rank".to_owned(), 3.into());
+    cells.push(narrow);
     cells.push(cell(
         "concat",
         "ebr_moved",

@@ -41,7 +41,7 @@ pub struct MethodName {
     pub dose: Option<Dose>,
 }
 
-/// How much of something a method has, in a series of methods that differ in that alone. The control has none of it.
+/// How much of something a method has, in a series of methods that differ in that alone. A control has none of it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Dose {
@@ -132,6 +132,11 @@ impl RowId {
     /// Whether it is a control that the paper does not have.
     pub fn is_control(&self) -> bool {
         self.fusion.control || self.reallocation.control
+    }
+
+    /// Its place in a series of rows that differ in one amount.
+    pub fn dose(&self) -> Option<&Dose> {
+        self.reallocation.dose.as_ref().or(self.fusion.dose.as_ref())
     }
 
     /// The row of the control of its reallocation, if it has one.

@@ -1,16 +1,17 @@
-//! Several measures against a dose: a row of panels a protocol and fusion, a panel a measure, a line a series of rows. Each
-//! series starts at 0 with its control.
+//! Several measures against a dose: a row of panels a protocol and, where reallocations are dosed, a fusion; a panel a measure,
+//! a line a series of rows. A series starts at 0 with its control, if it has one. Rows that are in no series are level lines.
 
 use mmcollapse_record::manipulation::CONFUSED;
 use mmcollapse_record::{Dose, Metric, RowId};
 
-use super::{Axis, Figure, FigureText, Line, Panel, PanelRow, Point, Style, axis, fusions, note, style};
+use super::{Axis, Figure, FigureText, Line, Panel, PanelRow, Point, Style, axis, note, style};
 use crate::summary::{Column, ProtocolRun, Summary};
 
 /// Rows that differ in the dose alone: places in [`Summary::methods`], the control first.
 struct Series<'a> {
-    name: &'a str,
-    fusion: &'a str,
+    name: String,
+    /// The fusion whose reallocation is dosed; none where fusions are.
+    fusion: Option<&'a RowId>,
     style: Style,
     rows: Vec<(f64, usize)>,
 }
@@ -22,19 +23,22 @@ impl Figure {
         let mut doses: Vec<f64> = all.iter().flat_map(|s| s.rows.iter().map(|row| row.0)).collect();
         doses.sort_by(f64::total_cmp);
         doses.dedup();
+        let mut fusions: Vec<Option<&RowId>> = Vec::new();
+        for one in &all {
+            if !fusions.contains(&one.fusion) {
+                fusions.push(one.fusion);
+            }
+        }
+        let has_controls = doses.first() == Some(&0.0);
         let rows = summary.protocols.iter().flat_map(|protocol| {
             let (all, doses) = (&all, &doses);
-            fusions(summary).into_iter().map(move |fusion| {
-                let own: Vec<&Series> = all.iter().filter(|s| s.fusion == fusion.fusion.name).collect();
+            fusions.iter().map(move |fusion| {
+                let own: Vec<&Series> = all.iter().filter(|s| s.fusion == *fusion).collect();
                 let measured = measures.iter().filter(|measure| summary.measures(protocol, measure));
+                let of_fusion = fusion.map_or_else(String::new, |row| format!("{}, ", row.fusion.label()));
                 PanelRow {
-                    heading: format!(
-                        "{}, {}: {}",
-                        fusion.fusion.label(),
-                        protocol.setting,
-                        protocol.in_words()
-                    ),
-                    x_label: format!("{of} (0: the control)"),
+                    heading: format!("{of_fusion}{}: {}", protocol.setting, protocol.in_words()),
+                    x_label: of.to_owned() + if has_controls { " (0: the control)" } else { "" },
                     x_ticks: doses.iter().map(|dose| axis::number(*dose)).collect(),
                     connected: true,
                     panels: measured
@@ -45,8 +49,8 @@ impl Figure {
         });
         let mut legend: Vec<(String, Style)> = Vec::new();
         for one in &all {
-            if !legend.iter().any(|(name, _)| name == one.name) {
-                legend.push((one.name.to_owned(), one.style));
+            if !legend.iter().any(|(name, _)| *name == one.name) {
+                legend.push((one.name.clone(), one.style));
             }
         }
         Self {
@@ -64,32 +68,64 @@ impl Figure {
     }
 }
 
-/// The series in the order of their first rows; equal names have one style.
+/// The series in the order of their first rows, then the rows that are in none; equal names have one style.
 fn series(methods: &[RowId]) -> Vec<Series<'_>> {
     let mut all: Vec<Series> = Vec::new();
+    let mut names: Vec<String> = Vec::new();
+    let mut controls: Vec<usize> = Vec::new();
+    let mut of_name = |name: &str| {
+        let turn = names.iter().position(|known| known == name).unwrap_or_else(|| {
+            names.push(name.to_owned());
+            names.len() - 1
+        });
+        style::of_series(turn)
+    };
     for (place, method) in methods.iter().enumerate() {
-        let Some(Dose { series, at }) = &method.reallocation.dose else {
+        let Some(Dose { series, at }) = method.dose() else {
             continue;
         };
-        let known = all
-            .iter()
-            .position(|s| s.name == series && s.fusion == method.fusion.name);
+        // Of one fusion all reallocations are told together.
+        let same_fusion = |row: &&RowId| row.fusion == method.fusion;
+        let fusion = method
+            .reallocation
+            .dose
+            .is_some()
+            .then(|| methods.iter().find(same_fusion));
+        let fusion = fusion.flatten();
+        let known = all.iter().position(|s| s.name == *series && s.fusion == fusion);
         let known = known.unwrap_or_else(|| {
-            let mut names: Vec<&str> = all.iter().map(|s| s.name).collect();
-            names.dedup();
-            let turn = names.iter().position(|name| name == series).unwrap_or(names.len());
             let twin = method.twin();
             let control = twin.and_then(|twin| methods.iter().position(|other| *other == *twin.as_str()));
+            controls.extend(control);
             all.push(Series {
-                name: series,
-                fusion: &method.fusion.name,
-                style: style::of_series(turn),
+                name: series.clone(),
+                fusion,
+                style: of_name(series),
                 rows: control.map(|control| (0.0, control)).into_iter().collect(),
             });
             all.len() - 1
         });
         if let Some(one) = all.get_mut(known) {
             one.rows.push((*at, place));
+        }
+    }
+    let mut doses: Vec<f64> = all.iter().flat_map(|s| s.rows.iter().map(|row| row.0)).collect();
+    doses.sort_by(f64::total_cmp);
+    doses.dedup();
+    let fusions: Vec<Option<&RowId>> = all.iter().map(|s| s.fusion).collect();
+    for (place, method) in methods.iter().enumerate() {
+        if method.dose().is_some() || controls.contains(&place) {
+            continue;
+        }
+        let mut beside = fusions.iter().copied();
+        if let Some(fusion) = beside.find(|fusion| fusion.is_none_or(|row| row.fusion == method.fusion)) {
+            let name = method.label();
+            all.push(Series {
+                style: of_name(&name),
+                name,
+                fusion,
+                rows: doses.iter().map(|dose| (*dose, place)).collect(),
+            });
         }
     }
     all

@@ -312,6 +312,7 @@ fn measures_are_drawn_against_the_dose() {
             );
         }
         add("concat+confusion_1", Some(("uniform confusion", 1.0)), 405, 0.95);
+        add("concat", None, 380, 0.0);
     }
     let doses = ExperimentInfo {
         shows: Shows::Dose {
@@ -351,7 +352,9 @@ fn measures_are_drawn_against_the_dose() {
     assert_eq!(means(confusion, 0), [Some(0.11), Some(0.31), Some(0.66), Some(1.01)]);
     assert_eq!(means(confusion, 1), [Some(0.11), None, Some(0.96), None]);
     let names: Vec<&str> = drawn.legend.iter().map(|(name, _)| name.as_str()).collect();
-    assert_eq!(names, ["reversal", "uniform confusion"]);
+    // A row that is in no series is a level line.
+    assert_eq!(names, ["reversal", "uniform confusion", "Concat"]);
+    assert_eq!(means(accuracy, 2), [Some(84.67); 4]);
 }
 
 #[test]

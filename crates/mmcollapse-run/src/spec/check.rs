@@ -56,24 +56,19 @@ fn measures(spec: &Spec) -> Checked {
     }
 }
 
-/// A control is there, and a dose has one.
+/// A control is there, and doses are amounts.
 fn twins(spec: &Spec) -> Checked {
-    for (name, method) in &spec.reallocations {
-        if let Some(dose) = &method.dose {
-            if !(dose.at.is_finite() && dose.at > 0.0) {
-                let got = dose.at;
-                return fault(
-                    "reallocations",
-                    format!("the dose of reallocation `{name}` must be a number above 0, got {got}: its twin is 0"),
-                );
-            }
-            if method.twin.is_none() {
-                return fault(
-                    "reallocations",
-                    format!("reallocation `{name}` has a dose, but no twin that has nothing of it"),
-                );
-            }
+    for (name, method) in spec.fusions.iter().chain(&spec.reallocations) {
+        if let Some(got) = method.dose.as_ref().map(|dose| dose.at)
+            && !(got.is_finite() && got > 0.0)
+        {
+            return fault(
+                name,
+                format!("the dose of `{name}` must be a number above 0, got {got}: a control is 0"),
+            );
         }
+    }
+    for (name, method) in &spec.reallocations {
         if let Some(twin) = method
             .twin
             .as_ref()

@@ -1,0 +1,3 @@
+//! `rank-bottleneck`: `mmcollapse reproduce rank-bottleneck` as a program of its own.
+
+mmcollapse_experiments::program!();
