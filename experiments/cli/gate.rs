@@ -83,7 +83,7 @@ pub fn gate(
             ending = Ending::Badly;
             say!(
                 "{}: {failures} of {} cells regressed; if the change is intended, raise the revision of the changed \
-                 method and run `mmcollapse gate {} --update`",
+                 method (a measure that is new in the spec needs none) and run `mmcollapse gate {} --update`",
                 experiment.name,
                 checks.len(),
                 experiment.name

@@ -21,6 +21,7 @@ use std::path::{Path, PathBuf};
 use miette::{IntoDiagnostic, Result, WrapErr, miette};
 use mmcollapse_files::{duration_text, write_atomic};
 use polars::prelude::{CsvWriter, DataFrame, ParquetWriter, SerWriter};
+use serde::Deserialize;
 
 use crate::curves;
 use crate::figure::{Figure, FigureText, Forest};
@@ -34,6 +35,22 @@ const DIGEST_DIGITS: usize = 12;
 
 /// The keys of the cells that a result rests on, one a line.
 pub const KEYS: &str = "runs.keys";
+
+/// The measures that the spec asks for beyond what the experiment shows anyway, as far as anything has them.
+fn asked(experiment: &ExperimentInfo, summary: &Summary) -> Result<Vec<Metric>> {
+    /// Of the spec what concerns the report.
+    #[derive(Deserialize)]
+    struct Asking {
+        #[serde(default)]
+        measures: Vec<String>,
+    }
+    let asking: Asking = serde_yaml::from_str(experiment.spec)
+        .into_diagnostic()
+        .wrap_err_with(|| experiment.spec_path())?;
+    let is_asked = |metric: &&Metric| asking.measures.iter().any(|key| key == metric.definition().key);
+    let measured: BTreeSet<&Metric> = summary.groups.iter().map(|group| &group.metric).collect();
+    Ok(measured.into_iter().filter(is_asked).cloned().collect())
+}
 
 /// Writes tables and figure of `records` into the folder `out` and returns the paths, in order.
 ///
@@ -87,7 +104,12 @@ pub fn render(
     let mut warnings = warnings(provenance);
     warnings.extend(lacking(records));
     let preset = provenance.preset.as_str();
-    let metrics = experiment.shows.metrics(&paper.metric).into_diagnostic()?;
+    let mut metrics = experiment.shows.metrics(&paper.metric).into_diagnostic()?;
+    for metric in asked(experiment, &summary)? {
+        if !metrics.contains(&metric) {
+            metrics.push(metric);
+        }
+    }
     let mut table = Table::new(
         &summary,
         &paper,

@@ -10,7 +10,7 @@ use mmcollapse_nn::Device;
 use mmcollapse_record::{ProtocolKind, Split};
 
 use crate::{
-    CellConfig, CellOutcome, Conditions, Protocol, Silent, UpweightMode, revision, run_cell,
+    CellConfig, CellOutcome, Conditions, Protocol, Silent, revision, run_cell,
     tests::{cell, tiny},
 };
 
@@ -27,35 +27,11 @@ fn two_classes() -> Dataset {
 
 /// All protocols, each with a reallocation that decides by scores.
 fn every_protocol() -> Vec<CellConfig> {
-    let sound = || "sound".to_owned();
-    let protocols = [
-        Protocol::TestMissing {
-            modality: sound(),
-            rates: vec![0.0, 0.5],
-        },
-        Protocol::TrainAvailability {
-            modality: sound(),
-            rate: 0.5,
-        },
-        Protocol::TrainNoise {
-            modality: sound(),
-            rate: 0.5,
-            amplitude: 1.0,
-        },
-        Protocol::Missing { rate: 0.5 },
-        Protocol::Modalities {},
-        Protocol::Patterns {},
-        Protocol::Upweighted {
-            modality: sound(),
-            beta: 1.0,
-            mode: UpweightMode::Loss,
-        },
-    ];
-    let config = |protocol| CellConfig {
-        protocol,
+    let config = |kind: ProtocolKind| CellConfig {
+        protocol: kind.on("sound", &[0.5, 0.0]),
         ..cell("concat", "none", serde_json::Value::Null)
     };
-    protocols.map(config).into()
+    ProtocolKind::ALL.map(config).into()
 }
 
 fn run(config: &CellConfig, dataset: &Dataset) -> CellOutcome {
@@ -191,8 +167,8 @@ fn the_revision_of_scores_is_part_of_the_keys_that_it_may_change() {
             Protocol::Modalities {} | Protocol::Patterns {} | Protocol::Upweighted { .. }
         );
         for set in mmcollapse_data::SETS.iter() {
-            let of_records = ["physionet-2012", "-mortality", "-readmission"];
-            let two = of_records.iter().any(|end| set.name().ends_with(end));
+            let of_two = ["physionet-2012", "-mortality", "-readmission", "planted-features"];
+            let two = of_two.iter().any(|end| set.name().ends_with(end));
             assert_eq!(of(set.name(), &config), two || of_representations, "{}", set.name());
         }
         assert_eq!(of("somebody's own", &config), of_representations);

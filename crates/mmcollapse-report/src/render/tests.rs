@@ -264,6 +264,16 @@ fn measures_have_sheets_and_panels_of_their_own() {
     ] {
         assert!(table.contains(part), "{part}: {table}");
     }
+    // What the spec asks for is shown, too.
+    let asking = ExperimentInfo {
+        spec: "measures: [rank_effective]",
+        shows: Shows::Measures(&["accuracy"]),
+        ..TABLE
+    };
+    let beside = folder.path().join("asked");
+    render(&asking, &other_shapes(), &provenance(), &beside).unwrap();
+    let asked = fs::read_to_string(beside.join("table.md")).unwrap();
+    assert!(asked.contains("18.000 ± 1.963"), "{asked}");
     // A rank is no share: nothing is written in percent or compared with the paper but the accuracy.
     assert!(!table.contains("2200.00"), "{table}");
     let figure = fs::read_to_string(out.join("figure.svg")).unwrap();
@@ -279,9 +289,11 @@ fn measures_are_drawn_against_the_dose() {
     for seed in 0..6 {
         let wave = (seed % 3) as usize;
         let mut add = |row: &str, dose: Option<(&str, f64)>, right: usize, confusion: f64| {
+            let fusion = row.split('+').next().unwrap_or(row);
+            let reallocation = if fusion == row { "none" } else { "ebr" };
             let mut record = record(
                 row,
-                ("concat", "ebr"),
+                (fusion, reallocation),
                 "test_missing",
                 seed,
                 &[(0.9, right + wave)],

@@ -153,10 +153,17 @@ fn the_gate_sees_each_term_of_each_method() {
     let listed =
         |mutations: &[(&'static str, Vec<Value>)]| mutations.iter().map(|(name, _)| *name).collect::<BTreeSet<_>>();
     let (fusions, reallocations) = (of_fusions(), of_reallocations());
-    assert_eq!(listed(&fusions), FUSIONS.iter().map(|entry| entry.name).collect());
+    let told =
+        "each method has an entry in of_fusions() or of_reallocations() of crates/mmcollapse-run/src/gate/mutations.rs";
+    assert_eq!(
+        listed(&fusions),
+        FUSIONS.iter().map(|entry| entry.name).collect(),
+        "{told}"
+    );
     assert_eq!(
         listed(&reallocations),
-        REALLOCATIONS.iter().map(|entry| entry.name).collect()
+        REALLOCATIONS.iter().map(|entry| entry.name).collect(),
+        "{told}"
     );
     assert!(
         fusions
