@@ -13,7 +13,7 @@ fn what_a_method_does_not_know_is_refused_with_its_place() {
             "drop:",
             [
                 "experiments/tune.yaml:8:5: fusion `concat`, option `drop`: unknown field `drop`",
-                "`hidden` or `dropout`",
+                "expected one of `hidden`, `dropout`",
             ],
         ),
         (
