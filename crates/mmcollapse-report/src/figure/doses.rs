@@ -2,16 +2,16 @@
 //! a line a series of rows. A series starts at 0 with its control, if it has one. Rows that are in no series are level lines.
 
 use mmcollapse_record::manipulation::CONFUSED;
-use mmcollapse_record::{Dose, Metric, RowId};
+use mmcollapse_record::{Dose, MethodName, Metric, RowId};
 
-use super::{Axis, Figure, FigureText, Line, Panel, PanelRow, Point, Style, axis, note, style};
+use super::{Axis, Figure, FigureText, Line, Panel, PanelRow, Point, Style, axis, style};
 use crate::summary::{Column, ProtocolRun, Summary};
 
 /// Rows that differ in the dose alone: places in [`Summary::methods`], the control first.
 struct Series<'a> {
     name: String,
     /// The fusion whose reallocation is dosed; none where fusions are.
-    fusion: Option<&'a RowId>,
+    fusion: Option<&'a MethodName>,
     style: Style,
     rows: Vec<(f64, usize)>,
 }
@@ -20,10 +20,8 @@ impl Figure {
     /// `measures`, each its mean over the levels, against the dose `of` something.
     pub fn of_doses(summary: &Summary, of: &str, measures: &[Metric], text: FigureText) -> Self {
         let all = series(&summary.methods);
-        let mut doses: Vec<f64> = all.iter().flat_map(|s| s.rows.iter().map(|row| row.0)).collect();
-        doses.sort_by(f64::total_cmp);
-        doses.dedup();
-        let mut fusions: Vec<Option<&RowId>> = Vec::new();
+        let doses = doses(&all);
+        let mut fusions: Vec<Option<&MethodName>> = Vec::new();
         for one in &all {
             if !fusions.contains(&one.fusion) {
                 fusions.push(one.fusion);
@@ -35,7 +33,7 @@ impl Figure {
             fusions.iter().map(move |fusion| {
                 let own: Vec<&Series> = all.iter().filter(|s| s.fusion == *fusion).collect();
                 let measured = measures.iter().filter(|measure| summary.measures(protocol, measure));
-                let of_fusion = fusion.map_or_else(String::new, |row| format!("{}, ", row.fusion.label()));
+                let of_fusion = fusion.map_or_else(String::new, |fusion| format!("{}, ", fusion.label()));
                 PanelRow {
                     heading: format!("{of_fusion}{}: {}", protocol.setting, protocol.in_words()),
                     x_label: of.to_owned() + if has_controls { " (0: the control)" } else { "" },
@@ -53,19 +51,16 @@ impl Figure {
                 legend.push((one.name.clone(), one.style));
             }
         }
-        Self {
-            title: text.title.to_owned(),
-            note: measures
-                .first()
-                .map_or_else(String::new, |first| note(summary, first, text.preset)),
-            warnings: text.warnings,
-            y_label: String::new(),
-            paper: false,
-            rows: rows.collect(),
-            legend,
-            provenance: text.provenance,
-        }
+        Self::of_panels(summary, measures, text, rows.collect(), legend)
     }
+}
+
+/// Every dose that a series has, the least first.
+fn doses(all: &[Series]) -> Vec<f64> {
+    let mut doses: Vec<f64> = all.iter().flat_map(|s| s.rows.iter().map(|row| row.0)).collect();
+    doses.sort_by(f64::total_cmp);
+    doses.dedup();
+    doses
 }
 
 /// The series in the order of their first rows, then the rows that are in none; equal names have one style.
@@ -84,14 +79,7 @@ fn series(methods: &[RowId]) -> Vec<Series<'_>> {
         let Some(Dose { series, at }) = method.dose() else {
             continue;
         };
-        // Of one fusion all reallocations are told together.
-        let same_fusion = |row: &&RowId| row.fusion == method.fusion;
-        let fusion = method
-            .reallocation
-            .dose
-            .is_some()
-            .then(|| methods.iter().find(same_fusion));
-        let fusion = fusion.flatten();
+        let fusion = method.reallocation.dose.is_some().then_some(&method.fusion);
         let known = all.iter().position(|s| s.name == *series && s.fusion == fusion);
         let known = known.unwrap_or_else(|| {
             let twin = method.twin();
@@ -109,16 +97,14 @@ fn series(methods: &[RowId]) -> Vec<Series<'_>> {
             one.rows.push((*at, place));
         }
     }
-    let mut doses: Vec<f64> = all.iter().flat_map(|s| s.rows.iter().map(|row| row.0)).collect();
-    doses.sort_by(f64::total_cmp);
-    doses.dedup();
-    let fusions: Vec<Option<&RowId>> = all.iter().map(|s| s.fusion).collect();
+    let doses = doses(&all);
+    let fusions: Vec<Option<&MethodName>> = all.iter().map(|s| s.fusion).collect();
     for (place, method) in methods.iter().enumerate() {
         if method.dose().is_some() || controls.contains(&place) {
             continue;
         }
         let mut beside = fusions.iter().copied();
-        if let Some(fusion) = beside.find(|fusion| fusion.is_none_or(|row| row.fusion == method.fusion)) {
+        if let Some(fusion) = beside.find(|fusion| fusion.is_none_or(|fusion| *fusion == method.fusion)) {
             let name = method.label();
             all.push(Series {
                 style: of_name(&name),
@@ -140,12 +126,7 @@ fn panel(summary: &Summary, protocol: &ProtocolRun, measure: &Metric, doses: &[f
         style: one.style,
         points: doses
             .iter()
-            .map(|dose| {
-                one.rows
-                    .iter()
-                    .find(|(at, _)| at == dose)
-                    .and_then(|(_, row)| point(*row))
-            })
+            .map(|dose| point(one.rows.iter().find(|(at, _)| at == dose)?.1))
             .collect(),
     };
     let judged = *measure == "confusion";

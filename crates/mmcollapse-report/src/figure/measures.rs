@@ -26,6 +26,18 @@ impl Figure {
                 }
             })
         });
+        let legend = legend(summary, &styles);
+        Self::of_panels(summary, measures, text, rows.collect(), legend)
+    }
+
+    /// Panels of several measures, each with its own title and axis.
+    pub(super) fn of_panels(
+        summary: &Summary,
+        measures: &[Metric],
+        text: FigureText,
+        rows: Vec<PanelRow>,
+        legend: Vec<(String, Style)>,
+    ) -> Self {
         Self {
             title: text.title.to_owned(),
             note: measures
@@ -34,8 +46,8 @@ impl Figure {
             warnings: text.warnings,
             y_label: String::new(),
             paper: false,
-            rows: rows.collect(),
-            legend: legend(summary, &styles),
+            rows,
+            legend,
             provenance: text.provenance,
         }
     }
