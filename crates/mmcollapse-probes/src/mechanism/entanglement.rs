@@ -112,19 +112,16 @@ pub fn role_odds(
     same_length(MEASURE, shares.columns(), modality.len())?;
     same_length(MEASURE, modality.len(), noisy.len())?;
     at_least(MEASURE, 1, permutations)?;
+    // Of each pair of features, the products of their shares over all neurons: whatever the roles.
+    let masses = shares.transposed().gram();
     let log_odds = |noisy: &[bool]| {
         let (mut mixed, mut predictive) = (0.0, 0.0);
-        for row in live(shares) {
-            for (i, a) in row.iter().enumerate() {
-                for (j, b) in row[..i].iter().enumerate() {
-                    if modality[i] == modality[j] {
-                        continue;
-                    }
-                    match (noisy[i], noisy[j]) {
-                        (false, false) => predictive += a * b,
-                        (true, true) => {}
-                        _ => mixed += a * b,
-                    }
+        for i in 0..modality.len() {
+            for (j, mass) in masses.row(i)[..i].iter().enumerate() {
+                match (modality[i] == modality[j], noisy[i], noisy[j]) {
+                    (true, _, _) | (_, true, true) => {}
+                    (_, false, false) => predictive += mass,
+                    _ => mixed += mass,
                 }
             }
         }
