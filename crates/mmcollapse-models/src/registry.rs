@@ -7,6 +7,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
 
 use crate::error::{ModelError, Result};
+use crate::method::MethodConfig;
 
 /// A method's options as they stand in YAML or JSON.
 pub type Options = Map<String, Value>;
@@ -69,7 +70,15 @@ pub fn find<C>(axis: &'static str, entries: &'static [Entry<C>], name: &str) -> 
 /// # Errors
 /// The reason serde gives: an unknown key, a wrong type.
 pub fn resolve_as<T: Serialize + DeserializeOwned>(options: &Options) -> std::result::Result<Options, String> {
-    match serde_json::to_value(parse::<T>(options)?) {
+    written(&parse::<T>(options)?)
+}
+
+/// The options that `config` is, every one of them explicit.
+///
+/// # Errors
+/// Something else than a map.
+pub fn written<T: Serialize>(config: &T) -> std::result::Result<Options, String> {
+    match serde_json::to_value(config) {
         Ok(Value::Object(map)) => Ok(map),
         Ok(other) => Err(format!("expected a map of options, got {other}")),
         Err(e) => Err(e.to_string()),
@@ -82,6 +91,19 @@ pub fn resolve_as<T: Serialize + DeserializeOwned>(options: &Options) -> std::re
 /// The reason serde gives.
 pub fn parse<T: DeserializeOwned>(options: &Options) -> std::result::Result<T, String> {
     serde_json::from_value(Value::Object(options.clone())).map_err(|e| e.to_string())
+}
+
+/// A method with the options that `config` is.
+pub fn configured<T: Serialize>(axis: &'static str, method: &str, config: &T) -> Result<MethodConfig> {
+    let options = written(config).map_err(|reason| ModelError::Options {
+        axis,
+        method: method.to_owned(),
+        reason,
+    })?;
+    Ok(MethodConfig {
+        method: method.to_owned(),
+        options,
+    })
 }
 
 /// [`parse`], with the error a user sees.

@@ -29,7 +29,8 @@ impl Run<'_> {
     /// What there is to check of the reallocation, measured on `test`.
     ///
     /// Of latents, where there are any: `confusion`, `confusion_shuffled` and for each modality M `latent_M`, the quality of a
-    /// linear probe of its latents; where an encoder comes from another model, of the latents there. Of a student: `teacher_cka` and `teacher_contrast`, means over its teachers.
+    /// linear probe of its latents; where an encoder comes from another model, of the latents there. Of a student: `teacher_cka`
+    /// and `teacher_contrast`, means over its teachers.
     pub fn manipulation(&self, model: &Model, prepared: &Prepared, test: &Samples) -> Result<Vec<Measure>> {
         let splits = self.read_on(test);
         if let Some((reallocation, kept)) = &prepared.source {

@@ -40,9 +40,8 @@ use super::{Builder, Placed, Prepared, Reallocated, Reallocation, ReallocationCo
 use crate::{
     encodings::Encodings,
     error::Result,
-    method::MethodConfig,
     predictions::log_probabilities,
-    registry::{Entry, Options, Sampler, parse, parse_for, resolve_as},
+    registry::{Entry, Options, Sampler, configured, parse, parse_for, resolve_as, written},
     rows::select_rows,
     training::{Phase, Progress, Training},
 };
@@ -248,8 +247,7 @@ fn resolve(options: &Options) -> std::result::Result<Options, String> {
         Some(name) => serde_json::from_value(name.clone()).map_err(|e| format!("regime: {e}"))?,
         None => Regime::Stable,
     };
-    let defaults = serde_json::to_value(Config::of(regime)).map_err(|e| e.to_string())?;
-    let mut merged: Options = parse(&defaults.as_object().cloned().unwrap_or_default())?;
+    let mut merged = written(&Config::of(regime))?;
     merged.extend(options.clone());
     parse::<Config>(&merged)?.check()?;
     resolve_as::<Config>(&merged)
@@ -485,14 +483,7 @@ impl Reallocation for Ebr {
                 heads_only: false,
                 ..self.config.clone()
             };
-            let options = serde_json::to_value(controlled)
-                .ok()
-                .and_then(|value| value.as_object().cloned());
-            let whole = MethodConfig {
-                method: ENTRY.name.to_owned(),
-                options: options.unwrap_or_default(),
-            };
-            let phases = bench.phases_of(&whole)?;
+            let phases = bench.phases_of(&configured("reallocation", ENTRY.name, &controlled)?)?;
             self.replayed = phases.iter().filter_map(|name| turns::phase(name)).collect();
         }
         Ok(Prepared {

@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 use super::{
     Builder, Config, ENTRY as EBR, Placed, Prepared, Reallocated, Reallocation, ReallocationContext, Workbench,
 };
-use super::{Layers, MethodConfig, Options, parse, parse_for, resolve_as};
-use crate::{error::Result, registry::Entry};
+use super::{Layers, Options, configured, parse, parse_for, written};
+use crate::{error::Result, method::MethodConfig, registry::Entry};
 
 /// Where the weights of the model with EBR are kept.
 const SOURCE: &str = "moved";
@@ -46,8 +46,7 @@ struct Moving {
 fn resolve(options: &Options) -> std::result::Result<Options, String> {
     let given: Moving = parse(options)?;
     let of = super::resolve(&given.of).map_err(|reason| format!("`of`: {reason}"))?;
-    let whole = serde_json::to_value(Moving { of, ..given }).map_err(|e| e.to_string())?;
-    resolve_as::<Moving>(&whole.as_object().cloned().unwrap_or_default())
+    written(&Moving { of, ..given })
 }
 
 struct Moved {
@@ -98,16 +97,10 @@ impl Reallocation for Moved {
             student: Some(name),
             ..self.options.clone()
         };
-        let options = serde_json::to_value(with_student)
-            .ok()
-            .and_then(|value| value.as_object().cloned());
         Ok(Prepared {
             placed: paths.into_iter().map(placed).collect(),
             student: Some(student),
-            found: Some(MethodConfig {
-                method: ENTRY.name.to_owned(),
-                options: options.unwrap_or_default(),
-            }),
+            found: Some(configured("reallocation", ENTRY.name, &with_student)?),
             source: Some((source, SOURCE.to_owned())),
         })
     }
