@@ -21,6 +21,9 @@ use crate::{DataError, Dataset, DatasetSource, LoadOptions, ModalitySpec, Sample
 /// What stands before the options in a set's name.
 const NAME: &str = "planted-features";
 
+/// Names of the splits in random streams and of samples.
+const SPLITS: [&str; 3] = ["train", "validation", "test"];
+
 /// What the two features of a conjugate pair have to do with the label.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -181,7 +184,7 @@ impl PlantedFeatures {
     }
 
     /// The features, with directions drawn from `seed`.
-    fn truth_of(&self, seed: u64) -> Vec<Feature> {
+    fn features_of(&self, seed: u64) -> Vec<Feature> {
         let own = self.features();
         let mut features = Vec::with_capacity(self.modalities * own);
         for modality in 0..self.modalities {
@@ -263,48 +266,56 @@ impl PlantedFeatures {
         (all, classes)
     }
 
+    /// What is true of the data set of a seed, and the labels of each split.
+    fn truth(&self, seed: u64) -> (Truth, [Vec<u32>; 3]) {
+        let features = self.features_of(seed);
+        let draw = |split: usize, n: usize| self.draw(&features, seed, SPLITS[split], n);
+        let (train, of_train) = draw(0, self.train);
+        let (validation, of_validation) = draw(1, self.validation);
+        let (test, of_test) = draw(2, self.test);
+        let values = [train, validation, test];
+        (Truth { features, values }, [of_train, of_validation, of_test])
+    }
+
     /// The data set of a seed, and what is true of it.
     pub fn plant(&self, name: &str, seed: u64) -> (Dataset, Truth) {
-        let features = self.truth_of(seed);
-        let own = self.features();
-        let split = |split: &str, n: usize| {
-            let (values, labels) = self.draw(&features, seed, split, n);
-            let inputs = (0..self.modalities).map(|modality| {
-                let width = self.width_of(modality);
-                let purpose = format!("planted/spread/{split}/{modality}");
-                let mut x = Stream::new(seed, &purpose).normal_vec(n * width);
-                let here = modality * own..(modality + 1) * own;
-                for (x, values) in x.chunks_exact_mut(width).zip(&values) {
-                    for x in x.iter_mut() {
-                        *x *= self.spread as f32;
-                    }
-                    for (feature, value) in features[here.clone()].iter().zip(&values[here.clone()]) {
-                        x.iter_mut().zip(&feature.direction).for_each(|(x, a)| *x += a * value);
-                    }
-                }
-                x
-            });
-            let ids = (0..n).map(|i| format!("{split}/{i}")).collect();
-            (Samples::complete(ids, inputs.collect(), labels), values)
-        };
-        let (train, of_train) = split("train", self.train);
-        let (validation, of_validation) = split("validation", self.validation);
-        let (test, of_test) = split("test", self.test);
+        let (truth, labels) = self.truth(seed);
+        let [train, validation, test] = labels;
+        let modalities = 0..self.modalities;
         let dataset = Dataset::new(
             name,
-            (0..self.modalities)
+            modalities
                 .map(|m| ModalitySpec::new(modality_name(m), &[self.width_of(m)]))
                 .collect(),
             ["below", "above"].map(str::to_owned).to_vec(),
-            train,
-            validation,
-            test,
+            self.samples(&truth, seed, 0, train),
+            self.samples(&truth, seed, 1, validation),
+            self.samples(&truth, seed, 2, test),
         );
-        let truth = Truth {
-            features,
-            values: [of_train, of_validation, of_test],
-        };
         (dataset, truth)
+    }
+
+    /// The samples of a split: every feature along its direction, and what is added to every number.
+    fn samples(&self, truth: &Truth, seed: u64, split: usize, labels: Vec<u32>) -> Samples {
+        let (name, values, own) = (SPLITS[split], &truth.values[split], self.features());
+        let inputs = (0..self.modalities).map(|modality| {
+            let width = self.width_of(modality);
+            let purpose = format!("planted/spread/{name}/{modality}");
+            let mut x = Stream::new(seed, &purpose).normal_vec(labels.len() * width);
+            let here = modality * own..(modality + 1) * own;
+            for (x, values) in x.chunks_exact_mut(width).zip(values) {
+                for x in x.iter_mut() {
+                    *x *= self.spread as f32;
+                }
+                for (feature, value) in truth.features[here.clone()].iter().zip(&values[here.clone()]) {
+                    x.iter_mut().zip(&feature.direction).for_each(|(x, a)| *x += a * value);
+                }
+            }
+            x
+        });
+        let inputs = inputs.collect();
+        let ids = (0..labels.len()).map(|i| format!("{name}/{i}")).collect();
+        Samples::complete(ids, inputs, labels)
     }
 }
 
@@ -321,30 +332,34 @@ struct Set {
 /// The sets that were asked for, by the options in their names.
 static ASKED: Mutex<BTreeMap<String, &'static Set>> = Mutex::new(BTreeMap::new());
 
-/// The set with these options, if the name is of one.
+/// The set that the name is of, if it is one of these.
 fn asked(name: &str) -> Option<Result<&'static Set, DataError>> {
-    let options = match name.strip_prefix(NAME)? {
-        "" => "",
-        options => options.strip_prefix(':')?,
+    let options = name.strip_prefix(NAME)?;
+    let options = if options.is_empty() {
+        ""
+    } else {
+        options.strip_prefix(':')?
     };
-    let wrong = |reason: String| DataError::Planted {
+    let set = with_options(name, options).map_err(|reason| DataError::Planted {
         name: name.to_owned(),
         reason,
-    };
-    Some((|| {
-        let mut asked = ASKED.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = asked.get(options) {
-            return Ok(*known);
-        }
-        let planted = parse(options).map_err(wrong)?;
-        // A program asks for a handful of them and needs each to its end.
-        let set: &'static Set = Box::leak(Box::new(Set {
-            name: name.to_owned(),
-            planted,
-        }));
-        asked.insert(options.to_owned(), set);
-        Ok(set)
-    })())
+    });
+    Some(set)
+}
+
+fn with_options(name: &str, options: &str) -> Result<&'static Set, String> {
+    let mut asked = ASKED.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(known) = asked.get(options) {
+        return Ok(*known);
+    }
+    let planted = parse(options)?;
+    // A program asks for a handful of them and needs each to its end.
+    let set: &'static Set = Box::leak(Box::new(Set {
+        name: name.to_owned(),
+        planted,
+    }));
+    asked.insert(options.to_owned(), set);
+    Ok(set)
 }
 
 /// The data set that a composed name is of.
@@ -375,7 +390,7 @@ fn parse(options: &str) -> Result<PlantedFeatures, String> {
 /// Options in the name that cannot be.
 pub fn truth(name: &str, seed: u64) -> Result<Option<Truth>, DataError> {
     let planted = asked(name).transpose()?;
-    Ok(planted.map(|set| set.planted.plant(name, seed).1))
+    Ok(planted.map(|set| set.planted.truth(seed).0))
 }
 
 pub(super) const FILE: File = File {
@@ -425,119 +440,4 @@ impl DatasetSource for Set {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn dot(a: &[f32], b: &[f32]) -> f64 {
-        a.iter().zip(b).map(|(a, b)| f64::from(a * b)).sum()
-    }
-
-    /// Correlation of two rows of numbers.
-    fn correlation(a: &[f64], b: &[f64]) -> f64 {
-        let mean = |x: &[f64]| x.iter().sum::<f64>() / x.len() as f64;
-        let (ma, mb) = (mean(a), mean(b));
-        let product =
-            |x: &[f64], mx: f64, y: &[f64], my: f64| x.iter().zip(y).map(|(x, y)| (x - mx) * (y - my)).sum::<f64>();
-        product(a, ma, b, mb) / (product(a, ma, a, ma) * product(b, mb, b, mb)).sqrt()
-    }
-
-    fn planted(options: &str) -> (Dataset, Truth, PlantedFeatures) {
-        let planted = parse(options).unwrap();
-        let (dataset, truth) = planted.plant(NAME, 3);
-        (dataset, truth, planted)
-    }
-
-    /// Along its direction a sample has the feature's value, but for the spread.
-    #[test]
-    fn features_lie_along_their_directions() {
-        let (dataset, truth, planted) = planted("modalities=3,wider=4,spread=0.05");
-        assert_eq!(truth.features.len(), 3 * planted.features());
-        for (place, feature) in truth.features.iter().enumerate() {
-            assert_eq!(feature.direction.len(), 16 + 4 * feature.modality);
-            for other in truth.features.iter().filter(|other| other.modality == feature.modality) {
-                let expected = f64::from(u8::from(other == feature));
-                assert!((dot(&feature.direction, &other.direction) - expected).abs() < 1e-6);
-            }
-            for sample in 0..20 {
-                let along = dot(&dataset.train.row(feature.modality, sample), &feature.direction);
-                assert!((along - f64::from(truth.values[0][sample][place])).abs() < 0.25);
-            }
-        }
-    }
-
-    /// A conjugate feature says nothing of the label, its product with the other one does; noise says nothing.
-    #[test]
-    fn conjugates_predict_only_together() {
-        let (dataset, truth, _) = planted("predictive=1,conjugates=1,pair_weight=2,train=4000");
-        let signs: Vec<f64> = dataset
-            .train
-            .labels
-            .iter()
-            .map(|label| 2.0 * f64::from(*label) - 1.0)
-            .collect();
-        let of = |place: usize| -> Vec<f64> {
-            let values = truth.values[0].iter().map(|row| f64::from(row[place].signum()));
-            values.collect()
-        };
-        let mut pairs = 0;
-        for (place, feature) in truth.features.iter().enumerate() {
-            let alone = correlation(&of(place), &signs);
-            match feature.role {
-                Role::Predictive => assert!(alone > 0.15, "{place}: {alone}"),
-                Role::Noise => assert!(alone.abs() < 0.06, "{place}: {alone}"),
-                Role::Conjugate(other) => {
-                    assert_eq!(truth.features[other].role, Role::Conjugate(place));
-                    assert_ne!(truth.features[other].modality, feature.modality);
-                    assert!(alone.abs() < 0.06, "{place}: {alone}");
-                    let both: Vec<f64> = of(place).iter().zip(of(other)).map(|(a, b)| a * b).collect();
-                    assert!(correlation(&both, &signs) > 0.3, "{place}");
-                    pairs += 1;
-                }
-            }
-        }
-        assert_eq!(pairs, 4);
-    }
-
-    #[test]
-    fn copies_are_of_a_predictive_feature_and_shared_noise_is_correlated() {
-        let (_, truth, planted) = planted("pairing=copy,noise_correlation=0.6,train=4000");
-        let own = planted.features();
-        let of = |place: usize| -> Vec<f64> { truth.values[0].iter().map(|row| f64::from(row[place])).collect() };
-        // The first modality's first predictive feature, and its copy in the second.
-        assert_eq!(of(0), of(own + planted.predictive + planted.conjugates));
-        let noise = own - planted.noise;
-        assert!((correlation(&of(noise), &of(own + noise)) - 0.6).abs() < 0.05);
-        assert!(correlation(&of(noise), &of(own + noise + 1)).abs() < 0.06);
-    }
-
-    #[test]
-    fn a_name_is_its_options() {
-        let set = super::super::find("planted-features:modalities=4,noise=8").unwrap();
-        let data = set.load(&LoadOptions::default()).unwrap();
-        assert_eq!((data.modalities.len(), data.name.as_str()), (4, set.name()));
-        let truth = truth(set.name(), 0).unwrap().unwrap();
-        assert_eq!(truth.features.iter().filter(|f| f.role == Role::Noise).count(), 32);
-        assert!(super::truth("planted", 0).unwrap().is_none());
-        let other = set
-            .load(&LoadOptions {
-                seed: 1,
-                ..LoadOptions::default()
-            })
-            .unwrap();
-        assert_ne!(data.digest, other.digest);
-        for (name, expected) in [
-            ("planted-features:noize=3", "unknown field `noize`"),
-            ("planted-features:noise", "`noise` is no `option=value`"),
-            ("planted-features:noise=3,noise=4", "`noise` is given twice"),
-            ("planted-features:modalities=9", "`modalities` must be 2 to 8, got 9"),
-            (
-                "planted-features:noise=80",
-                "84 features of a modality need as many directions, and `width` is 16",
-            ),
-            ("planted-features:noise=many", "invalid type: string \"many\""),
-        ] {
-            let error = super::super::find(name).err().unwrap().to_string();
-            assert!(error.contains(expected), "{error}");
-        }
-    }
-}
+mod tests;
