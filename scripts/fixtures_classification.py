@@ -9,10 +9,9 @@ inflation by one np.linalg.lstsq a column. Needs: pip install scipy numpy scikit
 2.4.6, scikit-learn 1.9.1.
 """
 
-from pathlib import Path
 
 import numpy as np
-from rust_constants import floats, number
+from rust_constants import floats, number, write
 from scipy import stats
 from sklearn import metrics
 from sklearn.calibration import calibration_curve
@@ -280,5 +279,4 @@ lines += [
     "pub const PROBES: &[(&str, usize, usize, &[f64], &[u32], &[f64], &[f64])] = &[" + entries + "];",
 ]
 
-target = Path(__file__).parent.parent / "crates/mmcollapse-probes/tests/expected_classification/mod.rs"
-target.write_text("\n".join(lines) + "\n")
+write(lines, "expected_classification")

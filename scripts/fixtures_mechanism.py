@@ -7,19 +7,14 @@ Needs: pip install numpy scikit-learn torch. Made with numpy 2.4.6, scikit-learn
 """
 
 import itertools
-from pathlib import Path
 
 import numpy as np
 import torch
-from rust_constants import floats, putter
+from rust_constants import floats, header, putter, write
 from sklearn.metrics.pairwise import euclidean_distances, rbf_kernel
 
 rng = np.random.default_rng(19)
-lines = [
-    "//! Written by scripts/fixtures_mechanism.py: expected values by numpy, scikit-learn and PyTorch.",
-    "#![allow(clippy::approx_constant, clippy::excessive_precision, clippy::unreadable_literal)]",
-    "",
-]
+lines = header("fixtures_mechanism.py", "numpy, scikit-learn and PyTorch")
 put = putter(lines)
 
 N, INPUTS, NEURONS = 9, 5, 4
@@ -106,6 +101,4 @@ predictive = sum((shares[:, i] * shares[:, j]).sum() for i, j in across if not n
 put("Log-odds of a noisy and a predictive feature, every first one noisy.", "ROLE_ODDS", "f64",
     repr(float(np.log(mixed / predictive))))
 
-target = Path(__file__).parent.parent / "crates/mmcollapse-probes/tests/expected_mechanism/mod.rs"
-target.parent.mkdir(exist_ok=True)
-target.write_text("\n".join(lines) + "\n")
+write(lines, "expected_mechanism")

@@ -8,21 +8,16 @@ Needs: pip install scipy numpy scikit-learn statsmodels. Made with scipy 1.17.1,
 """
 
 import itertools
-from pathlib import Path
 
 import numpy as np
-from rust_constants import floats, putter
+from rust_constants import floats, header, putter, write
 from scipy import stats
 from sklearn.metrics import accuracy_score
 from sklearn.metrics.pairwise import cosine_similarity
 from statsmodels.stats.multitest import multipletests
 
 rng = np.random.default_rng(7)
-lines = [
-    "//! Written by scripts/fixtures_probes.py: expected values by scipy, numpy, scikit-learn, statsmodels.",
-    '#![allow(clippy::approx_constant, clippy::excessive_precision, clippy::unreadable_literal)]',
-    "",
-]
+lines = header("fixtures_probes.py", "scipy, numpy, scikit-learn, statsmodels")
 put = putter(lines)
 
 # Accuracies of ten seeds on 450 samples: multiples of 1/450, with ties and zeros in the differences.
@@ -144,5 +139,4 @@ m = m + m.T
 put("A symmetric [7, 7].", "SYMMETRIC", "&[f64]", floats(m))
 put("`np.linalg.eigvalsh(SYMMETRIC)[::-1]`.", "EIGENVALUES", "&[f64]", floats(np.linalg.eigvalsh(m)[::-1]))
 
-target = Path(__file__).parent.parent / "crates/mmcollapse-probes/tests/expected/mod.rs"
-target.write_text("\n".join(lines) + "\n")
+write(lines, "expected")

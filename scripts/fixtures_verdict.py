@@ -7,18 +7,13 @@ Needs: pip install scipy numpy statsmodels. Made with scipy 1.17.1, numpy 2.4.6,
 """
 
 import math
-from pathlib import Path
 
 import numpy as np
-from rust_constants import floats, putter
+from rust_constants import floats, header, putter, write
 from scipy import optimize, stats
 from statsmodels.stats.power import TTestPower
 
-lines = [
-    "//! Written by scripts/fixtures_verdict.py: expected values by scipy, numpy, statsmodels.",
-    "#![allow(clippy::approx_constant, clippy::excessive_precision, clippy::unreadable_literal)]",
-    "",
-]
+lines = header("fixtures_verdict.py", "scipy, numpy, statsmodels")
 put = putter(lines)
 
 differences = np.array([0.021, -0.004, 0.013, 0.017, 0.002, 0.009, -0.011, 0.026, 0.008, 0.005])
@@ -73,6 +68,4 @@ put("Levels of a trend.", "LEVELS", "&[f64]", floats(levels))
 put("Values of a trend.", "VALUES", "&[f64]", floats(values))
 put("`np.polyfit(LEVELS, VALUES, 1)[0]`.", "SLOPE", "f64", repr(float(np.polyfit(levels, values, 1)[0])))
 
-target = Path(__file__).parent.parent / "crates/mmcollapse-probes/tests/expected_verdict/mod.rs"
-target.parent.mkdir(exist_ok=True)
-target.write_text("\n".join(lines) + "\n")
+write(lines, "expected_verdict")
