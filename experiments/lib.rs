@@ -155,6 +155,71 @@ pub static EXPERIMENTS: &[ExperimentInfo] = &[
         },
     ),
     experiment!(
+        "lemma1",
+        "Lemma 1: whether neurons mix modalities more as modalities become more",
+        Shows::Measures(&[
+            "crossing_excess",
+            "crossing_observed",
+            "crossing_random",
+            "mixing_neurons_20",
+            "monosemantic_neurons_50",
+        ]),
+    ),
+    experiment!(
+        "theorem1",
+        "Theorem 1: whether conjugate features stop lowering the loss as neurons meet noise",
+        Shows::Dose {
+            of: "share of neurons in which noise meets prediction",
+            measures: &[
+                "contribution_conjugate",
+                "contribution_predictive",
+                "contribution_noise",
+                "auroc"
+            ],
+        },
+    ),
+    experiment!(
+        "lemma2",
+        "Lemma 2: whether the gradient's rank follows that of the average gradient outer product (AGOP)",
+        Shows::Measures(&[
+            "gradient_rank",
+            "agop_rank",
+            "rank_ratio",
+            "gradient_rank_variation",
+            "auroc"
+        ]),
+    ),
+    experiment!(
+        "theorem2",
+        "Theorem 2: whether weights come closer to the average gradient outer product (AGOP) as features share dimensions",
+        Shows::Measures(&[
+            "agop_distance",
+            "agop_distance_rotated",
+            "agop_distance_excess",
+            "auroc"
+        ]),
+    ),
+    experiment!(
+        "lemma3",
+        "Lemma 3: whether noise shares neurons with predictive features of other modalities",
+        Shows::Measures(&["role_odds_excess", "capacity_predictive", "capacity_noise", "auroc"]),
+    ),
+    experiment!(
+        "theorem3",
+        "Theorem 3: whether alignment gives neurons a single meaning and frees rank",
+        Shows::Dose {
+            of: "weight of the alignment",
+            measures: &[
+                "confusion",
+                "monosemantic_neurons",
+                "monosemantic_neurons_50",
+                "rank_effective",
+                "mixing_neurons",
+                "auroc"
+            ],
+        },
+    ),
+    experiment!(
         "fig4",
         "What an encoder loses inside a multimodal model, against the number of modalities",
         Shows::Probes(&[
@@ -330,8 +395,10 @@ mod tests {
                 labels.push(None);
             }
             let (protocols, levels) = spec.levels(Some(quick));
-            let of_spec = protocols.contains(&test.protocol.protocol) && labels.contains(&test.protocol.task);
-            assert!(of_spec, "{}", test.name);
+            for setting in std::iter::once(&test.protocol).chain(&test.against_protocol) {
+                let of_spec = protocols.contains(&setting.protocol) && labels.contains(&setting.task);
+                assert!(of_spec, "{}", test.name);
+            }
             assert_eq!(test.dataset.as_deref(), spec.other_dataset(), "{}", test.name);
             let paper = Paper::of(experiment).unwrap();
             let shown = experiment.shows.metrics(&paper.metric).unwrap();

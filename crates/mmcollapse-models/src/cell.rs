@@ -10,6 +10,7 @@ mod damaged;
 mod levels;
 mod manipulation;
 mod measures;
+mod mechanism;
 mod patterns;
 mod probing;
 #[cfg(test)]

@@ -40,6 +40,10 @@ impl Objective for Multimodal<'_> {
         })
     }
 
+    fn model(&self) -> Option<&Model> {
+        Some(self.0)
+    }
+
     fn encoders(&self) -> Vec<(usize, &dyn Encoder)> {
         let encoders = self.0.encoders.iter().map(AsRef::as_ref);
         encoders.enumerate().collect()

@@ -23,6 +23,7 @@ pub(crate) fn check(protocol: &Protocol) -> std::result::Result<(), String> {
         Protocol::TrainAvailability { rate, .. } | Protocol::Missing { rate } => (std::slice::from_ref(rate), None),
         Protocol::TrainNoise { rate, amplitude, .. } => (std::slice::from_ref(rate), Some(("amplitude", *amplitude))),
         Protocol::Upweighted { beta, .. } => (&[][..], Some(("beta", *beta))),
+        Protocol::Planted { level, .. } => (&[][..], Some(("level", *level))),
         Protocol::Modalities {} | Protocol::Patterns {} => (&[][..], None),
     };
     if let Some((name, value)) = number.filter(|(_, value)| !(value.is_finite() && *value >= 0.0)) {

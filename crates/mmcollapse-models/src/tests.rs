@@ -98,7 +98,7 @@ fn moved(config: &CellConfig, phase: Option<Phase>, frozen: Option<&str>) -> BTr
             None => model.reallocation.phase(progress),
         }),
         params: &model.params,
-        probed: false,
+        along: crate::training::Along::Nothing,
         frozen: frozen.map(str::to_owned),
         rate_factor: model.reallocation.rate_factor(),
         balancing: model.balancing.as_deref(),
@@ -114,7 +114,7 @@ fn moved(config: &CellConfig, phase: Option<Phase>, frozen: Option<&str>) -> BTr
         device: &device,
     };
     let mut state = fit.start().unwrap();
-    let unprobed = |_: usize| Ok(BTreeMap::new());
+    let unprobed = |_: usize| Ok(crate::training::Readings::default());
     fit.run(&data, &mut state, &mut Silent, &unprobed, &mut |_, _| Ok(()))
         .unwrap();
     assert_eq!(state.step, 3);

@@ -12,6 +12,17 @@ impl SplitMix64 {
         z ^ (z >> 31)
     }
 
+    /// A number in (0, 1].
+    fn positive(&mut self) -> f64 {
+        ((self.next() >> 11) + 1) as f64 / (1_u64 << 53) as f64
+    }
+
+    /// A normal number, by Box and Muller's transform.
+    pub(crate) fn normal(&mut self) -> f64 {
+        let (radius, turn) = (self.positive(), self.positive());
+        (-2.0 * libm::log(radius)).sqrt() * libm::cos(std::f64::consts::TAU * turn)
+    }
+
     /// A position below `n`; the bias is below n / 2^64.
     pub(crate) fn below(&mut self, n: usize) -> usize {
         ((u128::from(self.next()) * n as u128) >> 64) as usize

@@ -40,12 +40,16 @@ pub use holm::holm;
 pub use linear_probe::LinearProbe;
 pub use matrix::Matrix;
 pub use mechanism::{
-    Closeness, Crossing, RoleOdds, agop, by_group, capacity, closeness, crossing, integrated_gradients, mixing_share,
-    mmd, monosemantic_share, perceptual_score, planted_response, role_odds, shapley, shares, utilisation_rate,
-    weight_activation,
+    Closeness, Crossing, FeatureRole, FusionLayer, PlantedFeature, PlantedFeatures, RoleOdds, agop, agop_distance,
+    agop_distance_excess, agop_distance_rotated, by_group, capacity, capacity_noise, capacity_predictive, closeness,
+    contribution_conjugate, contribution_noise, contribution_predictive, crossing, crossing_excess, crossing_observed,
+    crossing_permuted, crossing_random, integrated_gradients, mixing_neurons, mixing_neurons_5, mixing_neurons_20,
+    mixing_neurons_integrated, mixing_share, mmd, monosemantic_neurons, monosemantic_neurons_50,
+    monosemantic_neurons_80, monosemantic_share, perceptual_score, planted_response, role_odds, role_odds_excess,
+    shapley, shares, utilisation_rate, weight_activation,
 };
 pub use paired::{PairedDifference, paired_difference};
-pub use rank::{Ranks, ranks, singular_values};
+pub use rank::{Ranks, effective_rank, ranks, singular_values};
 pub use representation::{
     OfModality, Reading, Representation, cka, cosine, rank_effective, rank_numerical, rank_stable, vif_collinear,
     vif_mean,

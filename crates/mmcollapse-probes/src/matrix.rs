@@ -114,6 +114,21 @@ impl Matrix {
         }
     }
 
+    /// The product with `other` `[columns, ..]`.
+    ///
+    /// # Errors
+    /// Shapes that do not fit.
+    pub(crate) fn times(&self, other: &Self) -> Result<Self> {
+        same_length("product of matrices", self.columns, other.rows)?;
+        let columns = other.transposed();
+        let row = |row: usize| (0..columns.rows).map(move |column| (row, column));
+        let cells = (0..self.rows).flat_map(row);
+        let values: Vec<f64> = cells
+            .map(|(row, column)| dot(self.row(row), columns.row(column)))
+            .collect();
+        Self::new(&values, self.rows, other.columns)
+    }
+
     /// The same matrix times a number.
     #[must_use]
     pub(crate) fn scaled(mut self, factor: f64) -> Self {

@@ -30,14 +30,35 @@ pub struct Ranks {
 /// Fewer than two samples.
 pub fn singular_values(samples: &Matrix) -> Result<Vec<f64>> {
     at_least("singular values", 2, samples.rows())?;
-    let centred = samples.centred();
-    let gram = if samples.rows() <= samples.columns() {
-        centred.gram()
+    of_matrix(&samples.centred())
+}
+
+/// Singular values of a matrix as it is.
+fn of_matrix(matrix: &Matrix) -> Result<Vec<f64>> {
+    let gram = if matrix.rows() <= matrix.columns() {
+        matrix.gram()
     } else {
-        centred.transposed().gram()
+        matrix.transposed().gram()
     };
     let eigenvalues = symmetric_eigenvalues(&gram)?;
     Ok(eigenvalues.into_iter().map(|value| value.max(0.0).sqrt()).collect())
+}
+
+/// Effective rank of a matrix that is no set of samples, such as a gradient: it is not centred. None of a matrix of zeros.
+///
+/// # Errors
+/// What the eigenvalues report.
+pub fn effective_rank(matrix: &Matrix) -> Result<Option<f64>> {
+    let sigma = of_matrix(matrix)?;
+    let varies = sigma.first().is_some_and(|largest| *largest > 0.0);
+    Ok(varies.then(|| exp_entropy(&sigma)))
+}
+
+/// exp(entropy of sigma / sum sigma).
+fn exp_entropy(sigma: &[f64]) -> f64 {
+    let sum: f64 = sigma.iter().sum();
+    let shares = sigma.iter().map(|value| value / sum).filter(|share| *share > 0.0);
+    libm::exp(shares.map(|share| -share * libm::log(share)).sum())
 }
 
 /// Numerical, effective and stable rank of the centred matrix.
@@ -58,18 +79,11 @@ pub fn ranks(samples: &Matrix) -> Result<Ranks> {
         });
     }
     let threshold = largest * n.max(d) as f64 * f64::from(f32::EPSILON);
-    let sum: f64 = sigma.iter().sum();
-    let entropy: f64 = sigma
-        .iter()
-        .map(|value| value / sum)
-        .filter(|share| *share > 0.0)
-        .map(|share| -share * libm::log(share))
-        .sum();
     Ok(Ranks {
         n,
         d,
         numerical: sigma.iter().filter(|value| **value > threshold).count(),
-        effective: Some(libm::exp(entropy)),
+        effective: Some(exp_entropy(&sigma)),
         stable: Some(sigma.iter().map(|value| (value / largest).powi(2)).sum()),
     })
 }

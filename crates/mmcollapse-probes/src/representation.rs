@@ -3,6 +3,7 @@
 //! A measure is a function from a [`Representation`] to a [`Reading`], of the whole or of one modality. The list of metrics
 //! names it; nothing else has to know it.
 
+use crate::mechanism::{FusionLayer, PlantedFeatures};
 use crate::{Matrix, linear_cka, mean, mean_cosine_similarity, ranks, variance_inflation};
 
 /// What a trained model makes of n samples, each with all the modalities that it has.
@@ -16,6 +17,10 @@ pub struct Representation {
     pub modalities: Vec<OfModality>,
     /// Class of each sample.
     pub labels: Vec<u32>,
+    /// The layer in which the modalities meet; none if the fusion has no such layer, or a number of it is not finite.
+    pub layer: Option<FusionLayer>,
+    /// The planted features and what became of them; none where nobody knows the features.
+    pub planted: Option<PlantedFeatures>,
 }
 
 /// The part of one modality in a [`Representation`].
@@ -121,6 +126,7 @@ mod tests {
                 alone: matrix(&[1.0, 0.0, 0.0, -2.0], 2),
             }],
             labels: vec![0, 1, 0],
+            ..Representation::default()
         }
     }
 

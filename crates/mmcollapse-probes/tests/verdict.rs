@@ -159,6 +159,26 @@ fn equivalence_is_one_sided() {
 }
 
 #[test]
+fn equivalence_has_two_limits() {
+    let within = |mean, margin| {
+        let claimed = Claimed::Within;
+        verdict(
+            Comparison {
+                claimed,
+                ..comparison(mean, margin)
+            },
+            1,
+        )
+    };
+    // The limits are .58 to either side, as those of one-sided tests.
+    assert_eq!(within(0.0, 0.59), Verdict::Supported { smaller: false });
+    assert!(matches!(within(0.0, 0.57), Verdict::Inconclusive { .. }));
+    for mean in [1.18, -1.18] {
+        assert_eq!(within(mean, 0.59), Verdict::Contradicted, "{mean}");
+    }
+}
+
+#[test]
 fn a_conjunction_is_one_intersection_union_test() {
     let all = |means: &[f64]| {
         let parts: Vec<_> = means.iter().map(|mean| Ok(comparison(*mean, 1.0))).collect();

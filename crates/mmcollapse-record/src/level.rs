@@ -17,6 +17,8 @@ pub enum Levels {
     Weights,
     /// Numbers of modalities, at least 1.
     Counts,
+    /// Numbers of something that planted data have.
+    Amounts,
 }
 
 impl Levels {
@@ -26,6 +28,7 @@ impl Levels {
             Self::Shares => "rates",
             Self::Weights => "values of β",
             Self::Counts => "numbers of modalities",
+            Self::Amounts => "amounts",
         }
     }
 
@@ -33,7 +36,7 @@ impl Levels {
     pub fn scale(self) -> f64 {
         match self {
             Self::Shares => 100.0,
-            Self::Weights | Self::Counts => 1.0,
+            Self::Weights | Self::Counts | Self::Amounts => 1.0,
         }
     }
 
@@ -46,6 +49,7 @@ impl Levels {
             }
             Self::Weights => format!("β = {level}"),
             Self::Counts => format!("{level} modalit{}", if level > 1.0 { "ies" } else { "y" }),
+            Self::Amounts => level.to_string(),
         }
     }
 }
@@ -62,6 +66,7 @@ mod tests {
             (Levels::Weights, 4.0, "β = 4"),
             (Levels::Counts, 1.0, "1 modality"),
             (Levels::Counts, 3.0, "3 modalities"),
+            (Levels::Amounts, 8.0, "8"),
         ] {
             assert_eq!(levels.written(level), written);
         }

@@ -25,7 +25,7 @@ pub use level::{Levels, same_level};
 pub use metric::{Better, Definition, METRICS, Measured, Metric, Unit, words};
 pub use outcome::{Outcome, Score, Split, Status};
 pub use preset::Preset;
-pub use protocol::{Amplitude, Protocol, ProtocolKind, Setting, UpweightMode};
+pub use protocol::{Amplitude, Planting, Protocol, ProtocolKind, Setting, UpweightMode};
 pub use provenance::{Commit, Machine, Origin, OriginCount, Provenance, TunedBy, count_origins};
 pub use record::Record;
 pub use row::{Dose, MethodName, RowId, RowName, label};

@@ -62,6 +62,8 @@ pub enum Measured {
     Whole(fn(&Representation) -> Reading),
     /// Of each modality, which fills the hole of the key.
     Each(fn(&Representation, usize) -> Reading),
+    /// Of the fusion's neurons: what the paper explains collapse by. Only where an experiment asks for it.
+    Mechanism(fn(&Representation) -> Reading),
     /// Of what the cell's reallocation has trained, by models fitted to it; `mmcollapse-models` has them. Every cell with a
     /// reallocation has it, for which it may not be defined.
     Manipulation,
@@ -86,6 +88,8 @@ pub struct Definition {
     pub explanation: &'static str,
     /// How it is measured of a representation. None where the protocol itself scores it.
     pub measured: Option<Measured>,
+    /// Key of the metric that says what it would be if nothing were behind it: drawn in the same panel.
+    pub null: Option<&'static str>,
     /// Raised when the same model gets other numbers, so that they are measured anew from its weights. A new measure starts
     /// at 1; those that every outcome has, whether or not it says so, stand at 0.
     pub revision: u32,
@@ -101,6 +105,7 @@ const fn share(key: &'static str, title: &'static str) -> Definition {
         split: Split::Test,
         explanation: "",
         measured: None,
+        null: None,
         revision: 0,
     }
 }
@@ -115,6 +120,7 @@ const fn number(key: &'static str, title: &'static str, range: (Option<i32>, Opt
         split: Split::Test,
         explanation: "",
         measured: None,
+        null: None,
         revision: 0,
     }
 }
@@ -133,6 +139,43 @@ const fn manipulation(key: &'static str, title: &'static str, range: (Option<i32
         ..number(key, title, range)
     }
 }
+
+const fn mechanism(
+    key: &'static str,
+    title: &'static str,
+    (unit, range): (Unit, (Option<i32>, Option<i32>)),
+    of: fn(&Representation) -> Reading,
+) -> Definition {
+    Definition {
+        unit,
+        measured: Some(Measured::Mechanism(of)),
+        revision: 1,
+        ..number(key, title, range)
+    }
+}
+
+/// Shares of neurons or of pairs.
+const SHARES: (Unit, (Option<i32>, Option<i32>)) = (Unit::Share, (Some(0), Some(1)));
+
+/// Differences of such shares.
+const POINTS: (Unit, (Option<i32>, Option<i32>)) = (Unit::Points, (Some(-1), Some(1)));
+
+/// Rises of a cross-entropy.
+const RISES: (Unit, (Option<i32>, Option<i32>)) = (Unit::Nats, (None, None));
+
+const MIXING: &str = " A neuron mixes modalities if at least two hold a tenth of its attribution each: of its response to planted \
+                      features where they are known, else of weight times activation.";
+
+const RESPONSE: &str = " Attribution: mean squared derivative of a fusion neuron along a planted feature's direction, times the \
+                        feature's variance.";
+
+const RISE: &str = " Contribution: rise of the test cross-entropy when the feature alone is permuted over the samples.";
+
+const DISTANCE: &str =
+    " Frobenius distance of W^T W from the average gradient outer product, each scaled to norm 1: at most √2.";
+
+const ALONG: &str = " Effective rank of the fusion layer's gradient over all training samples, mean over the last third of the points \
+                     along training.";
 
 const PROBE: &str = " Cross-entropy of a linear probe on the frozen encoder: inside the model (the prefix) or trained alone (the \
                      baseline).";
@@ -254,6 +297,186 @@ pub static METRICS: &[Definition] = &[
             (Some(0), None),
         )
     },
+    Definition {
+        explanation: MIXING,
+        ..mechanism(
+            "mixing_neurons",
+            "neurons that mix modalities (%)",
+            SHARES,
+            probes::mixing_neurons,
+        )
+    },
+    mechanism(
+        "mixing_neurons_5",
+        "mixing neurons, from 5 % (%)",
+        SHARES,
+        probes::mixing_neurons_5,
+    ),
+    mechanism(
+        "mixing_neurons_20",
+        "mixing neurons, from 20 % (%)",
+        SHARES,
+        probes::mixing_neurons_20,
+    ),
+    mechanism(
+        "mixing_neurons_integrated",
+        "mixing neurons by integrated gradients (%)",
+        SHARES,
+        probes::mixing_neurons_integrated,
+    ),
+    Definition {
+        better: Better::Higher,
+        explanation: RESPONSE,
+        ..mechanism(
+            "monosemantic_neurons",
+            "neurons of one feature, from 90 % (%)",
+            SHARES,
+            probes::monosemantic_neurons,
+        )
+    },
+    Definition {
+        better: Better::Higher,
+        ..mechanism(
+            "monosemantic_neurons_80",
+            "neurons of one feature, from 80 % (%)",
+            SHARES,
+            probes::monosemantic_neurons_80,
+        )
+    },
+    Definition {
+        better: Better::Higher,
+        ..mechanism(
+            "monosemantic_neurons_50",
+            "neurons of one feature, from 50 % (%)",
+            SHARES,
+            probes::monosemantic_neurons_50,
+        )
+    },
+    Definition {
+        explanation: " Crossing pair: two features of a neuron, drawn by attribution, of two modalities; null: drawn evenly.",
+        null: Some("crossing_random"),
+        ..mechanism(
+            "crossing_observed",
+            "crossing pairs (%)",
+            SHARES,
+            probes::crossing_observed,
+        )
+    },
+    mechanism(
+        "crossing_random",
+        "crossing pairs, drawn evenly (%)",
+        SHARES,
+        probes::crossing_random,
+    ),
+    Definition {
+        explanation: " Excess: less the mean with features of one role exchanged between modalities at random, 200 times. A network that \
+                      responds to few features crosses more often than evenly drawn pairs do, whosesoever they are.",
+        ..mechanism(
+            "crossing_excess",
+            "crossing pairs, excess (points)",
+            POINTS,
+            probes::crossing_excess,
+        )
+    },
+    Definition {
+        explanation: " ln of the mass of pairs of a noisy and a predictive feature of two modalities over that of two predictive \
+                      ones. Excess: less its mean with roles permuted within each modality.",
+        ..mechanism(
+            "role_odds_excess",
+            "log-odds of noise with prediction, excess",
+            (Unit::Number, (None, None)),
+            probes::role_odds_excess,
+        )
+    },
+    Definition {
+        explanation: RISE,
+        ..mechanism(
+            "contribution_predictive",
+            "contribution of predictive features (nats)",
+            RISES,
+            probes::contribution_predictive,
+        )
+    },
+    Definition {
+        explanation: RISE,
+        ..mechanism(
+            "contribution_conjugate",
+            "contribution of conjugate features (nats)",
+            RISES,
+            probes::contribution_conjugate,
+        )
+    },
+    mechanism(
+        "contribution_noise",
+        "contribution of noise features (nats)",
+        RISES,
+        probes::contribution_noise,
+    ),
+    Definition {
+        explanation: " Capacity of a feature: 1 if no other shares its direction in the fused representation, 0 if nothing represents it.",
+        ..mechanism(
+            "capacity_predictive",
+            "capacity of predictive and conjugate features",
+            (Unit::Number, (Some(0), Some(1))),
+            probes::capacity_predictive,
+        )
+    },
+    mechanism(
+        "capacity_noise",
+        "capacity of noise features",
+        (Unit::Number, (Some(0), Some(1))),
+        probes::capacity_noise,
+    ),
+    Definition {
+        explanation: DISTANCE,
+        null: Some("agop_distance_rotated"),
+        ..mechanism(
+            "agop_distance",
+            "distance from the AGOP",
+            (Unit::Number, (Some(0), None)),
+            probes::agop_distance,
+        )
+    },
+    mechanism(
+        "agop_distance_rotated",
+        "distance from the AGOP, rotated",
+        (Unit::Number, (Some(0), None)),
+        probes::agop_distance_rotated,
+    ),
+    mechanism(
+        "agop_distance_excess",
+        "distance, less that of rotated weights",
+        (Unit::Number, (None, None)),
+        probes::agop_distance_excess,
+    ),
+    // Of what is measured of the fusion layer along the training.
+    Definition {
+        explanation: ALONG,
+        split: Split::Train,
+        ..number("gradient_rank", "effective rank of the late gradient", (Some(1), None))
+    },
+    Definition {
+        split: Split::Train,
+        ..number("agop_rank", "effective rank of the late AGOP", (Some(1), None))
+    },
+    Definition {
+        explanation: " Standard deviation over its mean of the gradient's effective rank, over the last third of the points along \
+                      training.",
+        split: Split::Train,
+        ..number(
+            "gradient_rank_variation",
+            "variation of the late gradient rank",
+            (Some(0), None),
+        )
+    },
+    Definition {
+        split: Split::Train,
+        ..number(
+            "rank_ratio",
+            "rank of the gradient over that of the AGOP",
+            (Some(0), None),
+        )
+    },
     // Of a run and its control: a report works it out.
     number(REALLOCATED, "reallocated (1: the check passes)", (Some(0), Some(1))),
     Definition {
@@ -284,13 +507,18 @@ impl Definition {
         Self::of_representation()
             .filter(move |definition| definition.is_of(reallocation))
             .filter(move |definition| {
-                definition.is_check() || protocol.measures_representation() || is_asked(definition.key)
+                let own = protocol.measures_representation() && !definition.is_of_mechanism();
+                definition.is_check() || own || is_asked(definition.key)
             })
     }
 
     /// Whether it checks what a reallocation has done.
     pub fn is_check(&self) -> bool {
         matches!(self.measured, Some(Measured::Manipulation))
+    }
+
+    fn is_of_mechanism(&self) -> bool {
+        matches!(self.measured, Some(Measured::Mechanism(_)))
     }
 
     /// Whether it is measured of runs with this reallocation: where there is none, there is nothing to check.
@@ -361,7 +589,16 @@ impl Metric {
 
     /// Whether two numbers are compared by their ratio: ranks and variance inflation, whose size says little by itself.
     pub fn is_compared_as_ratio(&self) -> bool {
-        ["rank_numerical", "rank_effective", "rank_stable", "vif_mean"].contains(&self.definition.key)
+        let ratios = [
+            "rank_numerical",
+            "rank_effective",
+            "rank_stable",
+            "vif_mean",
+            "gradient_rank",
+            "agop_rank",
+            "rank_ratio",
+        ];
+        ratios.contains(&self.definition.key)
     }
 
     /// Whether it is a term of the loss.
@@ -520,7 +757,7 @@ mod tests {
         }
         assert_eq!(metric("accuracy_only_a_b").of(), Some("a_b"));
         let ratios = METRICS.iter().filter(|m| metric(&m.key_of("a")).is_compared_as_ratio());
-        assert_eq!(ratios.count(), 4, "three ranks and a factor");
+        assert_eq!(ratios.count(), 7, "five ranks, a ratio of ranks and a factor");
         assert_eq!(metric("accuracy_complete").of(), None);
         assert_eq!(metric("accuracy").range(), (Some(0.0), Some(100.0)));
         for unknown in ["", "exactness", "accuracy_", "accuracy_only_", "loss_"] {

@@ -1,5 +1,6 @@
 //! Protocols: what is done to which modality, in training and at test.
 
+mod planted;
 mod words;
 
 use std::fmt;
@@ -8,6 +9,8 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use crate::{Levels, UnknownName};
+
+pub use planted::Planting;
 
 /// What is done to which modality, with its parameters. A missing rate is always the share of samples that lack the modality.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -56,6 +59,13 @@ pub enum Protocol {
         /// In what way.
         mode: UpweightMode,
     },
+    /// Trained and tested on planted data that differ from level to level; nothing is done to them.
+    Planted {
+        /// In what they differ. The cell's data set names the options.
+        planting: Planting,
+        /// How many there are of it.
+        level: f64,
+    },
 }
 
 /// Readings of the paper's "amount of upweighting" beta, which it does not define.
@@ -79,6 +89,7 @@ impl Protocol {
             Self::Modalities {} => ProtocolKind::Modalities,
             Self::Patterns {} => ProtocolKind::Patterns,
             Self::Upweighted { mode, .. } => ProtocolKind::Upweighted(*mode),
+            Self::Planted { planting, .. } => ProtocolKind::Planted(*planting),
         }
     }
 
@@ -89,7 +100,7 @@ impl Protocol {
             | Self::TrainAvailability { modality, .. }
             | Self::TrainNoise { modality, .. }
             | Self::Upweighted { modality, .. } => Some(modality),
-            Self::Missing { .. } | Self::Modalities {} | Self::Patterns {} => None,
+            Self::Missing { .. } | Self::Modalities {} | Self::Patterns {} | Self::Planted { .. } => None,
         }
     }
 
@@ -103,6 +114,7 @@ impl Protocol {
             Self::Modalities {} => Some(modalities as f64),
             Self::Patterns {} => Some(0.0),
             Self::Upweighted { beta, .. } => Some(*beta),
+            Self::Planted { level, .. } => Some(*level),
         }
     }
 
@@ -159,6 +171,8 @@ pub enum ProtocolKind {
     Patterns,
     /// [`Protocol::Upweighted`] in this way: one training a beta.
     Upweighted(UpweightMode),
+    /// [`Protocol::Planted`], varied in this: one training a level.
+    Planted(Planting),
 }
 
 /// Before the amplitude in a name.
@@ -166,7 +180,7 @@ const TRAIN_NOISE: &str = "train_noise_";
 
 impl ProtocolKind {
     /// Every one, with the paper's amplitudes of noise.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 14] = [
         Self::TestMissing,
         Self::TrainAvailability,
         Self::TrainNoise(Amplitude { thousandths: 1000 }),
@@ -176,6 +190,11 @@ impl ProtocolKind {
         Self::Patterns,
         Self::Upweighted(UpweightMode::Loss),
         Self::Upweighted(UpweightMode::Feature),
+        Self::Planted(Planting::Modalities),
+        Self::Planted(Planting::UnequalModalities),
+        Self::Planted(Planting::Pairs),
+        Self::Planted(Planting::Noise),
+        Self::Planted(Planting::NoiseRedundant),
     ];
 
     /// Its name where it has no amplitude.
@@ -189,6 +208,7 @@ impl ProtocolKind {
             Self::Patterns => "patterns",
             Self::Upweighted(UpweightMode::Loss) => "upweighted_loss",
             Self::Upweighted(UpweightMode::Feature) => "upweighted_feature",
+            Self::Planted(planting) => planting.entry().word,
         }
     }
 
@@ -197,13 +217,17 @@ impl ProtocolKind {
         match self {
             Self::Upweighted(_) => Levels::Weights,
             Self::Modalities => Levels::Counts,
+            Self::Planted(_) => Levels::Amounts,
             _ => Levels::Shares,
         }
     }
 
     /// Whether it is about one modality.
     pub fn of_one_modality(self) -> bool {
-        !matches!(self, Self::Missing | Self::Modalities | Self::Patterns)
+        !matches!(
+            self,
+            Self::Missing | Self::Modalities | Self::Patterns | Self::Planted(_)
+        )
     }
 
     /// Whether the representation of each model is measured, whatever the experiment asks for.
@@ -214,6 +238,19 @@ impl ProtocolKind {
     /// Whether each encoder inside a model is measured beside the same encoder trained alone.
     pub fn probes_encoders(self) -> bool {
         self == Self::Modalities
+    }
+
+    /// Whether the layer in which the modalities meet is measured along the training.
+    pub fn probes_layer(self) -> bool {
+        matches!(self, Self::Planted(_))
+    }
+
+    /// The data set that a cell is trained on, where the spec names `dataset`.
+    pub fn dataset(self, dataset: &str, levels: &[f64]) -> String {
+        match (self, levels) {
+            (Self::Planted(planting), [level]) => planting.dataset(dataset, *level),
+            _ => dataset.to_owned(),
+        }
     }
 
     /// Whether a model is scored on every pattern of modalities.
@@ -249,6 +286,7 @@ impl ProtocolKind {
                 beta: level,
                 mode,
             },
+            Self::Planted(planting) => Protocol::Planted { planting, level },
         }
     }
 }

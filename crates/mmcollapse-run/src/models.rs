@@ -303,6 +303,9 @@ fn told(error: &ModelError) -> String {
 pub(crate) fn converted(outcome: CellOutcome) -> Outcome {
     let mut curves: BTreeMap<String, Vec<f64>> = BTreeMap::new();
     for (epoch, record) in outcome.history.iter().filter(|r| r.fit == MULTIMODAL).enumerate() {
+        for (name, value) in &record.layer {
+            curves.entry(name.clone()).or_default().push(*value);
+        }
         for (name, value) in &record.losses {
             let curve = curves.entry(name.clone()).or_default();
             if curve.len() == epoch {
@@ -361,6 +364,10 @@ mod tests {
                     .iter()
                     .map(|(name, value)| ((*name).to_owned(), *value))
                     .collect(),
+                layer: match fit {
+                    "multimodal" => BTreeMap::from([("gradient_rank".to_owned(), 2.0 + epoch as f64)]),
+                    _ => BTreeMap::new(),
+                },
             };
         let outcome = CellOutcome {
             status: Status::Ok,
@@ -380,7 +387,8 @@ mod tests {
             weights: None,
         };
         let curves = converted(outcome).curves;
-        let expected: [(&str, &[f64]); 4] = [
+        let expected: [(&str, &[f64]); 5] = [
+            ("gradient_rank", &[2.0, 3.0, 4.0]),
             ("probe_baseline_labs", &[0.5]),
             ("probe_prefix_labs", &[0.75]),
             ("probe_prefix_notes", &[0.25, 0.125]),

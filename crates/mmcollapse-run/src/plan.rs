@@ -95,6 +95,7 @@ impl Planned {
         let level = match (protocol.levels(), &self.rates[..]) {
             (Levels::Counts, [count]) => format!(" of {count}"),
             (Levels::Weights, [beta]) => format!(" by {beta}"),
+            (Levels::Amounts, [amount]) => format!(" at {amount}"),
             (Levels::Shares, [rate]) if !protocol.is_trained_once() && protocol.has_levels() => {
                 format!(" at {}", percent(*rate))
             }
@@ -202,6 +203,7 @@ impl Plan {
                     if !selection.only.admits(&row, protocol, rates, seed) {
                         continue;
                     }
+                    let dataset = protocol.dataset(&dataset, rates);
                     let config = configuration(spec, settings, &dataset, &row, protocol, rates, seed);
                     let (config, revision) = resolver
                         .resolve(config)

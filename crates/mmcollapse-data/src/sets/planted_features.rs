@@ -1,13 +1,14 @@
 //! Data whose features are known: each modality is `x_i = A_i [u_i, c_i, n_i] + e`, drawn anew for every seed.
 //!
 //! The columns of A_i are orthonormal, so every feature has a direction of its own: u_i predicts by itself; c_i predicts only
-//! together with its conjugate in another modality; n_i is noise. All have mean 0 and are independent, but for what options say.
+//! together with its conjugate in another modality, or is a copy of it; n_i is noise. All have mean 0 and are independent, but for what options say.
 //! The label is whether the sum of all u and of a term for each pair of conjugates is above 0.
 //!
 //! A set is called by what differs from the defaults, `planted-features:modalities=4,noise=8`. It is drawn, never stored, and so
 //! is its [`Truth`].
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
 
 use mmcollapse_nn::random::Stream;
@@ -32,7 +33,7 @@ pub enum Pairing {
     Xor,
     /// Complementary: the label has their product.
     Product,
-    /// Redundant: the second is a copy of a predictive feature of the first's modality, and the pair adds nothing.
+    /// Redundant: the label has the first, and the second is a copy of it.
     Copy,
 }
 
@@ -44,7 +45,9 @@ pub struct PlantedFeatures {
     pub modalities: usize,
     /// Numbers in a sample of each modality.
     pub width: usize,
-    /// Numbers that each modality has more than the one before it: unequal modalities.
+    /// Whether features lie along the axes, in their order, instead of along drawn directions.
+    pub aligned: bool,
+    /// Numbers that each modality has more than the one before it.
     pub wider: usize,
     /// Features of each modality that predict by themselves.
     pub predictive: usize,
@@ -56,6 +59,8 @@ pub struct PlantedFeatures {
     pub pair_weight: f64,
     /// Noise features of each modality.
     pub noise: usize,
+    /// Noise features that each modality has more than the one before it: unequal modalities.
+    pub noisier: usize,
     /// Standard deviation of a predictive or conjugate feature.
     pub strength: f64,
     /// Standard deviation of a noise feature.
@@ -79,12 +84,14 @@ impl Default for PlantedFeatures {
         Self {
             modalities: 2,
             width: 16,
+            aligned: false,
             wider: 0,
             predictive: 2,
             conjugates: 1,
             pairing: Pairing::Xor,
             pair_weight: 1.0,
             noise: 4,
+            noisier: 0,
             strength: 1.0,
             noise_strength: 1.0,
             noise_correlation: 0.0,
@@ -131,9 +138,15 @@ pub struct Truth {
 }
 
 impl PlantedFeatures {
-    /// Features of each modality.
-    fn features(&self) -> usize {
-        self.predictive + 2 * self.conjugates + self.noise
+    /// Features of a modality.
+    fn features(&self, modality: usize) -> usize {
+        self.predictive + 2 * self.conjugates + self.noise + modality * self.noisier
+    }
+
+    /// Places of a modality's features among all.
+    fn places(&self, modality: usize) -> Range<usize> {
+        let start = (0..modality).map(|before| self.features(before)).sum();
+        start..start + self.features(modality)
     }
 
     fn width_of(&self, modality: usize) -> usize {
@@ -145,21 +158,17 @@ impl PlantedFeatures {
         if !(2..=8).contains(&self.modalities) {
             return Err(format!("`modalities` must be 2 to 8, got {}", self.modalities));
         }
-        if self.features() > self.width {
+        let crowded = (0..self.modalities).find(|&m| self.features(m) > self.width_of(m));
+        if let Some(modality) = crowded {
             return Err(format!(
-                "{} features of a modality need as many directions, and `width` is {}",
-                self.features(),
-                self.width
+                "the {} features of {} need as many directions, and it has {} numbers",
+                self.features(modality),
+                modality_name(modality),
+                self.width_of(modality)
             ));
         }
         if self.predictive + self.conjugates == 0 {
             return Err("nothing predicts: `predictive` and `conjugates` are 0".to_owned());
-        }
-        if self.pairing == Pairing::Copy && self.conjugates > self.predictive {
-            return Err(format!(
-                "`pairing: copy` copies {} predictive features, and `predictive` is {}",
-                self.conjugates, self.predictive
-            ));
         }
         for (name, value) in [
             ("strength", self.strength),
@@ -185,13 +194,22 @@ impl PlantedFeatures {
 
     /// The features, with directions drawn from `seed`.
     fn features_of(&self, seed: u64) -> Vec<Feature> {
-        let own = self.features();
-        let mut features = Vec::with_capacity(self.modalities * own);
+        let mut features = Vec::new();
         for modality in 0..self.modalities {
             let purpose = format!("planted/directions/{modality}");
             let mut stream = Stream::new(seed, &purpose);
-            let drawn = (0..own).map(|_| (0..self.width_of(modality)).map(|_| stream.normal()).collect());
-            for (place, direction) in orthonormal(drawn.collect()).into_iter().enumerate() {
+            let (own, width) = (self.features(modality), self.width_of(modality));
+            let axis = |place: usize| (0..width).map(|at| f64::from(u8::from(at == place))).collect();
+            let directions = if self.aligned {
+                (0..own).map(axis).collect()
+            } else {
+                orthonormal(
+                    (0..own)
+                        .map(|_| (0..width).map(|_| stream.normal()).collect())
+                        .collect(),
+                )
+            };
+            for (place, direction) in directions.into_iter().enumerate() {
                 let role = self.role(modality, place);
                 features.push(Feature {
                     modality,
@@ -211,20 +229,23 @@ impl PlantedFeatures {
     /// Predictive features come first, then those that are paired with the next modality, those that are paired with the one
     /// before, and noise.
     fn role(&self, modality: usize, place: usize) -> Role {
-        let (own, pairs) = (self.features(), self.conjugates);
+        let pairs = self.conjugates;
         let next = (modality + 1) % self.modalities;
         let before = (modality + self.modalities - 1) % self.modalities;
         match place.checked_sub(self.predictive) {
             None => Role::Predictive,
-            Some(k) if k < pairs => Role::Conjugate(next * own + self.predictive + pairs + k),
-            Some(k) if k < 2 * pairs => Role::Conjugate(before * own + self.predictive + k - pairs),
+            Some(k) if k < pairs => Role::Conjugate(self.places(next).start + self.predictive + pairs + k),
+            Some(k) if k < 2 * pairs => Role::Conjugate(self.places(before).start + self.predictive + k - pairs),
             Some(_) => Role::Noise,
         }
     }
 
     /// Draws the samples of a split: the value of every feature, and labels.
     fn draw(&self, features: &[Feature], seed: u64, split: &str, n: usize) -> (Vec<Vec<f32>>, Vec<u32>) {
-        let own = self.features();
+        let places: Vec<Range<usize>> = (0..self.modalities).map(|modality| self.places(modality)).collect();
+        // Of a feature the place in its modality.
+        let own = |place: usize, feature: &Feature| place - places[feature.modality].start;
+        let most = self.noise + (self.modalities - 1) * self.noisier;
         let mut stream = Stream::new(seed, &format!("planted/values/{split}"));
         let mut labels = Stream::new(seed, &format!("planted/labels/{split}"));
         let shared = self.noise_correlation.sqrt();
@@ -232,11 +253,11 @@ impl PlantedFeatures {
         let mut all = Vec::with_capacity(n);
         let mut classes = Vec::with_capacity(n);
         for _ in 0..n {
-            let common: Vec<f64> = (0..self.noise).map(|_| stream.normal()).collect();
+            let common: Vec<f64> = (0..most).map(|_| stream.normal()).collect();
             let mut values: Vec<f64> = (0..features.len()).map(|_| stream.normal()).collect();
             for (place, feature) in features.iter().enumerate() {
                 if feature.role == Role::Noise {
-                    let k = place % own - (own - self.noise);
+                    let k = own(place, feature) - self.predictive - 2 * self.conjugates;
                     values[place] = shared * common[k] + rest * values[place];
                 }
             }
@@ -245,11 +266,16 @@ impl PlantedFeatures {
                 match feature.role {
                     Role::Predictive => sum += values[place],
                     // Each pair once, from its first feature.
-                    Role::Conjugate(other) if place % own < self.predictive + self.conjugates => match self.pairing {
-                        Pairing::Xor => sum += self.pair_weight * values[place].signum() * values[other].signum(),
-                        Pairing::Product => sum += self.pair_weight * values[place] * values[other],
-                        Pairing::Copy => values[other] = values[place - self.predictive],
-                    },
+                    Role::Conjugate(other) if own(place, feature) < self.predictive + self.conjugates => {
+                        match self.pairing {
+                            Pairing::Xor => sum += self.pair_weight * values[place].signum() * values[other].signum(),
+                            Pairing::Product => sum += self.pair_weight * values[place] * values[other],
+                            Pairing::Copy => {
+                                values[other] = values[place];
+                                sum += self.pair_weight * values[place];
+                            }
+                        }
+                    }
                     _ => {}
                 }
             }
@@ -297,12 +323,12 @@ impl PlantedFeatures {
 
     /// The samples of a split: every feature along its direction, and what is added to every number.
     fn samples(&self, truth: &Truth, seed: u64, split: usize, labels: Vec<u32>) -> Samples {
-        let (name, values, own) = (SPLITS[split], &truth.values[split], self.features());
+        let (name, values) = (SPLITS[split], &truth.values[split]);
         let inputs = (0..self.modalities).map(|modality| {
             let width = self.width_of(modality);
             let purpose = format!("planted/spread/{name}/{modality}");
             let mut x = Stream::new(seed, &purpose).normal_vec(labels.len() * width);
-            let here = modality * own..(modality + 1) * own;
+            let here = self.places(modality);
             for (x, values) in x.chunks_exact_mut(width).zip(values) {
                 for x in x.iter_mut() {
                     *x *= self.spread as f32;

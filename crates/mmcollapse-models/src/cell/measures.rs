@@ -32,11 +32,18 @@ impl Run<'_> {
         if asked.iter().all(|asked| asked.is_check()) {
             return Ok(Vec::new());
         }
-        let representation = self.representation(model, samples)?;
+        let mut representation = self.representation(model, samples)?;
+        if asked
+            .iter()
+            .any(|asked| matches!(asked.measured, Some(Measured::Mechanism(_))))
+        {
+            representation.layer = self.probing().layer(model, samples, &samples.present)?;
+            representation.planted = self.planted(model, samples)?;
+        }
         let mut measures = Vec::new();
         let mut add = |name: String, Reading { value, n }: Reading| measures.push(Measure { name, value, n });
         for definition in &asked {
-            if let Some(Measured::Whole(of)) = definition.measured {
+            if let Some(Measured::Whole(of) | Measured::Mechanism(of)) = definition.measured {
                 add(definition.key.to_owned(), of(&representation));
             }
         }
@@ -132,11 +139,12 @@ impl Run<'_> {
             fused,
             modalities: modalities.collect::<Result<_>>()?,
             labels: samples.labels.clone(),
+            ..Representation::default()
         })
     }
 
     /// The fused representation and each modality's encoding; none for what is not finite.
-    fn read(
+    pub(super) fn read(
         &self,
         model: &Model,
         samples: &Samples,

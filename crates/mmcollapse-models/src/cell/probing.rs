@@ -17,14 +17,14 @@ use crate::{
 
 /// Points along a training at which encoders are probed, where its protocol asks for it: the paper's Figure 4 shows what is
 /// lost when. Each costs a pass over the training samples and a fit. Another number needs another revision of the probes.
-const POINTS: usize = 6;
+pub(super) const POINTS: usize = 6;
 
 /// What encoders are read on: the samples of a cell and who has what.
 pub(super) struct Probing<'a> {
-    dataset: &'a Dataset,
-    presence: &'a Split<Presence>,
+    pub(super) dataset: &'a Dataset,
+    pub(super) presence: &'a Split<Presence>,
     classes: usize,
-    device: &'a Device,
+    pub(super) device: &'a Device,
 }
 
 impl<'a> Probing<'a> {
@@ -97,10 +97,10 @@ impl<'a> Probing<'a> {
     }
 }
 
-/// Whether encoders are probed after `epoch` (from 0) of `epochs`: at [`POINTS`] evenly spaced ones, the last of all among
+/// Whether something is measured after `epoch` (from 0) of `epochs`: at so many evenly spaced `points`, the last of all among
 /// them, or at each where there are fewer.
-pub(super) fn due(epoch: usize, epochs: usize) -> bool {
-    let points = POINTS.min(epochs);
+pub(super) fn due(epoch: usize, epochs: usize, points: usize) -> bool {
+    let points = points.min(epochs);
     (1..=points).any(|point| (point * epochs).div_ceil(points) == epoch + 1)
 }
 
@@ -110,7 +110,8 @@ mod tests {
 
     #[test]
     fn probes_are_evenly_spaced_and_end_with_the_training() {
-        let at = |epochs: usize| -> Vec<usize> { (0..epochs).filter(|e| due(*e, epochs)).map(|e| e + 1).collect() };
+        let at =
+            |epochs: usize| -> Vec<usize> { (0..epochs).filter(|e| due(*e, epochs, POINTS)).map(|e| e + 1).collect() };
         assert_eq!(at(4), [1, 2, 3, 4]);
         assert_eq!(at(12), [2, 4, 6, 8, 10, 12]);
         assert_eq!(at(40), [7, 14, 20, 27, 34, 40]);

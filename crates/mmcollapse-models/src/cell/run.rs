@@ -14,7 +14,8 @@ use serde::{Deserialize, Serialize};
 use super::{
     CellOutcome,
     checkpoint::{self, Checkpoint},
-    probing::{Probing, due},
+    mechanism,
+    probing::{self, Probing, due},
     shared::{self, Recipe},
 };
 use crate::{
@@ -27,7 +28,7 @@ use crate::{
     protocol,
     reallocation::Placed,
     revision::{reallocation_revision, vanilla_revision},
-    training::{EpochRecord, Fit, FitEnd, JOINT, Objective, TrainingData, under},
+    training::{Along, EpochRecord, Fit, FitEnd, JOINT, Objective, Readings, TrainingData, under},
 };
 
 /// Name in the history of the fit of the model that is scored.
@@ -262,11 +263,17 @@ impl Run<'_> {
         };
         let probing = Probing::new(self.dataset, &self.presence, &self.spec, self.device);
         let probe = |epoch: usize| {
-            if fit.probed && due(epoch, fit.training.epochs) {
-                probing.cross_entropies(&fit.objective.encoders())
-            } else {
-                Ok(BTreeMap::new())
+            let mut readings = Readings::default();
+            match (fit.along, fit.objective.model()) {
+                (Along::Encoders, _) if due(epoch, fit.training.epochs, probing::POINTS) => {
+                    readings.probes = probing.cross_entropies(&fit.objective.encoders())?;
+                }
+                (Along::Layer, Some(model)) if due(epoch, fit.training.epochs, mechanism::POINTS) => {
+                    readings.layer = probing.layer_ranks(model)?;
+                }
+                _ => {}
             }
+            Ok(readings)
         };
         let (folder, config_json) = (self.conditions.checkpoint, &self.config_json);
         let (facts, artifacts) = (&mut self.facts, &self.artifacts);
@@ -300,7 +307,11 @@ impl Run<'_> {
             training: self.config.training.clone(),
             phases: Box::new(|_| Some(JOINT)),
             params,
-            probed: self.config.protocol.kind().probes_encoders(),
+            along: match self.config.protocol.kind() {
+                kind if kind.probes_encoders() => Along::Encoders,
+                kind if kind.probes_layer() => Along::Layer,
+                _ => Along::Nothing,
+            },
             frozen: None,
             rate_factor: None,
             balancing: None,

@@ -63,11 +63,16 @@ impl Run<'_> {
         } else {
             Default::default()
         };
+        let along = self.ranks_along();
         if self.is_checked() {
             let test = dataset.test.for_final_evaluation();
             more.extend(self.manipulation(&model, prepared, test)?);
         }
-        let scores = self.scores(&model, &at_validation, more)?;
+        let mut scores = self.scores(&model, &at_validation, more)?;
+        let level = self.trained_level();
+        for Measure { name, value, n } in along {
+            scores.extend(self.score(level, Split::Train, &name, value, n)?);
+        }
         let own = self.config.protocol.kind().measures_representation();
         let beyond = self
             .asked_measures()
@@ -146,18 +151,8 @@ impl Run<'_> {
         let (n, own) = (test.len(), &test.present);
         let kind = self.config.protocol.kind();
         let mut scores = Vec::new();
-        // The one place that leaves a score out: it has no value. Nothing is ever put in its place.
         let mut push = |rate: f64, split: Split, metric: &str, value: Option<f64>, n: usize| -> Result<()> {
-            if let Some(value) = value {
-                scores.push(Score {
-                    protocol: kind,
-                    rate,
-                    split,
-                    metric: metric.parse()?,
-                    value,
-                    n,
-                });
-            }
+            scores.extend(self.score(rate, split, metric, value, n)?);
             Ok(())
         };
         let by_pattern = kind.scores_patterns();
@@ -176,8 +171,7 @@ impl Run<'_> {
                 push(rate, Split::Test, measure, value, n)?;
             }
         }
-        // What is measured with all modalities stands at the level of the training, or at 0 where that serves several.
-        let level = self.config.protocol.trained_level(own.modalities()).unwrap_or_default();
+        let level = self.trained_level();
         for measure in self.measures(model, test)?.into_iter().chain(more) {
             push(level, Split::Test, &measure.name, measure.value, measure.n)?;
         }
@@ -212,6 +206,27 @@ impl Run<'_> {
             push(level, Split::Train, &format!("loss_{name}"), value, dataset.train.len())?;
         }
         Ok(scores)
+    }
+
+    /// A number as a score. The one place that leaves a score out: it has no value. Nothing is ever put in its place.
+    fn score(&self, rate: f64, split: Split, metric: &str, value: Option<f64>, n: usize) -> Result<Option<Score>> {
+        let Some(value) = value else {
+            return Ok(None);
+        };
+        Ok(Some(Score {
+            protocol: self.config.protocol.kind(),
+            rate,
+            split,
+            metric: metric.parse()?,
+            value,
+            n,
+        }))
+    }
+
+    /// Where the scores stand of what is measured with all modalities: the level of the training, or 0 where that serves several.
+    fn trained_level(&self) -> f64 {
+        let modalities = self.spec.modalities.len();
+        self.config.protocol.trained_level(modalities).unwrap_or_default()
     }
 
     /// The measure of [`Predictions::quality`].

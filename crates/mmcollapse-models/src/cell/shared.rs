@@ -16,12 +16,13 @@ use mmcollapse_files::sha256;
 use mmcollapse_nn::{Params, Tensor, safetensors};
 use serde_json::{Value, json};
 
+use super::mechanism;
 use crate::{
     diagnosis,
     error::{ModelError, Result},
     method::MethodConfig,
     reallocation::digest,
-    training::{EpochRecord, Fit, FitEnd, under},
+    training::{Along, EpochRecord, Fit, FitEnd, under},
     upweight::UpweightConfig,
 };
 
@@ -78,9 +79,11 @@ impl Recipe {
             // Another device rounds differently; another processor does too, by less than a table shows.
             "device": if fit.params.root().device().is_cpu() { "cpu" } else { "gpu" },
         });
-        if fit.probed && !fit.objective.encoders().is_empty() {
-            // The weights are the same; the history tells more.
-            recipe["probes"] = json!(diagnosis::REVISION);
+        // The weights are the same; the history tells more.
+        match fit.along {
+            Along::Encoders if !fit.objective.encoders().is_empty() => recipe["probes"] = json!(diagnosis::REVISION),
+            Along::Layer if fit.objective.model().is_some() => recipe["layer"] = json!(mechanism::REVISION),
+            _ => {}
         }
         if let Some(upweight) = &self.upweight {
             recipe["upweight"] = json!(upweight);

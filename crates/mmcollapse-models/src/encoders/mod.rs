@@ -5,6 +5,7 @@ mod code_transformer;
 mod gru;
 mod ids;
 mod lenet5;
+mod linear;
 mod mlp;
 mod snetpluse;
 mod spectrogram_cnn;
@@ -109,6 +110,7 @@ pub static ENCODERS: &[Entry<Builder>] = &[
     snetpluse::ENTRY,
     spectrogram_cnn::ENTRY,
     mlp::ENTRY,
+    linear::ENTRY,
     code_bag::ENTRY,
     code_transformer::ENTRY,
     gru::ENTRY,

@@ -5,10 +5,10 @@
 //! `rank` makes the hidden layer's weights a product `U V` through so few numbers, so that their rank is at most that: what the
 //! paper says training does by itself, done on purpose.
 
-use mmcollapse_nn::{Mode, Result as TensorResult, Tensor, layers::Linear};
+use mmcollapse_nn::{Mode, Result as TensorResult, Tensor, layers::Linear, ops::matmul};
 use serde::{Deserialize, Serialize};
 
-use super::{Builder, Fusion, FusionContext, FusionOutput, head::Head};
+use super::{Builder, Fusion, FusionContext, FusionOutput, Meeting, head::Head};
 use crate::{
     encodings::Encodings,
     error::{ModelError, Result},
@@ -84,6 +84,16 @@ impl Concat {
 }
 
 impl Fusion for Concat {
+    fn meeting(&self) -> TensorResult<Option<Meeting>> {
+        let own = self.head.meeting()?;
+        // U V.
+        let weights = match &self.bottleneck {
+            Some(bottleneck) => matmul(&own.weights, &bottleneck.weight().detach())?,
+            None => own.weights,
+        };
+        Ok(Some(Meeting { weights, ..own }))
+    }
+
     fn forward(&self, encodings: &Encodings, mode: Mode) -> TensorResult<FusionOutput> {
         let joined = Tensor::cat(&encodings.z, 1)?;
         let joined = match &self.bottleneck {

@@ -1,9 +1,11 @@
 //! SMIL's fused network, which reads the prediction off joined features: one hidden layer, dropout, a classifier.
 
 use mmcollapse_nn::{
-    GradStore, Mode, Result as TensorResult, Scope, Tensor,
+    DType, GradStore, Mode, Result as TensorResult, Scope, Tensor,
     layers::{Dropout, Linear},
 };
+
+use super::Meeting;
 
 /// Variables `hidden`, `classifier` below a scope.
 pub(super) struct Head {
@@ -19,6 +21,20 @@ impl Head {
             hidden: Linear::new(&scope.pp("hidden"), inputs, hidden)?,
             dropout: Dropout::new(&scope.pp("dropout"), dropout)?,
             classifier: Linear::new(&scope.pp("classifier"), hidden, classes)?,
+        })
+    }
+
+    /// Its layers as they are in evaluation.
+    pub fn meeting(&self) -> TensorResult<Meeting> {
+        let bias = |layer: &Linear| match layer.bias() {
+            Some(bias) => Ok(bias.detach()),
+            None => Tensor::zeros(layer.weight().dim(0)?, DType::F32, layer.weight().device()),
+        };
+        Ok(Meeting {
+            weights: self.hidden.weight().detach(),
+            bias: bias(&self.hidden)?,
+            readout: self.classifier.weight().detach(),
+            readout_bias: bias(&self.classifier)?,
         })
     }
 

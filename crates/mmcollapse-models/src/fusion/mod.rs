@@ -15,6 +15,7 @@ mod imputation;
 mod late_fusion;
 mod lmf;
 mod m3care;
+mod masked;
 mod mt;
 mod mult;
 mod muse;
@@ -84,11 +85,31 @@ impl FusionOutput {
     }
 }
 
+/// The layer in which modalities meet and its readout, in evaluation: `logits = C relu(W z + b) + c` of the joined encodings z.
+pub struct Meeting {
+    /// W, `[neurons, inputs]`.
+    pub weights: Tensor,
+    /// b, `[neurons]`.
+    pub bias: Tensor,
+    /// C, `[classes, neurons]`.
+    pub readout: Tensor,
+    /// c, `[classes]`.
+    pub readout_bias: Tensor,
+}
+
 /// An operator phi with its head.
 pub trait Fusion {
     /// Whether it reads the encodings' tokens, which are made for it alone; a modality without any of its own has one.
     fn reads_tokens(&self) -> bool {
         false
+    }
+
+    /// The layer in which the modalities meet, for fusions that are that layer and a readout.
+    ///
+    /// # Errors
+    /// A shape that does not fit.
+    fn meeting(&self) -> TensorResult<Option<Meeting>> {
+        Ok(None)
     }
 
     /// Encodings to logits. Rows of absent modalities are zero and marked in `encodings.present`.
@@ -182,6 +203,7 @@ pub static FUSIONS: &[Entry<Builder>] = &[
     grape::ENTRY,
     m3care::ENTRY,
     muse::ENTRY,
+    masked::ENTRY,
 ];
 
 /// Makes the fusion that `config` names.

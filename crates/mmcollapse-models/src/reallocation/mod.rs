@@ -5,6 +5,7 @@
 
 mod ebr;
 mod kd;
+mod mmd;
 mod none;
 mod only;
 mod workbench;
@@ -150,7 +151,8 @@ pub struct Builder {
 }
 
 /// Every reallocation, in the order of `mmcollapse list methods`.
-pub static REALLOCATIONS: &[Entry<Builder>] = &[none::ENTRY, kd::ENTRY, ebr::ENTRY, ebr::MOVED, only::ENTRY];
+pub static REALLOCATIONS: &[Entry<Builder>] =
+    &[none::ENTRY, kd::ENTRY, ebr::ENTRY, ebr::MOVED, mmd::ENTRY, only::ENTRY];
 
 /// Makes the reallocation that `config` names.
 ///

@@ -21,6 +21,7 @@ use crate::{
     balancing::Balancing,
     encoders::Encoder,
     error::{ModelError, Result},
+    model::Model,
     observer::Observer,
 };
 
@@ -52,10 +53,32 @@ pub(crate) trait Objective {
     fn encoders(&self) -> Vec<(usize, &dyn Encoder)> {
         Vec::new()
     }
+
+    /// The multimodal model, if it is one that is trained.
+    fn model(&self) -> Option<&Model> {
+        None
+    }
 }
 
-/// What is measured of a fit after some of its epochs, by name; it changes nothing.
-pub(crate) type Probe<'a> = dyn Fn(usize) -> Result<BTreeMap<String, f64>> + 'a;
+/// What of a fit is measured after some of its epochs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Along {
+    Nothing,
+    /// Its encoders, by probes.
+    Encoders,
+    /// The layer in which the modalities meet.
+    Layer,
+}
+
+/// What was measured after an epoch, by modality and by name; it changes nothing.
+#[derive(Default)]
+pub(crate) struct Readings {
+    pub probes: BTreeMap<String, f64>,
+    pub layer: BTreeMap<String, f64>,
+}
+
+/// Measures a fit after an epoch.
+pub(crate) type Probe<'a> = dyn Fn(usize) -> Result<Readings> + 'a;
 
 /// Samples to train on.
 pub(crate) struct TrainingData<'a> {
@@ -78,8 +101,8 @@ pub(crate) struct Fit<'a> {
     pub training: Training,
     pub phases: Box<Phases<'a>>,
     pub params: &'a Params,
-    /// Whether its encoders are probed along the training.
-    pub probed: bool,
+    /// What is measured along the training.
+    pub along: Along,
     /// Prefix of variables that are not trained.
     pub frozen: Option<String>,
     /// Prefix of variables with a learning-rate factor of their own.
@@ -108,6 +131,9 @@ pub struct EpochRecord {
     /// which encoders are probed.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty", with = "null_if_not_finite")]
     pub probes: BTreeMap<String, f64>,
+    /// What was measured of the fusion layer as it then was, by name; in epochs in which it is.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty", with = "null_if_not_finite")]
+    pub layer: BTreeMap<String, f64>,
 }
 
 fn null_is_nan<'de, D: serde::Deserializer<'de>>(d: D) -> std::result::Result<f64, D::Error> {
@@ -200,7 +226,8 @@ impl Fit<'_> {
             let Some(mut record) = self.epoch(data, state, &groups, &all)? else {
                 break;
             };
-            record.probes = probe(state.epoch)?;
+            let Readings { probes, layer } = probe(state.epoch)?;
+            (record.probes, record.layer) = (probes, layer);
             let losses: Vec<(&str, f64)> = record.losses.iter().map(|(k, v)| (k.as_str(), *v)).collect();
             observer.epoch(&self.label, state.epoch, self.training.epochs, &losses);
             let trouble = divergence(&record, self.training.blow_up);
@@ -293,6 +320,7 @@ impl Fit<'_> {
             losses,
             size,
             probes: BTreeMap::new(),
+            layer: BTreeMap::new(),
         }))
     }
 }
@@ -387,6 +415,7 @@ mod tests {
             losses: BTreeMap::from([("semantic".to_owned(), 0.5), ("modality".to_owned(), loss)]),
             size,
             probes: BTreeMap::new(),
+            layer: BTreeMap::new(),
         };
         let of = |loss: f64, size: f64| divergence(&record(loss, size), 1e4);
         assert_eq!(of(-9e3, 9e3), None);

@@ -80,6 +80,46 @@ pub fn crossing(shares: &Matrix, modality: &[usize], single: f64) -> Result<Cros
     })
 }
 
+/// What [`Crossing::observed`] would be if features of one role were exchanged between modalities: the mean over permutations of
+/// the features' modalities within each role. A network that responds to few features crosses more often than evenly drawn pairs
+/// do, whosesoever they are; this null has the same responses.
+///
+/// `role` says of each feature which role it has.
+///
+/// # Errors
+/// As [`crossing`]; no permutation.
+pub fn crossing_permuted(
+    shares: &Matrix,
+    modality: &[usize],
+    role: &[usize],
+    single: f64,
+    permutations: usize,
+    seed: u64,
+) -> Result<f64> {
+    const MEASURE: &str = "pairs that cross permuted modalities";
+    same_length(MEASURE, modality.len(), role.len())?;
+    at_least(MEASURE, 1, permutations)?;
+    let mut draws = SplitMix64(seed);
+    let crossings = (0..permutations).map(|_| {
+        let permuted = permuted_within(modality, role, &mut draws);
+        Ok(crossing(shares, &permuted, single)?.observed)
+    });
+    mean(&crossings.collect::<Result<Vec<f64>>>()?)
+}
+
+/// The values with those of equal `group` exchanged at random.
+fn permuted_within<T: Clone>(values: &[T], group: &[usize], draws: &mut SplitMix64) -> Vec<T> {
+    let mut permuted = values.to_vec();
+    let groups = group.iter().max().map_or(0, |last| last + 1);
+    for own in 0..groups {
+        let places: Vec<usize> = (0..group.len()).filter(|&i| group[i] == own).collect();
+        for last in (1..places.len()).rev() {
+            permuted.swap(places[last], places[draws.below(last + 1)]);
+        }
+    }
+    permuted
+}
+
 /// With what predictive features share neurons, across modalities.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RoleOdds {
@@ -135,21 +175,10 @@ pub fn role_odds(
         }
     };
     let mut draws = SplitMix64(seed);
-    let modalities = modality.iter().max().map_or(0, |last| last + 1);
-    let mut permuted = Vec::with_capacity(permutations);
-    for _ in 0..permutations {
-        let mut roles = noisy.to_vec();
-        for own in 0..modalities {
-            let places: Vec<usize> = (0..modality.len()).filter(|&i| modality[i] == own).collect();
-            for last in (1..places.len()).rev() {
-                roles.swap(places[last], places[draws.below(last + 1)]);
-            }
-        }
-        permuted.push(log_odds(&roles)?);
-    }
+    let permuted = (0..permutations).map(|_| log_odds(&permuted_within(noisy, modality, &mut draws)));
     Ok(RoleOdds {
         log_odds: log_odds(noisy)?,
-        permuted,
+        permuted: permuted.collect::<Result<_>>()?,
     })
 }
 
@@ -184,6 +213,22 @@ mod tests {
         )
         .unwrap();
         assert_eq!((found.observed, found.neurons), (0.5, 2));
+    }
+
+    /// Two features of each modality, of one role in all; a neuron holds the first of each.
+    #[test]
+    fn permuted_modalities_are_the_null_of_crossing() {
+        let (modality, role) = ([0, 0, 1, 1], [0; 4]);
+        let neuron = matrix(&[0.5, 0.0, 0.5, 0.0], 4);
+        assert_eq!(crossing(&neuron, &modality, 0.9).unwrap().observed, 1.0);
+        // Of six ways to give the two features modalities, four cross.
+        let null = crossing_permuted(&neuron, &modality, &role, 0.9, 4000, 1).unwrap();
+        assert!((null - 2.0 / 3.0).abs() < 0.03, "{null}");
+        // Roles of their own cannot be exchanged.
+        assert_eq!(
+            crossing_permuted(&neuron, &modality, &[0, 1, 2, 3], 0.9, 10, 1).unwrap(),
+            1.0
+        );
     }
 
     /// One noisy and one predictive feature in each of two modalities.

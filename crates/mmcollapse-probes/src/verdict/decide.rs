@@ -18,6 +18,8 @@ pub enum Claimed {
     Lower,
     /// It lies below the margin: equivalence in one direction.
     AtMost,
+    /// Its size lies below the margin: equivalence.
+    Within,
 }
 
 /// Why a test has no verdict on its effect.
@@ -38,7 +40,7 @@ pub enum Reason {
 /// What the interval of a test says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// It lies wholly on the claimed side of 0 (for [`Claimed::AtMost`]: of the margin).
+    /// It lies wholly on the claimed side of 0 (for equivalence: of the margin).
     Supported {
         /// Whether it excludes an effect as large as the margin.
         smaller: bool,
@@ -76,7 +78,7 @@ pub struct Comparison {
 pub struct Judged {
     /// Mean and spread of the differences.
     pub spread: Spread,
-    /// The interval at the level of its family; for [`Claimed::AtMost`] its ends are one-sided limits.
+    /// The interval at the level of its family; for equivalence its ends are one-sided limits.
     pub interval: Interval,
     /// What it says by itself.
     pub verdict: Verdict,
@@ -118,7 +120,7 @@ impl Comparison {
     fn judged(&self, alpha: f64, of: usize) -> Result<Judged> {
         positive(self.margin)?;
         let spread = Spread::of(&self.differences, self.q)?;
-        let one_sided = self.claimed == Claimed::AtMost;
+        let one_sided = matches!(self.claimed, Claimed::AtMost | Claimed::Within);
         let sides = if one_sided { 2.0 } else { 1.0 };
         let interval = spread.interval(1.0 - sides * alpha)?;
         let wider = spread.interval(1.0 - sides * alpha / of as f64)?;
@@ -127,6 +129,12 @@ impl Comparison {
             Claimed::Higher => (interval.low, interval.high),
             Claimed::Lower => (-interval.high, -interval.low),
             Claimed::AtMost => (self.margin - interval.high, self.margin - interval.low),
+            Claimed::Within => {
+                let sizes = [interval.low.abs(), interval.high.abs()];
+                let [least, largest] = [sizes[0].min(sizes[1]), sizes[0].max(sizes[1])];
+                let least = if interval.low * interval.high > 0.0 { least } else { 0.0 };
+                (self.margin - largest, self.margin - least)
+            }
         };
         let (low, _) = turned(interval);
         let (_, high) = turned(wider);

@@ -38,6 +38,7 @@ impl ProtocolKind {
             Self::Upweighted(UpweightMode::Feature) => {
                 format!("{modality}'s encoding is scaled by 1 + β before fusion; {whole}")
             }
+            Self::Planted(planting) => planting.entry().in_words.to_owned(),
             Self::TestMissing => {
                 format!("trained on all pairs; each test sample loses its {modality} with the given probability")
             }
@@ -85,6 +86,7 @@ impl Setting {
             ProtocolKind::TrainNoise(_) => format!("training samples with noise on {modality} (%)"),
             ProtocolKind::Upweighted(_) => format!("β, weight of {modality}"),
             ProtocolKind::Modalities => "number of modalities".to_owned(),
+            ProtocolKind::Planted(planting) => planting.entry().axis.to_owned(),
             ProtocolKind::Missing | ProtocolKind::Patterns => {
                 format!("missing rate, {} (%)", label(&self.to_string()).to_lowercase())
             }

@@ -19,14 +19,17 @@ impl Figure {
                     heading: format!("{}, {}", fusion.fusion.label(), row.heading),
                     panels: measures
                         .iter()
-                        .filter(|measure| summary.measures(protocol, measure))
+                        .filter(|measure| summary.measures(protocol, measure) && !is_null(measure, measures))
                         .map(|measure| panel(summary, protocol, &fusion.fusion.name, measure, styles))
                         .collect(),
                     ..row
                 }
             })
         });
-        let legend = legend(summary, &styles);
+        let mut legend = legend(summary, &styles);
+        if measures.iter().any(|measure| measure.definition().null.is_some()) {
+            legend.push(("null".to_owned(), style::NULL));
+        }
         Self::of_panels(summary, measures, text, rows.collect(), legend)
     }
 
@@ -53,14 +56,21 @@ impl Figure {
     }
 }
 
+/// Whether another of the measures is drawn with it as its null.
+fn is_null(measure: &Metric, measures: &[Metric]) -> bool {
+    measures
+        .iter()
+        .any(|other| other.definition().null == Some(measure.as_str()))
+}
+
 fn panel(summary: &Summary, protocol: &ProtocolRun, fusion: &str, measure: &Metric, styles: &[Style]) -> Panel {
     let methods = summary
         .methods
         .iter()
         .enumerate()
         .filter(|(_, m)| m.fusion.name == fusion);
-    let line = |place: usize| Line {
-        style: styles[place],
+    let line = |place: usize, measure: &Metric, style: Style| Line {
+        style,
         points: protocol
             .rates
             .iter()
@@ -70,12 +80,22 @@ fn panel(summary: &Summary, protocol: &ProtocolRun, fusion: &str, measure: &Metr
             })
             .collect(),
     };
+    let places: Vec<usize> = methods.map(|(place, _)| place).collect();
+    let mut lines: Vec<Line> = places
+        .iter()
+        .map(|place| line(*place, measure, styles[*place]))
+        .collect();
+    // That of the first row: where rows differ in their null, tables have each.
+    let null = measure.definition().null.and_then(|null| null.parse().ok());
+    if let (Some(null), Some(first)) = (null, places.first()) {
+        lines.push(line(*first, &null, style::NULL));
+    }
     let axis = Axis::of(measure);
     let logarithmic = if axis.logarithmic { ", log axis" } else { "" };
     Panel {
         title: measure.title() + logarithmic,
         axis,
-        lines: methods.map(|(place, _)| line(place)).collect(),
+        lines,
         paper: Vec::new(),
         threshold: None,
     }

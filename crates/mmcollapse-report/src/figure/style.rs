@@ -67,6 +67,12 @@ const RESERVED: [&str; 3] = ["none", "kd", "ebr"];
 /// Of an encoder trained alone, beside a few reallocations: the one that they come to last.
 pub const BASELINE: Style = style(COLOURS.len() - 1, 0);
 
+/// Of what a measure would be if nothing were behind it.
+pub const NULL: Style = Style {
+    colour: GREY,
+    shape: Shape::Dart,
+};
+
 /// A colour with its own mark, or with the mark `turns` further.
 const fn style(colour: usize, turns: usize) -> Style {
     Style {

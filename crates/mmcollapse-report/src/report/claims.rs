@@ -13,8 +13,9 @@
 //!   metric: auroc
 //!   row: "{row}+{by}"
 //!   against: "{row}"                                   # without: 0
+//!   against_protocol: mortality_patterns               # where that row's numbers are of another protocol
 //!   level: 0                                           # or `from` and `to`, or `trend: true`, or the mean over the levels
-//!   claimed: higher                                    # lower; at_most: less than the margin above `against`
+//!   claimed: higher                                    # lower; at_most: less than the margin above `against`; within: on either side
 //!   printed: Table 2                                   # where the paper prints the margin
 //!   seeds: {n: 10, from: 0}
 //! ```
@@ -22,6 +23,9 @@
 //! `{word}` stands for a value in every field; in `says` it is the value's name. Margins are in the metric's unit (accuracy: a
 //! share), and factors for ranks and variance inflation, which are compared as ratios. Without `printed` the paper has no
 //! number: the margin is then 1 point, or .05 nats.
+//!
+//! With `along: METRIC` the quantity is the correlation of two metrics over the seeds of a row at each level, the mean over levels: of
+//! each seed the product of both in standard deviations from their means.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -126,6 +130,10 @@ pub struct Comparison {
     pub row: RowName,
     /// Row it is compared with; 0 if none.
     pub against: Option<RowName>,
+    /// Protocol and label of that row's numbers, where they are others.
+    pub against_protocol: Option<Setting>,
+    /// The metric that it is correlated with, where that is the quantity.
+    pub along: Option<Metric>,
     /// What is compared of the levels.
     pub over: Over,
     /// The direction that is claimed.
@@ -159,6 +167,8 @@ pub enum Direction {
     Lower,
     /// Less than the margin above the other.
     AtMost,
+    /// Less than the margin away from the other.
+    Within,
 }
 
 impl From<Direction> for Claimed {
@@ -167,6 +177,7 @@ impl From<Direction> for Claimed {
             Direction::Higher => Self::Higher,
             Direction::Lower => Self::Lower,
             Direction::AtMost => Self::AtMost,
+            Direction::Within => Self::Within,
         }
     }
 }
@@ -205,6 +216,8 @@ struct WrittenTest {
     metric: Metric,
     row: RowName,
     against: Option<RowName>,
+    against_protocol: Option<Setting>,
+    along: Option<Metric>,
     level: Option<f64>,
     from: Option<f64>,
     to: Option<f64>,
@@ -230,6 +243,12 @@ impl WrittenTest {
     /// The comparison, with what a primary one has beyond an exploratory one.
     fn comparison(self, name: &str, primary: bool) -> Result<Comparison, String> {
         let over = self.over()?;
+        if self.along.is_some() && (self.against.is_some() || over != Over::Mean) {
+            return Err("a correlation (`along`) is of one row over all levels".to_owned());
+        }
+        if self.against_protocol.is_some() && self.against.is_none() {
+            return Err("`against_protocol` is of the row under `against`, which is not named".to_owned());
+        }
         let name = if name.is_empty() { self.says } else { name.to_owned() };
         let comparison = Comparison {
             name,
@@ -239,6 +258,8 @@ impl WrittenTest {
             metric: self.metric,
             row: self.row,
             against: self.against,
+            against_protocol: self.against_protocol,
+            along: self.along,
             over,
             claimed: self.claimed.unwrap_or(Direction::Higher),
             margin: self.margin,
@@ -264,12 +285,17 @@ impl WrittenTest {
 }
 
 impl Comparison {
+    /// Whether its differences are those of logarithms.
+    pub fn is_of_ratios(&self) -> bool {
+        self.metric.is_compared_as_ratio() && self.along.is_none()
+    }
+
     /// The margin is a number above 0, a factor above 1 for ratios, and ours only where the paper prints none.
     fn check_margin(&self) -> Result<(), String> {
         let margin = self
             .margin
             .ok_or("a primary test needs `claimed`, `margin` and `seeds`")?;
-        let least = if self.metric.is_compared_as_ratio() { 1.0 } else { 0.0 };
+        let least = if self.is_of_ratios() { 1.0 } else { 0.0 };
         if !(margin > least && margin.is_finite()) {
             return Err(format!("the margin must be a number above {least}, got {margin}"));
         }
@@ -291,11 +317,13 @@ impl Comparison {
         let mut rows = [Some(&self.row), self.against.as_ref()].map(|row| row.map(ToString::to_string));
         rows.sort();
         format!(
-            "{} {:?} {} {} {rows:?} {:?}",
+            "{} {:?} {} {:?} {} {:?} {rows:?} {:?}",
             cells_of.get(&self.experiment).unwrap_or(&self.experiment),
             self.dataset,
             self.protocol,
+            self.against_protocol.as_ref().map(ToString::to_string),
             self.metric,
+            self.along.as_ref().map(Metric::as_str),
             self.over
         )
     }

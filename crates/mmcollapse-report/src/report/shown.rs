@@ -62,7 +62,10 @@ fn with_interval(comparison: &Comparison, mean: f64, interval: Interval) -> Stri
 impl Comparison {
     /// A difference in the metric's unit, or a factor.
     fn shown(&self, difference: f64) -> String {
-        if self.metric.is_compared_as_ratio() {
+        if self.along.is_some() {
+            return format!("r = {difference:.2}").replace('-', "−");
+        }
+        if self.is_of_ratios() {
             let factor = libm::exp(difference);
             let digits = if factor < 10.0 { 3 } else { 0 };
             return format!("× {factor:.digits$}");
@@ -72,7 +75,9 @@ impl Comparison {
     }
 
     fn shown_margin(&self, margin: f64) -> String {
-        if self.metric.is_compared_as_ratio() {
+        if self.along.is_some() {
+            format!("r = {margin}")
+        } else if self.is_of_ratios() {
             format!("× {margin}")
         } else {
             format!("{:.2}", self.metric.scale() * margin)
@@ -82,6 +87,9 @@ impl Comparison {
     /// What is measured: the metric with its unit, and at which levels.
     pub(super) fn quantity(&self) -> String {
         let metric = self.metric.title();
+        if let Some(other) = &self.along {
+            return format!("correlation over seeds: {metric}, {}", other.title());
+        }
         match self.over {
             Over::Mean => metric,
             Over::Level(level) => format!("{metric} at {level}"),

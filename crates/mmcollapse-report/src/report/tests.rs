@@ -1,3 +1,5 @@
+mod mechanism;
+
 use std::fs;
 
 use std::collections::BTreeMap;

@@ -2,11 +2,11 @@
 
 use miette::{IntoDiagnostic, Result, miette};
 use mmcollapse_probes::{
-    Claimed, Comparison as Difference, Interval, Judged, Judgement, Reason, Spread, Verdict, judge, quantile, slope,
-    wilcoxon_signed_rank,
+    Claimed, Comparison as Difference, Interval, Judged, Judgement, Reason, Spread, Verdict, judge, mean, quantile,
+    slope, standard_deviation, wilcoxon_signed_rank,
 };
 use mmcollapse_record::manipulation::{PASSING, REALLOCATED};
-use mmcollapse_record::{RowName, same_level};
+use mmcollapse_record::{Metric, RowName, Setting, same_level};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
@@ -232,7 +232,8 @@ impl Source<'_> {
         // `eicu-demo-mortality` is the label mortality of `eicu-demo`.
         let is_of = |known: &str, name: &str| {
             let rest = name.strip_prefix(known);
-            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
+            // As are options in its name.
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['-', ':']))
         };
         let known = self
             .claims
@@ -271,17 +272,17 @@ impl Comparison {
     /// The margin in the unit of the differences.
     fn log_margin(&self) -> f64 {
         let margin = self.margin.unwrap_or_default();
-        if self.metric.is_compared_as_ratio() {
-            libm::log(margin)
-        } else {
-            margin
-        }
+        if self.is_of_ratios() { libm::log(margin) } else { margin }
     }
 
     /// The difference of each seed that both rows have and `counts` takes.
     fn differences(&self, measured: &Measured, counts: &dyn Fn(u64) -> bool) -> Vec<f64> {
-        let ours = self.quantities(&self.row, measured);
-        let against = self.against.as_ref().map(|row| self.quantities(row, measured));
+        if let Some(along) = &self.along {
+            return self.correlation(along, measured, counts);
+        }
+        let ours = self.quantities(&self.protocol, &self.row, measured);
+        let other = self.against_protocol.as_ref().unwrap_or(&self.protocol);
+        let against = self.against.as_ref().map(|row| self.quantities(other, row, measured));
         let of_seed = |(seed, ours): (&u64, &f64)| match &against {
             Some(against) => Some(ours - against.get(seed)?),
             None => Some(*ours),
@@ -290,16 +291,46 @@ impl Comparison {
         counted.filter_map(of_seed).collect()
     }
 
+    /// Of each seed that `counts` takes the product of both metrics in standard deviations from their means over seeds, the mean
+    /// over levels: the mean over seeds is Pearson's correlation within a level, the mean over levels.
+    fn correlation(&self, along: &Metric, measured: &Measured, counts: &dyn Fn(u64) -> bool) -> Vec<f64> {
+        let of = |metric: &Metric| {
+            let mut seeds = measured.by_seed(&self.protocol, &self.row, metric);
+            seeds.retain(|seed, _| counts(*seed));
+            for levels in seeds.values_mut() {
+                levels.sort_by(|a, b| a.0.total_cmp(&b.0));
+            }
+            seeds
+        };
+        let (ours, theirs) = (of(&self.metric), of(along));
+        let seeds: Vec<u64> = ours.keys().copied().filter(|seed| theirs.contains_key(seed)).collect();
+        let levels = seeds.first().and_then(|seed| ours.get(seed)).map_or(0, Vec::len);
+        let mut products = vec![0.0; seeds.len()];
+        for level in 0..levels {
+            let standard = |of: &BTreeMap<u64, Vec<(f64, f64)>>| -> Option<Vec<f64>> {
+                let values: Option<Vec<f64>> = seeds.iter().map(|seed| Some(of.get(seed)?.get(level)?.1)).collect();
+                let values = values?;
+                let (mean, sd) = (mean(&values).ok()?, standard_deviation(&values).ok()?);
+                (sd > 0.0).then(|| values.iter().map(|value| (value - mean) / sd).collect())
+            };
+            // What does not vary over seeds is correlated with nothing.
+            let (Some(ours), Some(theirs)) = (standard(&ours), standard(&theirs)) else {
+                continue;
+            };
+            let n = seeds.len() as f64;
+            for (product, (a, b)) in products.iter_mut().zip(ours.iter().zip(theirs)) {
+                *product += a * b * n / (n - 1.0) / levels as f64;
+            }
+        }
+        products
+    }
+
     /// The quantity of a row that is compared, by seed; its logarithm where ratios are.
-    fn quantities(&self, row: &RowName, measured: &Measured) -> BTreeMap<u64, f64> {
-        let seeds = measured.by_seed(&self.protocol, row, &self.metric);
+    fn quantities(&self, protocol: &Setting, row: &RowName, measured: &Measured) -> BTreeMap<u64, f64> {
+        let seeds = measured.by_seed(protocol, row, &self.metric);
         let quantity = |(seed, levels): (u64, Vec<(f64, f64)>)| {
             let levels = levels.into_iter().map(|(level, value)| {
-                let value = if self.metric.is_compared_as_ratio() {
-                    libm::log(value)
-                } else {
-                    value
-                };
+                let value = if self.is_of_ratios() { libm::log(value) } else { value };
                 (level, value)
             });
             let levels: Vec<(f64, f64)> = levels.collect();
@@ -365,11 +396,13 @@ impl Compared<'_> {
             Direction::Lower => -difference / margin,
             // The bound lies at 0, and no difference at all at 1.
             Direction::AtMost => 1.0 - difference / margin,
+            Direction::Within => 1.0 - difference.abs() / margin,
         };
         let ends = [turned(interval.low), turned(interval.high)];
+        let spans_none = self.comparison.claimed == Direction::Within && interval.low * interval.high < 0.0;
         let interval = Interval {
             low: ends[0].min(ends[1]),
-            high: ends[0].max(ends[1]),
+            high: if spans_none { 1.0 } else { ends[0].max(ends[1]) },
         };
         Some((turned(spread.mean), interval))
     }

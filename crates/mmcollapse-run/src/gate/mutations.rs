@@ -63,6 +63,7 @@ fn of_fusions() -> Vec<(&'static str, Vec<Value>)> {
                 json!({"graph_dropout": 0.25}),
             ],
         ),
+        ("masked", vec![json!({"share": 0.5}), json!({"fixed": true})]),
     ]
 }
 
@@ -92,6 +93,7 @@ fn of_reallocations() -> Vec<(&'static str, Vec<Value>)> {
             "ebr_moved",
             vec![json!({"of": {"lambda_md": 0.0}}), json!({"of": {"latent_norm": false}})],
         ),
+        ("mmd", vec![json!({"weight": 0.0}), json!({"weight": 2.0})]),
         ("only", vec![json!({"modality": "sound"})]),
     ]
 }

@@ -170,6 +170,10 @@ fn levels(spec: &Spec) -> Checked {
                     rate.fract() == 0.0 && (1.0..=most as f64).contains(rate),
                     format!("a number of modalities is from 1 to the {most} that `modalities` names"),
                 ),
+                Levels::Amounts => (
+                    rate.fract() == 0.0 && *rate >= 1.0,
+                    "what planted data have is counted, from 1".to_owned(),
+                ),
                 Levels::Shares => (
                     (0.0..=1.0).contains(rate),
                     "a rate is a share of samples in [0, 1]".to_owned(),

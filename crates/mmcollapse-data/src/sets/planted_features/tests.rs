@@ -23,7 +23,7 @@ fn planted(options: &str) -> (Dataset, Truth, PlantedFeatures) {
 #[test]
 fn features_lie_along_their_directions() {
     let (dataset, truth, planted) = planted("modalities=3,wider=4,spread=0.05");
-    assert_eq!(truth.features.len(), 3 * planted.features());
+    assert_eq!(truth.features.len(), 3 * planted.features(0));
     for (place, feature) in truth.features.iter().enumerate() {
         assert_eq!(feature.direction.len(), 16 + 4 * feature.modality);
         for other in truth.features.iter().filter(|other| other.modality == feature.modality) {
@@ -71,12 +71,15 @@ fn conjugates_predict_only_together() {
 }
 
 #[test]
-fn copies_are_of_a_predictive_feature_and_shared_noise_is_correlated() {
+fn copies_are_of_the_other_modality_and_shared_noise_is_correlated() {
     let (_, truth, planted) = planted("pairing=copy,noise_correlation=0.6,train=4000");
-    let own = planted.features();
+    let own = planted.features(0);
     let of = |place: usize| -> Vec<f64> { truth.values[0].iter().map(|row| f64::from(row[place])).collect() };
-    // The first modality's first predictive feature, and its copy in the second.
-    assert_eq!(of(0), of(own + planted.predictive + planted.conjugates));
+    // The first modality's conjugate feature, and its copy in the second.
+    assert_eq!(
+        of(planted.predictive),
+        of(own + planted.predictive + planted.conjugates)
+    );
     let noise = own - planted.noise;
     assert!((correlation(&of(noise), &of(own + noise)) - 0.6).abs() < 0.05);
     assert!(correlation(&of(noise), &of(own + noise + 1)).abs() < 0.06);
@@ -104,11 +107,38 @@ fn a_name_is_its_options() {
         ("planted-features:modalities=9", "`modalities` must be 2 to 8, got 9"),
         (
             "planted-features:noise=80",
-            "84 features of a modality need as many directions, and `width` is 16",
+            "the 84 features of m1 need as many directions, and it has 16 numbers",
         ),
         ("planted-features:noise=many", "invalid type: string \"many\""),
     ] {
         let error = crate::find(name).err().unwrap().to_string();
         assert!(error.contains(expected), "{error}");
+    }
+}
+
+#[test]
+fn unequal_modalities_have_more_noise_each() {
+    let (dataset, truth, planted) = planted("modalities=3,noise=1,noisier=2,aligned=true,spread=0");
+    let of = |modality: usize| {
+        truth
+            .features
+            .iter()
+            .filter(move |feature| feature.modality == modality)
+    };
+    let noise = |modality: usize| of(modality).filter(|feature| feature.role == Role::Noise).count();
+    assert_eq!([noise(0), noise(1), noise(2)], [1, 3, 5]);
+    // Conjugates are conjugates of each other, whatever lies between.
+    for (place, feature) in truth.features.iter().enumerate() {
+        if let Role::Conjugate(other) = feature.role {
+            assert_eq!(truth.features[other].role, Role::Conjugate(place));
+            assert_ne!(truth.features[other].modality, feature.modality);
+        }
+    }
+    // Along the axes a sample is its features' values, in their order, and nothing else.
+    for modality in 0..3 {
+        let row = dataset.train.row(modality, 4);
+        let mut expected = truth.values[0][4][planted.places(modality)].to_vec();
+        expected.resize(row.len(), 0.0);
+        assert_eq!(row, expected);
     }
 }

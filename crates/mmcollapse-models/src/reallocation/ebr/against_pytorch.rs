@@ -116,7 +116,7 @@ fn losses_and_weights_of_fifty_steps_are_those_of_pytorch() {
                 model.reallocation.phase(progress).filter(|_| !is_over)
             }),
             params: &model.params,
-            probed: false,
+            along: crate::training::Along::Nothing,
             frozen: None,
             rate_factor: model.reallocation.rate_factor(),
             balancing: None,
@@ -130,7 +130,7 @@ fn losses_and_weights_of_fifty_steps_are_those_of_pytorch() {
             device: &device,
         };
         let mut state = fit.start().unwrap();
-        let unprobed = |_: usize| Ok(BTreeMap::new());
+        let unprobed = |_: usize| Ok(crate::training::Readings::default());
         let end = fit
             .run(&data, &mut state, &mut Silent, &unprobed, &mut |_, _| Ok(()))
             .unwrap();

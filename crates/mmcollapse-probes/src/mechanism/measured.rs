@@ -1,0 +1,357 @@
+//! The measures of the mechanism, as functions from what a trained model makes of samples.
+
+use super::{
+    FusionLayer, by_group, closeness, crossing, crossing_permuted, integrated_gradients, mixing_share,
+    monosemantic_share, role_odds, shares, weight_activation,
+};
+use crate::{Matrix, Reading, Representation, Result, mean};
+
+/// What a planted feature is to the label.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FeatureRole {
+    /// It predicts by itself.
+    Predictive,
+    /// It predicts only together with a feature of another modality.
+    Conjugate,
+    /// It does not predict.
+    Noise,
+}
+
+/// A planted feature, and what became of it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct PlantedFeature {
+    /// Place of its modality.
+    pub modality: usize,
+    /// What it is to the label.
+    pub role: FeatureRole,
+    /// Rise of the cross-entropy in nats when it alone is permuted over the samples.
+    pub contribution: f64,
+}
+
+/// The features that were planted in samples, and what a trained model makes of them.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PlantedFeatures {
+    /// The features, in the order of the columns.
+    pub features: Vec<PlantedFeature>,
+    /// `[neurons, features]`, see [`super::planted_response`]; none if a number of it is not finite.
+    pub response: Option<Matrix>,
+}
+
+/// The share of a neuron's attribution from which on a modality holds a part of it.
+const PART: f64 = 0.1;
+
+/// The share of a neuron's attribution from which on it is a feature's own.
+const SINGLE: f64 = 0.9;
+
+/// Permutations of roles or modalities, as the nulls of [`role_odds_excess`] and [`crossing_excess`].
+const PERMUTATIONS: usize = 200;
+
+/// Seed of permutations and rotations.
+const SEED: u64 = 19;
+
+impl PlantedFeatures {
+    fn shares(&self) -> Option<Matrix> {
+        shares(self.response.as_ref()?).ok()
+    }
+
+    fn modality(&self) -> Vec<usize> {
+        self.features.iter().map(|feature| feature.modality).collect()
+    }
+}
+
+/// A reading of all samples.
+fn of(representation: &Representation, value: Option<f64>) -> Reading {
+    Reading {
+        value,
+        n: representation.n,
+    }
+}
+
+/// Shares of each neuron's attribution by modality, `[neurons, modalities]`: by its response to planted features where they are
+/// known, else by weight times activation.
+fn by_modality(representation: &Representation) -> Option<Matrix> {
+    if let Some(planted) = &representation.planted {
+        return by_group(&planted.shares()?, &planted.modality()).ok();
+    }
+    let layer = representation.layer.as_ref()?;
+    of_layer(layer, weight_activation(&layer.weights, &layer.inputs))
+}
+
+fn of_layer(layer: &FusionLayer, attribution: Result<Matrix>) -> Option<Matrix> {
+    shares(&by_group(&attribution.ok()?, &layer.modality).ok()?).ok()
+}
+
+/// Share of the live fusion neurons in which at least two modalities hold a tenth of the attribution each.
+pub fn mixing_neurons(representation: &Representation) -> Reading {
+    mixing(representation, PART)
+}
+
+/// [`mixing_neurons`] from a twentieth on.
+pub fn mixing_neurons_5(representation: &Representation) -> Reading {
+    mixing(representation, PART / 2.0)
+}
+
+/// [`mixing_neurons`] from a fifth on.
+pub fn mixing_neurons_20(representation: &Representation) -> Reading {
+    mixing(representation, 2.0 * PART)
+}
+
+fn mixing(representation: &Representation, least: f64) -> Reading {
+    let shares = by_modality(representation);
+    of(
+        representation,
+        shares.and_then(|shares| mixing_share(&shares, least).ok()),
+    )
+}
+
+/// [`mixing_neurons`] by integrated gradients from a baseline of zeros instead of weight times activation.
+pub fn mixing_neurons_integrated(representation: &Representation) -> Reading {
+    let share = representation.layer.as_ref().and_then(|layer| {
+        let zeros = vec![0.0; layer.weights.columns()];
+        let attribution = integrated_gradients(&layer.weights, &layer.bias, &layer.inputs, &zeros);
+        mixing_share(&of_layer(layer, attribution)?, PART).ok()
+    });
+    of(representation, share)
+}
+
+/// Share of the live fusion neurons of whose attribution one planted feature holds nine tenths.
+pub fn monosemantic_neurons(representation: &Representation) -> Reading {
+    monosemantic(representation, SINGLE)
+}
+
+/// [`monosemantic_neurons`] from eight tenths on.
+pub fn monosemantic_neurons_80(representation: &Representation) -> Reading {
+    monosemantic(representation, SINGLE - 0.1)
+}
+
+/// [`monosemantic_neurons`] from half on.
+pub fn monosemantic_neurons_50(representation: &Representation) -> Reading {
+    monosemantic(representation, 0.5)
+}
+
+fn monosemantic(representation: &Representation, least: f64) -> Reading {
+    let shares = representation.planted.as_ref().and_then(PlantedFeatures::shares);
+    of(
+        representation,
+        shares.and_then(|shares| monosemantic_share(&shares, least).ok()),
+    )
+}
+
+/// Probability that two features of a polysemantic neuron, drawn by their attribution, differ in modality (Lemma 1).
+pub fn crossing_observed(representation: &Representation) -> Reading {
+    let found = crossed(representation, |shares, planted| {
+        Ok(crossing(shares, &planted.modality(), SINGLE)?.observed)
+    });
+    of(representation, found)
+}
+
+/// The same of two features drawn evenly: what the paper's bound is of.
+pub fn crossing_random(representation: &Representation) -> Reading {
+    let found = crossed(representation, |shares, planted| {
+        Ok(crossing(shares, &planted.modality(), SINGLE)?.random)
+    });
+    of(representation, found)
+}
+
+/// [`crossing_observed`] less the same with features of one role exchanged between modalities: see [`crossing_permuted`].
+pub fn crossing_excess(representation: &Representation) -> Reading {
+    let found = crossed(representation, |shares, planted| {
+        let modality = planted.modality();
+        let role: Vec<usize> = planted.features.iter().map(|feature| feature.role as usize).collect();
+        let null = crossing_permuted(shares, &modality, &role, SINGLE, PERMUTATIONS, SEED)?;
+        Ok(crossing(shares, &modality, SINGLE)?.observed - null)
+    });
+    of(representation, found)
+}
+
+fn crossed(representation: &Representation, value: impl Fn(&Matrix, &PlantedFeatures) -> Result<f64>) -> Option<f64> {
+    let planted = representation.planted.as_ref()?;
+    value(&planted.shares()?, planted).ok()
+}
+
+/// Log-odds that a neuron holds a noisy and a predictive feature of two modalities rather than two predictive ones, less the
+/// same with roles permuted within each modality (Lemma 3).
+pub fn role_odds_excess(representation: &Representation) -> Reading {
+    let found = representation.planted.as_ref().and_then(|planted| {
+        let noisy: Vec<bool> = planted.features.iter().map(|f| f.role == FeatureRole::Noise).collect();
+        let odds = role_odds(&planted.shares()?, &planted.modality(), &noisy, PERMUTATIONS, SEED).ok()?;
+        Some(odds.excess())
+    });
+    of(representation, found)
+}
+
+/// Mean contribution of the features that predict by themselves, in nats.
+pub fn contribution_predictive(representation: &Representation) -> Reading {
+    contribution(representation, FeatureRole::Predictive)
+}
+
+/// Mean contribution of the features that predict only together with one of another modality, in nats.
+pub fn contribution_conjugate(representation: &Representation) -> Reading {
+    contribution(representation, FeatureRole::Conjugate)
+}
+
+/// Mean contribution of the noise features, in nats.
+pub fn contribution_noise(representation: &Representation) -> Reading {
+    contribution(representation, FeatureRole::Noise)
+}
+
+fn contribution(representation: &Representation, role: FeatureRole) -> Reading {
+    let found = representation.planted.as_ref().and_then(|planted| {
+        let of_role = planted.features.iter().filter(|feature| feature.role == role);
+        let values: Vec<f64> = of_role.map(|feature| feature.contribution).collect();
+        mean(&values).ok()
+    });
+    of(representation, found)
+}
+
+/// Mean capacity of the features that predict, alone or together: how much of the fused representation each has for itself; see
+/// [`super::capacity`]. Features are rows of the response's roots: sizes without signs.
+pub fn capacity_predictive(representation: &Representation) -> Reading {
+    capacity_of(representation, |role| role != FeatureRole::Noise)
+}
+
+/// Mean capacity of the noise features.
+pub fn capacity_noise(representation: &Representation) -> Reading {
+    capacity_of(representation, |role| role == FeatureRole::Noise)
+}
+
+fn capacity_of(representation: &Representation, counts: impl Fn(FeatureRole) -> bool) -> Reading {
+    let found = representation.planted.as_ref().and_then(|planted| {
+        let response = planted.response.as_ref()?.transposed();
+        let roots: Vec<f64> = response.values().iter().map(|value| value.max(0.0).sqrt()).collect();
+        let all = super::capacity(&Matrix::new(&roots, response.rows(), response.columns()).ok()?).ok()?;
+        let of_role = planted
+            .features
+            .iter()
+            .zip(all)
+            .filter(|(feature, _)| counts(feature.role));
+        let values: Vec<f64> = of_role.map(|(_, capacity)| capacity).collect();
+        mean(&values).ok()
+    });
+    of(representation, found)
+}
+
+/// Distance of the fusion layer's `W^T W` from the average gradient outer product, each at norm 1 (Theorem 2).
+pub fn agop_distance(representation: &Representation) -> Reading {
+    distance(representation, |layer| Ok(layer.weights.clone()))
+}
+
+/// The same of weights of the same spectrum, rotated at random.
+pub fn agop_distance_rotated(representation: &Representation) -> Reading {
+    distance(representation, |layer| layer.rotated_weights(SEED))
+}
+
+/// [`agop_distance`] less [`agop_distance_rotated`].
+pub fn agop_distance_excess(representation: &Representation) -> Reading {
+    let (own, rotated) = (agop_distance(representation), agop_distance_rotated(representation));
+    let excess = own.value.zip(rotated.value).map(|(own, rotated)| own - rotated);
+    of(representation, excess)
+}
+
+fn distance(representation: &Representation, weights: impl Fn(&FusionLayer) -> Result<Matrix>) -> Reading {
+    let found = representation.layer.as_ref().and_then(|layer| {
+        let found = closeness(&weights(layer).ok()?, &layer.agop().ok()?).ok()?;
+        Some(found.distance)
+    });
+    of(representation, found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Two modalities with a predictive and a noisy feature each; of four neurons the last is dead.
+    fn planted(response: &[f64]) -> Representation {
+        let feature = |modality, role, contribution| PlantedFeature {
+            modality,
+            role,
+            contribution,
+        };
+        Representation {
+            n: 5,
+            planted: Some(PlantedFeatures {
+                features: vec![
+                    feature(0, FeatureRole::Predictive, 0.5),
+                    feature(0, FeatureRole::Noise, 0.0),
+                    feature(1, FeatureRole::Conjugate, 0.25),
+                    feature(1, FeatureRole::Noise, 0.125),
+                ],
+                response: Matrix::new(response, response.len() / 4, 4).ok(),
+            }),
+            ..Representation::default()
+        }
+    }
+
+    #[test]
+    fn neurons_are_read_by_their_shares() {
+        // The first is one feature's, the second of one modality, the third mixes both.
+        let representation = planted(&[
+            3.0, 0.0, 0.0, 0.0, 1.0, 1.0, 0.0, 0.0, 4.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0,
+        ]);
+        let value = |measure: fn(&Representation) -> Reading| measure(&representation).value.unwrap();
+        assert_eq!(value(mixing_neurons), 1.0 / 3.0);
+        assert_eq!(value(mixing_neurons_20), 1.0 / 3.0);
+        assert_eq!(value(monosemantic_neurons), 1.0 / 3.0);
+        assert_eq!(value(monosemantic_neurons_80), 2.0 / 3.0);
+        // Of the two polysemantic neurons one crosses in every pair, the other in none; of six pairs of four features four do.
+        assert!((value(crossing_observed) - 0.5).abs() < 1e-12);
+        assert!((value(crossing_random) - 4.0 / 6.0).abs() < 1e-12);
+        // The noise features are exchanged in half of the permutations; then the second neuron crosses. The roles of the third
+        // have one feature each.
+        assert!(
+            (value(crossing_excess) + 0.25).abs() < 0.05,
+            "{}",
+            value(crossing_excess)
+        );
+        assert_eq!(value(contribution_noise), 0.0625);
+        assert_eq!(value(contribution_conjugate), 0.25);
+        assert_eq!(mixing_neurons(&representation).n, 5);
+    }
+
+    #[test]
+    fn without_a_truth_or_a_layer_nothing_is_measured() {
+        let nothing = Representation::default();
+        for measure in [
+            mixing_neurons,
+            crossing_excess,
+            role_odds_excess,
+            contribution_noise,
+            agop_distance,
+        ] {
+            assert_eq!(measure(&nothing).value, None);
+        }
+        let broken = planted(&[f64::NAN; 4]);
+        assert_eq!(monosemantic_neurons(&broken).value, None);
+        assert_eq!(contribution_predictive(&broken).value, Some(0.5));
+    }
+
+    /// Where features are not known, a layer's neurons are read by weight and activation.
+    #[test]
+    fn a_layer_is_read_by_modality() {
+        let matrix = |values: &[f64], columns: usize| Matrix::new(values, values.len() / columns, columns).unwrap();
+        let representation = Representation {
+            n: 2,
+            layer: Some(FusionLayer {
+                // The first neuron reads one modality, the second both.
+                weights: matrix(&[1.0, 0.0, 1.0, 1.0], 2),
+                bias: vec![0.0; 2],
+                readout: matrix(&[1.0, 1.0], 2),
+                readout_bias: vec![0.0],
+                inputs: matrix(&[1.0, 1.0, 2.0, 1.0], 2),
+                modality: vec![0, 1],
+            }),
+            ..Representation::default()
+        };
+        assert_eq!(mixing_neurons(&representation).value, Some(0.5));
+        assert_eq!(mixing_neurons_integrated(&representation).value, Some(0.5));
+        // W^T W is [[2, 1], [1, 1]], all neurons are on, and the gradient is (2, 1) in each sample: [[4, 2], [2, 1]].
+        let (ours, theirs) = ([2.0, 1.0, 1.0, 1.0], [4.0, 2.0, 2.0, 1.0]);
+        let squares = ours
+            .iter()
+            .zip(theirs)
+            .map(|(a, b)| (a / 7.0_f64.sqrt() - b / 5.0).powi(2));
+        let expected = squares.sum::<f64>().sqrt();
+        assert!((agop_distance(&representation).value.unwrap() - expected).abs() < 1e-12);
+        assert!(agop_distance_excess(&representation).value.unwrap() < 0.0);
+    }
+}

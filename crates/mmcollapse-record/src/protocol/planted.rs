@@ -1,0 +1,121 @@
+//! What varies from level to level where the data are planted: options in the data set's name.
+
+use serde::{Deserialize, Serialize};
+
+/// What of a planted data set the levels are values of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Planting {
+    /// Number of modalities, all of one width.
+    Modalities,
+    /// Number of modalities, each wider than the one before it.
+    UnequalModalities,
+    /// Pairs of conjugate features of each modality and the next.
+    Pairs,
+    /// Noise features of each modality, where pairs of conjugate features are complementary.
+    Noise,
+    /// Noise features of each modality, where one feature of each pair is a copy of a predictive one.
+    NoiseRedundant,
+}
+
+/// How one is called and explained.
+pub(super) struct Planted {
+    planting: Planting,
+    /// Name of the protocol.
+    pub word: &'static str,
+    /// Options of the data set's name; `{}` stands for the level.
+    options: &'static str,
+    /// What the levels are, for an axis.
+    pub axis: &'static str,
+    /// What the data are, for captions.
+    pub in_words: &'static str,
+}
+
+const PLANTED: &[Planted] = &[
+    Planted {
+        planting: Planting::Modalities,
+        word: "planted_modalities",
+        options: "modalities={}",
+        axis: "number of modalities",
+        in_words: "data of so many modalities, all equally wide, drawn with known features",
+    },
+    Planted {
+        planting: Planting::UnequalModalities,
+        word: "planted_unequal_modalities",
+        options: "modalities={},noisier=2",
+        axis: "number of modalities, unequal",
+        in_words: "data of so many modalities, each with two noise features more than the one before it, drawn with known features",
+    },
+    Planted {
+        planting: Planting::Pairs,
+        word: "planted_pairs",
+        options: "conjugates={}",
+        axis: "conjugate pairs a modality",
+        in_words: "data with so many pairs of conjugate features between each modality and the next, drawn with known features",
+    },
+    Planted {
+        planting: Planting::Noise,
+        word: "planted_noise",
+        options: "noise={}",
+        axis: "noise features a modality",
+        in_words: "data with so many noise features in each modality and complementary conjugate pairs, drawn with known features",
+    },
+    Planted {
+        planting: Planting::NoiseRedundant,
+        word: "planted_noise_redundant",
+        options: "noise={},pairing=copy",
+        axis: "noise features a modality, redundant pairs",
+        in_words: "data with so many noise features in each modality and redundant conjugate pairs, drawn with known features",
+    },
+];
+
+impl Planting {
+    /// Every one.
+    pub const ALL: [Self; 5] = [
+        Self::Modalities,
+        Self::UnequalModalities,
+        Self::Pairs,
+        Self::Noise,
+        Self::NoiseRedundant,
+    ];
+
+    pub(super) fn entry(self) -> &'static Planted {
+        let found = PLANTED.iter().find(|entry| entry.planting == self);
+        // The test below has each.
+        found.unwrap_or(&PLANTED[0])
+    }
+
+    /// The name of the data set at a level: `planted-features:modalities=4`. Options that `dataset` names already stay.
+    pub fn dataset(self, dataset: &str, level: f64) -> String {
+        let joint = if dataset.contains(':') { ',' } else { ':' };
+        format!(
+            "{dataset}{joint}{}",
+            self.entry().options.replace("{}", &level.to_string())
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_has_its_entry() {
+        for planting in Planting::ALL {
+            assert_eq!(planting.entry().planting, planting);
+        }
+        assert_eq!(PLANTED.len(), Planting::ALL.len());
+    }
+
+    #[test]
+    fn a_level_is_an_option_in_the_data_sets_name() {
+        assert_eq!(
+            Planting::Modalities.dataset("planted-features", 4.0),
+            "planted-features:modalities=4"
+        );
+        assert_eq!(
+            Planting::NoiseRedundant.dataset("planted-features:width=32", 8.0),
+            "planted-features:width=32,noise=8,pairing=copy"
+        );
+    }
+}
