@@ -1,6 +1,6 @@
 //! Values, gradients and trajectories against PyTorch and against code written independently in Python. The
-//! fixtures come from scripts/fixtures_losses.py; these tests need no Python, but the last one uses it where
-//! it is there.
+//! fixtures come from scripts/fixtures_losses.py and scripts/fixtures_generative.py; these tests need no Python, but the
+//! last one uses it where it is there.
 #![expect(
     clippy::disallowed_methods,
     reason = "elementary functions make inputs and expectations here"
@@ -13,7 +13,7 @@ use std::sync::LazyLock;
 
 use mmcollapse_nn::device::DeviceChoice;
 use mmcollapse_nn::layers::{AttentionBlock, Gru, LayerNorm};
-use mmcollapse_nn::losses::{Crd, CrdConfig, bce_with_logits, distillation, info_nce};
+use mmcollapse_nn::losses::{Crd, CrdConfig, bce_with_logits, distillation, info_nce, nt_xent};
 use mmcollapse_nn::optim::{Clip, Optimizer, OptimizerConfig, clip_factor};
 use mmcollapse_nn::schedule::Schedule;
 use mmcollapse_nn::{DType, Device, GradStore, Mode, Params, Result, Tensor, Var, safetensors};
@@ -155,17 +155,21 @@ fn bce() {
     }
 }
 
-#[test]
-fn contrast_of_two_views() {
-    let case = &fixture("losses")["info_nce"];
+fn check_contrast(case: &Value, contrast: fn(&Tensor, &Tensor, f64) -> Result<Tensor>) {
     for (dtype, tolerance) in TYPES {
         let (a, b) = (variable(&case["a"], dtype), variable(&case["b"], dtype));
-        let loss = info_nce(&a, &b, case["temperature"].as_f64().unwrap()).unwrap();
+        let loss = contrast(&a, &b, case["temperature"].as_f64().unwrap()).unwrap();
         assert_scalar("loss", &loss, &case["loss"], tolerance);
         let grads = loss.backward().unwrap();
         assert_close("grad a", grads.get(&a).unwrap(), &case["grad_a"], tolerance);
         assert_close("grad b", grads.get(&b).unwrap(), &case["grad_b"], tolerance);
     }
+}
+
+#[test]
+fn contrast_of_two_views() {
+    check_contrast(&fixture("losses")["info_nce"], info_nce);
+    check_contrast(&fixture("generative")["nt_xent"], nt_xent);
 }
 
 #[test]

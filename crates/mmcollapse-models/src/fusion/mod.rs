@@ -8,10 +8,13 @@ mod critic;
 mod full2miss;
 mod gan;
 mod gated;
+mod gmc;
 mod grape;
 mod graph;
 mod head;
 mod imputation;
+#[cfg(test)]
+mod known;
 mod late_fusion;
 mod lmf;
 mod m3care;
@@ -182,6 +185,7 @@ pub static FUSIONS: &[Entry<Builder>] = &[
     grape::ENTRY,
     m3care::ENTRY,
     muse::ENTRY,
+    gmc::ENTRY,
 ];
 
 /// Makes the fusion that `config` names.

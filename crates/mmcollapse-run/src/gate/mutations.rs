@@ -63,6 +63,10 @@ fn of_fusions() -> Vec<(&'static str, Vec<Value>)> {
                 json!({"graph_dropout": 0.25}),
             ],
         ),
+        (
+            "gmc",
+            vec![json!({"contrast_weight": 0.0}), json!({"temperature": 0.3})],
+        ),
     ]
 }
 
