@@ -1,18 +1,20 @@
-"""Known answers for the fusion `gmc` and its loss, computed by PyTorch.
+"""Known answers for the fusions `gmc` and `mmvae` and their losses, computed by PyTorch.
 
     python scripts/fixtures_generative.py
 
-writes crates/mmcollapse-nn/tests/fixtures/generative.json and crates/mmcollapse-models/tests/fixtures/gmc.json, which are
+writes crates/mmcollapse-nn/tests/fixtures/generative.json and crates/mmcollapse-models/tests/fixtures/{gmc,mmvae}.json, which are
 committed; the tests need no Python. Made with torch 2.15, in double precision. Samples are computed one by one from what they
-have, without masks. Weights and encodings of the model are those of formulas, so that they need no file.
+have, without masks. Weights, encodings, inputs and noise of the models are those of formulas, so that they need no file.
 """
 
 import json
+import math
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 from torch import nn
+from torch.distributions import Laplace
 
 CRATES = Path(__file__).resolve().parent.parent / "crates"
 torch.set_default_dtype(torch.float64)
@@ -55,6 +57,21 @@ def contrast(joint, own, temperature):
     return total / (2 * b)
 
 
+def importance(objective, log_weights, samples):
+    """The bound of each column of log_weights [k, ..], its gradient by IWAE, DReG, or DReG as MMVAE's code has it.
+
+    The code's hook is on a concatenation of the samples that the loss does not read, so it is never called."""
+    bound = torch.logsumexp(log_weights, 0) - math.log(len(log_weights))
+    if objective == "iwae":
+        return bound
+    weights = torch.softmax(log_weights, 0).detach()
+    hooked = samples if objective == "dreg" else torch.cat([samples])
+    hooked.register_hook(lambda gradient: weights.unsqueeze(-1) * gradient)
+    # The value of the bound, the gradient of the weighted sum.
+    surrogate = (weights * log_weights).sum(0)
+    return bound.detach() + surrogate - surrogate.detach()
+
+
 def losses():
     torch.manual_seed(5)
     a, b = inputs(5, 4).requires_grad_(), inputs(5, 4).requires_grad_()
@@ -66,6 +83,27 @@ def losses():
             "grad_a": tensor(a.grad), "grad_b": tensor(b.grad),
         }
     }
+    # A decoder W of 3 numbers from 2, 4 samples of each of 3 latents.
+    leaves = {
+        "location": inputs(3, 2), "scale": inputs(3, 2).abs() + 0.3, "prior": inputs(2).abs() + 0.5, "weight": inputs(2, 3)
+    }
+    noise, x = inputs(4, 3, 2), inputs(3, 3)
+    known["importance"] = {name: tensor(leaf) for name, leaf in leaves.items()} | {"noise": tensor(noise), "x": tensor(x)}
+    for objective in ("iwae", "dreg", "dreg_as_coded"):
+        own = {name: leaf.clone().requires_grad_() for name, leaf in leaves.items()}
+        location, scale = own["location"], own["scale"]
+        z = location + scale * noise
+        q = Laplace(location, scale) if objective == "iwae" else Laplace(location.detach(), scale.detach())
+        log_weights = (
+            Laplace(torch.zeros(2), own["prior"]).log_prob(z).sum(-1)
+            + Laplace(z @ own["weight"], torch.ones(())).log_prob(x).sum(-1)
+            - q.log_prob(z).sum(-1)
+        )
+        bound = importance(objective, log_weights, z)
+        bound.sum().backward()
+        known["importance"][objective] = {
+            "bound": tensor(bound), "grads": {name: tensor(leaf.grad) for name, leaf in own.items()}
+        }
     write("mmcollapse-nn", "generative", known)
 
 
@@ -150,6 +188,65 @@ def gmc():
     })
 
 
+class Mmvae(nn.Module):
+    def __init__(self, latent, hidden, numbers):
+        super().__init__()
+        by_name = lambda make: nn.ModuleDict({name: make(m) for m, name in enumerate(NAMES)})
+        self.location = by_name(lambda m: nn.Linear(WIDTHS[m], latent))
+        self.scale = by_name(lambda m: nn.Linear(WIDTHS[m], latent))
+        self.decoder = by_name(lambda m: nn.ModuleDict({
+            "hidden": nn.Linear(latent, hidden), "output": nn.Linear(hidden, numbers[m])
+        }))
+        self.prior = nn.Parameter(torch.zeros(1, latent))
+        self.classifier = nn.Linear(latent, CLASSES)
+
+
+def mmvae():
+    latent, hidden, numbers, k, scale, weight = 3, 4, [4, 6, 2], 4, 0.75, 0.7
+    beta = {"a": 1, "b": 2.5, "c": 1}
+    known = {}
+    for objective in ("iwae", "dreg", "dreg_as_coded"):
+        model = Mmvae(latent, hidden, numbers)
+        parameters = set_known(model)
+        spread = lambda v: torch.softmax(v, -1) * latent
+        bounds, logits = [], []
+        for i, missing in enumerate(MISSING):
+            there = [m for m in range(3) if m not in missing]
+            z = {m: encoding(i, m) for m in there}
+            location = {m: model.location[NAMES[m]](z[m]) for m in there}
+            width = {m: spread(model.scale[NAMES[m]](z[m])) + 1e-6 for m in there}
+            mean = torch.stack(list(location.values())).mean(0) if there else torch.zeros(latent)
+            logits.append(model.classifier(mean))
+            if not there:
+                continue
+            hold = (lambda t: t) if objective == "iwae" else (lambda t: t.detach())
+            experts = [Laplace(hold(location[m]), hold(width[m])) for m in there]
+            prior = Laplace(torch.zeros(latent), spread(model.prior[0]))
+            own = []
+            for e in there:
+                draws, dims = torch.arange(k)[:, None], torch.arange(latent)[None]
+                noise = 2 * torch.sin(1 + 3.1 * draws + 1.7 * e + 0.9 * i + 2.3 * dims)
+                samples = location[e] + width[e] * noise  # [k, latent]
+                log_weights = prior.log_prob(samples).sum(-1)
+                for d in there:
+                    x = torch.cos(i + 2 * d + 0.9 * torch.arange(numbers[d]))
+                    decoder = model.decoder[NAMES[d]]
+                    decoded = decoder["output"](torch.relu(decoder["hidden"](samples)))
+                    likelihood = Laplace(decoded, torch.tensor(scale)).log_prob(x).sum(-1)
+                    log_weights = log_weights + beta[NAMES[d]] * max(numbers) / numbers[d] * likelihood
+                mixture = torch.stack([q.log_prob(samples).sum(-1) for q in experts])
+                log_weights = log_weights - torch.logsumexp(mixture, 0) + math.log(len(experts))
+                own.append(importance(objective, log_weights, samples))
+            bounds.append(sum(own) / len(own))
+        loss = -weight * sum(bounds) / len(bounds) / max(numbers)
+        (loss + sum((y**2).sum() for y in logits)).backward()
+        known[objective] = gradients(parameters)
+    write("mmcollapse-models", "mmvae", {
+        "logits": [y.tolist() for y in logits], "loss": loss.item(), "gradients": known
+    })
+
+
 if __name__ == "__main__":
     losses()
     gmc()
+    mmvae()

@@ -244,6 +244,7 @@ fn a_stand_in_is_one_token() {
             values: Tensor::new(&[[[5.0_f32, 6.0], [7.0, 8.0]], [[0.0; 2]; 2]], &Device::Cpu).unwrap(),
             mask: vec![true, true, false, false],
         }]),
+        inputs: None,
         latents: vec![None],
         present: Presence::all(2, 1),
     };

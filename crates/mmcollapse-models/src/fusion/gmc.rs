@@ -198,6 +198,7 @@ mod tests {
         let names = ["a", "b", "c"].map(str::to_owned);
         let context = FusionContext {
             modalities: &names,
+            inputs: &[],
             widths: &WIDTHS,
             places: &[0; 3],
             classes: 2,
@@ -213,6 +214,7 @@ mod tests {
         Encodings {
             z: placed(&WIDTHS, missing.len(), there),
             tokens: None,
+            inputs: None,
             latents: vec![None, None, None],
             present: Presence::from_fn(missing.len(), 3, there),
         }

@@ -18,6 +18,7 @@ mod known;
 mod late_fusion;
 mod lmf;
 mod m3care;
+mod mmvae;
 mod mt;
 mod mult;
 mod muse;
@@ -27,6 +28,7 @@ mod similarity;
 mod smil;
 mod tokens;
 
+use mmcollapse_data::ModalitySpec;
 use mmcollapse_nn::{Mode, Result as TensorResult, Scope, Tensor, ops::softmax_cross_entropy};
 
 use crate::{
@@ -94,6 +96,11 @@ pub trait Fusion {
         false
     }
 
+    /// Whether it reads the batch's inputs, as what it is to reconstruct in training.
+    fn reads_inputs(&self) -> bool {
+        false
+    }
+
     /// Encodings to logits. Rows of absent modalities are zero and marked in `encodings.present`.
     ///
     /// # Errors
@@ -136,6 +143,8 @@ pub trait Fusion {
 pub struct FusionContext<'a> {
     /// Modality names in order.
     pub modalities: &'a [String],
+    /// What one input of each is.
+    pub inputs: &'a [ModalitySpec],
     /// Encoding width of each.
     pub widths: &'a [usize],
     /// Of each the places that a fusion of tokens has to tell apart (see [`crate::encoders::Encoder::places`]).
@@ -186,6 +195,7 @@ pub static FUSIONS: &[Entry<Builder>] = &[
     m3care::ENTRY,
     muse::ENTRY,
     gmc::ENTRY,
+    mmvae::ENTRY,
 ];
 
 /// Makes the fusion that `config` names.

@@ -377,6 +377,7 @@ mod tests {
         let names = ["a", "b", "c"].map(str::to_owned);
         let context = FusionContext {
             modalities: &names,
+            inputs: &[],
             widths: &WIDTHS,
             places: &[0; 3],
             classes: 2,
@@ -416,6 +417,7 @@ mod tests {
         });
         Encodings {
             tokens: Some(sequences.collect()),
+            inputs: None,
             z: WIDTHS
                 .map(|w| Tensor::zeros((n, w), DType::F32, &Device::Cpu).unwrap())
                 .to_vec(),
@@ -570,6 +572,7 @@ mod tests {
         let params = Params::new(1, &Device::Cpu);
         let context = FusionContext {
             modalities: &["a".to_owned()],
+            inputs: &[],
             widths: &WIDTHS[..1],
             places: &[0],
             classes: 2,
