@@ -1,6 +1,6 @@
 //! The encodings of a batch, on their way from the encoders to the fusion.
 
-use mmcollapse_data::Presence;
+use mmcollapse_data::{ModalityInput, Presence};
 use mmcollapse_nn::{Result as TensorResult, Tensor, candle::bail};
 
 use crate::rows::{gather_rows, mean_of, scatter_rows, select_rows};
@@ -11,6 +11,8 @@ pub struct Encodings {
     pub z: Vec<Tensor>,
     /// Per modality its tokens, for a fusion that reads them; a sample without the modality has none.
     pub tokens: Option<Vec<Sequence>>,
+    /// Per modality the inputs themselves, for a fusion that reconstructs them.
+    pub inputs: Option<Vec<ModalityInput>>,
     /// Per modality the reallocated latents g `[rows, latent]` of the samples that have it, where there are any.
     pub latents: Vec<Option<Latent>>,
     /// Which rows of `z` stand for a modality that is there (or was stood in for).
@@ -26,6 +28,17 @@ impl Encodings {
         match &self.tokens {
             Some(tokens) => Ok(tokens),
             None => bail!("a fusion that reads tokens has to say so: `Fusion::reads_tokens`"),
+        }
+    }
+
+    /// The inputs of each modality, of the samples of the batch that have it.
+    ///
+    /// # Errors
+    /// If the fusion has not said that it reads them.
+    pub fn inputs(&self) -> TensorResult<&[ModalityInput]> {
+        match &self.inputs {
+            Some(inputs) => Ok(inputs),
+            None => bail!("a fusion that reads inputs has to say so: `Fusion::reads_inputs`"),
         }
     }
 

@@ -126,6 +126,7 @@ impl ModelSpec {
             &self.fusion,
             &FusionContext {
                 modalities: &self.modalities,
+                inputs: &self.inputs,
                 widths: &widths,
                 places: &places,
                 classes: self.classes,
@@ -222,6 +223,7 @@ impl Model {
         Ok(Encodings {
             z,
             tokens,
+            inputs: self.fusion.reads_inputs().then(|| batch.inputs.clone()),
             latents,
             present: batch.present.clone(),
         })

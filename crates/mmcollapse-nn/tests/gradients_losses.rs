@@ -5,7 +5,10 @@ use std::sync::LazyLock;
 
 use mmcollapse_nn::device::DeviceChoice;
 use mmcollapse_nn::layers::{AttentionBlock, Dropout, Embedding, Gru, LayerNorm};
-use mmcollapse_nn::losses::{Crd, CrdConfig, bce_with_logits, distillation, info_nce, supervised_contrastive};
+use mmcollapse_nn::losses::{
+    Crd, CrdConfig, bce_with_logits, distillation, info_nce, laplace_log_density, log_mean_exp, nt_xent,
+    supervised_contrastive,
+};
 use mmcollapse_nn::ops::softplus;
 use mmcollapse_nn::random::Stream;
 use mmcollapse_nn::{DType, Device, Mode, Params, Result, Tensor, Var};
@@ -155,10 +158,12 @@ fn distilled_predictions() {
 fn contrast_of_two_views() {
     let (a, b) = (variable("a", &[5, 4]), variable("b", &[5, 4]));
     let vars = [("a".to_owned(), a.clone()), ("b".to_owned(), b.clone())];
-    check(&vars, || info_nce(&a, &b, 0.3));
     let one = variable("one", &[1, 4]);
-    assert!(info_nce(&one, &one, 0.1).unwrap().to_scalar::<f64>().unwrap().abs() < 1e-12);
-    assert!(info_nce(&a, &b, 0.0).is_err() && info_nce(&a, &one, 1.0).is_err());
+    for contrast in [info_nce, nt_xent] {
+        check(&vars, || contrast(&a, &b, 0.3));
+        assert!(contrast(&one, &one, 0.1).unwrap().to_scalar::<f64>().unwrap().abs() < 1e-12);
+        assert!(contrast(&a, &b, 0.0).is_err() && contrast(&a, &one, 1.0).is_err());
+    }
 }
 
 #[test]
@@ -166,6 +171,18 @@ fn contrast_of_labels() {
     let x = variable("x", &[6, 4]);
     let vars = [("x".to_owned(), x.clone())];
     check(&vars, || supervised_contrastive(&x, &[0, 1, 0, 1, 1, 2], 0.3));
+}
+
+/// Of DReG the value is that of IWAE, whose gradient it has in expectation alone: see `pytorch_losses.rs`.
+#[test]
+fn bounds_by_importance() {
+    let (z, location) = (variable("z", &[4, 3, 2]), variable("location", &[3, 2]));
+    let scale = Var::from_tensor(&(normal("scale", &[3, 2]).abs().unwrap() + 0.3).unwrap()).unwrap();
+    let vars =
+        [("z", &z), ("location", &location), ("scale", &scale)].map(|(name, var)| (name.to_owned(), var.clone()));
+    check(&vars, || {
+        weigh(&log_mean_exp(&laplace_log_density(&z, &location, &scale)?)?)
+    });
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Values, gradients and trajectories against PyTorch and against code written independently in Python. The
-//! fixtures come from scripts/fixtures_losses.py; these tests need no Python, but the last one uses it where
-//! it is there.
+//! fixtures come from scripts/fixtures_losses.py and scripts/fixtures_generative.py; these tests need no Python, but the
+//! last one uses it where it is there.
 #![expect(
     clippy::disallowed_methods,
     reason = "elementary functions make inputs and expectations here"
@@ -13,7 +13,11 @@ use std::sync::LazyLock;
 
 use mmcollapse_nn::device::DeviceChoice;
 use mmcollapse_nn::layers::{AttentionBlock, Gru, LayerNorm};
-use mmcollapse_nn::losses::{Crd, CrdConfig, bce_with_logits, distillation, info_nce};
+use mmcollapse_nn::losses::{
+    Crd, CrdConfig, DoublyReparameterized, bce_with_logits, distillation, info_nce, laplace_log_density, log_mean_exp,
+    nt_xent,
+};
+use mmcollapse_nn::ops::matmul;
 use mmcollapse_nn::optim::{Clip, Optimizer, OptimizerConfig, clip_factor};
 use mmcollapse_nn::schedule::Schedule;
 use mmcollapse_nn::{DType, Device, GradStore, Mode, Params, Result, Tensor, Var, safetensors};
@@ -155,17 +159,71 @@ fn bce() {
     }
 }
 
-#[test]
-fn contrast_of_two_views() {
-    let case = &fixture("losses")["info_nce"];
+fn check_contrast(case: &Value, contrast: fn(&Tensor, &Tensor, f64) -> Result<Tensor>) {
     for (dtype, tolerance) in TYPES {
         let (a, b) = (variable(&case["a"], dtype), variable(&case["b"], dtype));
-        let loss = info_nce(&a, &b, case["temperature"].as_f64().unwrap()).unwrap();
+        let loss = contrast(&a, &b, case["temperature"].as_f64().unwrap()).unwrap();
         assert_scalar("loss", &loss, &case["loss"], tolerance);
         let grads = loss.backward().unwrap();
         assert_close("grad a", grads.get(&a).unwrap(), &case["grad_a"], tolerance);
         assert_close("grad b", grads.get(&b).unwrap(), &case["grad_b"], tolerance);
     }
+}
+
+#[test]
+fn contrast_of_two_views() {
+    check_contrast(&fixture("losses")["info_nce"], info_nce);
+    check_contrast(&fixture("generative")["nt_xent"], nt_xent);
+}
+
+/// Of a bound on the likelihood of `x` under a linear decoder: its value and all gradients, for each of the three estimators.
+#[test]
+fn bounds_by_importance() {
+    let case = &fixture("generative")["importance"];
+    for (dtype, tolerance) in TYPES {
+        let (x, noise) = (tensor(&case["x"], dtype), tensor(&case["noise"], dtype));
+        for estimator in ["iwae", "dreg", "dreg_as_coded"] {
+            let names = ["location", "scale", "prior", "weight"];
+            let leaves = names.map(|name| variable(&case[name], dtype));
+            let [location, scale, prior, weight] = leaves.each_ref().map(Var::as_tensor);
+            let z = noise.broadcast_mul(scale).unwrap().broadcast_add(location).unwrap(); // [4, 3, 2]
+            let doubly = DoublyReparameterized::new(&z).unwrap();
+            let z = if estimator == "dreg" { doubly.samples() } else { &z };
+            let [location, scale] = [location, scale].map(|leaf| match estimator {
+                "iwae" => leaf.clone(),
+                _ => leaf.detach(),
+            });
+            let decoded = matmul(&z.flatten(0, 1).unwrap(), weight)
+                .unwrap()
+                .reshape((4, 3, 3))
+                .unwrap();
+            let one = Tensor::ones(1, dtype, &DEVICE).unwrap();
+            let posterior = laplace_log_density(z, &location, &scale).unwrap();
+            let log_weights = (laplace_log_density(z, &prior.zeros_like().unwrap(), prior).unwrap()
+                + laplace_log_density(&x, &decoded, &one).unwrap())
+            .and_then(|joint| joint - posterior)
+            .unwrap();
+            let bound = match estimator {
+                "dreg" => doubly.bound(&log_weights).unwrap(),
+                _ => log_mean_exp(&log_weights).unwrap(),
+            };
+            let known = &case[estimator];
+            assert_close(estimator, &bound, &known["bound"], tolerance);
+            let grads = bound.sum_all().unwrap().backward().unwrap();
+            for (name, leaf) in names.iter().zip(&leaves) {
+                let what = format!("{estimator} {dtype:?} grad {name}");
+                assert_close(&what, grads.get(leaf).unwrap(), &known["grads"][name], tolerance);
+            }
+        }
+    }
+}
+
+#[test]
+fn log_weights_of_other_samples_are_refused() {
+    let samples = Tensor::ones((4, 3, 2), DType::F32, &DEVICE).unwrap();
+    let doubly = DoublyReparameterized::new(&samples).unwrap();
+    let error = doubly.bound(&samples.sum(0).unwrap()).unwrap_err().to_string();
+    assert!(error.contains("[3, 2] log-weights of samples [4, 3, 2]"), "{error}");
 }
 
 #[test]

@@ -19,6 +19,7 @@ const WRITTEN: &[(&str, &str)] = &[
     ("m3care", "M3Care"),
     ("lmf", "LMF"),
     ("gmc", "GMC"),
+    ("mmvae", "MMVAE"),
     ("kd", "KD"),
     ("ebr", "EBR"),
     ("none", "no reallocation"),

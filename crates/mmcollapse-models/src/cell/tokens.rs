@@ -5,9 +5,9 @@ use mmcollapse_nn::{Device, Mode, Result as TensorResult, Tensor};
 use mmcollapse_record::{Protocol, UpweightMode};
 use serde_json::{Value, json};
 
-use super::records::records;
+use super::records::{fusions, records};
 use crate::{
-    CellConfig, FUSIONS, MethodConfig, Model, ModelSpec,
+    CellConfig, MethodConfig, Model, ModelSpec,
     encodings::{Encodings, Sequence},
     training::Progress,
 };
@@ -61,14 +61,14 @@ fn counts(sequence: &Sequence) -> Vec<usize> {
 
 #[test]
 fn only_a_fusion_that_asks_gets_tokens() {
-    for fusion in FUSIONS {
-        let (dataset, model) = model(fusion.name, json!({"method": "none"}), "code_bag");
+    for fusion in fusions() {
+        let (dataset, model) = model(fusion, json!({"method": "none"}), "code_bag");
         let batch = batch(&dataset, &dataset.train.present);
         let encodings = model.encode(&batch, Mode::Eval).unwrap();
-        let reads = ["mt", "mult"].contains(&fusion.name);
-        assert_eq!(model.fusion.reads_tokens(), reads, "{}", fusion.name);
+        let reads = ["mt", "mult"].contains(&fusion);
+        assert_eq!(model.fusion.reads_tokens(), reads, "{fusion}");
         let Some(tokens) = &encodings.tokens else {
-            assert!(!reads, "{}", fusion.name);
+            assert!(!reads, "{fusion}");
             continue;
         };
         for (m, sequence) in tokens.iter().enumerate() {
@@ -79,7 +79,7 @@ fn only_a_fusion_that_asks_gets_tokens() {
                     LABS => i % 3 + 1,
                     _ => 1,
                 };
-                assert_eq!(count, expected, "{} {m} {i}", fusion.name);
+                assert_eq!(count, expected, "{fusion} {m} {i}");
             }
         }
         // A modality without tokens of its own is its vector.
@@ -244,6 +244,7 @@ fn a_stand_in_is_one_token() {
             values: Tensor::new(&[[[5.0_f32, 6.0], [7.0, 8.0]], [[0.0; 2]; 2]], &Device::Cpu).unwrap(),
             mask: vec![true, true, false, false],
         }]),
+        inputs: None,
         latents: vec![None],
         present: Presence::all(2, 1),
     };

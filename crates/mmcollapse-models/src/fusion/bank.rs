@@ -81,6 +81,7 @@ mod tests {
         let names = ["a".to_owned(), "b".to_owned()];
         let context = FusionContext {
             modalities: &names,
+            inputs: &[],
             widths: &[1, 1],
             places: &[0; 2],
             classes: 2,

@@ -196,6 +196,7 @@ mod tests {
         let names = ["a".to_owned(), "b".to_owned()];
         let context = FusionContext {
             modalities: &names,
+            inputs: &[],
             widths: &[3, 2],
             places: &[0; 2],
             classes: 4,
@@ -234,6 +235,7 @@ mod tests {
                 Tensor::new(&B, &Device::Cpu).unwrap(),
             ],
             tokens: None,
+            inputs: None,
             latents: vec![None, None],
             present: Presence::from_fn(2, 2, |i, m| i == 1 || m == 0),
         }
@@ -297,6 +299,7 @@ mod tests {
         let encodings = Encodings {
             z: z.iter().map(|v| v.as_tensor().clone()).collect(),
             tokens: None,
+            inputs: None,
             latents: vec![None, None],
             present: Presence::all(2, 2),
         };

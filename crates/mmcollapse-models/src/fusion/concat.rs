@@ -120,6 +120,7 @@ mod tests {
             let params = Params::new(3, &Device::Cpu);
             let context = FusionContext {
                 modalities: &modalities,
+                inputs: &[],
                 widths: &[2, 2],
                 places: &[0; 2],
                 classes: 2,
@@ -141,6 +142,7 @@ mod tests {
                     .map(|z| Tensor::from_slice(z, (1, 2), &Device::Cpu).unwrap())
                     .to_vec(),
                 tokens: None,
+                inputs: None,
                 latents: vec![None, None],
                 present: Presence::all(1, 2),
             };

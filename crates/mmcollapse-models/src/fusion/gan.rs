@@ -140,6 +140,7 @@ mod tests {
             let params = Params::new(3, &Device::Cpu);
             let context = FusionContext {
                 modalities: &names,
+                inputs: &[],
                 widths: &[4, 4],
                 places: &[0; 2],
                 classes: 3,
@@ -156,6 +157,7 @@ mod tests {
         let encodings = Encodings {
             z: vec![z(&mut stream), z(&mut stream)],
             tokens: None,
+            inputs: None,
             latents: vec![None, None],
             present: Presence::all(8, 2),
         };

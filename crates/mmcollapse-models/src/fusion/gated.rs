@@ -108,6 +108,7 @@ mod tests {
         let names = ["a".to_owned(), "b".to_owned()];
         let context = FusionContext {
             modalities: &names,
+            inputs: &[],
             widths: &[3, 2],
             places: &[0; 2],
             classes: 4,
@@ -121,6 +122,7 @@ mod tests {
                     Tensor::new(&[b], &Device::Cpu).unwrap(),
                 ],
                 tokens: None,
+                inputs: None,
                 latents: vec![None, None],
                 present: Presence::from_fn(1, 2, |_, m| present[m]),
             };

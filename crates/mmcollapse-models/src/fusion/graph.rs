@@ -403,6 +403,7 @@ mod tests {
         let names = ["a", "b"].map(str::to_owned);
         let context = FusionContext {
             modalities: &names,
+            inputs: &[],
             widths: &[3, 2],
             places: &[0; 2],
             classes: 2,
@@ -429,6 +430,7 @@ mod tests {
             let encodings = Encodings {
                 z: z.to_vec(),
                 tokens: None,
+                inputs: None,
                 latents: vec![None, None],
                 present: present.clone(),
             };

@@ -66,6 +66,7 @@ impl LeftOut {
             encodings: Encodings {
                 z: z.collect::<TensorResult<_>>()?,
                 tokens: None,
+                inputs: None,
                 latents: (0..m).map(|_| None).collect(),
                 present: Presence::from_fn(m * complete.len(), m, |i, j| i / complete.len() != j),
             },
@@ -181,6 +182,7 @@ mod tests {
                 z(&[0.0; 8]),
             ],
             tokens: None,
+            inputs: None,
             latents: vec![None, None, None],
             present: Presence::from_fn(2, 3, |i, m| m == 0 || (m == 1 && i == 0)),
         }
@@ -190,6 +192,7 @@ mod tests {
         let names = ["a", "b", "c"].map(str::to_owned);
         let context = FusionContext {
             modalities: &names,
+            inputs: &[],
             widths: &[2, 3, 4],
             places: &[0; 3],
             classes: 4,
@@ -222,6 +225,7 @@ mod tests {
         let encodings = Encodings {
             z: vars.iter().map(|v| v.as_tensor().clone()).collect(),
             tokens: None,
+            inputs: None,
             latents: vec![None, None, None],
             present: Presence::all(4, 3),
         };
@@ -238,6 +242,7 @@ mod tests {
         let encodings = Encodings {
             z: vec![z(&[1.0, 2.0, 3.0, 4.0]), z(&[5.0, 6.0])],
             tokens: None,
+            inputs: None,
             latents: vec![None, None],
             present: Presence::from_fn(2, 2, |i, m| i == 1 || m == 0),
         };

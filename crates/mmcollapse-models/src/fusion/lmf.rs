@@ -140,6 +140,7 @@ mod tests {
         let modalities = ["a".to_owned(), "b".to_owned()];
         let context = FusionContext {
             modalities: &modalities,
+            inputs: &[],
             widths: &widths,
             places: &[0; 2],
             classes: 2,
@@ -157,6 +158,7 @@ mod tests {
                 .map(|z| Tensor::from_vec(z.clone(), (1, z.len()), &Device::Cpu).unwrap())
                 .collect(),
             tokens: None,
+            inputs: None,
             latents: vec![None, None],
             present: Presence::all(1, 2),
         };

@@ -263,6 +263,7 @@ mod tests {
         let names = ["a".to_owned(), "b".to_owned()];
         let context = FusionContext {
             modalities: &names,
+            inputs: &[],
             widths: &[3, 2],
             places: &[0; 2],
             classes: 4,
@@ -298,6 +299,7 @@ mod tests {
         Encodings {
             z: vec![z(0, 3), z(1, 2)],
             tokens: None,
+            inputs: None,
             latents: vec![None, None],
             present,
         }
@@ -365,6 +367,7 @@ mod tests {
             let alone = Encodings {
                 z: test.z.iter().map(|z| z.narrow(0, i, 1).unwrap()).collect(),
                 tokens: None,
+                inputs: None,
                 latents: vec![None, None],
                 present: Presence::from_fn(1, 2, |_, m| test.present.get(i, m)),
             };
@@ -402,6 +405,7 @@ mod tests {
         ] {
             let context = FusionContext {
                 modalities: &names,
+                inputs: &[],
                 widths: &[3],
                 places: &[0; 1],
                 classes: 2,

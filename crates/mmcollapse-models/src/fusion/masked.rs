@@ -170,6 +170,7 @@ mod tests {
             modalities: &["a".to_owned(), "b".to_owned()],
             widths: &[6, 6],
             places: &[0; 2],
+            inputs: &[],
             classes: 2,
             scope: params.root(),
         };
@@ -215,6 +216,7 @@ mod tests {
             modalities: &[],
             widths,
             places: &[0; 2],
+            inputs: &[],
             classes: 2,
             scope: params.root(),
         };

@@ -8,14 +8,18 @@ mod critic;
 mod full2miss;
 mod gan;
 mod gated;
+mod gmc;
 mod grape;
 mod graph;
 mod head;
 mod imputation;
+#[cfg(test)]
+mod known;
 mod late_fusion;
 mod lmf;
 mod m3care;
 mod masked;
+mod mmvae;
 mod mt;
 mod mult;
 mod muse;
@@ -25,6 +29,7 @@ mod similarity;
 mod smil;
 mod tokens;
 
+use mmcollapse_data::ModalitySpec;
 use mmcollapse_nn::{Mode, Result as TensorResult, Scope, Tensor, ops::softmax_cross_entropy};
 
 use crate::{
@@ -112,6 +117,11 @@ pub trait Fusion {
         Ok(None)
     }
 
+    /// Whether it reads the batch's inputs, as what it is to reconstruct in training.
+    fn reads_inputs(&self) -> bool {
+        false
+    }
+
     /// Encodings to logits. Rows of absent modalities are zero and marked in `encodings.present`.
     ///
     /// # Errors
@@ -154,6 +164,8 @@ pub trait Fusion {
 pub struct FusionContext<'a> {
     /// Modality names in order.
     pub modalities: &'a [String],
+    /// What one input of each is.
+    pub inputs: &'a [ModalitySpec],
     /// Encoding width of each.
     pub widths: &'a [usize],
     /// Of each the places that a fusion of tokens has to tell apart (see [`crate::encoders::Encoder::places`]).
@@ -203,6 +215,8 @@ pub static FUSIONS: &[Entry<Builder>] = &[
     grape::ENTRY,
     m3care::ENTRY,
     muse::ENTRY,
+    gmc::ENTRY,
+    mmvae::ENTRY,
     masked::ENTRY,
 ];
 

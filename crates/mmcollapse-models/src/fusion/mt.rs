@@ -237,6 +237,7 @@ mod tests {
         let names = ["a", "b", "c"].map(str::to_owned);
         let context = FusionContext {
             modalities: &names,
+            inputs: &[],
             widths: &[2, 2, 2],
             places: &[0, 0, 2],
             classes: 4,
@@ -281,6 +282,7 @@ mod tests {
         Encodings {
             z: vec![Tensor::zeros((3, 2), DType::F32, &Device::Cpu).unwrap(); 3],
             tokens: Some(tokens),
+            inputs: None,
             latents: vec![None, None, None],
             present: Presence::from_fn(3, 3, |i, m| i == 2 || (i == 1) == (m == 1)),
         }
@@ -382,6 +384,7 @@ mod tests {
             let alone = Encodings {
                 z: encodings.z.iter().map(|z| z.narrow(0, i, 1).unwrap()).collect(),
                 tokens: Some(sequences.collect()),
+                inputs: None,
                 latents: vec![None, None, None],
                 present: Presence::from_fn(1, 3, |_, m| encodings.present.get(i, m)),
             };

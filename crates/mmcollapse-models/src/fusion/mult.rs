@@ -360,6 +360,7 @@ mod tests {
     use mmcollapse_nn::{DType, Params};
 
     use super::*;
+    use crate::fusion::known::{near, set_known};
 
     const WIDTHS: [usize; 3] = [3, 2, 2];
     const PLACES: usize = 3;
@@ -376,6 +377,7 @@ mod tests {
         let names = ["a", "b", "c"].map(str::to_owned);
         let context = FusionContext {
             modalities: &names,
+            inputs: &[],
             widths: &WIDTHS,
             places: &[0; 3],
             classes: 2,
@@ -415,6 +417,7 @@ mod tests {
         });
         Encodings {
             tokens: Some(sequences.collect()),
+            inputs: None,
             z: WIDTHS
                 .map(|w| Tensor::zeros((n, w), DType::F32, &Device::Cpu).unwrap())
                 .to_vec(),
@@ -425,10 +428,6 @@ mod tests {
 
     fn rows(t: &Tensor) -> Vec<Vec<f32>> {
         t.to_vec2().unwrap()
-    }
-
-    fn near(a: &[f32], b: &[f32]) -> bool {
-        a.len() == b.len() && a.iter().zip(b).all(|(a, b)| (a - b).abs() < 1e-4 * (1.0 + b.abs()))
     }
 
     /// The public code's formula in PyTorch on each sample alone: `scripts/fixtures_mult.py`.
@@ -443,13 +442,8 @@ mod tests {
         let known: Known = serde_json::from_str(include_str!("../../tests/fixtures/mult.json")).unwrap();
         let params = Params::new(1, &Device::Cpu);
         let model = mult(&params, &small()).unwrap();
+        set_known(&params);
         let vars: BTreeMap<_, _> = params.vars().into_iter().collect();
-        for (k, var) in vars.values().enumerate() {
-            let value = |j: usize| (libm::sin(k as f64 + 0.7 * j as f64) / 2.0) as f32;
-            let values = (0..var.elem_count()).map(value).collect();
-            var.set(&Tensor::from_vec(values, var.shape(), &Device::Cpu).unwrap())
-                .unwrap();
-        }
         let output = model.forward(&samples(&TAKEN, PLACES), Mode::Eval).unwrap();
         for (got, expected) in [(&output.fused, &known.fused), (&output.logits, &known.logits)] {
             for (got, expected) in rows(got).iter().zip(expected) {
@@ -578,6 +572,7 @@ mod tests {
         let params = Params::new(1, &Device::Cpu);
         let context = FusionContext {
             modalities: &["a".to_owned()],
+            inputs: &[],
             widths: &WIDTHS[..1],
             places: &[0],
             classes: 2,

@@ -181,6 +181,7 @@ mod tests {
         let names = ["a".to_owned(), "b".to_owned()];
         let context = FusionContext {
             modalities: &names,
+            inputs: &[],
             widths: &[2, 1],
             places: &[0; 2],
             classes: 2,

@@ -332,6 +332,7 @@ mod tests {
         let names = ["a", "b"].map(str::to_owned);
         let context = FusionContext {
             modalities: &names,
+            inputs: &[],
             widths: &[3, 2],
             places: &[0; 2],
             classes: 4,
@@ -347,6 +348,7 @@ mod tests {
         Encodings {
             z: vec![a, if missing { b.zeros_like().unwrap() } else { b }],
             tokens: None,
+            inputs: None,
             latents: vec![None, None],
             present: Presence::from_fn(6, 2, |_, m| m == 0 || !missing),
         }
@@ -429,6 +431,7 @@ mod tests {
         let alone = Encodings {
             z: without.z.iter().map(|z| z.narrow(0, 4, 1).unwrap()).collect(),
             tokens: None,
+            inputs: None,
             latents: vec![None, None],
             present: Presence::from_fn(1, 2, |_, m| m == 0),
         };

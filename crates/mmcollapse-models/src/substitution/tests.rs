@@ -39,6 +39,7 @@ fn filled(method: &str, options: serde_json::Value, first: &[[f32; 2]]) -> (Vec<
             Tensor::zeros((n, 1), mmcollapse_nn::DType::F32, &Device::Cpu).unwrap(),
         ],
         tokens: None,
+        inputs: None,
         latents: vec![None, None],
         present: Presence::from_fn(n, 2, |i, m| m == 0 && i + 1 < n),
     };

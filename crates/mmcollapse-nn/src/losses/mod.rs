@@ -6,12 +6,16 @@
 mod bce;
 mod crd;
 mod distillation;
+mod importance;
 mod info_nce;
+mod nt_xent;
 mod supervised_contrastive;
 
 pub use crate::ops::softmax_cross_entropy;
 pub use bce::bce_with_logits;
 pub use crd::{Crd, CrdConfig};
 pub use distillation::distillation;
+pub use importance::{DoublyReparameterized, laplace_log_density, log_mean_exp};
 pub use info_nce::{info_nce, l2_normalize};
+pub use nt_xent::nt_xent;
 pub use supervised_contrastive::supervised_contrastive;

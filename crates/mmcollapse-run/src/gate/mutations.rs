@@ -64,6 +64,18 @@ fn of_fusions() -> Vec<(&'static str, Vec<Value>)> {
             ],
         ),
         ("masked", vec![json!({"share": 0.5}), json!({"fixed": true})]),
+        (
+            "gmc",
+            vec![json!({"contrast_weight": 0.0}), json!({"temperature": 0.3})],
+        ),
+        (
+            "mmvae",
+            vec![
+                json!({"weight": 0.0}),
+                json!({"objective": "iwae"}),
+                json!({"likelihood_weights": {"sound": 4.0}}),
+            ],
+        ),
     ]
 }
 

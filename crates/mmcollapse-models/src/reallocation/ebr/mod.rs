@@ -658,6 +658,7 @@ mod tests {
                         .map(|m| Sequence::single(&reallocated[m].encoding).unwrap())
                         .to_vec(),
                 ),
+                inputs: None,
                 latents: vec![Some(latent(0)), Some(latent(1))],
                 // The first half lacks the second modality, and has nothing to spare.
                 present: Presence::from_fn(n, 2, |i, m| m == 0 || i >= n / 2),
