@@ -115,6 +115,13 @@ pub static EXPERIMENTS: &[ExperimentInfo] = &[
         paper: Some(include_str!("table8/paper.yaml")),
     ),
     experiment!(
+        "table10",
+        "Health records, lowest training loss with GMC's objective against the number of modalities",
+        Shows::Measures(&["lowest_loss_prefix", "lowest_loss_baseline", "gap_first", "gap_eliminated", "auroc"]),
+        common: EHR,
+        paper: Some(include_str!("table10/paper.yaml")),
+    ),
+    experiment!(
         "ebr-dose",
         "How much of the adversary helps",
         Shows::Dose {

@@ -232,6 +232,14 @@ pub static METRICS: &[Definition] = &[
     Definition {
         unit: Unit::Nats,
         better: Better::Lower,
+        split: Split::Train,
+        explanation: " Lowest mean of the semantic loss over an epoch of training: of the whole model (the prefix), or of the first \
+                      modality's encoder trained alone (the baseline).",
+        ..number("lowest_loss_{}", "lowest training loss, {} (nats)", (Some(0), None))
+    },
+    Definition {
+        unit: Unit::Nats,
+        better: Better::Lower,
         explanation: PROBE,
         ..number("probe_prefix_{}", "prefix's probe, {} modality (nats)", (Some(0), None))
     },

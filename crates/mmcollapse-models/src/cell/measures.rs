@@ -6,10 +6,13 @@ use mmcollapse_nn::{Mode, Tensor};
 use mmcollapse_probes::{Matrix, OfModality, Reading, Representation};
 use mmcollapse_record::{Definition, Diagnosis, Measured, ModalityDiagnosis};
 
-use super::{run::Run, scoring::Measure};
+use super::{
+    run::{MULTIMODAL, Run, UNIMODAL},
+    scoring::Measure,
+};
 use crate::{
     encoders::Encoder, error::Result, evaluate::each_batch, model::Model, predictions::Predictions,
-    reallocation::Workbench,
+    reallocation::Workbench, training::EpochRecord,
 };
 
 impl Run<'_> {
@@ -108,6 +111,27 @@ impl Run<'_> {
             }
         }
         Ok((measures, eliminated))
+    }
+
+    /// The lowest semantic loss along training of the model (`lowest_loss_prefix`) and of the first modality's encoder trained alone
+    /// (`lowest_loss_baseline`): what the paper's Table 10 compares.
+    pub fn lowest_losses(&self) -> Vec<Measure> {
+        let first = self.spec.modalities.first().map(|name| format!("{UNIMODAL}{name}"));
+        let fits = [("prefix", Some(MULTIMODAL.to_owned())), ("baseline", first)];
+        let of_fit = |(name, fit): (&str, Option<String>)| {
+            let records = self
+                .facts
+                .history
+                .iter()
+                .filter(|record| Some(&record.fit) == fit.as_ref());
+            let lowest = records.map(EpochRecord::semantic).reduce(f64::min);
+            Measure {
+                name: format!("lowest_loss_{name}"),
+                value: lowest.filter(|value| value.is_finite()),
+                n: self.dataset.train.len(),
+            }
+        };
+        fits.map(of_fit).into()
     }
 
     /// What a linear probe of an encoder says of the validation samples and of `samples` that have the modality.

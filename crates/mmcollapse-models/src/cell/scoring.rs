@@ -63,7 +63,10 @@ impl Run<'_> {
         } else {
             Default::default()
         };
-        let along = self.ranks_along();
+        let mut along = self.ranks_along();
+        if self.config.protocol.kind().probes_encoders() {
+            along.extend(self.lowest_losses());
+        }
         if self.is_checked() {
             let test = dataset.test.for_final_evaluation();
             more.extend(self.manipulation(&model, prepared, test)?);

@@ -1,0 +1,3 @@
+//! `table10`: `mmcollapse reproduce table10` as a program of its own.
+
+mmcollapse_experiments::program!();
