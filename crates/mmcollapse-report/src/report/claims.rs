@@ -20,6 +20,8 @@
 //!   seeds: {n: 10, from: 0}
 //! ```
 //!
+//! `on: planted data` in a claim names the data of its tests for readers, where they are not the paper's.
+//!
 //! `{word}` stands for a value in every field; in `says` it is the value's name. Margins are in the metric's unit (accuracy: a
 //! share), and factors for ranks and variance inflation, which are compared as ratios. Without `printed` the paper has no
 //! number: the margin is then 1 point, or .05 nats.
@@ -69,6 +71,8 @@ pub struct Claim {
     pub states: String,
     /// What the rows that its tests are about must have passed.
     pub needs: Option<Check>,
+    /// The data of tests that name no data set, for readers.
+    pub on: String,
     /// What must come out if it holds; none for a claim that nothing here bears on yet.
     pub primary: Vec<Test>,
     /// What is shown beside it.
@@ -200,10 +204,17 @@ struct WrittenClaim {
     place: String,
     states: String,
     needs: Option<Check>,
+    #[serde(default = "papers_data")]
+    on: String,
     #[serde(default)]
     primary: Vec<Mapping>,
     #[serde(default)]
     exploratory: Vec<Mapping>,
+}
+
+/// What a claim is about that does not say.
+fn papers_data() -> String {
+    "the paper's data".to_owned()
 }
 
 #[derive(Deserialize)]
@@ -355,6 +366,7 @@ impl Claims {
                 place: claim.place,
                 states: claim.states,
                 needs: claim.needs,
+                on: claim.on,
                 primary: Vec::new(),
                 exploratory: Vec::new(),
             };
@@ -458,7 +470,7 @@ impl Known<'_> {
             if on_it.count() > PRIMARY {
                 return Err(format!(
                     "more than {PRIMARY} primary tests of a claim on {}: make one a part of a conjunction, or exploratory",
-                    dataset.as_deref().unwrap_or("the paper's data")
+                    dataset.as_deref().unwrap_or(&claim.on)
                 ));
             }
         }

@@ -6,7 +6,7 @@ use mmcollapse_probes::Verdict;
 
 use super::html::escape;
 use super::shown::{Numbers, verdict};
-use super::verdict::{Family, Tested, on, word};
+use super::verdict::{Family, Tested, word};
 
 /// Width of the names of data sets, of the plot, and of what is left beside it.
 const NAMES: f64 = 104.0;
@@ -44,10 +44,10 @@ pub(super) fn forest(families: &[Family]) -> String {
         for (i, test) in family.primary.iter().enumerate() {
             let y = LINE * (place as f64 + 0.5) + 1.0;
             if i == 0 {
-                let name = family.dataset.map_or_else(|| "paper's data".to_owned(), escape);
+                let name = escape(family.on.trim_start_matches("the "));
                 let _ = write!(svg, "<text x=\"0\" y=\"{:.1}\">{name}</text>", y + 3.0);
             }
-            line(test, on(family.dataset), y, &mut svg);
+            line(test, family.on, y, &mut svg);
             place += 1;
         }
     }

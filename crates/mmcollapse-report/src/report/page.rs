@@ -14,7 +14,7 @@ use super::html::{Places, escape, from_markdown};
 use super::reproduction::{Found, rest, rule};
 use super::results::{Measured, Results};
 use super::shown::{Numbers, part, verdict};
-use super::verdict::{Compared, Family, Tested, counts, on};
+use super::verdict::{Compared, Family, Tested, counts};
 
 const STYLE: &str = include_str!("page.css");
 const SCRIPT: &str = include_str!("page.js");
@@ -89,7 +89,7 @@ impl Overview<'_> {
                 let _ = write!(
                     html,
                     "<li><i>{}:</i> {}</li>",
-                    escape(on(family.dataset)),
+                    escape(family.on),
                     counts(&family.primary)
                 );
             }
@@ -113,14 +113,14 @@ impl Overview<'_> {
     }
 
     fn family(&self, family: &Family, html: &mut String) {
-        let _ = writeln!(html, "<h3>On {}</h3>", escape(on(family.dataset)));
+        let _ = writeln!(html, "<h3>On {}</h3>", escape(family.on));
         if !family.primary.is_empty() {
             html.push_str(
                 "<div class=\"wide\"><table class=\"tests\"><thead><tr><th>test</th><th>measured in</th><th>difference</th><th>n</th>\
                  <th>margin</th><th>p</th><th>verdict</th><th>stated</th></tr></thead><tbody>\n",
             );
             for test in &family.primary {
-                self.tested(test, family.dataset, html);
+                self.tested(test, family.on, html);
             }
             html.push_str("</tbody></table></div>\n");
         }
@@ -146,7 +146,7 @@ impl Overview<'_> {
     }
 
     /// The lines of a test, with what the page filters by.
-    fn tested(&self, test: &Tested, dataset: Option<&str>, html: &mut String) {
+    fn tested(&self, test: &Tested, on: &str, html: &mut String) {
         let Some(first) = test.parts.first() else { return };
         let several = test.parts.len() > 1;
         let class = class(test.verdict);
@@ -158,7 +158,7 @@ impl Overview<'_> {
         let methods: Vec<String> = methods.into_iter().map(|method| escape(&method)).collect();
         let open = format!(
             "<tr class=\"{class}\" data-dataset=\"{}\" data-methods=\"{}\" data-verdict=\"{}\">",
-            escape(on(dataset)),
+            escape(on),
             methods.join("|"),
             class.replace('-', " ")
         );

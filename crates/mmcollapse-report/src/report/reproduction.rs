@@ -9,7 +9,7 @@ use super::claims::{Claim, Claims};
 use super::results::{Measured, Printed, Results};
 use super::shown::{Numbers, part, verdict};
 use super::stated::{Standing, Stated};
-use super::verdict::{Compared, Family, Tested, counts, families, in_words, on};
+use super::verdict::{Compared, Family, Tested, counts, families, in_words};
 use crate::summary::Column;
 use crate::table::{DASH, escape, percent_bare};
 
@@ -151,11 +151,20 @@ fn summary(found: &[Found], text: &mut String) {
         );
         for dataset in std::iter::once(None).chain(datasets.iter().copied().map(Some)) {
             let family = families.iter().find(|f| f.dataset == dataset && !f.primary.is_empty());
-            let _ = write!(
-                text,
-                " {} |",
-                family.map_or_else(|| DASH.to_owned(), |f| counts(&f.primary))
+            let cell = family.map_or_else(
+                || DASH.to_owned(),
+                |f| {
+                    // What a column's heading does not say.
+                    let elsewhere = dataset.is_none() && f.on != "the paper's data";
+                    let on = if elsewhere {
+                        format!("{}: ", f.on)
+                    } else {
+                        String::new()
+                    };
+                    on + &counts(&f.primary)
+                },
             );
+            let _ = write!(text, " {cell} |");
         }
         text.push('\n');
     }
@@ -163,7 +172,7 @@ fn summary(found: &[Found], text: &mut String) {
 
 /// The tests on one data set with their numbers, then what is shown beside them.
 fn made(family: &Family, results: &Results, text: &mut String) {
-    let _ = writeln!(text, "\n### On {}: {}\n", on(family.dataset), counts(&family.primary));
+    let _ = writeln!(text, "\n### On {}: {}\n", family.on, counts(&family.primary));
     if !family.primary.is_empty() {
         text.push_str(
             "| test | measured in | difference | n | margin | p | verdict | stated |\n\

@@ -53,6 +53,8 @@ pub struct Tested<'a> {
 pub struct Family<'a> {
     /// What stands in for the paper's data; none for those themselves.
     pub dataset: Option<&'a str>,
+    /// The data for readers.
+    pub on: &'a str,
     /// The tests, which share the level of error.
     pub primary: Vec<Tested<'a>>,
     /// Comparisons that have intervals only: the claim's own, and its tests with tuned settings.
@@ -95,6 +97,7 @@ pub fn families<'a>(claim: &'a Claim, claims: &Claims, results: &Results, stated
             }
             Ok(Family {
                 dataset,
+                on: dataset.unwrap_or(&claim.on),
                 primary,
                 exploratory,
             })
@@ -472,11 +475,6 @@ pub fn counts(tested: &[Tested]) -> String {
     text
 }
 
-/// The data set of a family, for readers.
-pub fn on(dataset: Option<&str>) -> &str {
-    dataset.unwrap_or("the paper's data")
-}
-
 /// The counts of each data set, for readers.
 pub fn in_words(families: &[Family]) -> String {
     if families.iter().all(|family| family.primary.is_empty()) {
@@ -486,6 +484,6 @@ pub fn in_words(families: &[Family]) -> String {
     let none = (!own).then(|| "the paper's data: not tested".to_owned());
     let each = families
         .iter()
-        .map(|family| format!("{}: {}", on(family.dataset), counts(&family.primary)));
+        .map(|family| format!("{}: {}", family.on, counts(&family.primary)));
     none.into_iter().chain(each).collect::<Vec<_>>().join("; ")
 }
