@@ -15,7 +15,7 @@ use crate::{
     REALLOCATIONS, Silent, Status,
     multimodal::Multimodal,
     run_cell,
-    training::{Fit, Objective, Phase, Progress, TrainingData, root_mean_square, under},
+    training::{Along, Fit, Objective, Phase, Progress, Readings, TrainingData, root_mean_square, under},
 };
 
 pub(crate) fn tiny() -> Dataset {
@@ -98,7 +98,7 @@ fn moved(config: &CellConfig, phase: Option<Phase>, frozen: Option<&str>) -> BTr
             None => model.reallocation.phase(progress),
         }),
         params: &model.params,
-        along: crate::training::Along::Nothing,
+        along: Along::Nothing,
         frozen: frozen.map(str::to_owned),
         rate_factor: model.reallocation.rate_factor(),
         balancing: model.balancing.as_deref(),
@@ -114,7 +114,7 @@ fn moved(config: &CellConfig, phase: Option<Phase>, frozen: Option<&str>) -> BTr
         device: &device,
     };
     let mut state = fit.start().unwrap();
-    let unprobed = |_: usize| Ok(crate::training::Readings::default());
+    let unprobed = |_: usize| Ok(Readings::default());
     fit.run(&data, &mut state, &mut Silent, &unprobed, &mut |_, _| Ok(()))
         .unwrap();
     assert_eq!(state.step, 3);

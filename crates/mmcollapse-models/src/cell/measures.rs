@@ -116,22 +116,18 @@ impl Run<'_> {
     /// The lowest semantic loss along training of the model (`lowest_loss_prefix`) and of the first modality's encoder trained alone
     /// (`lowest_loss_baseline`): what the paper's Table 10 compares.
     pub fn lowest_losses(&self) -> Vec<Measure> {
-        let first = self.spec.modalities.first().map(|name| format!("{UNIMODAL}{name}"));
-        let fits = [("prefix", Some(MULTIMODAL.to_owned())), ("baseline", first)];
-        let of_fit = |(name, fit): (&str, Option<String>)| {
-            let records = self
+        let lowest = |name: &str, fit: &str| Measure {
+            name: format!("lowest_loss_{name}"),
+            value: self
                 .facts
-                .history
-                .iter()
-                .filter(|record| Some(&record.fit) == fit.as_ref());
-            let lowest = records.map(EpochRecord::semantic).reduce(f64::min);
-            Measure {
-                name: format!("lowest_loss_{name}"),
-                value: lowest.filter(|value| value.is_finite()),
-                n: self.dataset.train.len(),
-            }
+                .of_fit(fit)
+                .map(EpochRecord::semantic)
+                .reduce(f64::min)
+                .filter(|value| value.is_finite()),
+            n: self.dataset.train.len(),
         };
-        fits.map(of_fit).into()
+        let baseline = UNIMODAL.to_owned() + self.spec.modalities.first().map_or("", String::as_str);
+        vec![lowest("prefix", MULTIMODAL), lowest("baseline", &baseline)]
     }
 
     /// What a linear probe of an encoder says of the validation samples and of `samples` that have the modality.

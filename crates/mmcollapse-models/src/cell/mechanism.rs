@@ -99,11 +99,8 @@ impl Probing<'_> {
 impl Run<'_> {
     /// What was measured along the training, where it was: means over the last third of the points.
     pub fn ranks_along(&self) -> Vec<Measure> {
-        let records = self.facts.history.iter().filter(|record| record.fit == MULTIMODAL);
-        let points: Vec<_> = records
-            .map(|record| &record.layer)
-            .filter(|layer| !layer.is_empty())
-            .collect();
+        let layers = self.facts.of_fit(MULTIMODAL).map(|record| &record.layer);
+        let points: Vec<_> = layers.filter(|layer| !layer.is_empty()).collect();
         let late = &points[points.len() - points.len().div_ceil(LATE)..];
         let of = |name: &str| -> Vec<f64> { late.iter().filter_map(|layer| layer.get(name).copied()).collect() };
         let (gradient, agop) = (of("gradient_rank"), of("agop_rank"));
@@ -122,14 +119,12 @@ impl Run<'_> {
             ("rank_ratio", ratio),
         ];
         let n = self.dataset.train.len();
-        let there = measures.into_iter().filter(|(_, value)| value.is_some());
-        there
-            .map(|(name, value)| Measure {
-                name: name.to_owned(),
-                value,
-                n,
-            })
-            .collect()
+        let measure = |(name, value): (&str, Option<f64>)| Measure {
+            name: name.to_owned(),
+            value,
+            n,
+        };
+        measures.map(measure).into()
     }
 
     /// The features that were planted in `samples`, the test split, and what the model makes of them; none where nobody knows

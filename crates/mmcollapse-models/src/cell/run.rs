@@ -50,6 +50,13 @@ pub(crate) struct Facts {
     pub(super) seconds: f64,
 }
 
+impl Facts {
+    /// The epochs of a fit, by its label.
+    pub(super) fn of_fit<'a>(&'a self, label: &'a str) -> impl DoubleEndedIterator<Item = &'a EpochRecord> {
+        self.history.iter().filter(move |record| record.fit == label)
+    }
+}
+
 /// What a cell works with beside its configuration. None of it changes a number.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Conditions<'a> {

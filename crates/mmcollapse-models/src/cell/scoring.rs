@@ -202,7 +202,7 @@ impl Run<'_> {
         for (rate, value) in self.as_tested(model, at_end)? {
             push(rate, Split::Validation, AS_TESTED, value, n_validation)?;
         }
-        let last = self.facts.history.iter().rev().find(|record| record.fit == MULTIMODAL);
+        let last = self.facts.of_fit(MULTIMODAL).next_back();
         let losses = last.into_iter().flat_map(|record| &record.losses);
         for (name, value) in losses {
             let value = value.is_finite().then_some(*value);

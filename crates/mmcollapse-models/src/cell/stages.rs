@@ -176,15 +176,14 @@ impl Workbench for Run<'_> {
     }
 
     fn phases_of(&mut self, reallocation: &MethodConfig) -> Result<Vec<String>> {
-        let is_known = self.facts.history.iter().any(|record| record.fit == YOKED);
+        let is_known = self.facts.of_fit(YOKED).next().is_some();
         if !is_known {
             // How that one ends is its own cell's affair.
             let diverged = self.facts.diverged.clone();
             self.trained_with(reallocation, YOKED)?;
             self.facts.diverged = diverged;
         }
-        let records = self.facts.history.iter().filter(|record| record.fit == YOKED);
-        Ok(records.map(|record| record.phase.clone()).collect())
+        Ok(self.facts.of_fit(YOKED).map(|record| record.phase.clone()).collect())
     }
 
     fn params(&self) -> Params {

@@ -233,27 +233,35 @@ fn capacity_of(representation: &Representation, counts: impl Fn(FeatureRole) -> 
 
 /// Distance of the fusion layer's `W^T W` from the average gradient outer product, each at norm 1 (Theorem 2).
 pub fn agop_distance(representation: &Representation) -> Reading {
-    distance(representation, |layer| Ok(layer.weights.clone()))
+    of_agop(representation, own_distance)
 }
 
 /// The same of weights of the same spectrum, rotated at random.
 pub fn agop_distance_rotated(representation: &Representation) -> Reading {
-    distance(representation, |layer| layer.rotated_weights(SEED))
+    of_agop(representation, rotated_distance)
 }
 
 /// [`agop_distance`] less [`agop_distance_rotated`].
 pub fn agop_distance_excess(representation: &Representation) -> Reading {
-    let (own, rotated) = (agop_distance(representation), agop_distance_rotated(representation));
-    let excess = own.value.zip(rotated.value).map(|(own, rotated)| own - rotated);
-    of(representation, excess)
+    of_agop(representation, |layer, agop| {
+        Ok(own_distance(layer, agop)? - rotated_distance(layer, agop)?)
+    })
 }
 
-fn distance(representation: &Representation, weights: impl Fn(&FusionLayer) -> Result<Matrix>) -> Reading {
-    let found = representation.layer.as_ref().and_then(|layer| {
-        let found = closeness(&weights(layer).ok()?, &layer.agop().ok()?).ok()?;
-        Some(found.distance)
-    });
-    of(representation, found)
+fn own_distance(layer: &FusionLayer, agop: &Matrix) -> Result<f64> {
+    Ok(closeness(&layer.weights, agop)?.distance)
+}
+
+fn rotated_distance(layer: &FusionLayer, agop: &Matrix) -> Result<f64> {
+    Ok(closeness(&layer.rotated_weights(SEED)?, agop)?.distance)
+}
+
+fn of_agop(representation: &Representation, value: impl Fn(&FusionLayer, &Matrix) -> Result<f64>) -> Reading {
+    let layer = representation.layer.as_ref();
+    of(
+        representation,
+        layer.and_then(|layer| value(layer, &layer.agop().ok()?).ok()),
+    )
 }
 
 #[cfg(test)]

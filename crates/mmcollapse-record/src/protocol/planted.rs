@@ -20,7 +20,6 @@ pub enum Planting {
 
 /// How one is called and explained.
 pub(super) struct Planted {
-    planting: Planting,
     /// Name of the protocol.
     pub word: &'static str,
     /// Options of the data set's name; `{}` stands for the level.
@@ -30,44 +29,6 @@ pub(super) struct Planted {
     /// What the data are, for captions.
     pub in_words: &'static str,
 }
-
-const PLANTED: &[Planted] = &[
-    Planted {
-        planting: Planting::Modalities,
-        word: "planted_modalities",
-        options: "modalities={}",
-        axis: "number of modalities",
-        in_words: "data of so many modalities, all equally wide, drawn with known features",
-    },
-    Planted {
-        planting: Planting::UnequalModalities,
-        word: "planted_unequal_modalities",
-        options: "modalities={},noisier=2",
-        axis: "number of modalities, unequal",
-        in_words: "data of so many modalities, each with two noise features more than the one before it, drawn with known features",
-    },
-    Planted {
-        planting: Planting::Pairs,
-        word: "planted_pairs",
-        options: "conjugates={}",
-        axis: "conjugate pairs a modality",
-        in_words: "data with so many pairs of conjugate features between each modality and the next, drawn with known features",
-    },
-    Planted {
-        planting: Planting::Noise,
-        word: "planted_noise",
-        options: "noise={}",
-        axis: "noise features a modality",
-        in_words: "data with so many noise features in each modality and complementary conjugate pairs, drawn with known features",
-    },
-    Planted {
-        planting: Planting::NoiseRedundant,
-        word: "planted_noise_redundant",
-        options: "noise={},pairing=copy",
-        axis: "noise features a modality, redundant pairs",
-        in_words: "data with so many noise features in each modality and redundant conjugate pairs, drawn with known features",
-    },
-];
 
 impl Planting {
     /// Every one.
@@ -79,10 +40,39 @@ impl Planting {
         Self::NoiseRedundant,
     ];
 
-    pub(super) fn entry(self) -> &'static Planted {
-        let found = PLANTED.iter().find(|entry| entry.planting == self);
-        // The test below has each.
-        found.unwrap_or(&PLANTED[0])
+    pub(super) fn entry(self) -> Planted {
+        match self {
+            Self::Modalities => Planted {
+                word: "planted_modalities",
+                options: "modalities={}",
+                axis: "number of modalities",
+                in_words: "data of so many modalities, all equally wide, drawn with known features",
+            },
+            Self::UnequalModalities => Planted {
+                word: "planted_unequal_modalities",
+                options: "modalities={},noisier=2",
+                axis: "number of modalities, unequal",
+                in_words: "data of so many modalities, each with two noise features more than the one before it, drawn with known features",
+            },
+            Self::Pairs => Planted {
+                word: "planted_pairs",
+                options: "conjugates={}",
+                axis: "conjugate pairs a modality",
+                in_words: "data with so many pairs of conjugate features between each modality and the next, drawn with known features",
+            },
+            Self::Noise => Planted {
+                word: "planted_noise",
+                options: "noise={}",
+                axis: "noise features a modality",
+                in_words: "data with so many noise features in each modality and complementary conjugate pairs, drawn with known features",
+            },
+            Self::NoiseRedundant => Planted {
+                word: "planted_noise_redundant",
+                options: "noise={},pairing=copy",
+                axis: "noise features a modality, redundant pairs",
+                in_words: "data with so many noise features in each modality and redundant conjugate pairs, drawn with known features",
+            },
+        }
     }
 
     /// The name of the data set at a level: `planted-features:modalities=4`. Options that `dataset` names already stay.
@@ -100,11 +90,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_has_its_entry() {
-        for planting in Planting::ALL {
-            assert_eq!(planting.entry().planting, planting);
+    fn no_two_are_called_or_drawn_alike() {
+        let entries = Planting::ALL.map(Planting::entry);
+        for (place, entry) in entries.iter().enumerate() {
+            let others = || entries[..place].iter();
+            assert!(others().all(|other| other.word != entry.word && other.options != entry.options));
         }
-        assert_eq!(PLANTED.len(), Planting::ALL.len());
     }
 
     #[test]

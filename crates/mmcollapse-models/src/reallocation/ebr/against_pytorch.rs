@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::{
     CellConfig, ModelSpec, Silent,
     multimodal::Multimodal,
-    training::{Fit, FitEnd, TrainingData},
+    training::{Along, Fit, FitEnd, Readings, TrainingData},
 };
 
 /// What PyTorch makes of one kind of turns.
@@ -116,7 +116,7 @@ fn losses_and_weights_of_fifty_steps_are_those_of_pytorch() {
                 model.reallocation.phase(progress).filter(|_| !is_over)
             }),
             params: &model.params,
-            along: crate::training::Along::Nothing,
+            along: Along::Nothing,
             frozen: None,
             rate_factor: model.reallocation.rate_factor(),
             balancing: None,
@@ -130,7 +130,7 @@ fn losses_and_weights_of_fifty_steps_are_those_of_pytorch() {
             device: &device,
         };
         let mut state = fit.start().unwrap();
-        let unprobed = |_: usize| Ok(crate::training::Readings::default());
+        let unprobed = |_: usize| Ok(Readings::default());
         let end = fit
             .run(&data, &mut state, &mut Silent, &unprobed, &mut |_, _| Ok(()))
             .unwrap();
