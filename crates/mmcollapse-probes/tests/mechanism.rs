@@ -62,7 +62,7 @@ fn entanglement_is_that_of_all_pairs() {
     // Of fifteen pairs of six features twelve cross.
     close(&[found.random], &[0.8], 1e-12);
     let noisy = [true, false, true, false, true, false];
-    let found = role_odds(&shares, &modality, &noisy, 10, 1).unwrap();
+    let found = role_odds(&shares, &modality, &noisy, &|_, _| false, 10, 1).unwrap();
     close(&[found.log_odds], &[e::ROLE_ODDS], 1e-12);
 }
 

@@ -156,6 +156,10 @@ impl Run<'_> {
                         Role::Conjugate(_) => FeatureRole::Conjugate,
                         Role::Noise => FeatureRole::Noise,
                     },
+                    partner: match feature.role {
+                        Role::Conjugate(other) => Some(other),
+                        _ => None,
+                    },
                     contribution,
                 })
                 .collect(),

@@ -2,8 +2,10 @@
 //! (the paper's Theorem 3).
 //!
 //! The distance is the squared maximum mean discrepancy with a Gaussian kernel whose width is the batch's median distance
-//! (Gretton et al., JMLR 2012, equation 5, biased: it is never below 0), the mean over all pairs of modalities. Encodings wider than
-//! the narrowest are compared by a fixed random projection to that width.
+//! (Gretton et al., JMLR 2012, equation 3, unbiased: of equal distributions it is 0 on average, whatever the batch), the mean over all
+//! pairs of modalities. Encodings wider than the narrowest are compared by a fixed random projection to that width.
+//!
+//! `between: halves` is its control: the distance between the two halves of each modality's batch, where there is nothing to align.
 
 use mmcollapse_nn::{
     Mode, Result as TensorResult, Tensor,
@@ -24,7 +26,7 @@ pub(super) const ENTRY: Entry<Builder> = Entry {
     name: "mmd",
     summary: "a penalty on the maximum mean discrepancy between the modalities' encodings",
     reference: "Gretton et al., JMLR 2012; ours as a reallocation",
-    revision: 1,
+    revision: 2, // the first kept each sample's kernel with itself
     resolve: resolve_as::<Config>,
     tuned: &[],
     build: Builder {
@@ -37,22 +39,39 @@ pub(super) const ENTRY: Entry<Builder> = Entry {
     },
 };
 
+/// Between what the distance is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Between {
+    /// Every two modalities.
+    #[default]
+    Modalities,
+    /// The halves of each modality's batch: the control.
+    Halves,
+}
+
 /// Options of [`Aligned`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 struct Config {
     /// Weight of the penalty.
     weight: f64,
+    /// Between what the distance is.
+    between: Between,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self { weight: 1.0 }
+        Self {
+            weight: 1.0,
+            between: Between::Modalities,
+        }
     }
 }
 
 struct Aligned {
     weight: f64,
+    between: Between,
     /// Of each modality, `[width, narrowest width]` where it is wider.
     projections: Vec<Option<Tensor>>,
 }
@@ -82,6 +101,7 @@ impl Aligned {
         let projections = context.modalities.iter().zip(context.widths).map(of_modality);
         Ok(Self {
             weight: config.weight,
+            between: config.between,
             projections: projections.collect::<TensorResult<_>>()?,
         })
     }
@@ -102,13 +122,21 @@ impl Reallocation for Aligned {
 
     fn losses(&self, encodings: &Encodings, _progress: &Progress) -> TensorResult<Vec<(&'static str, Tensor)>> {
         let latents: Vec<&Tensor> = encodings.latents.iter().flatten().map(|latent| &latent.g).collect();
-        let mut distances = Vec::new();
+        let mut pairs: Vec<(Tensor, Tensor)> = Vec::new();
         for (place, x) in latents.iter().enumerate() {
-            for y in &latents[..place] {
-                // Of one sample there is no distribution.
-                if x.dim(0)?.min(y.dim(0)?) > 1 {
-                    distances.push(discrepancy(x, y)?);
+            match self.between {
+                Between::Modalities => pairs.extend(latents[..place].iter().map(|y| ((*x).clone(), (*y).clone()))),
+                Between::Halves => {
+                    let (rows, half) = (x.dim(0)?, x.dim(0)? / 2);
+                    pairs.push((x.narrow(0, 0, half)?, x.narrow(0, half, rows - half)?));
                 }
+            }
+        }
+        let mut distances = Vec::new();
+        for (x, y) in &pairs {
+            // Of one sample there is no distribution.
+            if x.dim(0)?.min(y.dim(0)?) > 1 {
+                distances.push(discrepancy(x, y)?);
             }
         }
         if distances.is_empty() {
@@ -119,7 +147,7 @@ impl Reallocation for Aligned {
     }
 }
 
-/// Squared maximum mean discrepancy of rows `x` and `y`, biased.
+/// Squared maximum mean discrepancy of rows `x` and `y`, unbiased.
 fn discrepancy(x: &Tensor, y: &Tensor) -> TensorResult<Tensor> {
     let all = Tensor::cat(&[x, y], 0)?;
     let norms = all.sqr()?.sum_keepdim(1)?; // [n, 1]
@@ -132,9 +160,12 @@ fn discrepancy(x: &Tensor, y: &Tensor) -> TensorResult<Tensor> {
     let width = f64::from(sorted[n + (n * n - n) / 2 - 1]).max(f64::from(f32::MIN_POSITIVE));
     let kernel = exp(&(squared * (-0.5 / width))?)?;
     let (of_x, of_y) = (x.dim(0)?, y.dim(0)?);
-    let block =
-        |i: usize, rows: usize, j: usize, columns: usize| kernel.narrow(0, i, rows)?.narrow(1, j, columns)?.mean_all();
-    block(0, of_x, 0, of_x)? + block(of_x, of_y, of_x, of_y)? - (block(0, of_x, of_x, of_y)? * 2.0)?
+    let sum = |i: usize, rows: usize, j: usize, columns: usize| {
+        kernel.narrow(0, i, rows)?.narrow(1, j, columns)?.sum_all()
+    };
+    // Of a sample with itself the kernel is 1: it says nothing of the distribution.
+    let within = |i: usize, rows: usize| ((sum(i, rows, i, rows)? - rows as f64)? / (rows * (rows - 1)) as f64);
+    within(0, of_x)? + within(of_x, of_y)? - (sum(0, of_x, of_x, of_y)? * (2.0 / (of_x * of_y) as f64))?
 }
 
 #[cfg(test)]
@@ -151,13 +182,10 @@ mod tests {
     #[test]
     fn four_numbers_by_hand() {
         let k = |squared: f64| libm::exp(-0.5 * squared / 4.0);
-        let within = 1.0 + k(1.0); // of both sets
-        let expected = within - 2.0 * (k(9.0) + k(16.0) + k(4.0) + k(9.0)) / 4.0;
+        let expected = 2.0 * k(1.0) - 2.0 * (k(9.0) + k(16.0) + k(4.0) + k(9.0)) / 4.0;
         let found = discrepancy(&rows(&[0.0, 1.0]), &rows(&[3.0, 4.0])).unwrap();
         let found = f64::from(found.to_scalar::<f32>().unwrap());
         assert!((found - expected).abs() < 1e-6, "{found} {expected}");
-        let same = discrepancy(&rows(&[0.0, 1.0]), &rows(&[0.0, 1.0])).unwrap();
-        assert!(same.to_scalar::<f32>().unwrap().abs() < 1e-6);
         let constant = discrepancy(&rows(&[1.0, 1.0]), &rows(&[1.0, 1.0])).unwrap();
         assert!(constant.to_scalar::<f32>().unwrap().is_finite());
     }

@@ -117,6 +117,15 @@ pub fn shares(attribution: &Matrix) -> Result<Matrix> {
     Matrix::new(&values, attribution.rows(), attribution.columns())
 }
 
+/// Where each feature's attribution sits: each column sums to 1, or is zero where no neuron responds to the feature. How much a
+/// feature is responded to in all no longer matters.
+///
+/// # Errors
+/// A bug: shares of finite numbers are finite.
+pub fn places(attribution: &Matrix) -> Result<Matrix> {
+    Ok(shares(&attribution.transposed())?.transposed())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

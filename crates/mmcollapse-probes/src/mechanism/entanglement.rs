@@ -137,7 +137,8 @@ impl RoleOdds {
 }
 
 /// What the paper's Lemma 3 claims, measured: over all neurons the mass (product of shares) of pairs of features of two
-/// modalities, by role. `noisy` says of each feature whether it is noise.
+/// modalities, by role. `noisy` says of each feature whether it is noise; pairs for which `apart` says so do not count, such as
+/// features that the label ties to each other.
 ///
 /// # Errors
 /// Lengths that do not fit, no pair of one of the two kinds, no permutation.
@@ -145,6 +146,7 @@ pub fn role_odds(
     shares: &Matrix,
     modality: &[usize],
     noisy: &[bool],
+    apart: &dyn Fn(usize, usize) -> bool,
     permutations: usize,
     seed: u64,
 ) -> Result<RoleOdds> {
@@ -158,7 +160,7 @@ pub fn role_odds(
         let (mut mixed, mut predictive) = (0.0, 0.0);
         for i in 0..modality.len() {
             for (j, mass) in masses.row(i)[..i].iter().enumerate() {
-                match (modality[i] == modality[j], noisy[i], noisy[j]) {
+                match (modality[i] == modality[j] || apart(i, j), noisy[i], noisy[j]) {
                     (true, _, _) | (_, true, true) => {}
                     (_, false, false) => predictive += mass,
                     _ => mixed += mass,

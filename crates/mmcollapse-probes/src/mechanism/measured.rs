@@ -2,7 +2,7 @@
 
 use super::{
     FusionLayer, by_group, closeness, crossing, crossing_permuted, integrated_gradients, mixing_share,
-    monosemantic_share, role_odds, shares, weight_activation,
+    monosemantic_share, places, role_odds, shares, weight_activation,
 };
 use crate::{Matrix, Reading, Representation, Result, mean};
 
@@ -24,6 +24,8 @@ pub struct PlantedFeature {
     pub modality: usize,
     /// What it is to the label.
     pub role: FeatureRole,
+    /// Place of the feature that the label ties it to, if it does.
+    pub partner: Option<usize>,
     /// Rise of the cross-entropy in nats when it alone is permuted over the samples.
     pub contribution: f64,
 }
@@ -174,7 +176,21 @@ fn crossed(representation: &Representation, value: impl Fn(&Matrix, &PlantedFeat
 pub fn role_odds_excess(representation: &Representation) -> Reading {
     let found = representation.planted.as_ref().and_then(|planted| {
         let noisy: Vec<bool> = planted.features.iter().map(|f| f.role == FeatureRole::Noise).collect();
-        let odds = role_odds(&planted.shares()?, &planted.modality(), &noisy, PERMUTATIONS, SEED).ok()?;
+        let apart = |_, _| false;
+        let odds = role_odds(&planted.shares()?, &planted.modality(), &noisy, &apart, PERMUTATIONS, SEED).ok()?;
+        Some(odds.excess())
+    });
+    of(representation, found)
+}
+
+/// The same of where features sit, however much is responded to each, without the pairs that the label ties together: whether noise
+/// is found in the neurons of prediction, not how much of it is.
+pub fn role_places_excess(representation: &Representation) -> Reading {
+    let found = representation.planted.as_ref().and_then(|planted| {
+        let noisy: Vec<bool> = planted.features.iter().map(|f| f.role == FeatureRole::Noise).collect();
+        let apart = |i: usize, j: usize| planted.features[i].partner == Some(j);
+        let places = places(planted.response.as_ref()?).ok()?;
+        let odds = role_odds(&places, &planted.modality(), &noisy, &apart, PERMUTATIONS, SEED).ok()?;
         Some(odds.excess())
     });
     of(representation, found)
@@ -273,6 +289,7 @@ mod tests {
         let feature = |modality, role, contribution| PlantedFeature {
             modality,
             role,
+            partner: None,
             contribution,
         };
         Representation {
