@@ -209,7 +209,13 @@ pub static EXPERIMENTS: &[ExperimentInfo] = &[
     experiment!(
         "lemma3",
         "Lemma 3: whether noise shares neurons with predictive features of other modalities",
-        Shows::Measures(&["role_odds_excess", "capacity_predictive", "capacity_noise", "auroc"]),
+        Shows::Measures(&[
+            "role_places_excess",
+            "role_odds_excess",
+            "capacity_predictive",
+            "capacity_noise",
+            "auroc"
+        ]),
     ),
     experiment!(
         "theorem3",
@@ -222,6 +228,7 @@ pub static EXPERIMENTS: &[ExperimentInfo] = &[
                 "monosemantic_neurons_50",
                 "rank_effective",
                 "mixing_neurons",
+                "contribution_conjugate",
                 "auroc"
             ],
         },

@@ -30,6 +30,7 @@ use serde::{Deserialize, Serialize};
 use crate::training::EpochRecord;
 
 pub use check::{check_cell, outline};
+pub(crate) use mechanism::REVISION as LAYER_REVISION;
 pub(crate) use run::Facts;
 pub use run::{Conditions, MULTIMODAL, UNIMODAL, run_cell};
 

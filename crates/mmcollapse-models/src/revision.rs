@@ -4,6 +4,7 @@ use mmcollapse_record::Protocol;
 
 use crate::{
     balancing::BALANCINGS,
+    cell::LAYER_REVISION,
     config::CellConfig,
     diagnosis,
     encoders::{ENCODERS, Inputs},
@@ -74,6 +75,9 @@ pub fn revision(cell: &CellConfig) -> Result<String> {
     }
     if cell.protocol == (Protocol::Modalities {}) {
         add("probes", "linear", diagnosis::REVISION);
+    }
+    if cell.protocol.kind().probes_layer() {
+        add("layer", "ranks", LAYER_REVISION);
     }
     let more = matches!(
         cell.protocol,

@@ -174,7 +174,7 @@ const RISE: &str = " Contribution: rise of the test cross-entropy when the featu
 const DISTANCE: &str =
     " Frobenius distance of W^T W from the average gradient outer product, each scaled to norm 1: at most √2.";
 
-const ALONG: &str = " Effective rank of the fusion layer's gradient over all training samples, mean over the last third of the points \
+const ALONG: &str = " Effective rank of G^T G, G the fusion layer's gradient over all training samples: like the AGOP a matrix of second moments; mean over the last third of the points \
                      along training.";
 
 const PROBE: &str = " Cross-entropy of a linear probe on the frozen encoder: inside the model (the prefix) or trained alone (the \
@@ -394,6 +394,16 @@ pub static METRICS: &[Definition] = &[
             "log-odds of noise with prediction, excess",
             (Unit::Number, (None, None)),
             probes::role_odds_excess,
+        )
+    },
+    Definition {
+        explanation: " Where: of each feature's attribution only where it sits counts, not how much of it there is; pairs that the label \
+                      ties together do not count.",
+        ..mechanism(
+            "role_places_excess",
+            "log-odds of where noise sits, excess",
+            (Unit::Number, (None, None)),
+            probes::role_places_excess,
         )
     },
     Definition {

@@ -180,7 +180,7 @@ const TRAIN_NOISE: &str = "train_noise_";
 
 impl ProtocolKind {
     /// Every one, with the paper's amplitudes of noise.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::TestMissing,
         Self::TrainAvailability,
         Self::TrainNoise(Amplitude { thousandths: 1000 }),
@@ -192,6 +192,7 @@ impl ProtocolKind {
         Self::Upweighted(UpweightMode::Feature),
         Self::Planted(Planting::Modalities),
         Self::Planted(Planting::UnequalModalities),
+        Self::Planted(Planting::AdditiveModalities),
         Self::Planted(Planting::Pairs),
         Self::Planted(Planting::Noise),
         Self::Planted(Planting::NoiseRedundant),

@@ -28,7 +28,7 @@ use crate::{
 pub(super) const POINTS: usize = 18;
 
 /// Raised when the same layer gets other numbers along the training.
-pub(super) const REVISION: u32 = 1;
+pub(crate) const REVISION: u32 = 2; // the second compares matrices of one kind, of logits less their mean
 
 /// Of those points the part that counts as late.
 const LATE: usize = 3;
@@ -77,14 +77,18 @@ impl Probing<'_> {
             }))
     }
 
-    /// Effective ranks of the layer's gradient and of its average gradient outer product over all training samples.
+    /// Effective ranks of `G^T G`, G being the layer's gradient, and of its average gradient outer product over all training
+    /// samples: both are second moments of gradients by the layer's inputs or weights, `[inputs, inputs]`.
     pub fn layer_ranks(&self, model: &Model) -> Result<BTreeMap<String, f64>> {
         let train = &self.dataset.train;
         let Some(layer) = self.layer(model, train, &self.presence.train)? else {
             return Ok(BTreeMap::new());
         };
         let ranks = [
-            ("gradient_rank", layer.gradient(&train.labels)),
+            (
+                "gradient_rank",
+                layer.gradient(&train.labels).map(|g| g.transposed().gram()),
+            ),
             ("agop_rank", layer.agop()),
         ];
         // What is not finite has no rank.

@@ -160,11 +160,10 @@ fn discrepancy(x: &Tensor, y: &Tensor) -> TensorResult<Tensor> {
     let width = f64::from(sorted[n + (n * n - n) / 2 - 1]).max(f64::from(f32::MIN_POSITIVE));
     let kernel = exp(&(squared * (-0.5 / width))?)?;
     let (of_x, of_y) = (x.dim(0)?, y.dim(0)?);
-    let sum = |i: usize, rows: usize, j: usize, columns: usize| {
-        kernel.narrow(0, i, rows)?.narrow(1, j, columns)?.sum_all()
-    };
+    let sum =
+        |i: usize, rows: usize, j: usize, columns: usize| kernel.narrow(0, i, rows)?.narrow(1, j, columns)?.sum_all();
     // Of a sample with itself the kernel is 1: it says nothing of the distribution.
-    let within = |i: usize, rows: usize| ((sum(i, rows, i, rows)? - rows as f64)? / (rows * (rows - 1)) as f64);
+    let within = |i: usize, rows: usize| (sum(i, rows, i, rows)? - rows as f64)? / (rows * (rows - 1)) as f64;
     within(0, of_x)? + within(of_x, of_y)? - (sum(0, of_x, of_x, of_y)? * (2.0 / (of_x * of_y) as f64))?
 }
 

@@ -144,6 +144,13 @@ mod tests {
         assert_eq!(whole.row(0).iter().sum::<f64>(), 1.0);
     }
 
+    /// The first feature sits in both neurons, the second in one, the third in none.
+    #[test]
+    fn a_feature_has_its_places_whatever_its_size() {
+        let attribution = Matrix::new(&[3.0, 0.01, 0.0, 1.0, 0.0, 0.0], 2, 3).unwrap();
+        assert_eq!(places(&attribution).unwrap().values(), [0.75, 1.0, 0.0, 0.25, 0.0, 0.0]);
+    }
+
     #[test]
     fn what_a_neuron_makes_of_a_feature() {
         // Along the first feature the two neurons rise by 1 and 3, along the second by 2 and 0, in both samples.

@@ -237,14 +237,18 @@ mod tests {
     #[test]
     fn roles_matter_only_where_they_decide() {
         let (modality, noisy) = ([0, 0, 1, 1], [true, false, true, false]);
-        let even = role_odds(&matrix(&[0.25; 4], 4), &modality, &noisy, 20, 1).unwrap();
+        let none = |_, _| false;
+        let even = role_odds(&matrix(&[0.25; 4], 4), &modality, &noisy, &none, 20, 1).unwrap();
         // Two pairs of noise and prediction, one of two predictive features, under any roles.
         assert!((even.log_odds - libm::log(2.0)).abs() < 1e-12);
         assert!(even.excess().abs() < 1e-12);
         // The first modality's noise with the second's prediction.
-        let entangled = role_odds(&matrix(&[0.6, 0.1, 0.05, 0.25], 4), &modality, &noisy, 200, 1).unwrap();
+        let entangled = role_odds(&matrix(&[0.6, 0.1, 0.05, 0.25], 4), &modality, &noisy, &none, 200, 1).unwrap();
         assert!(entangled.excess() > 0.5, "{}", entangled.excess());
-        let apart = role_odds(&matrix(&[0.1, 0.6, 0.05, 0.25], 4), &modality, &noisy, 200, 1).unwrap();
+        let apart = role_odds(&matrix(&[0.1, 0.6, 0.05, 0.25], 4), &modality, &noisy, &none, 200, 1).unwrap();
         assert!(apart.excess() < -0.5, "{}", apart.excess());
+        // Without the pair of the two predictive features there is nothing to compare with.
+        let tied = |i: usize, j: usize| i.min(j) == 1 && i.max(j) == 3;
+        assert!(role_odds(&matrix(&[0.25; 4], 4), &modality, &noisy, &tied, 20, 1).is_err());
     }
 }

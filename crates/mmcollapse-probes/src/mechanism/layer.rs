@@ -42,7 +42,8 @@ impl FusionLayer {
     }
 
     /// The average gradient outer product of the logits by the layer's inputs, `[inputs, inputs]`: the mean over samples of
-    /// `J^T J`, J being `[classes, inputs]`. Source: Radhakrishnan et al., Science 2024, equation 2.
+    /// `J^T J`, J being `[classes, inputs]`. Of the logits less their mean over classes: what they have in common no loss sees.
+    /// Source: Radhakrishnan et al., Science 2024, equation 2.
     ///
     /// # Errors
     /// Shapes that do not fit each other.
@@ -60,7 +61,8 @@ impl FusionLayer {
                 }
             }
         }
-        let readout = self.readout.transposed().gram();
+        // Centring takes the mean of each column: that over classes.
+        let readout = self.readout.centred().transposed().gram();
         let middle: Vec<f64> = together.iter().zip(readout.values()).map(|(on, c)| on * c).collect();
         let middle = Matrix::new(&middle, neurons, neurons)?;
         self.weights.transposed().times(&middle)?.times(&self.weights)
@@ -157,10 +159,11 @@ mod tests {
             for class in 0..3 {
                 for input in 0..3 {
                     let on = (0..2).filter(|k| outputs[*k] > 0.0);
-                    rows.push(
-                        on.map(|k| layer.readout.row(class)[k] * layer.weights.row(k)[input])
-                            .sum::<f64>(),
-                    );
+                    let readout = |k: usize| {
+                        let of = |class: usize| layer.readout.row(class)[k];
+                        of(class) - (of(0) + of(1) + of(2)) / 3.0
+                    };
+                    rows.push(on.map(|k| readout(k) * layer.weights.row(k)[input]).sum::<f64>());
                 }
             }
         }

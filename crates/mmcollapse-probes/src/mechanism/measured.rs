@@ -177,7 +177,15 @@ pub fn role_odds_excess(representation: &Representation) -> Reading {
     let found = representation.planted.as_ref().and_then(|planted| {
         let noisy: Vec<bool> = planted.features.iter().map(|f| f.role == FeatureRole::Noise).collect();
         let apart = |_, _| false;
-        let odds = role_odds(&planted.shares()?, &planted.modality(), &noisy, &apart, PERMUTATIONS, SEED).ok()?;
+        let odds = role_odds(
+            &planted.shares()?,
+            &planted.modality(),
+            &noisy,
+            &apart,
+            PERMUTATIONS,
+            SEED,
+        )
+        .ok()?;
         Some(odds.excess())
     });
     of(representation, found)

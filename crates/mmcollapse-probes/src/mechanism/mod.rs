@@ -13,7 +13,7 @@ mod measured;
 mod worth;
 
 pub use agop::{Closeness, agop, closeness};
-pub use attribution::{by_group, integrated_gradients, planted_response, shares, weight_activation};
+pub use attribution::{by_group, integrated_gradients, places, planted_response, shares, weight_activation};
 pub use capacity::capacity;
 pub use distance::mmd;
 pub use entanglement::{Crossing, RoleOdds, crossing, crossing_permuted, mixing_share, monosemantic_share, role_odds};
@@ -23,6 +23,6 @@ pub use measured::{
     capacity_noise, capacity_predictive, contribution_conjugate, contribution_noise, contribution_predictive,
     crossing_excess, crossing_observed, crossing_random, mixing_neurons, mixing_neurons_5, mixing_neurons_20,
     mixing_neurons_integrated, monosemantic_neurons, monosemantic_neurons_50, monosemantic_neurons_80,
-    role_odds_excess,
+    role_odds_excess, role_places_excess,
 };
 pub use worth::{perceptual_score, shapley, utilisation_rate};

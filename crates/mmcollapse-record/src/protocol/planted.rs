@@ -10,6 +10,8 @@ pub enum Planting {
     Modalities,
     /// Number of modalities, each wider than the one before it.
     UnequalModalities,
+    /// Number of modalities, all of one width, without conjugate features: nothing ties features of two modalities together.
+    AdditiveModalities,
     /// Pairs of conjugate features of each modality and the next.
     Pairs,
     /// Noise features of each modality, where pairs of conjugate features are complementary.
@@ -32,9 +34,10 @@ pub(super) struct Planted {
 
 impl Planting {
     /// Every one.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::Modalities,
         Self::UnequalModalities,
+        Self::AdditiveModalities,
         Self::Pairs,
         Self::Noise,
         Self::NoiseRedundant,
@@ -53,6 +56,12 @@ impl Planting {
                 options: "modalities={},noisier=2",
                 axis: "number of modalities, unequal",
                 in_words: "data of so many modalities, each with two noise features more than the one before it, drawn with known features",
+            },
+            Self::AdditiveModalities => Planted {
+                word: "planted_additive_modalities",
+                options: "modalities={},conjugates=0",
+                axis: "number of modalities, no conjugate features",
+                in_words: "data of so many modalities without conjugate features, drawn with known features",
             },
             Self::Pairs => Planted {
                 word: "planted_pairs",

@@ -105,7 +105,14 @@ fn of_reallocations() -> Vec<(&'static str, Vec<Value>)> {
             "ebr_moved",
             vec![json!({"of": {"lambda_md": 0.0}}), json!({"of": {"latent_norm": false}})],
         ),
-        ("mmd", vec![json!({"weight": 0.0}), json!({"weight": 2.0}), json!({"between": "halves"})]),
+        (
+            "mmd",
+            vec![
+                json!({"weight": 0.0}),
+                json!({"weight": 2.0}),
+                json!({"between": "halves"}),
+            ],
+        ),
         ("only", vec![json!({"modality": "sound"})]),
     ]
 }
