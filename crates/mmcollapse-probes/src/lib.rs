@@ -45,7 +45,7 @@ pub use mechanism::{
     contribution_conjugate, contribution_noise, contribution_predictive, crossing, crossing_excess, crossing_observed,
     crossing_permuted, crossing_random, integrated_gradients, mixing_neurons, mixing_neurons_5, mixing_neurons_20,
     mixing_neurons_integrated, mixing_share, mmd, monosemantic_neurons, monosemantic_neurons_50,
-    monosemantic_neurons_80, monosemantic_share, perceptual_score, places, planted_response, role_odds,
+    monosemantic_neurons_80, monosemantic_share, noise_cost, perceptual_score, places, planted_response, role_odds,
     role_odds_excess, role_places_excess, shapley, shares, utilisation_rate, weight_activation,
 };
 pub use paired::{PairedDifference, paired_difference};

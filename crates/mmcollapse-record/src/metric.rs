@@ -431,6 +431,10 @@ pub static METRICS: &[Definition] = &[
         probes::contribution_noise,
     ),
     Definition {
+        explanation: " Cost of noise: fall of the test cross-entropy when all noise features are set to 0; above 0 noise reaches the output.",
+        ..mechanism("noise_cost", "cost of noise (nats)", RISES, probes::noise_cost)
+    },
+    Definition {
         explanation: " Capacity of a feature: 1 if no other shares its direction in the fused representation, 0 if nothing represents it.",
         ..mechanism(
             "capacity_predictive",

@@ -149,7 +149,7 @@ impl Run<'_> {
         }
         let derivatives: Option<Vec<Matrix>> = derivatives.into_iter().collect();
         let variances: Vec<f64> = truth.features.iter().map(|feature| feature.deviation.powi(2)).collect();
-        let contributions = self.contributions(model, samples, &truth)?;
+        let (contributions, noise_cost) = self.contributions(model, samples, &truth)?;
         let features = truth.features.iter().zip(contributions);
         Ok(Some(PlantedFeatures {
             features: features
@@ -168,6 +168,7 @@ impl Run<'_> {
                 })
                 .collect(),
             response: derivatives.and_then(|derivatives| planted_response(&derivatives, &variances).ok()),
+            noise_cost: Some(noise_cost).filter(|cost| cost.is_finite()),
         }))
     }
 
@@ -187,20 +188,26 @@ impl Run<'_> {
         Ok(Matrix::new(&slopes, above.rows(), above.columns()).ok())
     }
 
-    /// Of each feature, the rise of the cross-entropy when its values alone are permuted over `samples`.
-    fn contributions(&self, model: &Model, samples: &Samples, truth: &Truth) -> Result<Vec<f64>> {
+    /// Of each feature, the rise of the cross-entropy when its values alone are permuted over `samples`; and its fall when all noise
+    /// features are set to 0.
+    fn contributions(&self, model: &Model, samples: &Samples, truth: &Truth) -> Result<(Vec<f64>, f64)> {
         let [.., values] = &truth.values;
         let cross_entropy = |samples: &Samples| -> Result<f64> {
             let said = predictions(model, self.dataset, samples, &samples.present, self.device)?;
             Ok(said.cross_entropy().unwrap_or(f64::NAN))
         };
         let whole = cross_entropy(samples)?;
-        let of_feature = |(place, feature): (usize, &Feature)| {
+        let mut contributions = Vec::with_capacity(truth.features.len());
+        let mut silent = samples.clone();
+        for (place, feature) in truth.features.iter().enumerate() {
             let order = Stream::at(self.config.seed, "planted/permuted", place as u64).permutation(samples.len());
-            let moved = moved(samples, feature, |i| values[order[i]][place] - values[i][place]);
-            Ok(cross_entropy(&moved)? - whole)
-        };
-        truth.features.iter().enumerate().map(of_feature).collect()
+            let permuted = moved(samples, feature, |i| values[order[i]][place] - values[i][place]);
+            contributions.push(cross_entropy(&permuted)? - whole);
+            if feature.role == Role::Noise {
+                silent = moved(&silent, feature, |i| -values[i][place]);
+            }
+        }
+        Ok((contributions, whole - cross_entropy(&silent)?))
     }
 }
 
@@ -248,6 +255,7 @@ mod tests {
             "contribution_predictive",
             "contribution_conjugate",
             "contribution_noise",
+            "noise_cost",
             "agop_distance",
         ];
         let conditions = Conditions {
@@ -270,6 +278,8 @@ mod tests {
         let of = |metric: &str| score(&outcome, metric).unwrap_or_else(|| panic!("{metric}"));
         assert!(of("contribution_predictive") > 0.1, "{}", of("contribution_predictive"));
         assert!(of("contribution_noise").abs() < 0.05, "{}", of("contribution_noise"));
+        // Few samples were trained on, so noise reaches the output a little.
+        assert!((-0.02..0.5).contains(&of("noise_cost")), "{}", of("noise_cost"));
         assert!((0.0..=1.0).contains(&of("mixing_neurons")));
         assert!((0.0..1.5).contains(&of("agop_distance")));
         // One direction of each modality decides; the gradient of sixteen neurons cannot have a higher rank.

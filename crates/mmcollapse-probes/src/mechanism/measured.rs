@@ -37,6 +37,8 @@ pub struct PlantedFeatures {
     pub features: Vec<PlantedFeature>,
     /// `[neurons, features]`, see [`super::planted_response`]; none if a number of it is not finite.
     pub response: Option<Matrix>,
+    /// Fall of the cross-entropy in nats when all noise features are set to 0; none if it is not finite.
+    pub noise_cost: Option<f64>,
 }
 
 /// The share of a neuron's attribution from which on a modality holds a part of it.
@@ -214,6 +216,15 @@ pub fn contribution_conjugate(representation: &Representation) -> Reading {
     contribution(representation, FeatureRole::Conjugate)
 }
 
+/// What noise costs: the fall of the cross-entropy in nats when all noise features are set to 0. Above 0 it reaches the output; permuted
+/// noise is noise, so no contribution would show it.
+pub fn noise_cost(representation: &Representation) -> Reading {
+    of(
+        representation,
+        representation.planted.as_ref().and_then(|planted| planted.noise_cost),
+    )
+}
+
 /// Mean contribution of the noise features, in nats.
 pub fn contribution_noise(representation: &Representation) -> Reading {
     contribution(representation, FeatureRole::Noise)
@@ -310,6 +321,7 @@ mod tests {
                     feature(1, FeatureRole::Noise, 0.125),
                 ],
                 response: Matrix::new(response, response.len() / 4, 4).ok(),
+                noise_cost: Some(0.25),
             }),
             ..Representation::default()
         }
