@@ -131,7 +131,8 @@ pub static EXPERIMENTS: &[ExperimentInfo] = &[
                 "accuracy",
                 "accuracy_complete",
                 "accuracy_only_image",
-                "rank_effective"
+                "rank_effective",
+                "leading_modality"
             ],
         },
     ),
@@ -180,7 +181,7 @@ pub static EXPERIMENTS: &[ExperimentInfo] = &[
             measures: &[
                 "contribution_conjugate",
                 "contribution_predictive",
-                "contribution_noise",
+                "noise_cost",
                 "auroc"
             ],
         },
@@ -231,6 +232,42 @@ pub static EXPERIMENTS: &[ExperimentInfo] = &[
                 "contribution_conjugate",
                 "auroc"
             ],
+        },
+    ),
+    experiment!(
+        "fig1",
+        "What fusion neurons of avMNIST models hold of image and sound",
+        Shows::Neurons {
+            rows: &[
+                "concat",
+                "concat+pretrained",
+                "concat+kd",
+                "concat+heads_narrow",
+                "concat+ebr_narrow"
+            ],
+            measures: &[
+                "leading_modality",
+                "mixing_neurons",
+                "accuracy_only_image",
+                "accuracy_only_sound"
+            ],
+        },
+    ),
+    experiment!(
+        // Nothing is trained twice.
+        "fig2" of "lemma3",
+        "Whether noise of one modality and prediction of another share neurons, on planted features",
+        Shows::Neurons {
+            rows: &["concat+start", "concat"],
+            measures: &["leading_modality", "mixing_neurons", "role_places_excess", "auroc"],
+        },
+    ),
+    experiment!(
+        "fig3" of "theorem3",
+        "What fusion neurons hold before and after alignment, on planted features",
+        Shows::Neurons {
+            rows: &["concat", "concat+mmd_10", "concat+kd_32", "concat+heads", "concat+ebr_1"],
+            measures: &["leading_modality", "mixing_neurons", "monosemantic_neurons_50", "rank_effective", "auroc"],
         },
     ),
     experiment!(

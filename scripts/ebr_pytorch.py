@@ -122,13 +122,14 @@ def train(kind):
         target = [torch.full((SAMPLES,), i) for i in range(len(INPUTS))]
         says = lambda g: [apply(model.reallocation["psi"], v) for v in g.values()]
         l_md = reduce([F.cross_entropy(s, t) for s, t in zip(says(g), target)], kind["md"])
-        # What psi descends: L_md, and the gradient penalty where there is one.
+        # What psi descends: L_md, and R1 (Mescheder et al. 2018) where there is one.
         l_psi = l_md
         if kind["penalty"]:
             fixed = {m: v.detach().requires_grad_() for m, v in g.items()}
             slopes = []
-            for v, s, t in zip(fixed.values(), says(fixed), target):
-                (slope,) = torch.autograd.grad(F.cross_entropy(s, t, reduction="sum"), v, create_graph=True)
+            for i, (v, s) in enumerate(zip(fixed.values(), says(fixed))):
+                margin = s[:, i] - (s.sum(1) - s[:, i]) / (len(INPUTS) - 1)
+                (slope,) = torch.autograd.grad(margin.sum(), v, create_graph=True)
                 slopes.append(slope.square().sum(1).mean())
             l_psi = l_psi + kind["penalty"] * reduce(slopes, kind["md"])
         # What encoders and heads descend beside L_sem: the opposite of L_md, or psi's confusion.

@@ -54,6 +54,9 @@ pub struct CellOutcome {
     pub history: Vec<EpochRecord>,
     /// Revisions of the measures it has beyond those of its protocol at revision 0; see `mmcollapse_record::Outcome`.
     pub measured: BTreeMap<String, u32>,
+    /// Share of each fusion neuron that a group of features holds, by the name of its curve, where it was asked for.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub neurons: BTreeMap<String, Vec<f64>>,
     /// File of the final weights among the shared fits.
     pub weights: Option<String>,
 }

@@ -68,9 +68,19 @@ pub fn find<C>(axis: &'static str, entries: &'static [Entry<C>], name: &str) -> 
 /// `T` should carry `#[serde(default, deny_unknown_fields)]`.
 ///
 /// # Errors
-/// The reason serde gives: an unknown key, a wrong type.
+/// The reason serde gives: an unknown key, a wrong type. Options that mean something else when they are read again: a cell would
+/// train something else than was asked for.
 pub fn resolve_as<T: Serialize + DeserializeOwned>(options: &Options) -> std::result::Result<Options, String> {
-    written(&parse::<T>(options)?)
+    let resolved = written(&parse::<T>(options)?)?;
+    let again = written(&parse::<T>(&resolved)?)?;
+    if again != resolved {
+        return Err(format!(
+            "read again, these options are others (a bug: please report it): {} became {}",
+            Value::Object(resolved),
+            Value::Object(again)
+        ));
+    }
+    Ok(resolved)
 }
 
 /// The options that `config` is, every one of them explicit.
@@ -113,4 +123,28 @@ pub fn parse_for<T: DeserializeOwned>(axis: &'static str, method: &str, options:
         method: method.to_owned(),
         reason,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn options_that_change_when_they_are_read_again_are_refused() {
+        #[derive(Serialize, serde::Deserialize)]
+        #[serde(default)]
+        struct Forgetful {
+            #[serde(skip_serializing_if = "Option::is_none")]
+            width: Option<usize>,
+        }
+        impl Default for Forgetful {
+            fn default() -> Self {
+                Self { width: Some(16) }
+            }
+        }
+        let options = |json: Value| json.as_object().cloned().unwrap_or_default();
+        assert_eq!(resolve_as::<Forgetful>(&Options::new()).unwrap()["width"], 16);
+        let error = resolve_as::<Forgetful>(&options(serde_json::json!({"width": null}))).unwrap_err();
+        assert!(error.contains(r#"{} became {"width":16}"#), "{error}");
+    }
 }

@@ -46,6 +46,13 @@ pub enum Shows {
     Probes(&'static [&'static str]),
     /// The semantic loss along training, and what is measured on its curve.
     Curves,
+    /// What each fusion neuron is made of, for some of the rows, and such measures, a sheet each.
+    Neurons {
+        /// Names of the rows that are drawn.
+        rows: &'static [&'static str],
+        /// The measures.
+        measures: &'static [&'static str],
+    },
 }
 
 impl Shows {
@@ -57,7 +64,10 @@ impl Shows {
         let (paper, others): (_, &[&str]) = match self {
             Self::Scores => (Some(of_paper.clone()), &[]),
             Self::Rows(others) | Self::Tests { others, .. } => (Some(of_paper.clone()), others),
-            Self::Measures(measures) | Self::Dose { measures, .. } | Self::Probes(measures) => (None, measures),
+            Self::Measures(measures)
+            | Self::Dose { measures, .. }
+            | Self::Neurons { measures, .. }
+            | Self::Probes(measures) => (None, measures),
             Self::Curves => (None, &["loss_semantic", "plateaus", "epochs_to_90"]),
         };
         let others = others.iter().map(|metric| metric.parse());

@@ -17,13 +17,13 @@ mod provenance;
 mod record;
 mod row;
 
-pub use curve::Encoder;
+pub use curve::{Encoder, is_over_neurons, neurons};
 pub use error::UnknownName;
 pub use experiment::{ExperimentInfo, Shows};
 pub use findings::{Diagnosis, Findings, ModalityDiagnosis};
 pub use level::{Levels, same_level};
 pub use metric::{Better, Definition, METRICS, Measured, Metric, Unit, words};
-pub use outcome::{Outcome, Score, Split, Status};
+pub use outcome::{NEURONS_MEASURE, Outcome, Score, Split, Status};
 pub use preset::Preset;
 pub use protocol::{Amplitude, Planting, Protocol, ProtocolKind, Setting, UpweightMode};
 pub use provenance::{Commit, Machine, Origin, OriginCount, Provenance, TunedBy, count_origins};

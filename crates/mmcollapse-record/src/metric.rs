@@ -14,7 +14,7 @@ use std::sync::Arc;
 use mmcollapse_probes::{self as probes, Reading, Representation};
 use serde::{Deserialize, Serialize};
 
-use crate::{ProtocolKind, Split, UnknownName, manipulation::REALLOCATED, row::NONE};
+use crate::{NEURONS_MEASURE, ProtocolKind, Split, UnknownName, manipulation::REALLOCATED, row::NONE};
 
 /// What stands for the modality, pattern, count or loss term in a [`Definition::key`].
 const HOLE: &str = "{}";
@@ -166,6 +166,9 @@ const RISES: (Unit, (Option<i32>, Option<i32>)) = (Unit::Nats, (None, None));
 const MIXING: &str = " A neuron mixes modalities if at least two hold a tenth of its attribution each: of its response to planted \
                       features where they are known, else of weight times activation.";
 
+const LEADING: &str =
+    " Mean over the live fusion neurons of the largest share that a modality holds of a neuron's attribution.";
+
 const RESPONSE: &str = " Attribution: mean squared derivative of a fusion neuron along a planted feature's direction, times the \
                         feature's variance.";
 
@@ -312,6 +315,15 @@ pub static METRICS: &[Definition] = &[
             "neurons that mix modalities (%)",
             SHARES,
             probes::mixing_neurons,
+        )
+    },
+    Definition {
+        explanation: LEADING,
+        ..mechanism(
+            NEURONS_MEASURE,
+            "share of a neuron that its leading modality holds (%)",
+            SHARES,
+            probes::leading_modality,
         )
     },
     mechanism(

@@ -5,7 +5,10 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Definition, Findings, Metric, ProtocolKind};
+use crate::{Definition, Findings, Metric, ProtocolKind, is_over_neurons};
+
+/// The measure with which comes what each fusion neuron is made of.
+pub const NEURONS_MEASURE: &str = "leading_modality";
 
 /// Whether training went through.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -90,7 +93,8 @@ pub struct Outcome {
     #[serde(default)]
     pub diagnosis: Findings,
     /// Of each loss term of the model that is scored, its mean over each epoch, up to the first that is not finite; and
-    /// of encoders that are probed along training, `probe_prefix_M` and `probe_baseline_M`.
+    /// of encoders that are probed along training, `probe_prefix_M` and `probe_baseline_M`. What each fusion neuron is made of is
+    /// there too, where it was asked for ([`crate::neurons`]).
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub curves: BTreeMap<String, Vec<f64>>,
     /// Revisions of the measures that it has beyond those of its protocol at revision 0, by [`Definition::key`].
@@ -108,6 +112,12 @@ impl Outcome {
         self.scores.retain(|score| !is_new(score));
         self.scores
             .extend(measured.scores.iter().filter(|score| is_new(score)).cloned());
+        if measures.iter().any(|new| new.key == NEURONS_MEASURE) {
+            self.curves.retain(|name, _| !is_over_neurons(name));
+            let over_neurons = measured.curves.iter().filter(|(name, _)| is_over_neurons(name));
+            self.curves
+                .extend(over_neurons.map(|(name, curve)| (name.clone(), curve.clone())));
+        }
         for measure in measures {
             self.measured.insert(measure.key.to_owned(), measure.revision);
         }

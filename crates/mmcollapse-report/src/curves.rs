@@ -1,8 +1,8 @@
-//! What is recorded along training, the semantic loss and the probes of encoders: what is measured on a curve, and curves as
-//! frames.
+//! What is recorded along training, the semantic loss and the probes of encoders, and over neurons: what is measured on a curve,
+//! and curves as frames.
 
-use mmcollapse_probes::{PlateauRule, plateaus, steps_to_fall};
-use mmcollapse_record::{Encoder, Record, Score};
+use mmcollapse_probes::{FeatureRole, PlateauRule, plateaus, steps_to_fall};
+use mmcollapse_record::{Encoder, Record, Score, neurons};
 use polars::prelude::{DataFrame, NamedFrom, PolarsResult, Series};
 
 use crate::summary::frames::{counts, text};
@@ -20,6 +20,67 @@ pub fn semantic(record: &Record) -> &[f64] {
 pub fn probed<'a>(record: &'a Record, encoder: Encoder, modality: &str) -> &'a [f64] {
     let curve = record.outcome.curves.get(&encoder.curve(modality));
     curve.map_or(&[], Vec::as_slice)
+}
+
+/// Of each fusion neuron the share that every modality's features hold, or those of a role; nothing if it was not asked for.
+fn shares_of<'a>(record: &'a Record, role: Option<FeatureRole>) -> Vec<&'a [f64]> {
+    let curves = &record.outcome.curves;
+    let of = |modality: &'a String| curves.get(&neurons(modality, role)).map_or(&[][..], Vec::as_slice);
+    record.modalities.iter().map(of).collect()
+}
+
+/// The same of all features of a modality, whether or not roles are known: `[modalities][neurons]`.
+fn by_modality(record: &Record) -> Vec<Vec<f64>> {
+    let parts = [
+        None,
+        Some(FeatureRole::Predictive),
+        Some(FeatureRole::Conjugate),
+        Some(FeatureRole::Noise),
+    ];
+    let mut sums: Vec<Vec<f64>> = vec![Vec::new(); record.modalities.len()];
+    for part in parts {
+        for (sum, shares) in sums.iter_mut().zip(shares_of(record, part)) {
+            sum.resize(sum.len().max(shares.len()), 0.0);
+            sum.iter_mut().zip(shares).for_each(|(sum, share)| *sum += share);
+        }
+    }
+    sums
+}
+
+/// Of each fusion neuron the share that its leading modality holds.
+pub fn leading(record: &Record) -> Vec<f64> {
+    let sums = by_modality(record);
+    let count = sums.iter().map(Vec::len).max().unwrap_or(0);
+    let largest = |neuron: usize| {
+        sums.iter()
+            .filter_map(|sum| sum.get(neuron))
+            .copied()
+            .fold(0.0, f64::max)
+    };
+    (0..count).map(largest).collect()
+}
+
+/// Of each fusion neuron how much noise of one modality is in it beside prediction of others, the smaller share of the two, for the
+/// modality of which that is most; nothing where roles are not known.
+pub fn meeting(record: &Record) -> Vec<f64> {
+    let [noise, alone, together] =
+        [FeatureRole::Noise, FeatureRole::Predictive, FeatureRole::Conjugate].map(|role| shares_of(record, Some(role)));
+    let count = noise.iter().map(|shares| shares.len()).max().unwrap_or(0);
+    let at = |shares: &[f64], neuron: usize| shares.get(neuron).copied().unwrap_or(0.0);
+    let of_noise = |neuron: usize, modality: usize| {
+        let others = (0..noise.len()).filter(|other| *other != modality);
+        let predicts: f64 = others
+            .map(|other| at(alone[other], neuron) + at(together[other], neuron))
+            .sum();
+        at(noise[modality], neuron).min(predicts)
+    };
+    (0..count)
+        .map(|neuron| {
+            (0..noise.len())
+                .map(|modality| of_noise(neuron, modality))
+                .fold(0.0, f64::max)
+        })
+        .collect()
 }
 
 /// The first modality that a model has.
@@ -213,8 +274,18 @@ mod tests {
             column("points"),
             "[UInt64(2), UInt64(2), UInt64(2), UInt64(2), UInt64(2)]"
         );
+        // Of neurons the first is noise of one modality beside prediction of the other, the second one modality's.
+        for (name, shares) in [
+            ("neurons_noise_labs", [0.25, 0.0]),
+            ("neurons_predictive_notes", [0.5, 0.0]),
+            ("neurons_conjugate_labs", [0.25, 1.0]),
+        ] {
+            run.outcome.curves.insert(name.into(), shares.into());
+        }
+        assert_eq!((leading(&run), meeting(&run)), (vec![0.5, 1.0], vec![0.25, 0.0]));
         // A run without a curve has no measure of one.
         run.outcome.curves.clear();
+        assert!(leading(&run).is_empty() && meeting(&run).is_empty());
         let bare = super::measured(&[run.clone()]);
         assert_eq!(bare[0].outcome.scores.len(), run.outcome.scores.len());
     }

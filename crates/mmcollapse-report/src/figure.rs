@@ -1,7 +1,8 @@
 //! A figure: rows of panels, one line a reallocation.
 //!
 //! Of scores: accuracy against the level, one panel a protocol and fusion, and a zoom where some rows fail. Of measures: one
-//! panel a measure. Of curves: the semantic loss along training. Of probes: what encoders lose, along training too. Panels
+//! panel a measure. Of curves: the semantic loss along training. Of probes: what encoders lose, along training too. Of
+//! neurons: what each is made of. Panels
 //! of one measure share their axis. Shaded: the 95 % t interval over seeds, along training the 10 to 90 % quantiles; none
 //! of fewer than three seeds. Hollow marks: the paper's values. Everything is drawn by [`canvas`] with a bundled font;
 //! letters become outlines, so that SVG and PNG look the same everywhere.
@@ -15,6 +16,7 @@ mod doses;
 mod forest;
 mod layout;
 mod measures;
+mod neurons;
 mod panel;
 mod plot;
 mod probes;

@@ -147,6 +147,7 @@ pub fn render(
             Figure::of_probes(records, &summary, &gaps, frame).draw(&json)
         }
         Shows::Curves => Figure::of_curves(records, &summary, frame).draw(&json),
+        Shows::Neurons { rows, .. } => Figure::of_neurons(records, &summary, rows, frame).draw(&json),
         Shows::Rows(_) => Forest::new(&summary, &paper, frame).draw(&json),
         Shows::Tests { row, .. } => Forest::of_tests(&summary, row, &versus, frame).draw(&json),
     }?;
@@ -161,7 +162,7 @@ pub fn render(
         Shows::Curves => frames.push(("curves", curves::frame(records))),
         Shows::Probes(_) => frames.push(("probes", curves::probes_frame(records))),
         Shows::Tests { row, .. } => frames.push(("tests", summary.versus_frame(row, &versus))),
-        Shows::Scores | Shows::Rows(_) | Shows::Measures(_) | Shows::Dose { .. } => {}
+        Shows::Scores | Shows::Rows(_) | Shows::Measures(_) | Shows::Dose { .. } | Shows::Neurons { .. } => {}
     }
     for (name, frame) in frames {
         let mut frame = frame.into_diagnostic()?;

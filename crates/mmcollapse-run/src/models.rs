@@ -329,6 +329,7 @@ pub(crate) fn converted(outcome: CellOutcome) -> Outcome {
         let end = curve.iter().position(|value| !value.is_finite()).unwrap_or(curve.len());
         curve.truncate(end);
     }
+    curves.extend(outcome.neurons);
     let diverged = !matches!(outcome.status, Status::Ok);
     Outcome {
         status: outcome.status,
@@ -384,11 +385,13 @@ mod tests {
                 record("multimodal", 2, f64::NAN, &[("labs", 0.5)]),
             ],
             measured: BTreeMap::new(),
+            neurons: BTreeMap::from([("neurons_labs".to_owned(), vec![1.0, 0.0])]),
             weights: None,
         };
         let curves = converted(outcome).curves;
-        let expected: [(&str, &[f64]); 5] = [
+        let expected: [(&str, &[f64]); 6] = [
             ("gradient_rank", &[2.0, 3.0, 4.0]),
+            ("neurons_labs", &[1.0, 0.0]),
             ("probe_baseline_labs", &[0.5]),
             ("probe_prefix_labs", &[0.75]),
             ("probe_prefix_notes", &[0.25, 0.125]),

@@ -1,10 +1,12 @@
 //! What a trained model's fused representation is like (its rank, its collinearity, whose encoding it resembles), and what
 //! its encoders have lost against their baselines.
 
+use std::collections::BTreeMap;
+
 use mmcollapse_data::{Presence, Samples};
 use mmcollapse_nn::{Mode, Tensor};
-use mmcollapse_probes::{Matrix, OfModality, Reading, Representation};
-use mmcollapse_record::{Definition, Diagnosis, Measured, ModalityDiagnosis};
+use mmcollapse_probes::{Matrix, OfModality, Reading, Representation, neuron_shares};
+use mmcollapse_record::{Definition, Diagnosis, Measured, ModalityDiagnosis, NEURONS_MEASURE};
 
 use super::{
     run::{MULTIMODAL, Run, UNIMODAL},
@@ -14,6 +16,12 @@ use crate::{
     encoders::Encoder, error::Result, evaluate::each_batch, model::Model, predictions::Predictions,
     reallocation::Workbench, training::EpochRecord,
 };
+
+/// What shares of neurons are rounded to: they are many, and are drawn.
+const DIGITS: f64 = 1000.0;
+
+/// Share of each fusion neuron that a group of features holds, by the name of its curve.
+pub(super) type Neurons = BTreeMap<String, Vec<f64>>;
 
 impl Run<'_> {
     /// The measures of a representation that the protocol has or the experiment asks for.
@@ -29,11 +37,11 @@ impl Run<'_> {
     }
 
     /// Measures the representation of `samples`, with every modality that they have: what is of the whole, then what is of
-    /// each modality.
-    pub fn measures(&self, model: &Model, samples: &Samples) -> Result<Vec<Measure>> {
+    /// each modality; and, where it is asked for, what each fusion neuron is made of.
+    pub fn measures(&self, model: &Model, samples: &Samples) -> Result<(Vec<Measure>, Neurons)> {
         let asked = self.asked_measures();
         if asked.iter().all(|asked| asked.is_check()) {
-            return Ok(Vec::new());
+            return Ok(Default::default());
         }
         let mut representation = self.representation(model, samples)?;
         if asked
@@ -57,7 +65,15 @@ impl Run<'_> {
                 }
             }
         }
-        Ok(measures)
+        let mut neurons = Neurons::new();
+        if asked.iter().any(|asked| asked.key == NEURONS_MEASURE) {
+            for (group, shares) in neuron_shares(&representation) {
+                let modality = &self.spec.modalities[group.modality];
+                let shares = shares.into_iter().map(|share| (DIGITS * share).round() / DIGITS);
+                neurons.insert(mmcollapse_record::neurons(modality, group.role), shares.collect());
+            }
+        }
+        Ok((measures, neurons))
     }
 
     /// What each encoder inside the model (the prefix) has lost against the same encoder trained alone (the baseline), by

@@ -71,7 +71,9 @@ impl Run<'_> {
             let test = dataset.test.for_final_evaluation();
             more.extend(self.manipulation(&model, prepared, test)?);
         }
-        let mut scores = self.scores(&model, &at_validation, more)?;
+        let (mut measures, neurons) = self.measures(&model, dataset.test.for_final_evaluation())?;
+        measures.extend(more);
+        let mut scores = self.scores(&model, &at_validation, measures)?;
         let level = self.trained_level();
         for Measure { name, value, n } in along {
             scores.extend(self.score(level, Split::Train, &name, value, n)?);
@@ -96,6 +98,7 @@ impl Run<'_> {
             },
             history: self.facts.history.clone(),
             measured,
+            neurons,
             weights: self.weights.clone(),
         })
     }
@@ -148,7 +151,7 @@ impl Run<'_> {
         Status::Ok
     }
 
-    fn scores(&self, model: &Model, at_validation: &Predictions, more: Vec<Measure>) -> Result<Vec<Score>> {
+    fn scores(&self, model: &Model, at_validation: &Predictions, measures: Vec<Measure>) -> Result<Vec<Score>> {
         let dataset = self.dataset;
         let test = dataset.test.for_final_evaluation();
         let (n, own) = (test.len(), &test.present);
@@ -175,7 +178,7 @@ impl Run<'_> {
             }
         }
         let level = self.trained_level();
-        for measure in self.measures(model, test)?.into_iter().chain(more) {
+        for measure in measures {
             push(level, Split::Test, &measure.name, measure.value, measure.n)?;
         }
         let quality = self.quality();

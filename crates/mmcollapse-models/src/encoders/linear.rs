@@ -31,7 +31,6 @@ pub(super) const ENTRY: Entry<Builder> = Entry {
 #[serde(default, deny_unknown_fields)]
 struct Config {
     /// Width of the encoding; without it the encoding is the row itself.
-    #[serde(skip_serializing_if = "Option::is_none")]
     width: Option<usize>,
 }
 
@@ -77,6 +76,16 @@ mod tests {
     use serde_json::json;
 
     use crate::encoders::build;
+
+    /// Absent and null are not the same, and a cell's options are read more than once.
+    #[test]
+    fn the_row_itself_stays_itself_when_options_are_resolved() {
+        let resolve = |options: serde_json::Value| (super::ENTRY.resolve)(options.as_object().unwrap()).unwrap();
+        let itself = resolve(json!({"width": null}));
+        assert_eq!(itself["width"], json!(null));
+        assert_eq!(resolve(itself.clone().into()), itself);
+        assert_eq!(resolve(json!({}))["width"], 16);
+    }
 
     #[test]
     fn a_row_is_itself_or_a_linear_map_of_it() {

@@ -17,6 +17,17 @@ pub enum FeatureRole {
     Noise,
 }
 
+impl FeatureRole {
+    /// Name in files.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Predictive => "predictive",
+            Self::Conjugate => "conjugate",
+            Self::Noise => "noise",
+        }
+    }
+}
+
 /// A planted feature, and what became of it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct PlantedFeature {
@@ -73,7 +84,7 @@ fn of(representation: &Representation, value: Option<f64>) -> Reading {
 
 /// Shares of each neuron's attribution by modality, `[neurons, modalities]`: by its response to planted features where they are
 /// known, else by weight times activation.
-fn by_modality(representation: &Representation) -> Option<Matrix> {
+pub(super) fn by_modality(representation: &Representation) -> Option<Matrix> {
     if let Some(planted) = &representation.planted {
         return by_group(&planted.shares()?, &planted.modality()).ok();
     }
@@ -380,8 +391,8 @@ mod tests {
                 // The first neuron reads one modality, the second both.
                 weights: matrix(&[1.0, 0.0, 1.0, 1.0], 2),
                 bias: vec![0.0; 2],
-                readout: matrix(&[1.0, 1.0], 2),
-                readout_bias: vec![0.0],
+                readout: matrix(&[1.0, 1.0, -1.0, -1.0], 2),
+                readout_bias: vec![0.0; 2],
                 inputs: matrix(&[1.0, 1.0, 2.0, 1.0], 2),
                 modality: vec![0, 1],
             }),
@@ -389,7 +400,7 @@ mod tests {
         };
         assert_eq!(mixing_neurons(&representation).value, Some(0.5));
         assert_eq!(mixing_neurons_integrated(&representation).value, Some(0.5));
-        // W^T W is [[2, 1], [1, 1]], all neurons are on, and the gradient is (2, 1) in each sample: [[4, 2], [2, 1]].
+        // W^T W is [[2, 1], [1, 1]], all neurons are on, and the gradients are ±(2, 1) in each sample: [[4, 2], [2, 1]], twice.
         let (ours, theirs) = ([2.0, 1.0, 1.0, 1.0], [4.0, 2.0, 2.0, 1.0]);
         let squares = ours
             .iter()

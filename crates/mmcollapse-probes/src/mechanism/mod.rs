@@ -10,6 +10,7 @@ mod distance;
 mod entanglement;
 mod layer;
 mod measured;
+mod neurons;
 mod worth;
 
 pub use agop::{Closeness, agop, closeness};
@@ -25,4 +26,5 @@ pub use measured::{
     mixing_neurons_integrated, monosemantic_neurons, monosemantic_neurons_50, monosemantic_neurons_80, noise_cost,
     role_odds_excess, role_places_excess,
 };
+pub use neurons::{NeuronGroup, leading_modality, neuron_shares};
 pub use worth::{perceptual_score, shapley, utilisation_rate};

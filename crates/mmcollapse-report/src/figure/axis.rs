@@ -45,6 +45,16 @@ impl Axis {
         }
     }
 
+    /// Shares, in percent.
+    pub fn percent(measure: &str) -> Self {
+        Self {
+            measure: measure.to_owned(),
+            range: (Some(0.0), Some(100.0)),
+            least: 1.0,
+            logarithmic: false,
+        }
+    }
+
     /// Differences of shares, in points.
     pub fn differences() -> Self {
         Self {

@@ -58,7 +58,7 @@ pub(super) const ENTRY: Entry<Builder> = Entry {
     name: "ebr",
     summary: "heads, decoders and a modality discriminator pull the encodings into one basis",
     reference: "Chaudhuri et al., ICML 2025, section 4.3; reversal: Ganin et al., JMLR 2016",
-    revision: 2, // the second counts epochs of L_sem, and its literal regime has the stopping rule
+    revision: 3, // the third has R1 as gradient penalty
     resolve,
     tuned: &[
         // The readings that the paper leaves open, the promising ones first.
@@ -71,10 +71,12 @@ pub(super) const ENTRY: Entry<Builder> = Entry {
         ("turn_epochs", Sampler::Whole(&[1, 5, 10])),
         ("adversary", Sampler::Word(&["reversal", "confusion"])),
         ("lambda_md", Sampler::LogUniform(0.01, 10.0)),
-        ("psi_rate", Sampler::LogUniform(0.1, 10.0)),
+        ("psi_rate", Sampler::LogUniform(0.1, 100.0)),
+        ("psi_hidden", Sampler::Whole(&[256, 1024])),
+        ("gradient_penalty", Sampler::LogUniform(0.001, 10.0)), // its lower end does nothing
         ("norm_gain", Sampler::EITHER),
         ("stand_ins", Sampler::Uniform(0.0, 0.5)),
-        ("latent", Sampler::Whole(&[128, 256, 512])),
+        ("latent", Sampler::Whole(&[4, 16, 64, 512])),
         ("warm_up", Sampler::EITHER),
         ("guard", Sampler::EITHER),
         ("lasting_stop", Sampler::EITHER),
@@ -153,7 +155,7 @@ struct Config {
     latent_norm: bool,
     /// Whether that has a gain and a bias of its own, by which g can still grow.
     norm_gain: bool,
-    /// Weight of the squared norm of the gradient that psi's cross-entropy has for g, added to psi's loss.
+    /// Weight of the squared norm of the gradient of psi's logit for g, added to psi's loss (R1, Mescheder et al. 2018).
     gradient_penalty: f64,
     /// Learning-rate factor of psi.
     psi_rate: f64,
@@ -604,25 +606,23 @@ mod tests {
         assert!(largest(&(seen - &z).unwrap()) > 0.5);
     }
 
-    /// The slope is that of psi's cross-entropy by differences.
+    /// The slope is that of psi's logits by differences.
     #[test]
-    fn the_gradient_penalty_is_the_squared_slope_of_the_cross_entropy() {
+    fn the_gradient_penalty_is_the_squared_slope_of_the_logits() {
         let params = Params::new(1, &Device::Cpu);
         let ebr = ebr(&params, serde_json::json!({}));
         let g: Vec<f32> = Stream::new(5, "g").uniform_vec(8, -3.0, 3.0);
-        let ce = |g: &[f32]| -> f32 {
+        let margin = |g: &[f32]| -> f32 {
             let g = Tensor::from_slice(g, (1, 8), &Device::Cpu).unwrap();
-            softmax_cross_entropy(&ebr.psi.forward(&g).unwrap(), &[1])
-                .unwrap()
-                .to_scalar()
-                .unwrap()
+            let logits: Vec<Vec<f32>> = ebr.psi.forward(&g).unwrap().to_vec2().unwrap();
+            logits[0][1] - logits[0][0]
         };
         let by_differences: f32 = (0..8)
             .map(|i| {
                 let moved = |by: f32| {
                     let mut g = g.clone();
                     g[i] += by;
-                    ce(&g)
+                    margin(&g)
                 };
                 ((moved(1e-2) - moved(-1e-2)) / 2e-2).powi(2)
             })

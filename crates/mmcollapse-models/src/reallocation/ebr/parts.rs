@@ -1,13 +1,9 @@
 //! Heads, decoders and the discriminator: two layers each.
 
-use mmcollapse_nn::{
-    Init, Result as TensorResult, Scope, Tensor,
-    layers::Linear,
-    ops::{matmul, relu},
-};
+use mmcollapse_nn::{Init, Result as TensorResult, Scope, Tensor, layers::Linear, ops::matmul};
 use serde::{Deserialize, Serialize};
 
-use crate::{error::Result, predictions::probabilities};
+use crate::error::Result;
 
 /// How heads and decoders start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -54,17 +50,16 @@ impl TwoLayers {
         Self(self.0.detached(), self.1.detached())
     }
 
-    /// Mean over rows of the squared norm of the gradient that the cross-entropy of `class` has for the input `x`: what a
-    /// gradient penalty keeps small. Its own gradient goes to the parameters.
+    /// Mean over rows of the squared norm of the gradient, for the input `x`, of the logit of `class` less the mean of the others:
+    /// the R1 penalty (Mescheder et al. 2018), which also holds where psi is sure. Its own gradient goes to the parameters.
     pub fn squared_slope(&self, x: &Tensor, class: usize) -> TensorResult<Tensor> {
         let hidden = self.0.forward(x)?;
-        let active = hidden.ge(0.0)?.to_dtype(x.dtype())?;
-        let probabilities = probabilities(&self.1.forward(&relu(&hidden)?)?)?; // [rows, classes]
-        let classes = probabilities.dim(1)?;
-        let target: Vec<f32> = (0..classes).map(|c| f32::from(u8::from(c == class))).collect();
-        let target = Tensor::from_vec(target, (1, classes), x.device())?;
-        let at_logits = probabilities.broadcast_sub(&target)?;
-        let at_hidden = (matmul(&at_logits, self.1.weight())? * active)?; // [rows, hidden]
+        let active = hidden.ge(0.0)?.to_dtype(x.dtype())?; // [rows, hidden]
+        let classes = self.1.weight().dim(0)?;
+        let others = -1.0 / (classes - 1).max(1) as f32;
+        let signs: Vec<f32> = (0..classes).map(|c| if c == class { 1.0 } else { others }).collect();
+        let signs = Tensor::from_vec(signs, (1, classes), x.device())?;
+        let at_hidden = active.broadcast_mul(&matmul(&signs, self.1.weight())?)?;
         matmul(&at_hidden, self.0.weight())?.sqr()?.sum(1)?.mean(0)
     }
 }

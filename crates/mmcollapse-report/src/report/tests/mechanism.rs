@@ -23,6 +23,7 @@ const EXPERIMENTS: &[ExperimentInfo] = &[
     experiment!("theorem1", Shows::Measures(&["contribution_conjugate"])),
     experiment!("theorem2", Shows::Measures(&["agop_distance"])),
     experiment!("theorem3", Shows::Measures(&["monosemantic_neurons"])),
+    experiment!("ebr-dose", Shows::Measures(&["rank_effective"])),
 ];
 
 const LEVELS: [f64; 3] = [2.0, 4.0, 8.0];
@@ -186,5 +187,5 @@ fn a_wrong_sign_flips_the_verdict() {
             tests += 1;
         }
     }
-    assert_eq!(tests, 19);
+    assert_eq!(tests, 18);
 }

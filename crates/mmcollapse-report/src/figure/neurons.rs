@@ -1,0 +1,157 @@
+//! What fusion neurons are made of: neurons of a run in order, and how much of each one modality holds; where features are planted,
+//! how much noise of one modality is there beside prediction of another as well. A row of panels a protocol and question, a panel
+//! a level, a line a row.
+
+use mmcollapse_probes::quantile;
+use mmcollapse_record::{Record, RowId};
+
+use super::curves::point;
+use super::{Axis, Figure, FigureText, Line, Panel, PanelRow, Style, axis, legend, style};
+use crate::curves::{leading, meeting};
+use crate::summary::{ProtocolRun, Summary};
+use crate::table::range;
+
+/// Places on the horizontal axis, from the first neuron to the last.
+const PLACES: usize = 21;
+
+/// Places between two names there.
+const NAMED: usize = 5;
+
+/// What is asked of each neuron.
+struct Question {
+    heading: &'static str,
+    axis: &'static str,
+    of: fn(&Record) -> Vec<f64>,
+}
+
+const QUESTIONS: [Question; 2] = [
+    Question {
+        heading: "how much of a neuron its leading modality holds (%)",
+        axis: "share of the leading modality",
+        of: leading,
+    },
+    Question {
+        heading: "how much noise of one modality a neuron has beside prediction of another: the smaller share of the two (%)",
+        axis: "noise beside prediction",
+        of: meeting,
+    },
+];
+
+impl Figure {
+    /// The neurons of the methods `rows`, named as in claims.
+    pub fn of_neurons(records: &[Record], summary: &Summary, rows: &[&str], text: FigureText) -> Self {
+        let styles = style::assign(&summary.methods);
+        let shown: Vec<(&RowId, Style)> = rows
+            .iter()
+            .filter_map(|row| {
+                let place = summary.methods.iter().position(|method| *method == *row)?;
+                Some((summary.methods.get(place)?, *styles.get(place)?))
+            })
+            .collect();
+        let mut seeds = Vec::new();
+        let mut panels = Vec::new();
+        for protocol in &summary.protocols {
+            for question in &QUESTIONS {
+                panels.extend(row(records, protocol, question, &shown, &mut seeds));
+            }
+        }
+        let own: Vec<(String, Style)> = legend(summary, &styles)
+            .into_iter()
+            .filter(|(_, style)| shown.iter().any(|(_, own)| own == style))
+            .collect();
+        Self {
+            title: text.title.to_owned(),
+            note: format!(
+                "Line: median over n = {} seeds; band: 10 to 90 % quantiles. Neurons of each run that respond to anything, the \
+                 largest value first. Shares are of a neuron's attribution: of its response to planted features where they are \
+                 known, else of weight times activation. Preset {}.",
+                range(&seeds),
+                text.preset
+            ),
+            warnings: text.warnings,
+            y_label: String::new(),
+            paper: false,
+            rows: panels,
+            legend: own,
+            provenance: text.provenance,
+        }
+    }
+}
+
+/// A panel a level; none where no run answers the question.
+fn row(
+    records: &[Record],
+    protocol: &ProtocolRun,
+    question: &Question,
+    shown: &[(&RowId, Style)],
+    seeds: &mut Vec<usize>,
+) -> Option<PanelRow> {
+    let mut panels = Vec::new();
+    for rate in &protocol.rates {
+        let line = |(method, style): &(&RowId, Style)| -> Option<(Line, usize)> {
+            let runs: Vec<Vec<f64>> = records
+                .iter()
+                .filter(|record| record.row == **method && record.setting == protocol.setting)
+                .filter(|record| record.outcome.scores.iter().any(|score| score.rate == *rate))
+                .map(|record| in_order((question.of)(record)))
+                .filter(|run| !run.is_empty())
+                .collect();
+            let runs: Vec<&[f64]> = runs.iter().map(Vec::as_slice).collect();
+            let line = Line {
+                style: *style,
+                points: (0..PLACES).map(|place| point(&runs, place..place + 1)).collect(),
+            };
+            (!runs.is_empty()).then_some((line, runs.len()))
+        };
+        let (lines, own): (Vec<Line>, Vec<usize>) = shown.iter().filter_map(line).unzip();
+        seeds.extend(own);
+        if !lines.is_empty() {
+            panels.push(Panel {
+                title: format!(
+                    "{}: {}",
+                    protocol.setting.axis(&protocol.modality),
+                    axis::number(protocol.levels().scale() * rate)
+                ),
+                axis: Axis::percent(question.axis),
+                lines,
+                paper: Vec::new(),
+                threshold: None,
+            });
+        }
+    }
+    (!panels.is_empty()).then(|| PanelRow {
+        heading: format!("{}: {}", protocol.setting, question.heading),
+        x_label: "neurons, in order (%)".to_owned(),
+        x_ticks: (0..PLACES)
+            .map(|place| match place % NAMED {
+                0 => (100 * place / (PLACES - 1)).to_string(),
+                _ => String::new(),
+            })
+            .collect(),
+        connected: false,
+        panels,
+    })
+}
+
+/// Values of neurons at evenly spaced places, the largest first, in percent.
+fn in_order(mut values: Vec<f64>) -> Vec<f64> {
+    if values.is_empty() {
+        return values;
+    }
+    values.sort_by(f64::total_cmp);
+    let at = |place: usize| 1.0 - place as f64 / (PLACES - 1) as f64;
+    (0..PLACES).map(|place| 100.0 * quantile(&values, at(place))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn neurons_stand_in_order_of_their_value() {
+        let run = in_order(vec![0.25, 1.0, 0.5]);
+        assert_eq!((run[0], run[10], run[20]), (100.0, 50.0, 25.0));
+        assert_eq!(run.len(), PLACES);
+        assert!(in_order(Vec::new()).is_empty());
+    }
+}

@@ -1,0 +1,3 @@
+//! `fig1`: `mmcollapse reproduce fig1` as a program of its own.
+
+mmcollapse_experiments::program!();

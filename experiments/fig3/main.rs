@@ -1,0 +1,3 @@
+//! `fig3`: `mmcollapse reproduce fig3` as a program of its own.
+
+mmcollapse_experiments::program!();
