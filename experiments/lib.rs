@@ -115,11 +115,24 @@ pub static EXPERIMENTS: &[ExperimentInfo] = &[
         paper: Some(include_str!("table8/paper.yaml")),
     ),
     experiment!(
+        // Nothing is trained twice.
+        "table9" of "fig1",
+        "How many modalities the weights of fusion neurons are of",
+        Shows::Rows(&["polysemanticity_mixed", "polysemanticity_block", "polysemanticity_told", "mixing_neurons"]),
+        paper: Some(include_str!("table9/paper.yaml")),
+    ),
+    experiment!(
         "table10",
         "Health records, lowest training loss with GMC's objective against the number of modalities",
         Shows::Measures(&["lowest_loss_prefix", "lowest_loss_baseline", "gap_first", "gap_eliminated", "auroc"]),
         common: EHR,
         paper: Some(include_str!("table10/paper.yaml")),
+    ),
+    experiment!(
+        "table11",
+        "Rank of the fused representation of GMC and MMVAE as the sound weighs more",
+        Shows::Measures(&["rank_effective", "rank_stable", "rank_numerical", "accuracy"]),
+        paper: Some(include_str!("table11/paper.yaml")),
     ),
     experiment!(
         "ebr-dose",
@@ -461,7 +474,7 @@ mod tests {
                 test.metric
             );
             let asked = match test.over {
-                Over::Level(level) => vec![level],
+                Over::Level(level) | Over::Kink(level) => vec![level],
                 Over::Change(from, to) => vec![from, to],
                 Over::Mean | Over::Trend => Vec::new(),
             };

@@ -66,6 +66,9 @@ put("(effect / sd, q, alpha, n of 80 % power): `TTestPower().solve_power`, with 
 levels, values = np.array([2.0, 3.0, 4.0, 6.0]), np.log([1.15, 2.68, 3.51, 4.70])
 put("Levels of a trend.", "LEVELS", "&[f64]", floats(levels))
 put("Values of a trend.", "VALUES", "&[f64]", floats(values))
+hinge = np.column_stack([np.ones_like(levels), levels, np.maximum(0, np.array(levels) - 3)])
+put("`np.linalg.lstsq` of VALUES on 1, LEVELS and max(0, LEVELS - 3), the last coefficient.", "KINK", "f64",
+    repr(float(np.linalg.lstsq(hinge, values, rcond=None)[0][2])))
 put("`np.polyfit(LEVELS, VALUES, 1)[0]`.", "SLOPE", "f64", repr(float(np.polyfit(levels, values, 1)[0])))
 
 write(lines, "expected_verdict")

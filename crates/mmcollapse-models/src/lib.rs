@@ -20,6 +20,7 @@ mod model;
 mod multimodal;
 mod noise;
 mod observer;
+mod polysemanticity;
 mod predictions;
 mod protocol;
 pub mod reallocation;

@@ -58,8 +58,8 @@ pub use representation::{
 pub use scores::accuracy;
 pub use similarity::{cosine_similarity, linear_cka, mean_cosine_similarity};
 pub use verdict::{
-    Claimed, Comparison, Judged, Judgement, Reason, Sides, Spread, Verdict, judge, noncentral_t_cdf, paired_power,
-    pairs_needed, resampled_interval, slope,
+    Claimed, Comparison, Judged, Judgement, Reason, Sides, Spread, Verdict, judge, kink, noncentral_t_cdf,
+    paired_power, pairs_needed, resampled_interval, slope,
 };
 pub use vif::{VarianceInflation, variance_inflation};
 pub use wilcoxon::{Wilcoxon, smallest_attainable_p, wilcoxon_signed_rank};

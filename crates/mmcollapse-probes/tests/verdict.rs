@@ -8,7 +8,7 @@ mod expected_verdict;
 
 use expected_verdict as e;
 use mmcollapse_probes::{
-    Claimed, Comparison, Judgement, Reason, Sides, Spread, Verdict, judge, noncentral_t_cdf, paired_power,
+    Claimed, Comparison, Judgement, Reason, Sides, Spread, Verdict, judge, kink, noncentral_t_cdf, paired_power,
     pairs_needed, resampled_interval, slope, t_interval,
 };
 use proptest::prelude::*;
@@ -71,6 +71,16 @@ fn a_slope_is_numpys() {
     close(slope(e::LEVELS, e::VALUES).unwrap(), e::SLOPE, 1e-12);
     assert!(slope(&[2.0], &[1.0]).is_err());
     assert!(slope(&[2.0, 2.0], &[1.0, 3.0]).is_err());
+}
+
+#[test]
+fn a_kink_is_numpys() {
+    close(kink(e::LEVELS, e::VALUES, 3.0).unwrap(), e::KINK, 1e-12);
+    // Level up to 4, then falling by 2 a level.
+    let values = [5.0, 5.0, 5.0, 1.0, -3.0];
+    close(kink(&[0.0, 2.0, 4.0, 6.0, 8.0], &values, 4.0).unwrap(), -2.0, 1e-12);
+    assert!(kink(&[0.0, 2.0, 4.0], &[1.0, 2.0, 3.0], 5.0).is_err());
+    assert!(kink(&[0.0, 4.0], &[1.0, 2.0], 2.0).is_err());
 }
 
 /// Ten differences with this mean and a standard deviation of 1.

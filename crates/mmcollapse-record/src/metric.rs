@@ -64,6 +64,8 @@ pub enum Measured {
     Each(fn(&Representation, usize) -> Reading),
     /// Of the fusion's neurons: what the paper explains collapse by. Only where an experiment asks for it.
     Mechanism(fn(&Representation) -> Reading),
+    /// Of the fusion's weights, by models trained to read them; `mmcollapse-models` has them. Only where an experiment asks for it.
+    Weights,
     /// Of what the cell's reallocation has trained, by models fitted to it; `mmcollapse-models` has them. Every cell with a
     /// reallocation has it, for which it may not be defined.
     Manipulation,
@@ -140,6 +142,16 @@ const fn manipulation(key: &'static str, title: &'static str, range: (Option<i32
     }
 }
 
+const fn weights(key: &'static str, title: &'static str) -> Definition {
+    Definition {
+        unit: Unit::Nats,
+        better: Better::Lower,
+        measured: Some(Measured::Weights),
+        revision: 1,
+        ..number(key, title, (Some(0), None))
+    }
+}
+
 const fn mechanism(
     key: &'static str,
     title: &'static str,
@@ -165,6 +177,10 @@ const RISES: (Unit, (Option<i32>, Option<i32>)) = (Unit::Nats, (None, None));
 
 const MIXING: &str = " A neuron mixes modalities if at least two hold a tenth of its attribution each: of its response to planted \
                       features where they are known, else of weight times activation.";
+
+const POLYSEMANTICITY: &str = " A classifier learns to tell the modality from the weights of small models of one modality; entropy of \
+                               what it says of the fusion's neurons, at most ln m. None where it tells fewer than 90 % of unseen weights, \
+                               or does not follow mixtures of them.";
 
 const LEADING: &str =
     " Mean over the live fusion neurons of the largest share that a modality holds of a neuron's attribution.";
@@ -307,6 +323,28 @@ pub static METRICS: &[Definition] = &[
             "contrast of student and teacher (share of a guess)",
             (Some(0), None),
         )
+    },
+    Definition {
+        explanation: POLYSEMANTICITY,
+        null: Some("polysemanticity_mixed"),
+        ..weights(
+            "polysemanticity",
+            "entropy over modalities of a neuron's weights (nats)",
+        )
+    },
+    weights("polysemanticity_mixed", "the same of even mixtures (nats)"),
+    Definition {
+        explanation: " Cross-entropy of the same against the modality with the largest weights.",
+        ..weights(
+            "polysemanticity_block",
+            "cross-entropy against the largest weights (nats)",
+        )
+    },
+    Definition {
+        unit: Unit::Share,
+        better: Better::Higher,
+        range: (Some(0), Some(1)),
+        ..weights("polysemanticity_told", "unseen weights told apart (%)")
     },
     Definition {
         explanation: MIXING,
@@ -541,7 +579,7 @@ impl Definition {
         Self::of_representation()
             .filter(move |definition| definition.is_of(reallocation))
             .filter(move |definition| {
-                let own = protocol.measures_representation() && !definition.is_of_mechanism();
+                let own = protocol.measures_representation() && !definition.is_asked_for();
                 definition.is_check() || own || is_asked(definition.key)
             })
     }
@@ -551,8 +589,9 @@ impl Definition {
         matches!(self.measured, Some(Measured::Manipulation))
     }
 
-    fn is_of_mechanism(&self) -> bool {
-        matches!(self.measured, Some(Measured::Mechanism(_)))
+    /// Whether only an experiment that asks for it has it.
+    fn is_asked_for(&self) -> bool {
+        matches!(self.measured, Some(Measured::Mechanism(_) | Measured::Weights))
     }
 
     /// Whether it is measured of runs with this reallocation: where there is none, there is nothing to check.

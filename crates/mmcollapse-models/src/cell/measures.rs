@@ -13,8 +13,8 @@ use super::{
     scoring::Measure,
 };
 use crate::{
-    encoders::Encoder, error::Result, evaluate::each_batch, model::Model, predictions::Predictions,
-    reallocation::Workbench, training::EpochRecord,
+    encoders::Encoder, error::Result, evaluate::each_batch, model::Model, polysemanticity::polysemanticity,
+    predictions::Predictions, reallocation::Workbench, training::EpochRecord,
 };
 
 /// What shares of neurons are rounded to: they are many, and are drawn.
@@ -52,6 +52,12 @@ impl Run<'_> {
             representation.planted = self.planted(model, samples)?;
         }
         let mut measures = Vec::new();
+        if asked
+            .iter()
+            .any(|asked| matches!(asked.measured, Some(Measured::Weights)))
+        {
+            measures.extend(self.polysemanticity(model)?);
+        }
         let mut add = |name: String, Reading { value, n }: Reading| measures.push(Measure { name, value, n });
         for definition in &asked {
             if let Some(Measured::Whole(of) | Measured::Mechanism(of)) = definition.measured {
@@ -74,6 +80,29 @@ impl Run<'_> {
             }
         }
         Ok((measures, neurons))
+    }
+
+    /// How many modalities a fusion neuron is of, by its weights; see [`polysemanticity`].
+    fn polysemanticity(&self, model: &Model) -> Result<Vec<Measure>> {
+        let (train, presence) = (&self.dataset.train, &self.presence.train);
+        let having: Vec<Vec<usize>> = (0..self.spec.modalities.len()).map(|m| presence.rows(m)).collect();
+        let found = match self.probing().layer(model, train, presence)? {
+            Some(layer) => polysemanticity(&layer, &train.labels, &having, self.spec.classes, self.config.seed)?,
+            None => None,
+        };
+        let valid = found.filter(|found| found.is_valid);
+        let values = [
+            ("polysemanticity", valid.map(|found| found.entropy)),
+            ("polysemanticity_mixed", valid.map(|found| found.entropy_mixed)),
+            ("polysemanticity_block", valid.map(|found| found.cross_entropy)),
+            ("polysemanticity_told", found.map(|found| found.accuracy)),
+        ];
+        let measure = |(name, value): (&str, Option<f64>)| Measure {
+            name: name.to_owned(),
+            value,
+            n: train.len(),
+        };
+        Ok(values.map(measure).into())
     }
 
     /// What each encoder inside the model (the prefix) has lost against the same encoder trained alone (the baseline), by

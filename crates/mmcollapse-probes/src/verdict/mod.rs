@@ -12,4 +12,4 @@ mod trend;
 pub use decide::{Claimed, Comparison, Judged, Judgement, Reason, Verdict, judge};
 pub use power::{Sides, noncentral_t_cdf, paired_power, pairs_needed};
 pub use spread::{Spread, resampled_interval};
-pub use trend::slope;
+pub use trend::{kink, slope};

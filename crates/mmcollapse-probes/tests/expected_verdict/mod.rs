@@ -239,5 +239,7 @@ pub const VALUES: &[f64] = &[
     1.2556160374777743,
     1.547562508716013,
 ];
+/// `np.linalg.lstsq` of VALUES on 1, LEVELS and max(0, LEVELS - 3), the last coefficient.
+pub const KINK: f64 = -0.700081616528487;
 /// `np.polyfit(LEVELS, VALUES, 1)[0]`.
 pub const SLOPE: f64 = 0.3213684181636424;

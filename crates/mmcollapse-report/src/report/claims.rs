@@ -14,7 +14,7 @@
 //!   row: "{row}+{by}"
 //!   against: "{row}"                                   # without: 0
 //!   against_protocol: mortality_patterns               # where that row's numbers are of another protocol
-//!   level: 0                                           # or `from` and `to`, or `trend: true`, or the mean over the levels
+//!   level: 0                                           # or `from` and `to`, `trend: true`, `kink: LEVEL`, or the mean over levels
 //!   claimed: higher                                    # lower; at_most: less than the margin above `against`; within: on either side
 //!   printed: Table 2                                   # where the paper prints the margin
 //!   seeds: {n: 10, from: 0}
@@ -159,6 +159,9 @@ pub enum Over {
     Change(f64, f64),
     /// The slope over the levels, times their range.
     Trend,
+    /// The change of that slope at a level, times the range from there on: how far the last value lies from where the first part of
+    /// the line would have led.
+    Kink(f64),
 }
 
 /// What is claimed of a difference.
@@ -234,6 +237,7 @@ struct WrittenTest {
     to: Option<f64>,
     #[serde(default)]
     trend: bool,
+    kink: Option<f64>,
     claimed: Option<Direction>,
     margin: Option<f64>,
     printed: Option<String>,
@@ -242,12 +246,15 @@ struct WrittenTest {
 
 impl WrittenTest {
     fn over(&self) -> Result<Over, String> {
-        match (self.level, self.from, self.to, self.trend) {
-            (None, None, None, false) => Ok(Over::Mean),
-            (Some(level), None, None, false) => Ok(Over::Level(level)),
-            (None, Some(from), Some(to), false) => Ok(Over::Change(from, to)),
-            (None, None, None, true) => Ok(Over::Trend),
-            _ => Err("expected `level`, or `from` and `to` together, or `trend`, or none of them".to_owned()),
+        match (self.level, self.from, self.to, self.trend, self.kink) {
+            (None, None, None, false, None) => Ok(Over::Mean),
+            (Some(level), None, None, false, None) => Ok(Over::Level(level)),
+            (None, Some(from), Some(to), false, None) => Ok(Over::Change(from, to)),
+            (None, None, None, true, None) => Ok(Over::Trend),
+            (None, None, None, false, Some(at)) => Ok(Over::Kink(at)),
+            _ => {
+                Err("expected `level`, or `from` and `to` together, or `trend`, or `kink`, or none of them".to_owned())
+            }
         }
     }
 

@@ -95,6 +95,7 @@ impl Comparison {
             Over::Level(level) => format!("{metric} at {level}"),
             Over::Change(from, to) => format!("{metric}, from {from} to {to}"),
             Over::Trend => format!("{metric}, slope over the levels"),
+            Over::Kink(at) => format!("{metric}, change of the slope at {at}"),
         }
     }
 

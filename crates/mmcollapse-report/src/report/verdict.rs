@@ -2,8 +2,8 @@
 
 use miette::{IntoDiagnostic, Result, miette};
 use mmcollapse_probes::{
-    Claimed, Comparison as Difference, Interval, Judged, Judgement, Reason, Spread, Verdict, judge, mean, quantile,
-    slope, standard_deviation, wilcoxon_signed_rank,
+    Claimed, Comparison as Difference, Interval, Judged, Judgement, Reason, Spread, Verdict, judge, kink, mean,
+    quantile, slope, standard_deviation, wilcoxon_signed_rank,
 };
 use mmcollapse_record::manipulation::{PASSING, REALLOCATED};
 use mmcollapse_record::{Metric, RowName, Setting, same_level};
@@ -359,11 +359,14 @@ impl Over {
             }
             Self::Trend => {
                 let (levels, values): (Vec<f64>, Vec<f64>) = levels.iter().copied().unzip();
-                let ends = levels.iter().copied().fold(None, |ends: Option<(f64, f64)>, level| {
-                    Some(ends.map_or((level, level), |(low, high)| (low.min(level), high.max(level))))
-                });
-                let (low, high) = ends?;
+                let low = levels.iter().copied().reduce(f64::min)?;
+                let high = levels.iter().copied().reduce(f64::max)?;
                 Some(slope(&levels, &values).ok()? * (high - low))
+            }
+            Self::Kink(at) => {
+                let (levels, values): (Vec<f64>, Vec<f64>) = levels.iter().copied().unzip();
+                let high = levels.iter().copied().reduce(f64::max)?;
+                Some(kink(&levels, &values, at).ok()? * (high - at))
             }
         }
     }

@@ -1,0 +1,3 @@
+//! `table9`: `mmcollapse reproduce table9` as a program of its own.
+
+mmcollapse_experiments::program!();
