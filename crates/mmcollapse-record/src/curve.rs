@@ -14,9 +14,16 @@ pub fn neurons(modality: &str, role: Option<FeatureRole>) -> String {
     }
 }
 
+/// The modality of such a curve; none if it is another one.
+pub fn neurons_of(name: &str) -> Option<&str> {
+    let rest = name.strip_prefix(NEURONS)?;
+    let of_role = |role: FeatureRole| rest.strip_prefix(role.name())?.strip_prefix('_');
+    Some(FeatureRole::ALL.into_iter().find_map(of_role).unwrap_or(rest))
+}
+
 /// Whether a curve is one over neurons.
 pub fn is_over_neurons(name: &str) -> bool {
-    name.starts_with(NEURONS)
+    neurons_of(name).is_some()
 }
 
 /// Which of an encoder's two trainings is probed.
@@ -40,5 +47,18 @@ impl Encoder {
     /// Name of its curve in the store.
     pub fn curve(self, modality: &str) -> String {
         format!("probe_{}_{modality}", self.name())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_curve_over_neurons_tells_its_modality() {
+        for role in [None, Some(FeatureRole::Noise), Some(FeatureRole::Conjugate)] {
+            assert_eq!(neurons_of(&neurons("sound", role)), Some("sound"));
+        }
+        assert_eq!(neurons_of("semantic"), None);
     }
 }

@@ -1,8 +1,10 @@
 //! What is recorded along training, the semantic loss and the probes of encoders, and over neurons: what is measured on a curve,
 //! and curves as frames.
 
+use std::collections::BTreeSet;
+
 use mmcollapse_probes::{FeatureRole, PlateauRule, plateaus, steps_to_fall};
-use mmcollapse_record::{Encoder, Record, Score, neurons};
+use mmcollapse_record::{Encoder, Record, Score, neurons, neurons_of};
 use polars::prelude::{DataFrame, NamedFrom, PolarsResult, Series};
 
 use crate::summary::frames::{counts, text};
@@ -23,22 +25,17 @@ pub fn probed<'a>(record: &'a Record, encoder: Encoder, modality: &str) -> &'a [
 }
 
 /// Of each fusion neuron the share that every modality's features hold, or those of a role; nothing if it was not asked for.
-fn shares_of<'a>(record: &'a Record, role: Option<FeatureRole>) -> Vec<&'a [f64]> {
+fn shares_of(record: &Record, role: Option<FeatureRole>) -> Vec<&[f64]> {
     let curves = &record.outcome.curves;
-    let of = |modality: &'a String| curves.get(&neurons(modality, role)).map_or(&[][..], Vec::as_slice);
-    record.modalities.iter().map(of).collect()
+    let modalities: BTreeSet<&str> = curves.keys().filter_map(|name| neurons_of(name)).collect();
+    let of = |modality: &str| curves.get(&neurons(modality, role)).map_or(&[][..], Vec::as_slice);
+    modalities.into_iter().map(of).collect()
 }
 
 /// The same of all features of a modality, whether or not roles are known: `[modalities][neurons]`.
 fn by_modality(record: &Record) -> Vec<Vec<f64>> {
-    let parts = [
-        None,
-        Some(FeatureRole::Predictive),
-        Some(FeatureRole::Conjugate),
-        Some(FeatureRole::Noise),
-    ];
-    let mut sums: Vec<Vec<f64>> = vec![Vec::new(); record.modalities.len()];
-    for part in parts {
+    let mut sums: Vec<Vec<f64>> = vec![Vec::new(); shares_of(record, None).len()];
+    for part in std::iter::once(None).chain(FeatureRole::ALL.map(Some)) {
         for (sum, shares) in sums.iter_mut().zip(shares_of(record, part)) {
             sum.resize(sum.len().max(shares.len()), 0.0);
             sum.iter_mut().zip(shares).for_each(|(sum, share)| *sum += share);

@@ -18,6 +18,9 @@ pub enum FeatureRole {
 }
 
 impl FeatureRole {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Predictive, Self::Conjugate, Self::Noise];
+
     /// Name in files.
     pub fn name(self) -> &'static str {
         match self {

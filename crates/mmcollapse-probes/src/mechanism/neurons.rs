@@ -19,7 +19,7 @@ pub fn neuron_shares(representation: &Representation) -> Vec<(NeuronGroup, Vec<f
 }
 
 fn found(representation: &Representation) -> Option<Vec<(NeuronGroup, Vec<f64>)>> {
-    const ROLES: [FeatureRole; 3] = [FeatureRole::Predictive, FeatureRole::Conjugate, FeatureRole::Noise];
+    const ROLES: [FeatureRole; 3] = FeatureRole::ALL;
     let of_neurons: Matrix = if let Some(planted) = &representation.planted {
         let group = |feature: &PlantedFeature| ROLES.len() * feature.modality + feature.role as usize;
         let groups: Vec<usize> = planted.features.iter().map(group).collect();

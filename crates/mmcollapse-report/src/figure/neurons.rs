@@ -6,7 +6,7 @@ use mmcollapse_probes::quantile;
 use mmcollapse_record::{Record, RowId};
 
 use super::curves::point;
-use super::{Axis, Figure, FigureText, Line, Panel, PanelRow, Style, axis, legend, style};
+use super::{Axis, Figure, FigureText, Line, Panel, PanelRow, Style, axis, style};
 use crate::curves::{leading, meeting};
 use crate::summary::{ProtocolRun, Summary};
 use crate::table::range;
@@ -40,13 +40,12 @@ const QUESTIONS: [Question; 2] = [
 impl Figure {
     /// The neurons of the methods `rows`, named as in claims.
     pub fn of_neurons(records: &[Record], summary: &Summary, rows: &[&str], text: FigureText) -> Self {
-        let styles = style::assign(&summary.methods);
+        // Lines have too many places for marks: each row has a colour of its own.
         let shown: Vec<(&RowId, Style)> = rows
             .iter()
-            .filter_map(|row| {
-                let place = summary.methods.iter().position(|method| *method == *row)?;
-                Some((summary.methods.get(place)?, *styles.get(place)?))
-            })
+            .filter_map(|row| summary.methods.iter().find(|method| *method == row))
+            .enumerate()
+            .map(|(turn, method)| (method, style::of_series(turn)))
             .collect();
         let mut seeds = Vec::new();
         let mut panels = Vec::new();
@@ -55,10 +54,6 @@ impl Figure {
                 panels.extend(row(records, protocol, question, &shown, &mut seeds));
             }
         }
-        let own: Vec<(String, Style)> = legend(summary, &styles)
-            .into_iter()
-            .filter(|(_, style)| shown.iter().any(|(_, own)| own == style))
-            .collect();
         Self {
             title: text.title.to_owned(),
             note: format!(
@@ -72,7 +67,10 @@ impl Figure {
             y_label: String::new(),
             paper: false,
             rows: panels,
-            legend: own,
+            legend: shown
+                .iter()
+                .map(|(method, style)| (method.reallocation.label(), *style))
+                .collect(),
             provenance: text.provenance,
         }
     }
