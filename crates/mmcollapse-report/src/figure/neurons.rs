@@ -26,12 +26,12 @@ struct Question {
 
 const QUESTIONS: [Question; 2] = [
     Question {
-        heading: "how much of a neuron its leading modality holds (%)",
+        heading: "share of a neuron that its leading modality holds (%)",
         axis: "share of the leading modality",
         of: leading,
     },
     Question {
-        heading: "how much noise of one modality a neuron has beside prediction of another: the smaller share of the two (%)",
+        heading: "noise of one modality beside prediction of another in a neuron, the smaller share of the two (%)",
         axis: "noise beside prediction",
         of: meeting,
     },
@@ -105,11 +105,7 @@ fn row(
         seeds.extend(own);
         if !lines.is_empty() {
             panels.push(Panel {
-                title: format!(
-                    "{}: {}",
-                    protocol.setting.axis(&protocol.modality),
-                    axis::number(protocol.levels().scale() * rate)
-                ),
+                title: axis::number(protocol.levels().scale() * rate),
                 axis: Axis::percent(question.axis),
                 lines,
                 paper: Vec::new(),
@@ -118,7 +114,12 @@ fn row(
         }
     }
     (!panels.is_empty()).then(|| PanelRow {
-        heading: format!("{}: {}", protocol.setting, question.heading),
+        heading: format!(
+            "{}: {}; {}",
+            protocol.setting,
+            question.heading,
+            protocol.setting.axis(&protocol.modality)
+        ),
         x_label: "neurons, in order (%)".to_owned(),
         x_ticks: (0..PLACES)
             .map(|place| match place % NAMED {
