@@ -13,7 +13,7 @@ use mmcollapse_nn::{
     layers::Linear,
     ops::softmax_cross_entropy,
     optim::{Optimizer, OptimizerConfig, OptimizerKind},
-    random::Stream,
+    random::{Stream, derive_seed},
 };
 use mmcollapse_probes::{FusionLayer, mean};
 
@@ -83,8 +83,8 @@ pub(crate) fn polysemanticity(
         let y: Vec<u32> = rows.iter().map(|&row| labels[row]).collect();
         let [mut learnt, mut held_out] = [Vec::new(), Vec::new()];
         for model in 0..MODELS {
-            let of = Stream::at(seed, &format!("polysemanticity/{modality}"), model as u64).below(u32::MAX as usize);
-            let vectors = place.widened(&small_model(&x, &y, classes, of as u64)?);
+            let own = derive_seed(seed, &format!("polysemanticity/{modality}/{model}"));
+            let vectors = place.widened(&small_model(&x, &y, classes, own)?);
             let split = if model % HELD_OUT == 0 {
                 &mut held_out
             } else {

@@ -445,6 +445,61 @@ fn probes_are_drawn_against_the_level_and_along_training() {
     assert_eq!(csv.lines().count(), 1 + 3 * 6 * 4 * 2 * 2 * 6);
 }
 
+/// Rows that are named are drawn, and only those; where roles are known there is a second row of panels.
+#[test]
+fn neurons_are_drawn() {
+    let mut records = Vec::new();
+    for (row, seed) in ["concat", "concat+kd", "concat+ebr"]
+        .into_iter()
+        .flat_map(|row| (0..4).map(move |seed| (row, seed)))
+    {
+        let reallocation = row.split_once('+').map_or("none", |(_, name)| name);
+        let right = [(2.0, 380 + seed as usize), (4.0, 370)];
+        let mut record = record(row, ("concat", reallocation), "planted_noise", seed, &right, Status::Ok);
+        for (name, share) in [("noise_m1", 0.2), ("predictive_m2", 0.5), ("conjugate_m1", 0.3)] {
+            let shares = (0..8).map(|neuron| share + 0.01 * f64::from(neuron)).collect();
+            record.outcome.curves.insert(format!("neurons_{name}"), shares);
+        }
+        records.push(record);
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let out =
+        std::env::var_os("MMCOLLAPSE_LOOK").map_or(folder.path().to_owned(), |p| PathBuf::from(p).join("neurons"));
+    let neurons = ExperimentInfo {
+        shows: Shows::Neurons {
+            rows: &["concat", "concat+ebr"],
+            measures: &["accuracy"],
+        },
+        ..TABLE
+    };
+    render(&neurons, &records, &provenance(), &out).unwrap();
+    let summary = Summary::new("t", &records, &Paper::of(&TABLE).unwrap()).unwrap();
+    let text = || FigureText {
+        title: "t",
+        preset: "quick",
+        warnings: Vec::new(),
+        provenance: String::new(),
+    };
+    let figure = Figure::of_neurons(&records, &summary, &["concat", "concat+ebr"], text());
+    let names: Vec<&str> = figure.legend.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(names, ["no reallocation", "EBR"]);
+    assert_eq!(figure.rows.len(), 2);
+    let first = &figure.rows[0].panels[0].lines[0];
+    // The first modality leads, with noise and conjugate features: .64 in the last neuron.
+    assert!((first.points[0].unwrap().mean - 64.0).abs() < 1e-9, "{first:?}");
+    let meeting = &figure.rows[1].panels[1].lines[1];
+    assert!((meeting.points[0].unwrap().mean - 27.0).abs() < 1e-9, "{meeting:?}");
+    // Runs that tell no roles have one row of panels.
+    for record in &mut records {
+        let shares = record.outcome.curves.remove("neurons_noise_m1").unwrap();
+        record.outcome.curves = [("neurons_m1".to_owned(), shares)].into();
+    }
+    assert_eq!(
+        Figure::of_neurons(&records, &summary, &["concat"], text()).rows.len(),
+        1
+    );
+}
+
 /// Levels that are numbers of modalities have columns of their own, a protocol without levels has none, and a metric that
 /// nobody measured no sheet.
 #[test]

@@ -76,7 +76,7 @@ pub(super) const ENTRY: Entry<Builder> = Entry {
         ("gradient_penalty", Sampler::LogUniform(0.001, 10.0)), // its lower end does nothing
         ("norm_gain", Sampler::EITHER),
         ("stand_ins", Sampler::Uniform(0.0, 0.5)),
-        ("latent", Sampler::Whole(&[4, 16, 64, 512])),
+        ("latent", Sampler::Whole(&[4, 16, 64, 128])),
         ("warm_up", Sampler::EITHER),
         ("guard", Sampler::EITHER),
         ("lasting_stop", Sampler::EITHER),
