@@ -1,13 +1,14 @@
 #!/usr/bin/env python3
 """Digests of the decoded sources, and the names of FSDD's recordings, computed outside Rust.
 
-    HF_HOME=... python scripts/data_digests.py            # prints rows and digests for data/*.yaml
+    HF_HOME=... python scripts/data_digests.py            # prints rows and digests for data/mnist.yaml and data/fsdd.yaml
+    HF_HOME=... python scripts/data_digests.py svhn       # prints the lines of `content` for data/svhn.yaml
     HF_HOME=... python scripts/data_digests.py --names    # also rewrites data/fsdd-names.csv
 
-Needs numpy, pyarrow, pillow, soundfile. Reads the files that data/mnist.yaml and data/fsdd.yaml name from
-the Hugging Face cache. A record is identified by the sha256 of its decoded content (28 x 28 pixel bytes row by row;
-samples as little-endian 16-bit integers), a collection by the sha256 of its sorted lines "label sha256\n": neither
-the files' bytes nor the order of their rows enters.
+Needs numpy, pyarrow, pillow and, for fsdd, soundfile. Reads the files that data/mnist.yaml, data/fsdd.yaml and data/svhn.yaml
+name from the Hugging Face cache. A record is identified by the sha256 of its decoded content (28 x 28 pixel bytes row by
+row; 32 x 32 pixels of red, green and blue row by row; samples as little-endian 16-bit integers), a collection by the
+sha256 of its sorted lines "label sha256\n": neither the files' bytes nor the order of their rows enters.
 
 FSDD's names (digit_speaker_index) are taken from the column `path`, of which the cache that made this manifest kept
 the original file names; from then on names are looked up by the digest of the samples. With the original order of
@@ -24,7 +25,6 @@ import struct
 
 import numpy as np
 import pyarrow.parquet
-import soundfile
 from PIL import Image
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -50,7 +50,7 @@ def digest(records):
     return hashlib.sha256("".join(f"{label} {sha}\n" for label, sha in lines).encode()).hexdigest()
 
 
-def mnist():
+def mnist(_):
     records, raw = {}, {}
     for part, png, _, label in rows("mnist", "image"):
         image = Image.open(io.BytesIO(png))
@@ -66,7 +66,21 @@ def mnist():
         print(f"  rows in the idx file's order, pixels equal to it: {same}; per class {counts}")
 
 
+def svhn(_):
+    records = {}
+    for part, png, _, label in rows("svhn", "image"):
+        image = Image.open(io.BytesIO(png))
+        assert image.mode == "RGB" and image.size == (32, 32), (image.mode, image.size)
+        records.setdefault(part, []).append((label, hashlib.sha256(np.asarray(image).tobytes()).hexdigest()))
+    for part, found in records.items():
+        counts = np.bincount([label for label, _ in found]).tolist()
+        print(f"  {part}: {{ rows: {len(found)}, digest: {digest(found)} }}")
+        print(f"  # {len(set(found))} different; per class {counts}")
+
+
 def fsdd(write_names):
+    import soundfile
+
     names, records, lengths = {}, {}, []
     for part, wav, path, label in rows("fsdd", "audio"):
         samples, rate = soundfile.read(io.BytesIO(wav), dtype="int16")
@@ -88,7 +102,9 @@ def fsdd(write_names):
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    sources = {"mnist": mnist, "fsdd": fsdd, "svhn": svhn}
+    parser.add_argument("sources", nargs="*", metavar="SOURCE", help=f"of {', '.join(sources)}; by default mnist and fsdd")
     parser.add_argument("--names", action="store_true", help="rewrite data/fsdd-names.csv")
     arguments = parser.parse_args()
-    mnist()
-    fsdd(arguments.names)
+    for name in arguments.sources or ["mnist", "fsdd"]:
+        sources[name](arguments.names)

@@ -2,44 +2,65 @@
 
 use std::io::Cursor;
 
+use image::{DynamicImage, ImageBuffer, Pixel};
+
 /// Longest side of an image, in pixels.
 pub const LONGEST_SIDE: u32 = 4096;
 /// Longest recording, in samples.
 pub const LONGEST_CLIP: u32 = 10 * 60 * 48_000;
 
-/// An image of 8-bit grey levels.
+/// An image of 8-bit values.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Grey {
+pub struct Pixels {
     /// Pixels in a row.
     pub width: u32,
     /// Rows.
     pub height: u32,
-    /// Row by row.
-    pub pixels: Vec<u8>,
+    /// Row by row; of a pixel in colours red, green, blue.
+    pub values: Vec<u8>,
 }
 
 /// Decodes a PNG of 8-bit grey levels.
 ///
 /// # Errors
 /// Says what is wrong when it is none, has colours or another depth, or a side above [`LONGEST_SIDE`].
-pub fn png(bytes: &[u8]) -> Result<Grey, String> {
+pub fn png(bytes: &[u8]) -> Result<Pixels, String> {
+    match decoded(bytes)? {
+        DynamicImage::ImageLuma8(grey) => Ok(pixels(grey)),
+        other => Err(format!("a PNG of {:?}, expected 8-bit grey levels", other.color())),
+    }
+}
+
+/// Decodes a PNG of 8-bit red, green and blue.
+///
+/// # Errors
+/// Says what is wrong when it is none, has grey levels, transparency or another depth, or a side above [`LONGEST_SIDE`].
+pub fn png_rgb(bytes: &[u8]) -> Result<Pixels, String> {
+    match decoded(bytes)? {
+        DynamicImage::ImageRgb8(colours) => Ok(pixels(colours)),
+        other => Err(format!(
+            "a PNG of {:?}, expected 8-bit red, green and blue",
+            other.color()
+        )),
+    }
+}
+
+fn pixels<P: Pixel<Subpixel = u8>>(image: ImageBuffer<P, Vec<u8>>) -> Pixels {
+    Pixels {
+        width: image.width(),
+        height: image.height(),
+        values: image.into_raw(),
+    }
+}
+
+fn decoded(bytes: &[u8]) -> Result<DynamicImage, String> {
     let mut limits = image::Limits::default();
     limits.max_image_width = Some(LONGEST_SIDE);
     limits.max_image_height = Some(LONGEST_SIDE);
     limits.max_alloc = Some(64 << 20);
     let mut reader = image::ImageReader::with_format(Cursor::new(bytes), image::ImageFormat::Png);
     reader.limits(limits);
-    let decoded = reader
-        .decode()
-        .map_err(|error| format!("not a readable PNG: {error}"))?;
-    match decoded {
-        image::DynamicImage::ImageLuma8(grey) => Ok(Grey {
-            width: grey.width(),
-            height: grey.height(),
-            pixels: grey.into_raw(),
-        }),
-        other => Err(format!("a PNG of {:?}, expected 8-bit grey levels", other.color())),
-    }
+    reader.decode().map_err(|error| format!("not a readable PNG: {error}"))
 }
 
 /// A recording of one channel.
@@ -87,7 +108,7 @@ mod tests {
 
     use super::*;
 
-    fn png_of(image: &image::DynamicImage) -> Vec<u8> {
+    fn png_of(image: &DynamicImage) -> Vec<u8> {
         let mut bytes = Cursor::new(Vec::new());
         image.write_to(&mut bytes, image::ImageFormat::Png).unwrap();
         bytes.into_inner()
@@ -111,27 +132,34 @@ mod tests {
 
     #[test]
     fn what_went_in_comes_out() {
-        let pixels: Vec<u8> = (0..12).map(|i| i * 20).collect();
-        let grey = image::GrayImage::from_raw(4, 3, pixels.clone()).unwrap();
-        let decoded = png(&png_of(&grey.into())).unwrap();
-        assert_eq!(
-            decoded,
-            Grey {
-                width: 4,
-                height: 3,
-                pixels
-            }
-        );
+        let values: Vec<u8> = (0..12).map(|i| i * 20).collect();
+        let of = |width, height| Pixels {
+            width,
+            height,
+            values: values.clone(),
+        };
+        let grey = image::GrayImage::from_raw(4, 3, values.clone()).unwrap();
+        assert_eq!(png(&png_of(&grey.into())).unwrap(), of(4, 3));
+        let colours = image::RgbImage::from_raw(2, 2, values.clone()).unwrap();
+        assert_eq!(png_rgb(&png_of(&colours.into())).unwrap(), of(2, 2));
         let samples = vec![0, 1, -1, i16::MAX, i16::MIN];
         assert_eq!(wav(&wav_of(1, &samples)).unwrap(), Sound { rate: 8000, samples });
     }
 
     #[test]
     fn other_kinds_are_refused_by_name() {
-        let colour = png(&png_of(&image::DynamicImage::new_rgb8(2, 2))).unwrap_err();
+        let colour = png(&png_of(&DynamicImage::new_rgb8(2, 2))).unwrap_err();
         assert!(colour.contains("expected 8-bit grey"), "{colour}");
-        let deep = png(&png_of(&image::DynamicImage::new_luma16(2, 2))).unwrap_err();
+        let deep = png(&png_of(&DynamicImage::new_luma16(2, 2))).unwrap_err();
         assert!(deep.contains("expected 8-bit grey"), "{deep}");
+        for other in [
+            DynamicImage::new_luma8(2, 2),
+            DynamicImage::new_rgba8(2, 2),
+            DynamicImage::new_rgb16(2, 2),
+        ] {
+            let error = png_rgb(&png_of(&other)).unwrap_err();
+            assert!(error.contains("expected 8-bit red, green and blue"), "{error}");
+        }
         let stereo = wav(&wav_of(2, &[1, 2])).unwrap_err();
         assert!(stereo.contains("2 channels"), "{stereo}");
         assert!(png(b"RIFF").unwrap_err().contains("not a readable PNG"));
@@ -141,7 +169,7 @@ mod tests {
     #[test]
     fn sizes_are_capped_before_anything_is_allocated() {
         // A PNG header that announces 2^31-1 x 2^31-1 pixels.
-        let mut bomb = png_of(&image::DynamicImage::new_luma8(1, 1));
+        let mut bomb = png_of(&DynamicImage::new_luma8(1, 1));
         bomb[16..24].copy_from_slice(&[0x7f, 0xff, 0xff, 0xff, 0x7f, 0xff, 0xff, 0xff]);
         assert!(png(&bomb).is_err());
         // A WAV header that announces 4 GiB of samples.
@@ -158,15 +186,16 @@ mod tests {
         #[test]
         fn damaged_bytes_never_panic(at in 0usize..200, byte: u8, cut in 0usize..200) {
             for whole in [
-                png_of(&image::DynamicImage::new_luma8(9, 9)),
+                png_of(&DynamicImage::new_luma8(9, 9)),
+                png_of(&DynamicImage::new_rgb8(9, 9)),
                 wav_of(1, &[5; 40]),
             ] {
                 let mut bytes = whole.clone();
                 let i = at % bytes.len();
                 bytes[i] = byte;
-                let _ = (png(&bytes), wav(&bytes));
+                let _ = (png(&bytes), png_rgb(&bytes), wav(&bytes));
                 bytes.truncate(cut);
-                let _ = (png(&bytes), wav(&bytes));
+                let _ = (png(&bytes), png_rgb(&bytes), wav(&bytes));
             }
         }
     }

@@ -152,6 +152,7 @@ fn records((name, media, content): File, form: &[u32]) -> Result<Vec<(String, Re
         let content = row.bytes.data().to_vec();
         let whole = match media {
             Media::Image => content.len() == (SIDE * SIDE) as usize,
+            Media::ColourImage => content.len() == 3 * (SIDE * SIDE) as usize,
             Media::Audio => !content.is_empty() && content.len().is_multiple_of(2),
         };
         if !whole {

@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
+use crate::catalog::Need;
 use crate::hub::{Remote, RepoKind};
 use crate::{DataError, catalog, environment};
 
@@ -26,12 +27,17 @@ pub struct Manifest {
     pub citation: String,
     /// Where on the hub.
     pub hub: Repository,
+    /// What `all` means for it.
+    #[serde(default)]
+    pub need: Need,
     /// What a row holds.
     pub media: Media,
+    /// Form of every record, where the manifest says one; see [`crate::sources::Record::form`].
+    pub form: Option<Vec<u32>>,
     /// The files.
     pub files: Vec<SourceFile>,
     /// What the files of each part decode to.
-    pub content: BTreeMap<String, Content>,
+    pub content: BTreeMap<String, PartContent>,
 }
 
 /// A repository at a commit.
@@ -89,6 +95,8 @@ pub(crate) fn is_hex(text: &str, length: usize) -> bool {
 pub enum Media {
     /// PNG of 8-bit grey levels; content is the pixels row by row.
     Image,
+    /// PNG of 8-bit red, green and blue; content is these three of each pixel, row by row.
+    ColourImage,
     /// WAV of one channel; content is the samples as little-endian 16-bit integers.
     Audio,
 }
@@ -97,7 +105,7 @@ impl Media {
     /// Name of the parquet struct.
     pub fn column(self) -> &'static str {
         match self {
-            Self::Image => "image",
+            Self::Image | Self::ColourImage => "image",
             Self::Audio => "audio",
         }
     }
@@ -113,7 +121,54 @@ pub struct SourceFile {
     pub part: String,
 }
 
-/// What a part decodes to.
+/// What a part of a source of the hub decodes to, as far as it is known.
+#[derive(Clone, Debug, Deserialize, PartialEq)]
+#[serde(try_from = "Stated")]
+pub enum PartContent {
+    /// The content itself.
+    Digest(Content),
+    /// Records of each class, where nobody has computed a digest yet. The pinned revision still fixes the files.
+    Classes(Vec<usize>),
+}
+
+impl PartContent {
+    /// Records.
+    pub fn rows(&self) -> usize {
+        match self {
+            Self::Digest(content) => content.rows,
+            Self::Classes(classes) => classes.iter().sum(),
+        }
+    }
+}
+
+/// The keys of a [`PartContent`].
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Stated {
+    rows: usize,
+    digest: Option<String>,
+    classes: Option<Vec<usize>>,
+}
+
+impl TryFrom<Stated> for PartContent {
+    type Error = String;
+
+    fn try_from(Stated { rows, digest, classes }: Stated) -> Result<Self, String> {
+        match (digest, classes) {
+            (Some(digest), None) => Ok(Self::Digest(Content { rows, digest })),
+            (None, Some(classes)) => match classes.iter().sum::<usize>() {
+                sum if sum == rows => Ok(Self::Classes(classes)),
+                sum => Err(format!("`classes` have {sum} rows, expected the {rows} of `rows`")),
+            },
+            (Some(_), Some(_)) => Err("expected `digest` or `classes`, got both: a digest says more".to_owned()),
+            (None, None) => Err(
+                "expected `digest` or, where none is known, `classes` (the rows of each class), got neither".to_owned(),
+            ),
+        }
+    }
+}
+
+/// What a collection decodes to.
 #[derive(Clone, Debug, Deserialize, PartialEq)]
 #[serde(deny_unknown_fields)]
 pub struct Content {
@@ -202,7 +257,7 @@ impl BuiltIn for Manifest {
     fn check(&self) -> Result<(), String> {
         self.hub.check(self.files.iter().map(|file| file.path.as_str()))?;
         for (part, content) in &self.content {
-            if !is_hex(&content.digest, 64) {
+            if matches!(content, PartContent::Digest(content) if !is_hex(&content.digest, 64)) {
                 return Err(format!("digest of `{part}` is no sha256 (64 hex digits)"));
             }
         }
@@ -263,5 +318,15 @@ mod tests {
         assert!(change("part: test", "part: tset").contains("`tset`"));
         assert!(change("path: mnist/", "path: ../mnist/").contains("leaves"));
         assert!(change("name: mnist", "name: other").contains("expected `mnist`"));
+        let both = change("rows: 10000, digest", "rows: 10000, classes: [10000], digest");
+        assert!(both.contains("got both") && both.contains("content"), "{both}");
+        let digest = "89289205c25bb9d6974c85d4660f7901e3a4fb3d264bb0c34830d0b2b65e442e";
+        assert!(change(&format!(", digest: {digest}"), "").contains("got neither"));
+        let classes = change(&format!("digest: {digest}"), "classes: [4000, 5999]");
+        assert!(
+            classes.contains("`classes` have 9999 rows, expected the 10000"),
+            "{classes}"
+        );
+        assert!(change(digest, "0").contains("digest of `test` is no sha256"));
     }
 }

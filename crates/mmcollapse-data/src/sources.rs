@@ -5,9 +5,9 @@ use std::path::Path;
 use std::thread;
 
 use crate::content::{Identity, collection_digest};
-use crate::decode;
+use crate::decode::{self, Pixels};
 use crate::hub::Hub;
-use crate::manifest::{Manifest, Media};
+use crate::manifest::{Manifest, Media, PartContent};
 use crate::parquet_rows::{self, MediaRow};
 use crate::{DataError, LoadOptions};
 
@@ -16,7 +16,7 @@ use crate::{DataError, LoadOptions};
 pub struct Record {
     /// Class and digest.
     pub identity: Identity,
-    /// Pixels row by row, or samples as little-endian 16-bit integers.
+    /// Pixels row by row (in colours red, green, blue of each), or samples as little-endian 16-bit integers.
     pub content: Vec<u8>,
     /// `[height, width]` of an image, `[samples a second]` of a recording.
     pub form: Vec<u32>,
@@ -43,7 +43,7 @@ pub fn records(manifest: &Manifest, part: &str, hub: &Hub) -> Result<Vec<Record>
     let mut records = Vec::new();
     for file in manifest.files.iter().filter(|file| file.part == part) {
         let path = hub.fetch(&manifest.remote(file))?;
-        records.extend(decode_file(&path, manifest.media)?);
+        records.extend(decode_file(&path, manifest)?);
     }
     records.sort_by_key(|record| record.identity);
     check(manifest, part, hub, &records)?;
@@ -57,32 +57,51 @@ fn check(manifest: &Manifest, part: &str, hub: &Hub, records: &[Record]) -> Resu
             reason: format!("`content` lacks `{part}`"),
         });
     };
-    let identities: Vec<Identity> = records.iter().map(|record| record.identity).collect();
-    let wrong = |quantity, got: String, expected: String| DataError::Content {
-        what: format!("{}, part `{part}`", manifest.name),
+    let wrong = |of: &str, quantity, got: String, expected: String| DataError::Content {
+        what: format!("{}, part `{part}`{of}", manifest.name),
         quantity,
         got,
         expected,
         at: hub.folder(&manifest.remote(&manifest.files[0])),
     };
-    if records.len() != expected.rows {
-        return Err(wrong("rows", records.len().to_string(), expected.rows.to_string()));
+    let rows = |of: &str, got: usize, expected: usize| wrong(of, "rows", got.to_string(), expected.to_string());
+    if records.len() != expected.rows() {
+        return Err(rows("", records.len(), expected.rows()));
     }
-    let digest = collection_digest(&identities);
-    if digest != expected.digest {
-        return Err(wrong("digest", digest, expected.digest.clone()));
+    match expected {
+        PartContent::Digest(content) => {
+            let digest = digest(records);
+            if digest != content.digest {
+                return Err(wrong("", "digest", digest, content.digest.clone()));
+            }
+        }
+        // As many rows in all: where a class is unknown, one of those that are known lacks rows.
+        PartContent::Classes(classes) => {
+            for (class, &n) in classes.iter().enumerate() {
+                let of_class = records.iter().filter(|record| record.identity.label == class as u32);
+                let got = of_class.count();
+                if got != n {
+                    return Err(rows(&format!(", class {class}"), got, n));
+                }
+            }
+        }
     }
     Ok(())
 }
 
+/// [`collection_digest`] of the records.
+pub(crate) fn digest(records: &[Record]) -> String {
+    collection_digest(&records.iter().map(|record| record.identity).collect::<Vec<_>>())
+}
+
 /// Decodes every row of a file, on all cores.
-fn decode_file(path: &Path, media: Media) -> Result<Vec<Record>, DataError> {
-    let rows = parquet_rows::read(path, media.column())?;
+fn decode_file(path: &Path, manifest: &Manifest) -> Result<Vec<Record>, DataError> {
+    let rows = parquet_rows::read(path, manifest.media.column())?;
     let cores = thread::available_parallelism().map_or(1, NonZero::get);
     let chunk = rows.len().div_ceil(cores).max(1);
     let decode_chunk = |first: usize, rows: &[MediaRow]| {
         let decoded = rows.iter().enumerate().map(|(i, row)| {
-            decode_row(row, media).map_err(|reason| DataError::Row {
+            decode_row(row, manifest).map_err(|reason| DataError::Row {
                 path: path.to_owned(),
                 row: first + i,
                 reason,
@@ -108,18 +127,21 @@ fn decode_file(path: &Path, media: Media) -> Result<Vec<Record>, DataError> {
     })
 }
 
-fn decode_row(row: &MediaRow, media: Media) -> Result<Record, String> {
-    let (content, form) = match media {
-        Media::Image => {
-            let grey = decode::png(row.bytes.data())?;
-            (grey.pixels, vec![grey.height, grey.width])
-        }
+fn decode_row(row: &MediaRow, manifest: &Manifest) -> Result<Record, String> {
+    let bytes = row.bytes.data();
+    let image = |pixels: Pixels| (pixels.values, vec![pixels.height, pixels.width]);
+    let (content, form) = match manifest.media {
+        Media::Image => image(decode::png(bytes)?),
+        Media::ColourImage => image(decode::png_rgb(bytes)?),
         Media::Audio => {
-            let sound = decode::wav(row.bytes.data())?;
+            let sound = decode::wav(bytes)?;
             let content = sound.samples.iter().flat_map(|s| s.to_le_bytes()).collect();
             (content, vec![sound.rate])
         }
     };
+    if let Some(expected) = manifest.form.as_ref().filter(|expected| **expected != form) {
+        return Err(format!("a record of form {form:?}, expected {expected:?}"));
+    }
     Ok(Record {
         identity: Identity::new(row.label, &content),
         content,

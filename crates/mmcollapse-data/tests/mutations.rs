@@ -11,7 +11,7 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use hub_server::{Server, client, content, hub_headers, remote};
 use mmcollapse_data::archive::each_text;
-use mmcollapse_data::decode::{png, wav};
+use mmcollapse_data::decode::{png, png_rgb, wav};
 use mmcollapse_data::ehr::TextEncoder;
 use mmcollapse_data::ehr::manifest::RecordsManifest;
 use mmcollapse_data::files::FilesSource;
@@ -139,7 +139,7 @@ proptest! {
     fn images_and_recordings(changes in changes()) {
         for whole in [image(), recording()] {
             let bytes = changed(&whole, &changes);
-            let _ = (png(&bytes), wav(&bytes));
+            let _ = (png(&bytes), png_rgb(&bytes), wav(&bytes));
         }
         prop_assert!(most_memory() < MOST_MEMORY);
     }

@@ -1,9 +1,12 @@
 //! Rows of parquet files made here: broken ones are named, order does not matter, damage never panics.
 
+mod made;
+
 use std::io::Cursor;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use made::{REVISION, typed};
 use mmcollapse_data::content::{Identity, collection_digest};
 use mmcollapse_data::hub::Hub;
 use mmcollapse_data::manifest::BuiltIn;
@@ -16,7 +19,6 @@ use parquet::schema::parser::parse_message_type;
 use proptest::prelude::*;
 use tempfile::TempDir;
 
-const REVISION: &str = "0123456789abcdef0123456789abcdef01234567";
 const LAYOUT: &str = "message schema {
     optional group image { optional binary bytes; optional binary path (UTF8); }
     optional int64 label;
@@ -64,41 +66,6 @@ fn file(rows: &[Row], per_group: usize) -> Vec<u8> {
         }
         group.close().unwrap();
     }
-    writer.into_inner().unwrap()
-}
-
-/// A parquet file of `layout` (media, then label) whose every row is there.
-fn typed(layout: &str, rows: &[(Vec<u8>, i64)]) -> Vec<u8> {
-    let schema = Arc::new(parse_message_type(layout).unwrap());
-    let mut writer = SerializedFileWriter::new(Vec::new(), schema, Arc::default()).unwrap();
-    let mut group = writer.next_row_group().unwrap();
-    let n = rows.len();
-    while let Some(mut column) = group.next_column().unwrap() {
-        let labels = rows.iter().map(|row| row.1);
-        match column.untyped() {
-            ColumnWriter::ByteArrayColumnWriter(writer) => {
-                let levels = vec![writer.get_descriptor().max_def_level(); n];
-                let repeated = vec![0; n];
-                let values: Vec<ByteArray> = rows.iter().map(|row| ByteArray::from(row.0.clone())).collect();
-                writer.write_batch(&values, Some(&levels), Some(&repeated)).unwrap();
-            }
-            ColumnWriter::Int32ColumnWriter(writer) => {
-                let values: Vec<i32> = labels.map(|label| label as i32).collect();
-                writer.write_batch(&values, Some(&vec![1; n]), None).unwrap();
-            }
-            ColumnWriter::Int64ColumnWriter(writer) => {
-                let values: Vec<i64> = labels.collect();
-                writer.write_batch(&values, Some(&vec![1; n]), None).unwrap();
-            }
-            ColumnWriter::DoubleColumnWriter(writer) => {
-                let values: Vec<f64> = labels.map(|label| label as f64).collect();
-                writer.write_batch(&values, Some(&vec![1; n]), None).unwrap();
-            }
-            _ => unreachable!("no layout has another column"),
-        }
-        column.close().unwrap();
-    }
-    group.close().unwrap();
     writer.into_inner().unwrap()
 }
 
@@ -159,14 +126,13 @@ fn widths_and_layouts_come_from_the_schema() {
 
 /// A cache that holds a source of these files, and the source's manifest with `rows` and `digest`.
 fn source(files: &[Vec<u8>], rows: usize, digest: &str) -> (Manifest, Hub, TempDir) {
-    let folder = tempfile::tempdir().unwrap();
-    let mut hub = Hub::from_variables(|_| None::<String>);
-    (hub.cache, hub.offline) = (folder.path().to_owned(), true);
     let names: Vec<String> = (0..files.len()).map(|i| format!("data/{i}.parquet")).collect();
-    for (name, bytes) in names.iter().zip(files) {
-        let path = folder.path().join("datasets--a--b/snapshots").join(REVISION).join(name);
-        mmcollapse_files::write_atomic(&path, bytes).unwrap();
-    }
+    let cached: Vec<_> = names
+        .iter()
+        .zip(files)
+        .map(|(name, bytes)| ("a/b", &name[..], &bytes[..]))
+        .collect();
+    let (hub, folder) = made::cache(&cached);
     let entries: Vec<String> = names
         .iter()
         .map(|name| format!("  - {{ path: {name}, part: all }}"))

@@ -29,7 +29,8 @@ pub(crate) fn unimodal_revision(dataset: &str) -> String {
     // revision is not named, so that a new encoder leaves the cells of the others as they are. A data set that is in no
     // list is somebody's own, and may have anything.
     let images = mmcollapse_data::find(dataset).map_or(true, mmcollapse_data::DatasetSource::has_images);
-    let of_images = |inputs: Inputs| matches!(inputs, Inputs::Of(shape) if shape.len() == 3);
+    let of_images =
+        |inputs: Inputs| matches!(inputs, Inputs::Of(shapes) if shapes.iter().all(|shape| shape.len() == 3));
     let revised = ENCODERS
         .iter()
         .filter(|e| e.revision > 1 && (images || !of_images(e.build.reads)));

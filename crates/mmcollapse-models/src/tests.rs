@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use mmcollapse_data::{
-    Batch, Dataset, Presence,
+    Batch, Dataset, ModalitySpec, Presence,
     sets::{PlantedConfig, planted},
 };
 use mmcollapse_files::write_atomic;
@@ -740,6 +740,33 @@ fn scarce_sound_is_scarce_in_training_and_absent_at_test() {
             .value
     };
     assert_eq!(score("accuracy"), score("accuracy_only_image"));
+}
+
+/// Of the shapes of mnist-svhn.
+#[test]
+fn concat_learns_from_a_grey_and_a_coloured_image() {
+    let dataset = planted(&PlantedConfig {
+        modalities: vec![
+            ModalitySpec::new("mnist", &[1, 28, 28]),
+            ModalitySpec::new("svhn", &[3, 32, 32]),
+        ],
+        classes: 3,
+        train: 16,
+        signal: vec![2.0, 2.0],
+        ..PlantedConfig::default()
+    });
+    let mut config = cell("concat", "none", serde_json::Value::Null);
+    config.training.epochs = 20;
+    config.protocol = Protocol::TestMissing {
+        modality: "svhn".into(),
+        rates: vec![0.5],
+    };
+    let outcome = run_cell(&config, &dataset, &Device::Cpu, &mut Silent, Conditions::default()).unwrap();
+    for name in ["accuracy", "accuracy_only_mnist", "accuracy_only_svhn"] {
+        let of = |score: &&Score| score.metric == name && score.split == Split::Test;
+        let score = outcome.scores.iter().find(of).unwrap();
+        assert!(score.value > 0.5, "{name}: {}", score.value);
+    }
 }
 
 #[test]

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use serde::Deserialize;
+
 use crate::manifest::folder_in;
 
 /// Who may have the data of a source. Of several sources the last counts.
@@ -30,9 +32,11 @@ impl fmt::Display for Access {
 }
 
 /// What `data fetch all` and `data verify all` mean for a source.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "snake_case")]
 pub enum Need {
     /// `fetch` downloads it, and `verify` fails where it is missing.
+    #[default]
     Required,
     /// `fetch` downloads it where anyone may, and `verify` passes over it where it is missing.
     Optional,

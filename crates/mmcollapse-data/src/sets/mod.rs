@@ -4,6 +4,7 @@ mod avmnist;
 mod avmnist_hard;
 mod ehr;
 mod mfeat;
+mod mnist_svhn;
 mod physionet_2012;
 mod planted;
 mod planted_features;
@@ -12,6 +13,7 @@ mod spoken;
 pub use avmnist::{AvMnist, Parts, Recipe};
 pub use avmnist_hard::{AvMnistHard, HardParts, HardRecipe};
 pub use ehr::EhrSet;
+pub use mnist_svhn::{MnistSvhn, PairParts, PairRecipe, PairSize};
 pub use planted::{Planted, PlantedConfig, planted};
 pub use planted_features::{Feature, Pairing, PlantedFeatures, Role, Truth, truth};
 
@@ -119,6 +121,7 @@ pub(crate) struct File {
 pub(crate) static FILES: &[File] = &[
     avmnist::FILE,
     avmnist_hard::FILE,
+    mnist_svhn::FILE,
     mfeat::FILE,
     physionet_2012::FILE,
     ehr::FILE,

@@ -11,6 +11,8 @@ pub enum Verdict {
     InPart,
     /// It is not that of the manifest, which only a folder of the user's own making may have.
     OtherSamples,
+    /// It has the manifest's number of rows in each class; the manifest has no digest.
+    CountsOnly,
     /// Nothing: neither the manifest nor the cache says one.
     Unannounced,
     /// Nothing: of data that are not open no digest is kept.
@@ -32,6 +34,7 @@ impl fmt::Display for Verdict {
             Self::Expected => "as expected",
             Self::InPart => "as expected as far as it goes",
             Self::OtherSamples => "complete, but not the samples tested with (another resampler?)",
+            Self::CountsOnly => "as many rows of each class as expected (the manifest has no digest to compare with)",
             Self::Unannounced => "whole and of the right form (a copied cache, which does not say the hub's digest)",
             Self::NothingKnown => "nothing to compare with",
             Self::Wrong => "WRONG",

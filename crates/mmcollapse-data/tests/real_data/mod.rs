@@ -3,11 +3,12 @@
 use std::io::Write;
 use std::path::PathBuf;
 
+use mmcollapse_data::catalog::Need;
 use mmcollapse_data::hub::Hub;
 use mmcollapse_data::manifest::BuiltIn;
 use mmcollapse_data::manifest::Manifest;
 
-/// The cache of `MMCOLLAPSE_TEST_HF_HOME`, else of `HF_HOME`, offline, if it holds every source; else says loudly that
+/// The cache of `MMCOLLAPSE_TEST_HF_HOME`, else of `HF_HOME`, offline, if it holds every source that `data fetch all` downloads; else says loudly that
 /// `what` is skipped.
 pub fn hub(what: &str) -> Option<Hub> {
     let home = std::env::var("MMCOLLAPSE_TEST_HF_HOME").or_else(|_| std::env::var("HF_HOME"));
@@ -16,7 +17,8 @@ pub fn hub(what: &str) -> Option<Hub> {
         ..Hub::from_variables(|name| (name == "HF_HOME").then(|| home.clone().ok()).flatten())
     };
     let manifests = Manifest::all().unwrap();
-    let files = manifests.iter().flat_map(|m| m.files.iter().map(|file| m.remote(file)));
+    let needed = manifests.iter().filter(|m| m.need == Need::Required);
+    let files = needed.flat_map(|m| m.files.iter().map(|file| m.remote(file)));
     let missing: Vec<PathBuf> = files
         .filter(|file| hub.cached(file).is_none())
         .map(|file| hub.folder(&file).join(file.file))

@@ -72,8 +72,8 @@ pub type Make = fn(&Options, &ModalitySpec, &Scope) -> Result<Box<dyn Encoder>>;
 /// Inputs by kind and shape, without the sample axis.
 #[derive(Clone, Copy, Debug)]
 pub enum Inputs {
-    /// Measurements of this shape.
-    Of(&'static [usize]),
+    /// Measurements of one of these shapes.
+    Of(&'static [&'static [usize]]),
     /// A row of measurements of any length.
     Vectors,
     /// Codes of any vocabulary.
@@ -85,7 +85,7 @@ pub enum Inputs {
 impl Inputs {
     fn admit(self, modality: &ModalitySpec) -> bool {
         match (self, modality.kind) {
-            (Self::Of(own), Kind::Dense) => own == modality.shape,
+            (Self::Of(shapes), Kind::Dense) => shapes.contains(&&modality.shape[..]),
             (Self::Vectors, Kind::Dense) | (Self::Codes, Kind::Codes { .. }) => modality.shape.len() == 1,
             (Self::Series, Kind::Series) => modality.shape.len() == 2,
             _ => false,
@@ -96,7 +96,10 @@ impl Inputs {
 impl fmt::Display for Inputs {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Of(shape) => write!(f, "{shape:?}"),
+            Self::Of(shapes) => {
+                let shapes: Vec<String> = shapes.iter().map(|shape| format!("{shape:?}")).collect();
+                f.write_str(&shapes.join(" or "))
+            }
             Self::Vectors => f.write_str("[n]"),
             Self::Codes => f.write_str("[n] codes"),
             Self::Series => f.write_str("[steps, 1 + n] series"),

@@ -24,7 +24,7 @@ pub(super) const ENTRY: Entry<Builder> = Entry {
     resolve: resolve_as::<Config>,
     tuned: &[],
     build: Builder {
-        reads: Inputs::Of(&[1, 20, 20]),
+        reads: Inputs::Of(&[&[1, 20, 20]]),
         make: |options, _, scope| {
             let config: Config = parse_for("encoder", "snetpluse", options)?;
             Ok(Box::new(SNetPluse::new(&config, scope)?))

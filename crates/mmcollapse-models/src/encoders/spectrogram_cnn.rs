@@ -25,7 +25,7 @@ pub(super) const ENTRY: Entry<Builder> = Entry {
     resolve: resolve_as::<Config>,
     tuned: &[],
     build: Builder {
-        reads: Inputs::Of(&[1, 112, 112]),
+        reads: Inputs::Of(&[&[1, 112, 112]]),
         make: |options, _, scope| {
             let config: Config = parse_for("encoder", "spectrogram_cnn", options)?;
             Ok(Box::new(SpectrogramCnn::new(&config, scope)?))
