@@ -359,7 +359,7 @@ pub static METRICS: &[Definition] = &[
         explanation: LEADING,
         ..mechanism(
             NEURONS_MEASURE,
-            "share of a neuron that its leading modality holds (%)",
+            "share of the leading modality (%)",
             SHARES,
             probes::leading_modality,
         )
