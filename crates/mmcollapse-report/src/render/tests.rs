@@ -487,7 +487,7 @@ fn neurons_are_drawn() {
     let first = &figure.rows[0].panels[0].lines[0];
     // The first modality leads, with noise and conjugate features: .64 in the last neuron.
     assert!((first.points[0].unwrap().mean - 64.0).abs() < 1e-9, "{first:?}");
-    let meeting = &figure.rows[1].panels[1].lines[1];
+    let meeting = &figure.rows[1].panels[0].lines[1];
     assert!((meeting.points[0].unwrap().mean - 27.0).abs() < 1e-9, "{meeting:?}");
     // Runs that tell no roles have one row of panels.
     for record in &mut records {
