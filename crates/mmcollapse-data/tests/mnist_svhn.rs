@@ -99,16 +99,16 @@ fn even(n: usize) -> String {
     vec![n.to_string(); 10].join(", ")
 }
 
-fn decoded(rows: &[Vec<Row>; 4]) -> Result<PairParts, DataError> {
+fn decoded(rows: &[Vec<Row>; 4]) -> Result<PairParts, Box<DataError>> {
     let classes = COUNTS.map(even);
     let ([mnist, svhn], hub, _folder) = sources_of(rows, std::array::from_fn(|i| &classes[i][..]));
-    PairParts::decode(&mnist, &svhn, &hub)
+    PairParts::decode(&mnist, &svhn, &hub).map_err(Box::new)
 }
 
-fn assembled(parts: &PairParts, size: PairSize, seed: u64) -> Result<Dataset, DataError> {
+fn assembled(parts: &PairParts, size: PairSize, seed: u64) -> Result<Dataset, Box<DataError>> {
     let mut recipe = PairRecipe::built_in().unwrap();
     recipe.sizes = BTreeMap::from([("mnist-svhn".to_owned(), size)]);
-    recipe.assemble("mnist-svhn", seed, parts)
+    recipe.assemble("mnist-svhn", seed, parts).map_err(Box::new)
 }
 
 fn splits(data: &Dataset) -> [&Samples; 3] {
@@ -257,7 +257,7 @@ fn images_of_another_kind_are_refused_with_file_and_row() {
         let mut rows = rows();
         rows[3][17].0 = image;
         let error = decoded(&rows).unwrap_err();
-        assert!(matches!(error, DataError::Row { row: 17, .. }), "{error}");
+        assert!(matches!(*error, DataError::Row { row: 17, .. }), "{error}");
         let text = error.to_string();
         assert!(text.contains("a--svhn") && text.contains("test, row 17: "), "{text}");
         text

@@ -123,7 +123,7 @@ pub(crate) fn polysemanticity(
     let against: Vec<f64> = said
         .iter()
         .zip(blocks)
-        .map(|(said, block)| -f64::from(said[block].max(f32::MIN_POSITIVE)).ln())
+        .map(|(said, block)| -libm::log(f64::from(said[block].max(f32::MIN_POSITIVE))))
         .collect();
     Ok(Some(Polysemanticity {
         accuracy,
@@ -215,7 +215,7 @@ fn largest(values: &[f32]) -> usize {
 fn entropy(said: &[Vec<f32>]) -> f64 {
     let of = |p: &f32| {
         if *p > 0.0 {
-            -f64::from(*p) * f64::from(*p).ln()
+            -f64::from(*p) * libm::log(f64::from(*p))
         } else {
             0.0
         }

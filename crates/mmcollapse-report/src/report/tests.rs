@@ -738,7 +738,11 @@ fn claims_that_cannot_be_meant_are_refused() {
             "line 6, claim C6, \"kd above none\": the margin is 0.03: expected 0.01, or `printed`",
         ),
         ("trend: true", "from: 0.9", "`from` and `to` together"),
-        ("trend: true", "trend: true, level: 0.9", "or `trend`, or `kink`, or none of them"),
+        (
+            "trend: true",
+            "trend: true, level: 0.9",
+            "or `trend`, or `kink`, or none of them",
+        ),
         ("id: L1", "id: C6", "claim C6 is there twice"),
         (
             "claimed: higher, margin: 0.03",
