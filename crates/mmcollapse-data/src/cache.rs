@@ -7,6 +7,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use mmcollapse_files::{FileLock, hex};
+use mmcollapse_nn::random::Stream;
 use sha2::{Digest, Sha256};
 
 use crate::environment::{self, Environment};
@@ -27,9 +28,9 @@ fn folder_from(environment: &Environment<impl Fn(&str) -> Option<OsString>>) -> 
     })
 }
 
-/// Whether `folder` keeps something under `name` and `key`.
-pub(crate) fn is_kept(folder: &Path, name: &str, key: &str) -> bool {
-    place(folder, name, key).is_file()
+/// Whether something is kept under `name` and `key`; where there is no key, or nowhere to keep, nothing is.
+pub(crate) fn is_kept(name: &str, key: Result<String, DataError>) -> bool {
+    folder().is_some_and(|folder| key.is_ok_and(|key| place(&folder, name, &key).is_file()))
 }
 
 fn place(folder: &Path, name: &str, key: &str) -> PathBuf {
@@ -80,6 +81,13 @@ pub(crate) fn kept<T, E>(
         return Ok(found);
     }
     Ok(keep(path, build()?))
+}
+
+/// Key of the parts that a data set is made from which `seed` draws. What was kept by other code must not be found: parts should
+/// hold the code itself, and a few draws are added here.
+pub(crate) fn key_of_seed(seed: u64, parts: &[&str]) -> String {
+    let draws = format!("{:?}", Stream::new(seed, "cache").permutation(16));
+    key(&[parts, &[&draws, &seed.to_string()]].concat())
 }
 
 /// Key of the parts that a cached data set is made from.

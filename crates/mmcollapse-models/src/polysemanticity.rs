@@ -17,7 +17,10 @@ use mmcollapse_nn::{
 };
 use mmcollapse_probes::{FusionLayer, mean};
 
-use crate::{predictions::probabilities, rows::gather_rows};
+use crate::{
+    predictions::{argmax, probabilities},
+    rows::gather_rows,
+};
 
 /// Small models of each modality, as many as the paper has at least.
 const MODELS: usize = 200;
@@ -105,7 +108,7 @@ pub(crate) fn polysemanticity(
     let (mut right, mut asked) = (0, 0);
     for (modality, vectors) in held_out.iter().enumerate() {
         for said in classifier.says(vectors)? {
-            right += usize::from(largest(&said) == modality);
+            right += usize::from(argmax(&said) == modality);
             asked += 1;
         }
     }
@@ -118,7 +121,7 @@ pub(crate) fn polysemanticity(
             .iter()
             .zip(&layer.modality)
             .for_each(|(w, place)| squares[*place] += w * w);
-        largest(&squares)
+        argmax(&squares)
     });
     let against: Vec<f64> = said
         .iter()
@@ -206,11 +209,6 @@ fn to_length(vector: Vec<f32>) -> Option<Vec<f32>> {
     (norm > 0.0 && factor.is_finite()).then(|| vector.into_iter().map(|w| factor * w).collect())
 }
 
-fn largest(values: &[f32]) -> usize {
-    let ranked = values.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1));
-    ranked.map_or(0, |(place, _)| place)
-}
-
 /// Mean entropy in nats of distributions.
 fn entropy(said: &[Vec<f32>]) -> f64 {
     let of = |p: &f32| {
@@ -251,7 +249,8 @@ impl Classifier {
     }
 
     fn forward(&self, x: Vec<f32>, width: usize) -> TensorResult<Tensor> {
-        let x = Tensor::from_vec(x.clone(), (x.len() / width, width), &Device::Cpu)?;
+        let rows = x.len() / width;
+        let x = Tensor::from_vec(x, (rows, width), &Device::Cpu)?;
         self.0[1].forward(&self.0[0].forward_relu(&x)?)
     }
 

@@ -119,7 +119,7 @@ pub(crate) fn probabilities(logits: &Tensor) -> TensorResult<Tensor> {
     e.broadcast_div(&e.sum_keepdim(1)?)
 }
 
-fn argmax(row: &[f32]) -> usize {
+pub(crate) fn argmax(row: &[f32]) -> usize {
     let mut best = 0;
     for (i, v) in row.iter().enumerate() {
         if *v > row[best] || (row[best].is_nan() && !v.is_nan()) {

@@ -21,11 +21,6 @@ pub fn neurons_of(name: &str) -> Option<&str> {
     Some(FeatureRole::ALL.into_iter().find_map(of_role).unwrap_or(rest))
 }
 
-/// Whether a curve is one over neurons.
-pub fn is_over_neurons(name: &str) -> bool {
-    neurons_of(name).is_some()
-}
-
 /// Which of an encoder's two trainings is probed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Encoder {

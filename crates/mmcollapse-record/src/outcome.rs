@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Definition, Findings, Metric, ProtocolKind, is_over_neurons};
+use crate::{Definition, Findings, Metric, ProtocolKind, neurons_of};
 
 /// The measure with which comes what each fusion neuron is made of.
 pub const NEURONS_MEASURE: &str = "leading_modality";
@@ -113,8 +113,8 @@ impl Outcome {
         self.scores
             .extend(measured.scores.iter().filter(|score| is_new(score)).cloned());
         if measures.iter().any(|new| new.key == NEURONS_MEASURE) {
-            self.curves.retain(|name, _| !is_over_neurons(name));
-            let over_neurons = measured.curves.iter().filter(|(name, _)| is_over_neurons(name));
+            self.curves.retain(|name, _| neurons_of(name).is_none());
+            let over_neurons = measured.curves.iter().filter(|(name, _)| neurons_of(name).is_some());
             self.curves
                 .extend(over_neurons.map(|(name, curve)| (name.clone(), curve.clone())));
         }

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use mmcollapse_probes::{FeatureRole, PlateauRule, plateaus, steps_to_fall};
-use mmcollapse_record::{Encoder, Record, Score, neurons, neurons_of};
+use mmcollapse_record::{Encoder, Record, RowId, Score, Setting, neurons, neurons_of};
 use polars::prelude::{DataFrame, NamedFrom, PolarsResult, Series};
 
 use crate::summary::frames::{counts, text};
@@ -78,6 +78,19 @@ pub fn meeting(record: &Record) -> Vec<f64> {
                 .fold(0.0, f64::max)
         })
         .collect()
+}
+
+/// The records of a row under a setting that have scores at a level.
+pub fn at_level<'a>(
+    records: &'a [Record],
+    row: &'a RowId,
+    setting: &'a Setting,
+    level: f64,
+) -> impl Iterator<Item = &'a Record> {
+    let of_row = records
+        .iter()
+        .filter(move |record| record.row == *row && record.setting == *setting);
+    of_row.filter(move |record| record.outcome.scores.iter().any(|score| score.rate == level))
 }
 
 /// The first modality that a model has.

@@ -149,8 +149,7 @@ impl DatasetSource for AvMnist {
     }
 
     fn is_kept(&self, seed: u64) -> bool {
-        let (folder, key) = (cache::folder(), self.key(seed));
-        folder.is_some_and(|folder| key.is_ok_and(|key| cache::is_kept(&folder, self.name(), &key)))
+        cache::is_kept(self.name(), self.key(seed))
     }
 
     fn has_images(&self) -> bool {
@@ -181,23 +180,22 @@ impl AvMnist {
             }
             Self::Embedded => format!("{:?}", Excerpt::find(self.name())?.content),
         };
-        // What was cached by other code must not be found: the code itself is part of the key, and so are a few draws.
-        let draws = format!("{:?}", Stream::new(seed, "cache").permutation(16));
-        Ok(cache::key(&[
-            RECIPE,
-            NAMES,
-            &content,
-            include_str!("avmnist.rs"),
-            include_str!("avmnist/inputs.rs"),
-            include_str!("spoken.rs"),
-            include_str!("../mfcc.rs"),
-            include_str!("../stft.rs"),
-            include_str!("../decode.rs"),
-            include_str!("../embedded.rs"),
-            &draws,
-            self.name(),
-            &seed.to_string(),
-        ]))
+        Ok(cache::key_of_seed(
+            seed,
+            &[
+                RECIPE,
+                NAMES,
+                &content,
+                include_str!("avmnist.rs"),
+                include_str!("avmnist/inputs.rs"),
+                include_str!("spoken.rs"),
+                include_str!("../mfcc.rs"),
+                include_str!("../stft.rs"),
+                include_str!("../decode.rs"),
+                include_str!("../embedded.rs"),
+                self.name(),
+            ],
+        ))
     }
 
     /// Builds it from the files of `hub` or from the excerpt.

@@ -115,22 +115,21 @@ impl AvMnistHard {
     ) -> Result<Dataset, DataError> {
         let recipe = HardRecipe::built_in()?;
         let (images, sounds) = (Manifest::find(&recipe.image)?, Manifest::find(&recipe.sound)?);
-        // What was cached by other code must not be found: the code itself is part of the key, and so are a few draws.
-        let draws = format!("{:?}", Stream::new(seed, "cache").permutation(16));
-        let key = cache::key(&[
-            RECIPE,
-            NAMES,
-            &format!("{:?} {:?} {}", images.content, sounds.content, folder::digest(&noise)),
-            include_str!("avmnist_hard.rs"),
-            include_str!("avmnist_hard/inputs.rs"),
-            include_str!("spoken.rs"),
-            include_str!("../decode.rs"),
-            include_str!("../noise.rs"),
-            include_str!("../pca.rs"),
-            include_str!("../stft.rs"),
-            &draws,
-            &seed.to_string(),
-        ]);
+        let key = cache::key_of_seed(
+            seed,
+            &[
+                RECIPE,
+                NAMES,
+                &format!("{:?} {:?} {}", images.content, sounds.content, folder::digest(&noise)),
+                include_str!("avmnist_hard.rs"),
+                include_str!("avmnist_hard/inputs.rs"),
+                include_str!("spoken.rs"),
+                include_str!("../decode.rs"),
+                include_str!("../noise.rs"),
+                include_str!("../pca.rs"),
+                include_str!("../stft.rs"),
+            ],
+        );
         cache::dataset(cached, NAME, &key, || {
             self.assemble(seed, &HardParts::decode(hub, noise)?)
         })

@@ -70,8 +70,7 @@ impl DatasetSource for MnistSvhn {
     }
 
     fn is_kept(&self, seed: u64) -> bool {
-        let (folder, key) = (cache::folder(), self.key(seed));
-        folder.is_some_and(|folder| key.is_ok_and(|key| cache::is_kept(&folder, self.name(), &key)))
+        cache::is_kept(self.name(), self.key(seed))
     }
 
     fn has_images(&self) -> bool {
@@ -100,18 +99,17 @@ impl MnistSvhn {
     fn key(self, seed: u64) -> Result<String, DataError> {
         let recipe = PairRecipe::built_in()?;
         let (mnist, svhn) = (Manifest::find(&recipe.mnist)?, Manifest::find(&recipe.svhn)?);
-        // What was cached by other code must not be found: the code itself is part of the key, and so are a few draws.
-        let draws = format!("{:?}", Stream::new(seed, "cache").permutation(16));
-        Ok(cache::key(&[
-            RECIPE,
-            &format!("{:?} {:?}", mnist.content, svhn.content),
-            &format!("{} {}", mnist.hub.revision, svhn.hub.revision),
-            include_str!("mnist_svhn.rs"),
-            include_str!("../decode.rs"),
-            &draws,
-            self.name(),
-            &seed.to_string(),
-        ]))
+        Ok(cache::key_of_seed(
+            seed,
+            &[
+                RECIPE,
+                &format!("{:?} {:?}", mnist.content, svhn.content),
+                &format!("{} {}", mnist.hub.revision, svhn.hub.revision),
+                include_str!("mnist_svhn.rs"),
+                include_str!("../decode.rs"),
+                self.name(),
+            ],
+        ))
     }
 }
 

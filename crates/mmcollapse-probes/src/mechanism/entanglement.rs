@@ -8,7 +8,7 @@ use crate::matrix::dot;
 use crate::{Matrix, MeasureError, Result, mean};
 
 /// Neurons that respond to anything.
-fn live(shares: &Matrix) -> impl Iterator<Item = &[f64]> {
+pub(super) fn live(shares: &Matrix) -> impl Iterator<Item = &[f64]> {
     let rows = (0..shares.rows()).map(|neuron| shares.row(neuron));
     rows.filter(|row| row.iter().any(|share| *share > 0.0))
 }

@@ -190,11 +190,29 @@ fn crossed(representation: &Representation, value: impl Fn(&Matrix, &PlantedFeat
 /// Log-odds that a neuron holds a noisy and a predictive feature of two modalities rather than two predictive ones, less the
 /// same with roles permuted within each modality (Lemma 3).
 pub fn role_odds_excess(representation: &Representation) -> Reading {
+    odds_excess(representation, PlantedFeatures::shares, |_, _, _| false)
+}
+
+/// The same of where features sit, however much is responded to each, without the pairs that the label ties together: whether noise
+/// is found in the neurons of prediction, not how much of it is.
+pub fn role_places_excess(representation: &Representation) -> Reading {
+    let places = |planted: &PlantedFeatures| places(planted.response.as_ref()?).ok();
+    odds_excess(representation, places, |planted, i, j| {
+        planted.features[i].partner == Some(j)
+    })
+}
+
+/// Excess of the log-odds of roles in a table `[neurons, features]`, without the pairs of features that are kept `apart`.
+fn odds_excess(
+    representation: &Representation,
+    table: impl Fn(&PlantedFeatures) -> Option<Matrix>,
+    apart: impl Fn(&PlantedFeatures, usize, usize) -> bool,
+) -> Reading {
     let found = representation.planted.as_ref().and_then(|planted| {
         let noisy: Vec<bool> = planted.features.iter().map(|f| f.role == FeatureRole::Noise).collect();
-        let apart = |_, _| false;
+        let apart = |i, j| apart(planted, i, j);
         let odds = role_odds(
-            &planted.shares()?,
+            &table(planted)?,
             &planted.modality(),
             &noisy,
             &apart,
@@ -202,19 +220,6 @@ pub fn role_odds_excess(representation: &Representation) -> Reading {
             SEED,
         )
         .ok()?;
-        Some(odds.excess())
-    });
-    of(representation, found)
-}
-
-/// The same of where features sit, however much is responded to each, without the pairs that the label ties together: whether noise
-/// is found in the neurons of prediction, not how much of it is.
-pub fn role_places_excess(representation: &Representation) -> Reading {
-    let found = representation.planted.as_ref().and_then(|planted| {
-        let noisy: Vec<bool> = planted.features.iter().map(|f| f.role == FeatureRole::Noise).collect();
-        let apart = |i: usize, j: usize| planted.features[i].partner == Some(j);
-        let places = places(planted.response.as_ref()?).ok()?;
-        let odds = role_odds(&places, &planted.modality(), &noisy, &apart, PERMUTATIONS, SEED).ok()?;
         Some(odds.excess())
     });
     of(representation, found)

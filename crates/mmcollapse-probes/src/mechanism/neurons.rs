@@ -1,6 +1,6 @@
 //! What each fusion neuron is made of, neuron by neuron: what the paper's Figures 1 to 3 sketch.
 
-use super::{FeatureRole, PlantedFeature, by_group, measured::by_modality, shares};
+use super::{FeatureRole, PlantedFeature, by_group, entanglement::live, measured::by_modality, shares};
 use crate::{Matrix, Reading, Representation, mean};
 
 /// Features of a modality: all of them, or those of a role where roles are known.
@@ -19,43 +19,31 @@ pub fn neuron_shares(representation: &Representation) -> Vec<(NeuronGroup, Vec<f
 }
 
 fn found(representation: &Representation) -> Option<Vec<(NeuronGroup, Vec<f64>)>> {
-    const ROLES: [FeatureRole; 3] = FeatureRole::ALL;
-    let of_neurons: Matrix = if let Some(planted) = &representation.planted {
-        let group = |feature: &PlantedFeature| ROLES.len() * feature.modality + feature.role as usize;
+    let (roles, of_neurons): (Vec<Option<FeatureRole>>, Matrix) = if let Some(planted) = &representation.planted {
+        let roles = FeatureRole::ALL.map(Some);
+        let group = |feature: &PlantedFeature| roles.len() * feature.modality + feature.role as usize;
         let groups: Vec<usize> = planted.features.iter().map(group).collect();
-        by_group(&shares(planted.response.as_ref()?).ok()?, &groups).ok()?
+        let of_neurons = by_group(&shares(planted.response.as_ref()?).ok()?, &groups).ok()?;
+        (roles.to_vec(), of_neurons)
     } else {
-        by_modality(representation)?
+        (vec![None], by_modality(representation)?)
     };
-    let of = |group: usize| match &representation.planted {
-        Some(_) => NeuronGroup {
-            modality: group / ROLES.len(),
-            role: Some(ROLES[group % ROLES.len()]),
-        },
-        None => NeuronGroup {
-            modality: group,
-            role: None,
-        },
+    let of_group = |group: usize| {
+        let of = NeuronGroup {
+            modality: group / roles.len(),
+            role: roles[group % roles.len()],
+        };
+        (of, live(&of_neurons).map(|row| row[group]).collect())
     };
-    let live: Vec<&[f64]> = (0..of_neurons.rows())
-        .map(|neuron| of_neurons.row(neuron))
-        .filter(|row| row.iter().sum::<f64>() > 0.0)
-        .collect();
-    let groups = 0..of_neurons.columns();
-    Some(
-        groups
-            .map(|group| (of(group), live.iter().map(|row| row[group]).collect()))
-            .collect(),
-    )
+    Some((0..of_neurons.columns()).map(of_group).collect())
 }
 
 /// Mean over the live fusion neurons of the share that the modality with the largest one holds: 1 where every neuron is one
 /// modality's, at least 1 / m.
 pub fn leading_modality(representation: &Representation) -> Reading {
     let leading = by_modality(representation).and_then(|shares| {
-        let rows = (0..shares.rows()).map(|neuron| shares.row(neuron));
         let largest = |row: &[f64]| row.iter().copied().fold(0.0, f64::max);
-        let of_live: Vec<f64> = rows.map(largest).filter(|share| *share > 0.0).collect();
+        let of_live: Vec<f64> = live(&shares).map(largest).collect();
         mean(&of_live).ok()
     });
     Reading {

@@ -1,7 +1,7 @@
 //! Growth along levels, as one number a seed.
 
 use crate::error::{at_least, finite, same_length};
-use crate::{MeasureError, Result};
+use crate::{MeasureError, Result, mean};
 
 /// The slope of the least-squares line through a seed's values, per unit of the level.
 ///
@@ -43,8 +43,7 @@ pub fn kink(levels: &[f64], values: &[f64], at: f64) -> Result<f64> {
     // What the bend is beyond a straight line; its part of the values is the coefficient (Frisch and Waugh 1933).
     let bend: Vec<f64> = levels.iter().map(|level| (level - at).max(0.0)).collect();
     let steepness = slope(levels, &bend)?;
-    let mean = |of: &[f64]| of.iter().sum::<f64>() / of.len() as f64;
-    let (center, middle) = (mean(levels), mean(&bend));
+    let (center, middle) = (mean(levels)?, mean(&bend)?);
     let rest = levels
         .iter()
         .zip(&bend)

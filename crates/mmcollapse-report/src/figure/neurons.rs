@@ -7,7 +7,7 @@ use mmcollapse_record::{Record, RowId};
 
 use super::curves::point;
 use super::{Axis, Figure, FigureText, Line, Panel, PanelRow, Style, axis, style};
-use crate::curves::{leading, meeting};
+use crate::curves::{at_level, leading, meeting};
 use crate::summary::{ProtocolRun, Summary};
 use crate::table::range;
 
@@ -87,10 +87,7 @@ fn row(
     let mut panels = Vec::new();
     for rate in &protocol.rates {
         let line = |(method, style): &(&RowId, Style)| -> Option<(Line, usize)> {
-            let runs: Vec<Vec<f64>> = records
-                .iter()
-                .filter(|record| record.row == **method && record.setting == protocol.setting)
-                .filter(|record| record.outcome.scores.iter().any(|score| score.rate == *rate))
+            let runs: Vec<Vec<f64>> = at_level(records, method, &protocol.setting, *rate)
                 .map(|record| in_order((question.of)(record)))
                 .filter(|run| !run.is_empty())
                 .collect();

@@ -2,7 +2,7 @@
 
 use super::curves::point;
 use super::{Axis, Figure, FigureText, Line, Panel, PanelRow, Style, fusions, style};
-use crate::curves::{eliminated, first, probed};
+use crate::curves::{at_level, eliminated, first, probed};
 use crate::summary::{ProtocolRun, Summary};
 use mmcollapse_record::{Encoder, Metric, Record, RowId};
 
@@ -73,14 +73,8 @@ fn row(records: &[Record], protocol: &ProtocolRun, methods: &[(&RowId, Style)], 
     let mut points = 0;
     let mut panels = Vec::new();
     for rate in &protocol.rates {
-        let at_level = |row: &RowId| -> Vec<&Record> {
-            records
-                .iter()
-                .filter(|record| record.row == *row && record.setting == protocol.setting)
-                .filter(|record| record.outcome.scores.iter().any(|score| score.rate == *rate))
-                .collect()
-        };
-        let plain = at_level(plain);
+        let runs_of = |row| -> Vec<&Record> { at_level(records, row, &protocol.setting, *rate).collect() };
+        let plain = runs_of(plain);
         let mut line = |runs: &[&Record], style: Style, encoder: Encoder| {
             let curves: Vec<&[f64]> = runs
                 .iter()
@@ -101,7 +95,7 @@ fn row(records: &[Record], protocol: &ProtocolRun, methods: &[(&RowId, Style)], 
         };
         let mut lines: Vec<Line> = methods
             .iter()
-            .map(|(method, style)| line(&at_level(method), *style, Encoder::Prefix))
+            .map(|(method, style)| line(&runs_of(method), *style, Encoder::Prefix))
             .collect();
         lines.push(line(&plain, style::BASELINE, Encoder::Baseline));
         panels.push(Panel {
