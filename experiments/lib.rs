@@ -161,6 +161,11 @@ pub static EXPERIMENTS: &[ExperimentInfo] = &[
         paper: Some(include_str!("ebr-regime/paper.yaml")),
     ),
     experiment!(
+        "balancing",
+        "Methods that weigh the modalities in training, over every pattern that can be left",
+        Shows::Rows(&["accuracy_of_2", "accuracy_of_1", "auroc_of_4", "auroc_of_1", "auprc"]),
+    ),
+    experiment!(
         "rank-bottleneck",
         "Who is neglected when rank is scarce",
         Shows::Dose {

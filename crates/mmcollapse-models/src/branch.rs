@@ -6,6 +6,7 @@ use mmcollapse_nn::{
 };
 
 use crate::{
+    balancing::Weighed,
     encoders::Encoder,
     training::{BatchLosses, Objective, Progress, root_mean_square},
 };
@@ -58,6 +59,7 @@ impl Objective for Unimodal<'_> {
             semantic: softmax_cross_entropy(&logits, &batch.labels)?,
             aux: Vec::new(),
             reallocation: Vec::new(),
+            weighed: Weighed::default(),
             size: root_mean_square(&z)?,
         })
     }

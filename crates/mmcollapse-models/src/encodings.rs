@@ -42,6 +42,66 @@ impl Encodings {
         }
     }
 
+    /// The same of which each sample keeps, of what it has, the modalities that `keep` says. Latents, which the fusion does not
+    /// read, are left out.
+    pub(crate) fn kept(&self, keep: &Presence) -> TensorResult<Self> {
+        let present = self.present.and(keep);
+        let weights = |m: usize, z: &Tensor| {
+            let weights: Vec<f32> = (0..present.len())
+                .map(|i| f32::from(u8::from(present.get(i, m))))
+                .collect();
+            Tensor::from_vec(weights, (present.len(), 1), z.device())
+        };
+        let z = self.z.iter().enumerate().map(|(m, z)| z.broadcast_mul(&weights(m, z)?));
+        let tokens = self.tokens.as_ref().map(|tokens| {
+            let kept = tokens
+                .iter()
+                .enumerate()
+                .map(|(m, sequence)| sequence.kept(&present, m));
+            kept.collect::<TensorResult<_>>()
+        });
+        let inputs = self.inputs.as_ref().map(|inputs| {
+            let kept = inputs
+                .iter()
+                .enumerate()
+                .map(|(m, input)| kept_input(input, &present, m));
+            kept.collect::<TensorResult<_>>()
+        });
+        Ok(Self {
+            z: z.collect::<TensorResult<_>>()?,
+            tokens: tokens.transpose()?,
+            inputs: inputs.transpose()?,
+            latents: self.z.iter().map(|_| None).collect(),
+            present,
+        })
+    }
+
+    /// Multiplies all encodings and tokens by a number.
+    pub(crate) fn scale(&mut self, factor: f64) -> TensorResult<()> {
+        for z in &mut self.z {
+            *z = (&*z * factor)?;
+        }
+        for sequence in self.tokens.iter_mut().flatten() {
+            sequence.values = (&sequence.values * factor)?;
+        }
+        Ok(())
+    }
+
+    /// The same without gradient, and without latents.
+    pub(crate) fn detached(&self) -> Self {
+        let token = |sequence: &Sequence| Sequence {
+            values: sequence.values.detach(),
+            mask: sequence.mask.clone(),
+        };
+        Self {
+            z: self.z.iter().map(Tensor::detach).collect(),
+            tokens: self.tokens.as_ref().map(|tokens| tokens.iter().map(token).collect()),
+            inputs: self.inputs.clone(),
+            latents: self.z.iter().map(|_| None).collect(),
+            present: self.present.clone(),
+        }
+    }
+
     /// Puts `vectors [rows.len(), width]` in the place of what these rows have of a modality; each is also its only token.
     pub(crate) fn replace(&mut self, modality: usize, rows: &[usize], vectors: &Tensor) -> TensorResult<()> {
         let z = &self.z[modality];
@@ -72,6 +132,19 @@ impl Encodings {
         }
         Ok(())
     }
+}
+
+/// The inputs of the samples that still have a modality.
+fn kept_input(input: &ModalityInput, present: &Presence, modality: usize) -> TensorResult<ModalityInput> {
+    let places: Vec<usize> = (0..input.rows.len())
+        .filter(|&place| present.get(input.rows[place], modality))
+        .collect();
+    let x = match &input.x {
+        Some(x) if !places.is_empty() => Some(select_rows(x, &places)?),
+        _ => None,
+    };
+    let rows = places.into_iter().map(|place| input.rows[place]).collect();
+    Ok(ModalityInput { rows, x })
 }
 
 /// Latents of the samples of a batch that have a modality.
@@ -136,6 +209,19 @@ impl Sequence {
         Ok(Self {
             values: values.reshape((rows, places, tokens.dim(1)?))?,
             mask: self.mask.clone(),
+        })
+    }
+
+    /// The same in which the rows that have lost their modality have no token; what stands in their places is zero.
+    fn kept(&self, present: &Presence, modality: usize) -> TensorResult<Self> {
+        let (rows, places, _) = self.values.dims3()?;
+        let has: Vec<bool> = (0..rows).map(|row| present.get(row, modality)).collect();
+        let weights: Vec<f32> = has.iter().map(|&has| f32::from(u8::from(has))).collect();
+        let weights = Tensor::from_vec(weights, (rows, 1, 1), self.values.device())?;
+        let mask = self.mask.iter().enumerate();
+        Ok(Self {
+            values: self.values.broadcast_mul(&weights)?,
+            mask: mask.map(|(place, &there)| there && has[place / places]).collect(),
         })
     }
 

@@ -4,7 +4,7 @@ use mmcollapse_data::{Batch, Dataset, Kind, ModalitySpec};
 use mmcollapse_nn::{Device, Mode, Params, Result as TensorResult, Tensor};
 
 use crate::{
-    balancing::{self, Balancing},
+    balancing::{self, Balancing, BalancingContext},
     config::CellConfig,
     encoders::{self, Encoded, Encoder},
     encodings::{Encodings, Latent, Sequence},
@@ -138,13 +138,22 @@ impl ModelSpec {
             .as_ref()
             .map(|config| Upweight::new(config, widths[config.modality], self.classes, &root.pp("upweight")))
             .transpose()?;
+        let balancing = self.balancing.as_ref().map(|config| {
+            let context = BalancingContext {
+                modalities: &self.modalities,
+                widths: &widths,
+                classes: self.classes,
+                scope: root.pp("balancing"),
+            };
+            balancing::build(config, &context)
+        });
         Ok(Model {
             upweight,
             params,
             encoders,
             reallocation,
             fusion,
-            balancing: self.balancing.as_ref().map(balancing::build).transpose()?,
+            balancing: balancing.transpose()?,
             substitution: substitution::build(&self.substitution, self.modalities.len())?,
         })
     }
@@ -238,11 +247,18 @@ impl Model {
         Ok(reallocated)
     }
 
-    /// The whole forward pass. In evaluation the substitution stands in for missing modalities.
+    /// The whole forward pass without balancing. In evaluation the substitution stands in for missing modalities.
     ///
     /// # Errors
     /// A shape that does not fit.
     pub fn forward(&self, batch: &Batch, mode: Mode) -> TensorResult<(Encodings, FusionOutput)> {
+        let encodings = self.encodings(batch, mode)?;
+        let output = self.meet(batch, &encodings, mode)?;
+        Ok((encodings, output))
+    }
+
+    /// The encodings of a batch, stand-ins among them.
+    pub(crate) fn encodings(&self, batch: &Batch, mode: Mode) -> TensorResult<Encodings> {
         let mut encodings = self.encode(batch, mode)?;
         if mode.is_train() {
             self.reallocation.stand_in(&mut encodings, mode)?;
@@ -251,10 +267,15 @@ impl Model {
             self.substitution.stand_in(&mut encodings, self.reallocation.as_ref())?;
             encodings.stand_in_tokens(&had)?;
         }
-        let output = self.fusion.forward(&encodings, mode)?;
+        Ok(encodings)
+    }
+
+    /// What the fusion makes of a batch's encodings.
+    pub(crate) fn meet(&self, batch: &Batch, encodings: &Encodings, mode: Mode) -> TensorResult<FusionOutput> {
+        let output = self.fusion.forward(encodings, mode)?;
         if mode.is_train() {
             self.fusion.remember(&|| self.encode(batch, Mode::Eval))?;
         }
-        Ok((encodings, output))
+        Ok(output)
     }
 }

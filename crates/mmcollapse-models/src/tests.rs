@@ -13,6 +13,7 @@ use mmcollapse_record::{Score, Split};
 use crate::{
     CellConfig, CellOutcome, Conditions, FUSIONS, MethodConfig, ModelError, ModelSpec, Observer, Protocol,
     REALLOCATIONS, Silent, Status,
+    balancing::{BALANCINGS, Held, NONE},
     multimodal::Multimodal,
     run_cell,
     training::{Along, Fit, Objective, Phase, Progress, Readings, TrainingData, root_mean_square, under},
@@ -43,6 +44,17 @@ pub(crate) fn cell(fusion: &str, reallocation: &str, options: serde_json::Value)
     config.resolve().unwrap()
 }
 
+/// With a balancing; of no reallocation.
+pub(crate) fn balanced(fusion: &str, balancing: &str, options: serde_json::Value) -> CellConfig {
+    let mut config = cell(fusion, "none", serde_json::Value::Null);
+    let options = options.as_object().cloned().unwrap_or_default();
+    config.balancing = Some(MethodConfig {
+        method: balancing.to_owned(),
+        options,
+    });
+    config.resolve().unwrap()
+}
+
 fn every_method() -> Vec<CellConfig> {
     let mut cells = Vec::new();
     for fusion in FUSIONS {
@@ -64,6 +76,9 @@ fn every_method() -> Vec<CellConfig> {
     ] {
         cells.push(cell("concat", "ebr", options));
     }
+    for balancing in BALANCINGS.iter().filter(|balancing| balancing.name != NONE) {
+        cells.push(balanced("concat", balancing.name, serde_json::Value::Null));
+    }
     let mut narrow = cell("concat", "none", serde_json::Value::Null);
     narrow.fusion.options.insert("rank".to_owned(), 3.into());
     cells.push(narrow);
@@ -76,11 +91,15 @@ fn every_method() -> Vec<CellConfig> {
 }
 
 fn label(config: &CellConfig) -> String {
-    format!("{} + {}", config.fusion.method, config.reallocation.method)
+    let balancing = config.balancing.as_ref().map_or(NONE, |balancing| &balancing.method);
+    format!(
+        "{} + {} + {balancing}",
+        config.fusion.method, config.reallocation.method
+    )
 }
 
 /// The names of the variables that three steps in this phase moved.
-fn moved(config: &CellConfig, phase: Option<Phase>, frozen: Option<&str>) -> BTreeSet<String> {
+pub(crate) fn moved(config: &CellConfig, phase: Option<Phase>, frozen: Option<&str>) -> BTreeSet<String> {
     let (dataset, device) = (tiny(), Device::Cpu);
     let model = ModelSpec::new(config, &dataset).unwrap().build(&device).unwrap();
     let before = model.params.state().unwrap();
@@ -111,6 +130,10 @@ fn moved(config: &CellConfig, phase: Option<Phase>, frozen: Option<&str>) -> BTr
         modalities: &dataset.modalities,
         presence: &presence,
         index: &index,
+        validation: Held {
+            samples: &dataset.validation,
+            presence: &dataset.validation.present,
+        },
         device: &device,
     };
     let mut state = fit.start().unwrap();
@@ -125,7 +148,7 @@ fn moved(config: &CellConfig, phase: Option<Phase>, frozen: Option<&str>) -> BTr
         .collect()
 }
 
-fn changed(a: &BTreeMap<String, Tensor>, b: &BTreeMap<String, Tensor>) -> BTreeSet<String> {
+pub(crate) fn changed(a: &BTreeMap<String, Tensor>, b: &BTreeMap<String, Tensor>) -> BTreeSet<String> {
     assert_eq!(a.keys().collect::<Vec<_>>(), b.keys().collect::<Vec<_>>());
     a.iter()
         .filter(|(name, tensor)| values(tensor) != values(&b[*name]))

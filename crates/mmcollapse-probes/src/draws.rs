@@ -17,6 +17,11 @@ impl SplitMix64 {
         ((self.next() >> 11) + 1) as f64 / (1_u64 << 53) as f64
     }
 
+    /// A number in [0, 1).
+    pub(crate) fn uniform(&mut self) -> f64 {
+        (self.next() >> 11) as f64 / (1_u64 << 53) as f64
+    }
+
     /// A normal number, by Box and Muller's transform.
     pub(crate) fn normal(&mut self) -> f64 {
         let (radius, turn) = (self.positive(), self.positive());

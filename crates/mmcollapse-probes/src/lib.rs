@@ -9,6 +9,7 @@
 //! `tests/collinearity.rs` expect.
 
 mod classification;
+mod clusters;
 mod curve;
 mod draws;
 mod eigen;
@@ -32,6 +33,7 @@ pub use classification::{
     auroc_delong, average_precision, bootstrap_difference, bootstrap_measure, brier_score, calibration,
     calibration_error, delong_test, log_loss,
 };
+pub use clusters::{k_means, purity};
 pub use curve::{PlateauRule, plateaus, steps_to_fall};
 pub use eigen::symmetric_eigenvalues;
 pub use error::MeasureError;

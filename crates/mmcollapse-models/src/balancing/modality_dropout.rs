@@ -20,7 +20,7 @@ pub(super) const ENTRY: Entry<Builder> = Entry {
     revision: 1,
     resolve: resolve_as::<Config>,
     tuned: &[("rate", Sampler::Uniform(0.1, 0.9))],
-    build: |options| {
+    build: |options, _| {
         let config: Config = parse_for("balancing", NAME, options)?;
         Ok(Box::new(ModalityDropout {
             rate: share(NAME, "rate", config.rate)?,

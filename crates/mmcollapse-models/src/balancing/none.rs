@@ -1,13 +1,9 @@
 //! No balancing: every training sample is seen with the modalities that it has.
 
-use mmcollapse_data::Presence;
 use serde::{Deserialize, Serialize};
 
 use super::{Balancing, Builder};
-use crate::{
-    registry::{Entry, parse_for, resolve_as},
-    training::Progress,
-};
+use crate::registry::{Entry, parse_for, resolve_as};
 
 /// Its name, which a cell says to be without the balancing that its fusion brings along.
 pub(crate) const NAME: &str = "none";
@@ -19,7 +15,7 @@ pub(super) const ENTRY: Entry<Builder> = Entry {
     revision: 1,
     resolve: resolve_as::<Config>,
     tuned: &[],
-    build: |options| {
+    build: |options, _| {
         let _: Config = parse_for("balancing", NAME, options)?;
         Ok(Box::new(Unchanged))
     },
@@ -32,8 +28,4 @@ struct Config {}
 
 struct Unchanged;
 
-impl Balancing for Unchanged {
-    fn presence(&self, own: &Presence, _seed: u64, _progress: &Progress) -> Presence {
-        own.clone()
-    }
-}
+impl Balancing for Unchanged {}

@@ -7,7 +7,7 @@ use mmcollapse_data::Presence;
 use mmcollapse_nn::random::Stream;
 use serde::{Deserialize, Serialize};
 
-use super::{Balancing, Builder, share};
+use super::{Balancing, Builder, share, within};
 use crate::{
     registry::{Entry, Sampler, parse_for, resolve_as},
     training::Progress,
@@ -23,7 +23,7 @@ pub(super) const ENTRY: Entry<Builder> = Entry {
     revision: 1,
     resolve: resolve_as::<Config>,
     tuned: &[("warm_up", Sampler::Uniform(0.0, 0.8))],
-    build: |options| {
+    build: |options, _| {
         let config: Config = parse_for("balancing", NAME, options)?;
         Ok(Box::new(RandomSubsets {
             warm_up: share(NAME, "warm_up", config.warm_up)?,
@@ -51,7 +51,7 @@ struct RandomSubsets {
 
 impl Balancing for RandomSubsets {
     fn presence(&self, own: &Presence, seed: u64, progress: &Progress) -> Presence {
-        if (progress.epoch as f64) < self.warm_up * progress.epochs as f64 {
+        if within(self.warm_up, progress) {
             return own.clone();
         }
         let mut stream = Stream::at(seed, &format!("balancing/{NAME}"), progress.epoch as u64);

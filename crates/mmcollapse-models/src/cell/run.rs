@@ -19,6 +19,7 @@ use super::{
     shared::{self, Recipe},
 };
 use crate::{
+    balancing::Held,
     config::CellConfig,
     error::{ModelError, Result},
     method::MethodConfig,
@@ -210,6 +211,7 @@ impl Run<'_> {
         if let Some(found) = &prepared.found {
             model = self.model_with(found)?;
         }
+        self.balance(&mut model)?;
         self.model(&self.spec.reallocation.clone(), &model, &prepared.placed, MULTIMODAL)?;
         self.outcome(model, &prepared)
     }
@@ -266,6 +268,10 @@ impl Run<'_> {
             modalities: &self.dataset.modalities,
             presence,
             index,
+            validation: Held {
+                samples: &self.dataset.validation,
+                presence: &self.presence.validation,
+            },
             device: self.device,
         };
         let probing = Probing::new(self.dataset, &self.presence, &self.spec, self.device);
@@ -347,6 +353,7 @@ impl Run<'_> {
         };
         let recipe = Recipe {
             objective: [self.vanilla_parts(), vec![reallocation.clone()]].concat(),
+            further: model.balancing.as_ref().and_then(|balancing| balancing.decided_by()),
             revision: format!(
                 "{} {}",
                 vanilla_revision(&self.config)?,
@@ -366,9 +373,20 @@ impl Run<'_> {
             balancing: model.balancing.as_deref(),
             ..self.plain(MULTIMODAL.to_owned(), &model.params, &objective)
         };
-        let recipe = self.vanilla_recipe()?;
+        let recipe = Recipe {
+            further: model.balancing.as_ref().and_then(|balancing| balancing.decided_by()),
+            ..self.vanilla_recipe()?
+        };
         let (presence, index) = (self.presence.train.clone(), self.everyone.clone());
         self.fit_shared(&fit, &presence, &index, &recipe)
+    }
+
+    /// Lets a model's balancing prepare what it needs.
+    pub fn balance(&mut self, model: &mut Model) -> Result<()> {
+        match &mut model.balancing {
+            Some(balancing) => balancing.prepare(self),
+            None => Ok(()),
+        }
     }
 
     fn vanilla_parts(&self) -> Vec<MethodConfig> {

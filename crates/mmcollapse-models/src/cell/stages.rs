@@ -1,25 +1,30 @@
 //! What a cell trains before its model: unimodal baselines, the diagnosis, and whatever its reallocation prepares.
 
-use mmcollapse_data::Presence;
+use mmcollapse_data::{Presence, Samples};
 use mmcollapse_nn::{Mode, Params, Tensor, layers::Linear};
 use mmcollapse_record::{Diagnosis, ModalityDiagnosis};
 
 use super::{
-    run::{Run, UNIMODAL},
+    run::{MULTIMODAL, Run, UNIMODAL},
     shared::Recipe,
 };
 use crate::{
     branch::Branch,
+    config::CellConfig,
     encoders::{self, Encoder},
     error::{ModelError, Result},
-    evaluate::each_batch,
+    evaluate::{each_batch, predictions},
     method::MethodConfig,
     model::{Model, ModelSpec},
+    multimodal::Multimodal,
     predictions::Predictions,
-    reallocation::{self, ALONE, Preparation, Workbench},
-    revision::{reallocation_revision, unimodal_revision},
+    reallocation::{self, ALONE, Learnt, Preparation, Workbench},
+    revision::{reallocation_revision, unimodal_revision, vanilla_revision},
     training::{Fit, Training, under},
 };
+
+/// Where the weights of the model without reallocation and balancing are kept.
+const NAIVE: &str = "naive";
 
 /// Name in the history of the fit whose phases a control replays.
 const YOKED: &str = "yoked";
@@ -41,8 +46,8 @@ impl Run<'_> {
                 revision: unimodal_revision(&self.config.dataset),
             };
             self.fit_shared(&fit, &presence, &presence.rows(modality), &recipe)?;
-            let quality = self.branch_quality(&branch)?;
-            self.facts.unimodal.push(quality);
+            let said = self.branch_predictions(&branch, &self.dataset.validation, &self.presence.validation)?;
+            self.facts.unimodal.push(said.quality());
             self.keep(ALONE, &branch.params, None)?;
         }
         Ok(())
@@ -67,26 +72,79 @@ impl Run<'_> {
     fn trained_with(&mut self, reallocation: &MethodConfig, label: &str) -> Result<Model> {
         let mut model = self.model_with(reallocation)?;
         let prepared = model.reallocation.prepare(self)?;
+        self.balance(&mut model)?;
         self.model(reallocation, &model, &prepared.placed, label)?;
         Ok(model)
     }
 
-    /// Quality of a branch on the validation samples that have its modality; none where it is not defined.
-    fn branch_quality(&self, branch: &Branch) -> Result<Option<f64>> {
-        let rows = self.presence.validation.rows(branch.modality);
-        let samples = self.dataset.validation.select(&rows);
-        let presence = samples.present.only(&[branch.modality]);
+    /// What a branch says of the samples that have its modality.
+    fn branch_predictions(&self, branch: &Branch, samples: &Samples, presence: &Presence) -> Result<Predictions> {
+        let having = samples.select(&presence.rows(branch.modality));
+        let seen = having.present.only(&[branch.modality]);
         let objective = branch.objective();
         let mut predictions = Predictions::default();
-        each_batch(&samples, &self.dataset.modalities, &presence, self.device, |batch| {
+        each_batch(&having, &self.dataset.modalities, &seen, self.device, |batch| {
             let (_, logits) = objective.forward(batch, Mode::Eval)?;
             predictions.push(&logits, &batch.labels)
         })?;
-        Ok(predictions.quality())
+        Ok(predictions)
+    }
+
+    /// Cross-entropies on training and validation of what is said of them; not a number where nobody is asked.
+    fn losses(&self, said: impl Fn(&Samples, &Presence) -> Result<Predictions>) -> Result<[f64; 2]> {
+        let of = |samples, presence| Ok::<_, ModelError>(said(samples, presence)?.cross_entropy().unwrap_or(f64::NAN));
+        Ok([
+            of(&self.dataset.train, &self.presence.train)?,
+            of(&self.dataset.validation, &self.presence.validation)?,
+        ])
+    }
+
+    /// Trains the cell's model without reallocation and balancing, and reads its cross-entropies before and after.
+    fn naive(&mut self) -> Result<Learnt> {
+        let spec = ModelSpec {
+            balancing: None,
+            ..self.spec.vanilla()
+        };
+        let model = spec.build(self.device)?;
+        let said = |run: &Self| {
+            run.losses(|samples, presence| Ok(predictions(&model, run.dataset, samples, presence, run.device)?))
+        };
+        let before = said(self)?;
+        let objective = Multimodal(&model);
+        let fit = Fit {
+            label: "naive".to_owned(),
+            ..self.plain(MULTIMODAL.to_owned(), &model.params, &objective)
+        };
+        let mut parts = spec.encoders.clone();
+        parts.push(spec.fusion.clone());
+        let unbalanced = CellConfig {
+            balancing: None,
+            ..self.config.clone()
+        };
+        let recipe = Recipe {
+            objective: parts,
+            revision: vanilla_revision(&unbalanced)?,
+            ..self.vanilla_recipe()?
+        };
+        let (presence, index) = (self.presence.train.clone(), self.everyone.clone());
+        if self.has(NAIVE) {
+            Run::install(self, NAIVE, "", &model.params)?;
+        } else {
+            // How that one ends is its own cell's affair.
+            let diverged = self.facts.diverged.clone();
+            self.fit_shared(&fit, &presence, &index, &recipe)?;
+            self.facts.diverged = diverged;
+            self.keep(NAIVE, &model.params, None)?;
+        }
+        Ok(Learnt {
+            before,
+            after: said(self)?,
+        })
     }
 
     fn diagnose(&mut self) -> Result<Diagnosis> {
-        let vanilla = self.spec.vanilla().build(self.device)?;
+        let mut vanilla = self.spec.vanilla().build(self.device)?;
+        self.balance(&mut vanilla)?;
         self.vanilla(&vanilla, "diagnosis")?;
         let modalities = (0..self.spec.modalities.len())
             .map(|m| {
@@ -150,6 +208,21 @@ impl Workbench for Run<'_> {
         let diagnosis = self.diagnose()?;
         self.facts.diagnosis = Some(diagnosis.clone());
         Ok(diagnosis)
+    }
+
+    fn learnt(&mut self) -> Result<Vec<Learnt>> {
+        self.unimodal()?;
+        let mut learnt = Vec::new();
+        for m in 0..self.spec.modalities.len() {
+            let of =
+                |branch: &Branch| self.losses(|samples, presence| self.branch_predictions(branch, samples, presence));
+            learnt.push(Learnt {
+                before: of(&self.branch(m)?)?,
+                after: of(&self.trained_alone(m)?)?,
+            });
+        }
+        learnt.push(self.naive()?);
+        Ok(learnt)
     }
 
     fn student(&mut self, named: Option<&str>) -> Result<usize> {

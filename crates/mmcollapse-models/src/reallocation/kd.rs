@@ -25,6 +25,7 @@ use super::{
     workbench::{Preparation, digest, named},
 };
 use crate::{
+    balancing::Weighed,
     branch::Unimodal,
     error::Result,
     registry::{Entry, Sampler, parse_for, resolve_as},
@@ -346,6 +347,7 @@ impl Objective for Student<'_> {
             semantic: (softmax_cross_entropy(&logits, &batch.labels)? * self.task_weight)?,
             aux: vec![("distillation", (aux * self.crd_weight)?)],
             reallocation: Vec::new(),
+            weighed: Weighed::default(),
             size: root_mean_square(&z)?,
         })
     }

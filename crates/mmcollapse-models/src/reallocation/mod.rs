@@ -13,8 +13,8 @@ mod workbench;
 use mmcollapse_data::Presence;
 use mmcollapse_nn::{Mode, Result as TensorResult, Scope, Tensor};
 
-pub use workbench::Workbench;
 pub(crate) use workbench::{ALONE, Preparation, digest, named};
+pub use workbench::{Learnt, Workbench};
 
 use crate::{
     encodings::Encodings,

@@ -43,6 +43,13 @@ pub trait Workbench {
     /// See [`crate::run_cell`].
     fn alone(&mut self) -> Result<&[Option<f64>]>;
 
+    /// Trains each modality alone and the model without reallocation and balancing; of each modality and, last, of that model,
+    /// what its cross-entropy was before and after.
+    ///
+    /// # Errors
+    /// See [`crate::run_cell`].
+    fn learnt(&mut self) -> Result<Vec<Learnt>>;
+
     /// Trains the vanilla model and measures which modality it lets collapse.
     ///
     /// # Errors
@@ -105,6 +112,15 @@ pub trait Workbench {
 
     /// Drops kept weights.
     fn forget(&mut self, kept: &str);
+}
+
+/// Cross-entropies in nats on training and on validation.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Learnt {
+    /// With fresh weights.
+    pub before: [f64; 2],
+    /// With trained ones.
+    pub after: [f64; 2],
 }
 
 /// Where the weights of the encoders trained alone are kept.

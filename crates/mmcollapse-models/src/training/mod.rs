@@ -11,14 +11,14 @@ use std::collections::BTreeMap;
 
 use mmcollapse_data::{Batch, ModalitySpec, Presence, Samples, batches};
 use mmcollapse_nn::{
-    Device, Mode, Params, Result as TensorResult, Tensor, Var, backward,
+    Device, GradStore, Mode, Params, Result as TensorResult, Tensor, Var, backward,
     optim::{Optimizer, clip_factor},
     random::Stream,
 };
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    balancing::Balancing,
+    balancing::{Balancing, Held, Scene, Step, Weighed},
     encoders::Encoder,
     error::{ModelError, Result},
     model::Model,
@@ -36,6 +36,8 @@ pub(crate) struct BatchLosses {
     pub aux: Vec<(&'static str, Tensor)>,
     /// The reallocation's terms, weighted, by name.
     pub reallocation: Vec<(&'static str, Tensor)>,
+    /// What the balancing makes of the batch.
+    pub weighed: Weighed,
     /// Root mean square of the encodings, the largest of those that are watched: what grows without bound when a run blows up.
     pub size: Tensor,
 }
@@ -88,6 +90,8 @@ pub(crate) struct TrainingData<'a> {
     pub presence: &'a Presence,
     /// The samples that take part.
     pub index: &'a [usize],
+    /// What the training may be steered by.
+    pub validation: Held<'a>,
     pub device: &'a Device,
 }
 
@@ -193,18 +197,18 @@ impl Fit<'_> {
 
     /// Variables that are trained, in groups of one learning-rate factor.
     fn groups(&self) -> Vec<(Vec<(String, Var)>, f64)> {
-        let trained = self
-            .params
-            .vars()
-            .into_iter()
-            .filter(|(name, _)| self.frozen.as_deref().is_none_or(|frozen| !under(name, frozen)));
-        match self.rate_factor {
-            Some((prefix, factor)) => {
-                let (special, usual): (Vec<_>, Vec<_>) = trained.partition(|(name, _)| under(name, prefix));
-                vec![(usual, 1.0), (special, factor)]
-            }
-            None => vec![(trained.collect(), 1.0)],
+        let mut trained = self.params.vars();
+        trained.retain(|(name, _)| self.frozen.as_deref().is_none_or(|frozen| !under(name, frozen)));
+        let mut special: Vec<(String, f64)> = self.balancing.map(|balancing| balancing.rates()).unwrap_or_default();
+        special.extend(self.rate_factor.map(|(prefix, factor)| (prefix.to_owned(), factor)));
+        let mut groups = Vec::new();
+        for (prefix, factor) in special {
+            let (own, rest): (Vec<_>, Vec<_>) = trained.into_iter().partition(|(name, _)| under(name, &prefix));
+            groups.push((own, factor));
+            trained = rest;
         }
+        groups.insert(0, (trained, 1.0));
+        groups
     }
 
     /// Trains from `state` to the end. `probe` is asked after every epoch, `after_epoch` is called with every finished one
@@ -279,6 +283,20 @@ impl Fit<'_> {
         let rate = self.training.schedule.factor(state.epoch, self.training.epochs);
         let mut order = data.index.to_vec();
         Stream::at(self.seed, &format!("shuffle/{}", self.name), state.epoch as u64).shuffle(&mut order);
+        if let (Some(balancing), Some(model)) = (self.balancing, self.objective.model()) {
+            let scene = Scene {
+                model,
+                modalities: data.modalities,
+                train: Held {
+                    samples: data.samples,
+                    presence: data.presence,
+                },
+                validation: data.validation,
+                seed: self.seed,
+                device: data.device,
+            };
+            balancing.begin(&scene, &progress)?;
+        }
         let balanced = self
             .balancing
             .map(|balancing| balancing.presence(data.presence, self.seed, &progress));
@@ -298,7 +316,12 @@ impl Fit<'_> {
             let losses = self.objective.losses(&batch?, mode, &progress)?;
             let total = means.add(&losses, phase)?;
             if let Some(total) = total {
-                let mut gradients = backward(&total, all)?;
+                let step = Step {
+                    vars: all,
+                    seed: self.seed,
+                    step: state.step,
+                };
+                let mut gradients = self.gradients(&losses.weighed, &total, phase, &step)?;
                 for var in &stay {
                     gradients.remove(var);
                 }
@@ -322,6 +345,16 @@ impl Fit<'_> {
             probes: BTreeMap::new(),
             layer: BTreeMap::new(),
         }))
+    }
+}
+
+impl Fit<'_> {
+    /// The gradients that a step follows. A phase that does not follow L_sem is none of the balancing's.
+    fn gradients(&self, weighed: &Weighed, total: &Tensor, phase: Phase, step: &Step) -> TensorResult<GradStore> {
+        match self.balancing.filter(|_| phase.semantic) {
+            Some(balancing) => balancing.gradients(weighed, total, step),
+            None => backward(total, step.vars),
+        }
     }
 }
 
@@ -364,17 +397,24 @@ impl Means {
         self.sizes.push(losses.size.detach());
         let mut total: Option<Tensor> = None;
         let semantic = std::iter::once(("semantic", &losses.semantic))
-            .chain(losses.aux.iter().map(|(n, t)| (*n, t)))
+            .chain(losses.aux.iter().chain(&losses.weighed.terms).map(|(n, t)| (*n, t)))
             .map(|(n, t)| (n, t, phase.semantic));
         let reallocation = losses.reallocation.iter().map(|(n, t)| (*n, t, phase.reallocation));
         for (name, term, descended) in semantic.chain(reallocation) {
             self.losses.entry(name).or_default().push(term.detach());
             if descended {
+                let weighted = match name {
+                    "semantic" if losses.weighed.semantic != 1.0 => (term * losses.weighed.semantic)?,
+                    _ => term.clone(),
+                };
                 total = Some(match total {
-                    Some(t) => (t + term)?,
-                    None => term.clone(),
+                    Some(t) => (t + weighted)?,
+                    None => weighted,
                 });
             }
+        }
+        if let Some((name, term)) = &losses.weighed.apart {
+            self.losses.entry(name).or_default().push(term.detach());
         }
         Ok(total)
     }

@@ -10,7 +10,7 @@ use mmcollapse_data::{
     Dataset,
     sets::{PlantedConfig, planted},
 };
-use mmcollapse_models::{CellConfig, Conditions, FUSIONS, REALLOCATIONS, Silent, run_cell};
+use mmcollapse_models::{BALANCINGS, CellConfig, Conditions, FUSIONS, REALLOCATIONS, Silent, run_cell};
 use mmcollapse_nn::Device;
 use serde_json::{Value, json};
 
@@ -117,6 +117,38 @@ fn of_reallocations() -> Vec<(&'static str, Vec<Value>)> {
     ]
 }
 
+/// The same of each balancing; `none` has no term.
+fn of_balancings() -> Vec<(&'static str, Vec<Value>)> {
+    vec![
+        ("none", vec![]),
+        ("modality_dropout", vec![json!({"rate": 0.0}), json!({"rate": 0.9})]),
+        ("random_subsets", vec![json!({"warm_up": 1.0}), json!({"warm_up": 0.0})]),
+        ("mslr", vec![json!({"factor": 1.0}), json!({"factor": 0.6})]),
+        // Of its only variant the weights are measured.
+        ("g_blending", vec![]),
+        (
+            "ogm_ge",
+            vec![json!({"alpha": 0.0}), json!({"alpha": 0.6}), json!({"noise": false})],
+        ),
+        (
+            "opm",
+            vec![json!({"q": 0.0}), json!({"executed": 0.2}), json!({"alpha": 4.0})],
+        ),
+        (
+            "pmr",
+            vec![json!({"alpha": 0.0}), json!({"momentum": 0.9, "until": 1.0})],
+        ),
+        ("agm", vec![json!({"alpha": 0.0}), json!({"alpha": 1.0})]),
+        ("mmpareto", vec![json!({"gamma": 1.0})]),
+        (
+            "relearning",
+            vec![json!({"lambda": 0.0}), json!({"lambda": 9.0}), json!({"times": 0})],
+        ),
+        ("dgl", vec![json!({"alpha": 1.0})]),
+        ("umt", vec![json!({"weight": 0.0}), json!({"weight": 2.0})]),
+    ]
+}
+
 fn dataset() -> Dataset {
     planted(&PlantedConfig {
         classes: 3,
@@ -128,12 +160,13 @@ fn dataset() -> Dataset {
     })
 }
 
-fn train(dataset: &Dataset, fusion: &Value, reallocation: &Value) -> Outcome {
+fn train(dataset: &Dataset, fusion: &Value, reallocation: &Value, balancing: &Value) -> Outcome {
     let config: CellConfig = serde_json::from_value(json!({
         "dataset": "planted",
         "protocol": {"kind": "train_availability", "modality": "sound", "rate": 0.5},
         "fusion": fusion,
         "reallocation": reallocation,
+        "balancing": balancing,
         "training": {"epochs": 3, "batch_size": 8},
         "seed": 5,
     }))
@@ -173,9 +206,9 @@ fn method(name: &str, options: &Value) -> Value {
 fn the_gate_sees_each_term_of_each_method() {
     let listed =
         |mutations: &[(&'static str, Vec<Value>)]| mutations.iter().map(|(name, _)| *name).collect::<BTreeSet<_>>();
-    let (fusions, reallocations) = (of_fusions(), of_reallocations());
-    let told =
-        "each method has an entry in of_fusions() or of_reallocations() of crates/mmcollapse-run/src/gate/mutations.rs";
+    let (fusions, reallocations, balancings) = (of_fusions(), of_reallocations(), of_balancings());
+    let told = "each method has an entry in of_fusions(), of_reallocations() or of_balancings() of \
+                crates/mmcollapse-run/src/gate/mutations.rs";
     assert_eq!(
         listed(&fusions),
         FUSIONS.iter().map(|entry| entry.name).collect(),
@@ -186,11 +219,17 @@ fn the_gate_sees_each_term_of_each_method() {
         REALLOCATIONS.iter().map(|entry| entry.name).collect(),
         "{told}"
     );
+    assert_eq!(
+        listed(&balancings),
+        BALANCINGS.iter().map(|entry| entry.name).collect(),
+        "{told}"
+    );
     assert!(
         fusions
             .iter()
             .chain(&reallocations)
-            .all(|(name, mutations)| *name == "none" || !mutations.is_empty())
+            .chain(&balancings)
+            .all(|(name, mutations)| ["none", "g_blending"].contains(name) || !mutations.is_empty())
     );
 
     let dataset = dataset();
@@ -210,12 +249,23 @@ fn the_gate_sees_each_term_of_each_method() {
     };
     for (name, mutations) in &fusions {
         check(name, mutations, &|options| {
-            train(&dataset, &method(name, options), &method("none", &plain))
+            train(&dataset, &method(name, options), &method("none", &plain), &Value::Null)
         });
     }
     for (name, mutations) in &reallocations {
         check(name, mutations, &|options| {
-            train(&dataset, &method("concat", &plain), &method(name, options))
+            train(
+                &dataset,
+                &method("concat", &plain),
+                &method(name, options),
+                &Value::Null,
+            )
+        });
+    }
+    for (name, mutations) in &balancings {
+        check(name, mutations, &|options| {
+            let balancing = method(name, options);
+            train(&dataset, &method("concat", &plain), &method("none", &plain), &balancing)
         });
     }
     assert!(unseen.is_empty(), "the gate passes {unseen:?}");

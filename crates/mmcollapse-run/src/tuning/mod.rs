@@ -21,5 +21,5 @@ mod trials;
 
 pub use file::{Tried, Tuned, TunedRow};
 pub use setting::Setting;
-pub use space::{Judged, Space, Spaces};
+pub use space::{Judged, Methods, Space, Spaces};
 pub use trials::{Budget, FIRST_SEED, Stage, Trials};

@@ -19,6 +19,9 @@ pub struct Setting {
     /// Options of the reallocation.
     #[serde(skip_serializing_if = "Map::is_empty")]
     pub reallocation: Map<String, Value>,
+    /// Options of the balancing.
+    #[serde(skip_serializing_if = "Map::is_empty")]
+    pub balancing: Map<String, Value>,
     /// Training options.
     #[serde(skip_serializing_if = "Map::is_empty")]
     pub training: Map<String, Value>,
@@ -32,10 +35,22 @@ impl Setting {
                 .get(name)
                 .is_some_and(|method| method.config.contains_key(option))
         };
+        let balanced = |methods: &BTreeMap<String, Method>, name: &str, option: &String| {
+            methods
+                .get(name)
+                .is_some_and(|method| method.balancing.contains_key(option))
+        };
         let preset = spec.presets.get(&preset);
         self.fusion.retain(|option, _| {
             !stated(&spec.fusions, &row.fusion, option)
                 && !preset.is_some_and(|preset| stated(&preset.fusions, &row.fusion, option))
+        });
+        self.balancing.retain(|option, _| {
+            let by = |fusions, reallocations| {
+                balanced(fusions, &row.fusion, option) || balanced(reallocations, &row.reallocation, option)
+            };
+            !by(&spec.fusions, &spec.reallocations)
+                && !preset.is_some_and(|preset| by(&preset.fusions, &preset.reallocations))
         });
         self.reallocation.retain(|option, _| {
             !stated(&spec.reallocations, &row.reallocation, option)
@@ -56,9 +71,10 @@ impl Setting {
             }]);
             let fusion = preset.fusions.entry(row.fusion.clone()).or_default();
             lay_over(&mut fusion.config, &self.fusion);
-            // The reallocation's entry of a preset is the last to be laid over a row's training.
+            // The reallocation's entry of a preset is the last to be laid over a row's training and balancing.
             let reallocation = preset.reallocations.entry(row.reallocation.clone()).or_default();
             lay_over(&mut reallocation.config, &self.reallocation);
+            lay_over(&mut reallocation.balancing, &self.balancing);
             lay_over(&mut reallocation.training, &self.training);
         }
         spec
@@ -68,7 +84,7 @@ impl Setting {
 impl fmt::Display for Setting {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut options = Vec::new();
-        for map in [&self.fusion, &self.reallocation, &self.training] {
+        for map in [&self.fusion, &self.reallocation, &self.balancing, &self.training] {
             list("", map, &mut options);
         }
         if options.is_empty() {

@@ -18,7 +18,7 @@ use mmcollapse_record::ProtocolKind;
 use std::collections::BTreeMap;
 
 use mmcollapse_models::registry::{Entry, Options, Sampler};
-use mmcollapse_models::{FUSIONS, REALLOCATIONS, Training};
+use mmcollapse_models::{BALANCINGS, FUSIONS, REALLOCATIONS, Training};
 use mmcollapse_nn::random::Stream;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -48,6 +48,9 @@ pub struct Spaces {
     /// Options of reallocations; of all of them once it is read.
     #[serde(default)]
     reallocations: BTreeMap<String, Space>,
+    /// Options of balancings; of all of them once it is read.
+    #[serde(default)]
+    balancings: BTreeMap<String, Space>,
     #[serde(skip)]
     digest: String,
 }
@@ -60,6 +63,17 @@ pub struct Judged {
     pub protocol: ProtocolKind,
     /// Its level.
     pub rate: f64,
+}
+
+/// The methods that a row is made of.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Methods<'a> {
+    /// How encodings meet.
+    pub fusion: &'a str,
+    /// What is done to the encoders.
+    pub reallocation: &'a str,
+    /// How training weighs the modalities, where a row says.
+    pub balancing: Option<&'a str>,
 }
 
 /// Options of one method, and what may be drawn for each.
@@ -111,6 +125,7 @@ impl Spaces {
                 "reallocations",
                 methods(&spaces.reallocations, REALLOCATIONS),
             ),
+            ("balancing", "balancings", methods(&spaces.balancings, BALANCINGS)),
         ] {
             if let Err((method, option, what)) = what {
                 let keys: Vec<&str> = [place, &method].into_iter().chain(option.as_deref()).collect();
@@ -122,6 +137,7 @@ impl Spaces {
         }
         add_own(&mut spaces.fusions, FUSIONS);
         add_own(&mut spaces.reallocations, REALLOCATIONS);
+        add_own(&mut spaces.balancings, BALANCINGS);
         let value = serde_json::to_value(&spaces).unwrap_or_default();
         spaces.digest = sha256(canonical(&value).as_bytes());
         Ok(spaces)
@@ -164,13 +180,17 @@ impl Spaces {
     ///
     /// # Errors
     /// A method that there is not.
-    pub fn draw(&self, row: &str, fusion: &str, reallocation: &str, trial: u64) -> Result<Setting, String> {
+    pub fn draw(&self, row: &str, methods: &Methods, trial: u64) -> Result<Setting, String> {
         let space = |axis: &str, spaces: &BTreeMap<String, Space>, method: &str| {
             let known = spaces.get(method).cloned();
             known.ok_or_else(|| format!("there is no {axis} `{method}`"))
         };
-        let fusions = space("fusion", &self.fusions, fusion)?;
-        let reallocations = space("reallocation", &self.reallocations, reallocation)?;
+        let fusions = space("fusion", &self.fusions, methods.fusion)?;
+        let reallocations = space("reallocation", &self.reallocations, methods.reallocation)?;
+        let balancings = match methods.balancing {
+            Some(balancing) => space("balancing", &self.balancings, balancing)?,
+            None => Space::default(),
+        };
         let mut setting = Setting::default();
         if trial == 0 {
             return Ok(setting);
@@ -178,6 +198,7 @@ impl Spaces {
         for (axis, space, options) in [
             ("fusion", &fusions, &mut setting.fusion),
             ("reallocation", &reallocations, &mut setting.reallocation),
+            ("balancing", &balancings, &mut setting.balancing),
             ("training", &self.training, &mut setting.training),
         ] {
             for (option, range) in space {

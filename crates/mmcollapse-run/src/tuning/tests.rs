@@ -9,7 +9,7 @@ use crate::models::{ModelResolver, NoData};
 use crate::plan::{Plan, Selection};
 use crate::spec::Spec;
 use crate::store::Store;
-use mmcollapse_models::{AS_TESTED, FUSIONS, REALLOCATIONS};
+use mmcollapse_models::{AS_TESTED, BALANCINGS, FUSIONS, REALLOCATIONS};
 use mmcollapse_record::{ExperimentInfo, Preset, ProtocolKind, Score, Split};
 
 /// What was found, when every trial is in a store.
@@ -123,12 +123,20 @@ fn every_row_has_the_same_trials_and_the_first_is_the_specs_own() {
     assert!(error.contains("--only shapec"), "{error}");
 }
 
+fn of<'a>(fusion: &'a str, reallocation: &'a str, balancing: Option<&'a str>) -> Methods<'a> {
+    Methods {
+        fusion,
+        reallocation,
+        balancing,
+    }
+}
+
 #[test]
 fn a_method_is_tuned_as_its_file_says_unless_the_yaml_says_otherwise() {
     let (general, _) = SPACES.split_once("fusions:").unwrap();
     let own = Spaces::parse(general).unwrap();
     let drawn = |spaces: &Spaces, fusion: &str| -> Vec<String> {
-        let setting = spaces.draw("row", fusion, "none", 1).unwrap();
+        let setting = spaces.draw("row", &of(fusion, "none", None), 1).unwrap();
         setting.fusion.keys().cloned().collect()
     };
     assert_eq!(drawn(&own, "concat"), ["dropout", "hidden"]);
@@ -137,7 +145,7 @@ fn a_method_is_tuned_as_its_file_says_unless_the_yaml_says_otherwise() {
     assert!(drawn(&other, "concat").is_empty());
     assert_eq!(drawn(&other, "late_fusion"), ["average"]);
     assert_ne!(own.digest(), other.digest());
-    let error = own.draw("row", "conct", "none", 1).unwrap_err();
+    let error = own.draw("row", &of("conct", "none", None), 1).unwrap_err();
     assert!(error.contains("there is no fusion `conct`"), "{error}");
 }
 
@@ -149,12 +157,24 @@ fn what_methods_say_of_themselves_can_be_drawn() {
     for fusion in FUSIONS {
         for reallocation in REALLOCATIONS {
             for trial in 1..20 {
-                let setting = own.draw("row", fusion.name, reallocation.name, trial).unwrap();
+                let setting = own
+                    .draw("row", &of(fusion.name, reallocation.name, None), trial)
+                    .unwrap();
                 (fusion.resolve)(&setting.fusion).unwrap();
                 (reallocation.resolve)(&setting.reallocation).unwrap();
             }
         }
     }
+    for balancing in BALANCINGS {
+        for trial in 1..20 {
+            let methods = of("concat", "none", Some(balancing.name));
+            let setting = own.draw("row", &methods, trial).unwrap();
+            (balancing.resolve)(&setting.balancing).unwrap();
+            assert_eq!(setting.balancing.len(), balancing.tuned.len());
+        }
+    }
+    let error = own.draw("row", &of("concat", "none", Some("oggm")), 1).unwrap_err();
+    assert!(error.contains("there is no balancing `oggm`"), "{error}");
 }
 
 #[test]
@@ -419,7 +439,7 @@ proptest! {
         let text = crate::mutation::mutated_text(SPACES, &edits);
         if let Ok(spaces) = Spaces::parse(&text) {
             // A range that was read can be drawn from.
-            let _ = spaces.draw("concat", "concat", "ebr", 1);
+            let _ = spaces.draw("concat", &of("concat", "ebr", Some("umt")), 1);
         }
     }
 }

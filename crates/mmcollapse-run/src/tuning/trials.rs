@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::file::{Tried, Tuned, TunedRow};
 use super::setting::Setting;
-use super::space::Spaces;
+use super::space::{Methods, Spaces};
 use crate::cell::canonical;
 use crate::plan::{Plan, Planned, Resolver, Selection};
 use crate::spec::{Row, Spec, read_yaml};
@@ -139,15 +139,15 @@ impl Trials {
                 let planned = own.iter().find(|planned| planned.row == *row);
                 planned.and_then(|planned| planned.cell.config[axis]["method"].as_str())
             };
-            let (fusion, reallocation) = (method("fusion"), method("reallocation"));
+            let methods = Methods {
+                fusion: method("fusion").unwrap_or_default(),
+                reallocation: method("reallocation").unwrap_or_default(),
+                // A balancing that the fusion brings along is no choice of the row's.
+                balancing: method("balancing").filter(|_| names_balancing(&spec, row)),
+            };
             for number in 0..budget.trials {
                 let mut setting = spaces
-                    .draw(
-                        &row.name,
-                        fusion.unwrap_or_default(),
-                        reallocation.unwrap_or_default(),
-                        number,
-                    )
+                    .draw(&row.name, &methods, number)
                     .map_err(|reason| miette!("{}, row `{}`: {reason}", experiment.name, row.name))?;
                 setting.keep_stated(&spec, budget.preset, row);
                 let spec = setting.applied(&spec, budget.preset, row);
@@ -400,6 +400,12 @@ struct Searched<'a> {
     tried: BTreeMap<u64, Reached>,
     /// Stages that are done.
     done: usize,
+}
+
+/// Whether a row says how training weighs the modalities.
+fn names_balancing(spec: &Spec, row: &Row) -> bool {
+    let entries = [spec.fusions.get(&row.fusion), spec.reallocations.get(&row.reallocation)];
+    entries.into_iter().flatten().any(|entry| !entry.balancing.is_empty())
 }
 
 /// The rows that count only where their manipulation check passes.

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use crate::{
     CellConfig, ModelSpec, Silent,
+    balancing::Held,
     multimodal::Multimodal,
     training::{Along, Fit, FitEnd, Readings, TrainingData},
 };
@@ -127,6 +128,10 @@ fn losses_and_weights_of_fifty_steps_are_those_of_pytorch() {
             modalities: &dataset.modalities,
             presence: &Presence::all(SAMPLES, INPUTS.len()),
             index: &(0..SAMPLES).collect::<Vec<_>>(),
+            validation: Held {
+                samples: &dataset.validation,
+                presence: &dataset.validation.present,
+            },
             device: &device,
         };
         let mut state = fit.start().unwrap();

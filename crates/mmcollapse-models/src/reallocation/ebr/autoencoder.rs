@@ -6,6 +6,7 @@ use serde_json::json;
 
 use super::{Config, TwoLayers};
 use crate::{
+    balancing::Weighed,
     error::Result,
     reallocation::{Placed, Preparation, Workbench, digest},
     rows::gather_rows,
@@ -33,6 +34,7 @@ impl Objective for Autoencoder {
             semantic: (again - z)?.sqr()?.mean_all()?,
             aux: Vec::new(),
             reallocation: Vec::new(),
+            weighed: Weighed::default(),
             size: root_mean_square(&self.encodings)?,
         })
     }

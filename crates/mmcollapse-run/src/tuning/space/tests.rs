@@ -126,9 +126,15 @@ fn settings_are_chosen_for_a_protocol_that_the_experiment_has() {
     assert!(error.contains("--protocol"), "{error}");
 }
 
+const CONCAT: Methods<'_> = Methods {
+    fusion: "concat",
+    reallocation: "none",
+    balancing: None,
+};
+
 #[test]
 fn draws_are_reproducible_and_their_own() {
-    let draw = |spaces: &Spaces, row: &str, trial: u64| spaces.draw(row, "concat", "none", trial).unwrap();
+    let draw = |spaces: &Spaces, row: &str, trial: u64| spaces.draw(row, &CONCAT, trial).unwrap();
     let one = draw(&spaces(), "concat", 1);
     // The program draws this on every machine and in every version, or results could not be continued.
     assert_eq!(
@@ -154,7 +160,7 @@ fn draws_lie_within_their_bounds_and_fill_them() {
     let mut widths = BTreeSet::new();
     let (mut rates, mut dropouts) = (Vec::new(), Vec::new());
     for trial in 1..400 {
-        let drawn = spaces.draw("concat", "concat", "none", trial).unwrap();
+        let drawn = spaces.draw("concat", &CONCAT, trial).unwrap();
         widths.insert(drawn.fusion["hidden"].as_u64().unwrap());
         dropouts.push(drawn.fusion["dropout"].as_f64().unwrap());
         rates.push(drawn.training["optimizer"]["lr"].as_f64().unwrap());

@@ -1,0 +1,179 @@
+//! AGM (Li et al., ICCV 2023): the encoders' gradients are weighed by how far the Shapley value of each modality's logits stands
+//! from where it stood along training.
+
+use mmcollapse_nn::{DType, GradStore, Mode, Result as TensorResult, Tensor, Var};
+use serde::{Deserialize, Serialize};
+
+use super::{Balancing, Builder, Encoders, Seen, Step, Weighed, strength};
+use crate::registry::{Entry, Sampler, parse_for, resolve_as};
+
+const NAME: &str = "agm";
+
+/// The most that a ratio is above another, so that the factor stays finite (public code).
+const MOST: f64 = 7.0;
+
+pub(super) const ENTRY: Entry<Builder> = Entry {
+    name: NAME,
+    summary: "gradients are weighed by the Shapley value of each modality's logits",
+    reference: "Li et al., AGM, ICCV 2023; the public code of its benchmark (Xu et al. 2025)",
+    revision: 1,
+    resolve: resolve_as::<Config>,
+    tuned: &[("alpha", Sampler::LogUniform(0.03, 1.0))],
+    build: |options, context| {
+        let config: Config = parse_for("balancing", NAME, options)?;
+        strength(NAME, "alpha", config.alpha)?;
+        let zeros = Tensor::zeros(context.modalities.len(), DType::F64, &context.scope.device())?;
+        Ok(Box::new(Agm {
+            config,
+            encoders: Encoders::new(context.modalities),
+            means: context.scope.buffer("means", zeros)?,
+        }))
+    },
+};
+
+/// Options of [`Agm`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Config {
+    /// Strength (its benchmark: .1).
+    alpha: f64,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self { alpha: 0.1 }
+    }
+}
+
+struct Agm {
+    config: Config,
+    encoders: Encoders,
+    /// Of each modality the mean score of all steps so far, `[modalities]`.
+    means: Var,
+}
+
+/// Shapley values of logits, given those of every subset of modalities by its bits; those of none are zero. `[batch, classes]` each.
+fn mono_outputs(modalities: usize, logits: &[Option<Tensor>]) -> TensorResult<Vec<Tensor>> {
+    let factorial = |n: usize| (1..=n).map(|k| k as f64).product::<f64>();
+    let of = |m: usize| {
+        let mut sum: Option<Tensor> = None;
+        let mut add = |subset: usize, weight: f64| -> TensorResult<()> {
+            if let Some(logits) = &logits[subset] {
+                let part = (logits * weight)?;
+                sum = Some(match sum.take() {
+                    Some(sum) => (sum + part)?,
+                    None => part,
+                });
+            }
+            Ok(())
+        };
+        for subset in (0..logits.len()).filter(|subset| subset >> m & 1 == 0) {
+            let before = subset.count_ones() as usize;
+            let orders = factorial(before) * factorial(modalities - before - 1) / factorial(modalities);
+            add(subset | 1 << m, orders)?;
+            add(subset, -orders)?;
+        }
+        sum.ok_or_else(|| mmcollapse_nn::Error::Msg("a Shapley value of no logits".to_owned()))
+    };
+    (0..modalities).map(of).collect()
+}
+
+/// `exp(M / (M - 1) (s_m - mean s))`: how far each score stands from the others.
+fn ratios(scores: &[f64]) -> Vec<f64> {
+    let m = scores.len() as f64;
+    let mean = scores.iter().sum::<f64>() / m;
+    let stretch = m / (m - 1.0).max(1.0);
+    scores.iter().map(|score| libm::exp(stretch * (score - mean))).collect()
+}
+
+/// `exp(alpha min(tau_m - r_m, 7))` with r the ratios of a batch and tau those of the means.
+fn factors(alpha: f64, scores: &[f64], means: &[f64]) -> Vec<f64> {
+    let (now, before) = (ratios(scores), ratios(means));
+    let of = |(tau, r): (&f64, &f64)| libm::exp(alpha * (tau - r).min(MOST));
+    before.iter().zip(&now).map(of).collect()
+}
+
+impl Balancing for Agm {
+    fn weigh(&self, seen: &Seen) -> TensorResult<Weighed> {
+        let Mode::Train { step, .. } = seen.mode else {
+            return Ok(Weighed::default());
+        };
+        let m = seen.modalities();
+        let of = |bits: usize| (0..m).filter(|modality| bits >> modality & 1 == 1).collect::<Vec<_>>();
+        let mut logits = vec![None];
+        for bits in 1..1 << m {
+            logits.push(Some(seen.logits_of(&of(bits), Mode::Eval)?.detach()));
+        }
+        let outputs = mono_outputs(m, &logits)?;
+        let mut means: Vec<f64> = self.means.to_vec1()?;
+        let scores = outputs
+            .iter()
+            .enumerate()
+            .map(|(modality, output)| seen.surprise(modality, output));
+        let scores: Vec<Option<f64>> = scores.collect::<TensorResult<_>>()?;
+        // A modality that no sample of the batch has stands where it stood.
+        let scores: Vec<f64> = scores
+            .iter()
+            .zip(&means)
+            .map(|(score, mean)| score.unwrap_or(*mean))
+            .collect();
+        let factors = factors(self.config.alpha, &scores, &means);
+        let n = (step + 1) as f64;
+        for (mean, score) in means.iter_mut().zip(&scores) {
+            *mean += (score - *mean) / n;
+        }
+        self.means.set(&Tensor::from_vec(means, m, self.means.device())?)?;
+        Ok(Weighed {
+            factors,
+            ..Weighed::default()
+        })
+    }
+
+    fn gradients(&self, weighed: &Weighed, total: &Tensor, step: &Step) -> TensorResult<GradStore> {
+        let mut gradients = step.backward(total)?;
+        self.encoders.scale(&mut gradients, step, &weighed.factors)?;
+        Ok(gradients)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use mmcollapse_nn::Device;
+
+    use super::*;
+
+    #[test]
+    fn mono_outputs_are_shapley_values() {
+        let t = |value: f32| Some(Tensor::new(&[[value]], &Device::Cpu).unwrap());
+        let value = |t: &Tensor| t.to_vec2::<f32>().unwrap()[0][0];
+        // Two modalities: (f(ab) - f(b) + f(a)) / 2.
+        let two = mono_outputs(2, &[None, t(1.0), t(2.0), t(5.0)]).unwrap();
+        assert_eq!([value(&two[0]), value(&two[1])], [2.0, 3.0]);
+        // Three, as in the paper: 1/3 (abc - bc) + 1/6 (ab - b + ac - c) + 1/3 a.
+        let all = [0.0, 1.0, 2.0, 4.0, 3.0, 6.0, 7.0, 9.0]; // by the bits cba
+        let logits: Vec<Option<Tensor>> = all
+            .iter()
+            .enumerate()
+            .map(|(i, &v)| if i == 0 { None } else { t(v) })
+            .collect();
+        let three = mono_outputs(3, &logits).unwrap();
+        let expected = (9.0 - 7.0) / 3.0 + (4.0 - 2.0 + 6.0 - 3.0) / 6.0 + 1.0 / 3.0;
+        assert!((value(&three[0]) - expected).abs() < 1e-6);
+        let total: f32 = three.iter().map(value).sum();
+        assert!((total - 9.0).abs() < 1e-6, "they add up to all: {total}");
+    }
+
+    #[test]
+    fn who_was_better_than_now_is_weighed_more() {
+        assert_eq!(factors(0.0, &[3.0, 1.0], &[0.5, 0.4]), [1.0, 1.0]);
+        // r = exp(2 * +-.5), tau = 1 at the start.
+        let start = factors(0.1, &[1.5, 0.5], &[0.0, 0.0]);
+        let e = std::f64::consts::E;
+        assert!((start[0] - libm::exp(0.1 * (1.0 - e))).abs() < 1e-12);
+        assert!((start[1] - libm::exp(0.1 * (1.0 - 1.0 / e))).abs() < 1e-12);
+        assert!(
+            (factors(0.1, &[0.0, 0.0], &[9.0, 1.0])[0] - libm::exp(0.7)).abs() < 1e-12,
+            "at most 7"
+        );
+    }
+}

@@ -1,0 +1,3 @@
+//! `balancing`: `mmcollapse reproduce balancing` as a program of its own.
+
+mmcollapse_experiments::program!();
