@@ -33,6 +33,7 @@ pub use classification::{
     calibration_error, delong_test, log_loss,
 };
 pub use curve::{PlateauRule, plateaus, steps_to_fall};
+pub use draws::SplitMix64;
 pub use eigen::symmetric_eigenvalues;
 pub use error::MeasureError;
 pub use estimate::{Estimate, Interval, bootstrap_interval, estimate, mean, quantile, standard_deviation, t_interval};
