@@ -1,7 +1,8 @@
 //! The draws of resampling.
 
 /// splitmix64 (Steele, Lea, Flood 2014): a counter with a strong mixer, enough for resampling and the same everywhere.
-pub(crate) struct SplitMix64(pub(crate) u64);
+#[derive(Debug, Clone)]
+pub struct SplitMix64(pub u64);
 
 impl SplitMix64 {
     fn next(&mut self) -> u64 {
@@ -23,13 +24,13 @@ impl SplitMix64 {
     }
 
     /// A normal number, by Box and Muller's transform.
-    pub(crate) fn normal(&mut self) -> f64 {
+    pub fn normal(&mut self) -> f64 {
         let (radius, turn) = (self.positive(), self.positive());
         (-2.0 * libm::log(radius)).sqrt() * libm::cos(std::f64::consts::TAU * turn)
     }
 
     /// A position below `n`; the bias is below n / 2^64.
-    pub(crate) fn below(&mut self, n: usize) -> usize {
+    pub fn below(&mut self, n: usize) -> usize {
         ((u128::from(self.next()) * n as u128) >> 64) as usize
     }
 }

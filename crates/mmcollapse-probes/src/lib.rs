@@ -35,6 +35,7 @@ pub use classification::{
 };
 pub use clusters::{k_means, purity};
 pub use curve::{PlateauRule, plateaus, steps_to_fall};
+pub use draws::SplitMix64;
 pub use eigen::symmetric_eigenvalues;
 pub use error::MeasureError;
 pub use estimate::{Estimate, Interval, bootstrap_interval, estimate, mean, quantile, standard_deviation, t_interval};

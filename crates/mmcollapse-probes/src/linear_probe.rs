@@ -17,6 +17,9 @@ const STEPS: usize = 2000;
 /// The optimum is found when no entry of the gradient of the mean loss is larger.
 const TOLERANCE: f64 = 1e-5;
 
+/// Rows of the curvature that are summed together.
+const CACHED: usize = 16;
+
 /// A softmax regression on standardised features, with an L2 penalty on its weights, at its optimum.
 ///
 /// It minimises `sum of cross-entropies + 1/2 |weights|^2`; the intercepts are not penalised. A feature that does not vary
@@ -43,6 +46,23 @@ impl LinearProbe {
     /// # Errors
     /// No sample, no class, other than a label a sample, a label of no class.
     pub fn fit(samples: &Matrix, labels: &[u32], classes: usize) -> Result<Self> {
+        Self::fit_penalised(samples, labels, classes, 1.0)
+    }
+
+    /// The same with a penalty of `penalty / 2 |weights|^2`: scikit-learn's `C` is `1 / penalty`. Wide features of few samples
+    /// need more than 1.
+    ///
+    /// # Errors
+    /// Those of [`LinearProbe::fit`]; a penalty that is not positive and finite.
+    pub fn fit_penalised(samples: &Matrix, labels: &[u32], classes: usize, penalty: f64) -> Result<Self> {
+        if !(penalty > 0.0 && penalty.is_finite()) {
+            return Err(MeasureError::Parameter {
+                measure: MEASURE,
+                parameter: "penalty",
+                expected: "positive and finite",
+                got: penalty,
+            });
+        }
         at_least(MEASURE, 1, samples.rows())?;
         at_least_one(MEASURE, "classes", classes)?;
         same_length(MEASURE, samples.rows(), labels.len())?;
@@ -60,6 +80,7 @@ impl LinearProbe {
             features: samples.columns(),
             labels,
             classes,
+            penalty,
         };
         Ok(Self {
             standards,
@@ -132,6 +153,7 @@ struct Problem<'a> {
     features: usize,
     labels: &'a [u32],
     classes: usize,
+    penalty: f64,
 }
 
 impl Problem<'_> {
@@ -168,7 +190,7 @@ impl Problem<'_> {
             }
         }
         // Of two classes the difference of their weights is what is penalised: w/2 and -w/2 together count as w.
-        let strength = if self.classes == 2 { 2.0 } else { 1.0 };
+        let strength = self.penalty * if self.classes == 2 { 2.0 } else { 1.0 };
         for (gradient, class) in gradient.chunks_exact_mut(width).zip(weights.chunks_exact(width)) {
             for (gradient, weight) in gradient.iter_mut().zip(&class[..self.features]) {
                 *gradient += strength * weight;
@@ -268,7 +290,7 @@ fn descent(gradient: &[f64], memory: &VecDeque<Pair>, start: &Preconditioner) ->
     direction
 }
 
-/// About the curvature in the weights and intercept of one class, `(1/4 X'X + 1) / n`, as its Cholesky factor. Features that repeat
+/// About the curvature in the weights and intercept of one class, `(1/4 X'X + penalty) / n`, as its Cholesky factor. Features that repeat
 /// each other take several times the steps without it. After Boehning, Multinomial logistic regression algorithm, 1992, who bounds
 /// the curvature so.
 struct Preconditioner {
@@ -280,17 +302,20 @@ impl Preconditioner {
     fn of(problem: &Problem) -> Self {
         let (n, width) = (problem.labels.len() as f64, problem.features + 1);
         let mut rows: Vec<Vec<f64>> = (0..width).map(|i| vec![0.0; i + 1]).collect();
-        for x in problem.samples.chunks_exact(problem.features) {
-            for (i, row) in rows.iter_mut().enumerate() {
-                // The last row is the intercept's, whose feature is 1.
-                let factor = x.get(i).copied().unwrap_or(1.0) / (4.0 * n);
-                for (entry, x) in row.iter_mut().zip(x) {
-                    *entry += factor * x;
+        // Some rows at a time, which stay in the processor's cache while all samples are added.
+        for (place, rows) in rows.chunks_mut(CACHED).enumerate() {
+            for x in problem.samples.chunks_exact(problem.features) {
+                for (i, row) in rows.iter_mut().enumerate() {
+                    // The last row is the intercept's, whose feature is 1.
+                    let factor = x.get(place * CACHED + i).copied().unwrap_or(1.0) / (4.0 * n);
+                    for (entry, x) in row.iter_mut().zip(x) {
+                        *entry += factor * x;
+                    }
                 }
             }
         }
         for (i, row) in rows.iter_mut().enumerate() {
-            row[i] += if i < problem.features { 1.0 / n } else { 0.25 };
+            row[i] += if i < problem.features { problem.penalty / n } else { 0.25 };
         }
         for i in 0..width {
             let (above, from) = rows.split_at_mut(i);
@@ -346,6 +371,7 @@ mod tests {
                 features: 2,
                 labels: &[0, 1, 1],
                 classes,
+                penalty: 3.0,
             };
             let at: Vec<f64> = (0..problem.dimension()).map(|i| 0.3 * (i as f64 - 2.0)).collect();
             let (_, gradient) = problem.loss(&at);
@@ -378,6 +404,7 @@ mod tests {
                 features: 3,
                 labels: &labels,
                 classes,
+                penalty: 1.0,
             };
             let (_, gradient) = problem.loss(&probe.weights);
             assert!(gradient.iter().all(|g| g.abs() <= TOLERANCE), "{classes}: {gradient:?}");

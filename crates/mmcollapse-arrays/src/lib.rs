@@ -1,0 +1,181 @@
+//! Named arrays from the files that PyTorch and numpy users write.
+//!
+//! [`Arrays::open`] reads names, shapes and types of an `.npz`, `.npy`, `.safetensors` or `.parquet` file, or of a folder of
+//! `.npy` files; [`Arrays::read`] reads the numbers of one array. Nothing is unpickled.
+
+mod error;
+mod number;
+mod npy;
+mod npz;
+mod parquet_lists;
+mod safe;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+pub use error::ArrayError;
+pub use number::{Dtype, Values};
+
+/// Result of reading.
+pub type Result<T> = std::result::Result<T, ArrayError>;
+
+/// What is known of an array before its numbers are read.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ArrayInfo {
+    /// Its name, such as `embedding.image`.
+    pub name: String,
+    /// Its axes; none of a single number.
+    pub shape: Vec<usize>,
+    /// How its numbers are stored.
+    pub dtype: Dtype,
+    /// The file that holds it.
+    pub path: PathBuf,
+}
+
+impl ArrayInfo {
+    /// Length of the first axis; 1 of a single number.
+    pub fn rows(&self) -> usize {
+        self.shape.first().copied().unwrap_or(1)
+    }
+}
+
+/// An array in memory, in C order.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Array {
+    /// What was known of it.
+    pub info: ArrayInfo,
+    /// Its numbers, the last axis fastest.
+    pub values: Values,
+}
+
+/// Arrays of one or several files, in the order of the files.
+#[derive(Debug)]
+pub struct Arrays {
+    entries: Vec<Entry>,
+}
+
+/// An array and where its numbers are.
+#[derive(Debug)]
+struct Entry {
+    info: ArrayInfo,
+    place: Place,
+}
+
+/// Where the numbers of an array are.
+#[derive(Debug)]
+enum Place {
+    Npy,
+    Npz(npz::Member),
+    Safetensors { start: u64 },
+    Parquet { column: usize },
+}
+
+impl Arrays {
+    /// Reads what a file, or a folder of `.npy` files, holds.
+    ///
+    /// # Errors
+    /// A file of another kind, one that cannot be read, an array of a type that holds no numbers.
+    pub fn open(path: &Path) -> Result<Self> {
+        let entries = if path.is_dir() { folder(path)? } else { file(path)? };
+        if entries.is_empty() {
+            return Err(ArrayError::of(path, "expected at least one array, got none"));
+        }
+        Ok(Self { entries })
+    }
+
+    /// Reads what several files hold together.
+    ///
+    /// # Errors
+    /// Those of [`Arrays::open`]; a name that two files use.
+    pub fn open_all<P: AsRef<Path>>(paths: &[P]) -> Result<Self> {
+        let mut entries: Vec<Entry> = Vec::new();
+        for path in paths {
+            for entry in Self::open(path.as_ref())?.entries {
+                if let Some(known) = entries.iter().find(|known| known.info.name == entry.info.name) {
+                    let reason = format!("the same name is in {}", known.info.path.display());
+                    return Err(ArrayError::of(path.as_ref(), reason)
+                        .array(&entry.info.name)
+                        .help("give each array once"));
+                }
+                entries.push(entry);
+            }
+        }
+        Ok(Self { entries })
+    }
+
+    /// What is known of each array.
+    pub fn infos(&self) -> impl Iterator<Item = &ArrayInfo> {
+        self.entries.iter().map(|entry| &entry.info)
+    }
+
+    /// What is known of the array called `name`.
+    pub fn info(&self, name: &str) -> Option<&ArrayInfo> {
+        self.infos().find(|info| info.name == name)
+    }
+
+    /// Reads the numbers of the array called `name`.
+    ///
+    /// # Errors
+    /// No such array; a file that ends early or fails its checksum; a parquet list of another length than the first.
+    pub fn read(&self, name: &str) -> Result<Array> {
+        let Some(entry) = self.entries.iter().find(|entry| entry.info.name == name) else {
+            let names: Vec<&str> = self.infos().map(|info| info.name.as_str()).collect();
+            let path = self.entries.first().map_or(Path::new(""), |entry| &entry.info.path);
+            return Err(ArrayError::of(path, "no such array")
+                .array(name)
+                .help(format!("there are: {}", names.join(", "))));
+        };
+        let info = &entry.info;
+        let values = match &entry.place {
+            Place::Npy => npy::read(&info.path, &mut npy::open(&info.path)?),
+            Place::Npz(member) => member.read(&info.path),
+            Place::Safetensors { start } => safe::read(info, *start),
+            Place::Parquet { column } => parquet_lists::read(info, *column),
+        };
+        let values = values.map_err(|error| error.array(name))?;
+        Ok(Array {
+            info: info.clone(),
+            values,
+        })
+    }
+}
+
+fn file(path: &Path) -> Result<Vec<Entry>> {
+    match path.extension().and_then(|end| end.to_str()) {
+        Some("npy") => Ok(vec![single(path)?]),
+        Some("npz") => npz::entries(path),
+        Some("safetensors") => safe::entries(path),
+        Some("parquet") => parquet_lists::entries(path),
+        _ => Err(
+            ArrayError::of(path, "expected a file that ends in .npz, .npy, .safetensors or .parquet, or a folder")
+                .help("write arrays with numpy.savez or safetensors.torch.save_file; .pt files are pickles, which are not read"),
+        ),
+    }
+}
+
+/// The array of an `.npy` file, called as the file.
+fn single(path: &Path) -> Result<Entry> {
+    let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    let header = npy::header(path, &mut npy::open(path)?).map_err(|error| error.array(&name))?;
+    Ok(Entry {
+        info: header.info(name, path),
+        place: Place::Npy,
+    })
+}
+
+/// The arrays of the `.npy` files of a folder, by name.
+fn folder(path: &Path) -> Result<Vec<Entry>> {
+    let listed = fs::read_dir(path).map_err(|error| ArrayError::of(path, error.to_string()))?;
+    let mut files = Vec::new();
+    for entry in listed {
+        let file = entry.map_err(|error| ArrayError::of(path, error.to_string()))?.path();
+        if file.extension().is_some_and(|end| end == "npy") {
+            files.push(file);
+        }
+    }
+    files.sort();
+    if files.is_empty() {
+        return Err(ArrayError::of(path, "expected .npy files in the folder, got none"));
+    }
+    files.iter().map(|file| single(file)).collect()
+}
