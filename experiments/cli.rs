@@ -13,9 +13,7 @@ mod store;
 mod tune;
 
 use std::ffi::{OsStr, OsString};
-#[cfg(test)]
-use std::path::Path;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -195,6 +193,9 @@ Examples:
         /// Folder of the results.
         #[arg(long, default_value = "results")]
         results: PathBuf,
+        /// The YAML of your own data set that some results are of; may be repeated.
+        #[arg(long, value_name = "YAML")]
+        own: Vec<PathBuf>,
     },
     /// Print the experiments, one line each, or details: methods with their options, data sets, one experiment.
     #[command(after_help = "\
@@ -247,6 +248,9 @@ Examples:
         store: PathBuf,
         #[arg(long)]
         device: DeviceChoice,
+        /// A user's own data set.
+        #[arg(long)]
+        own: Vec<PathBuf>,
     },
 }
 
@@ -260,8 +264,9 @@ struct What {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     seeds: Option<u64>,
     /// Use another data set than the spec's, with the same modality. Results go to
-    /// RESULTS/<experiment>/<data set>-<preset>/, without the paper's numbers.
-    #[arg(long, value_name = "NAME")]
+    /// RESULTS/<experiment>/<data set>-<preset>/, without the paper's numbers. A path that ends in .yaml is your own data
+    /// set (docs/own-data.md).
+    #[arg(long, value_name = "NAME", value_parser = dataset)]
     dataset: Option<String>,
 }
 
@@ -455,7 +460,12 @@ impl Program {
                 let written = pages::write(self.experiments, self.claims, &to.from.results, to.force)?;
                 Ok(if written { ending } else { Ending::Badly })
             }
-            Verb::Results { results } => results::results(self.experiments, &results),
+            Verb::Results { results, own } => {
+                for path in own {
+                    mmcollapse_data::own::add(&path)?;
+                }
+                results::results(self.experiments, &results)
+            }
             Verb::List { what } => {
                 output::out(format_args!("{}", self.list(&what)?));
                 Ok(Ending::Well)
@@ -483,7 +493,10 @@ impl Program {
                 };
                 gate::gate(&experiments, update, workers, offline, &results)
             }
-            Verb::Worker { store, device } => {
+            Verb::Worker { store, device, own } => {
+                for path in own {
+                    mmcollapse_data::own::add(&path)?;
+                }
                 let origin = origin(&device.to_string());
                 let device = device.open().into_diagnostic()?;
                 serve(&Store::new(&store), &origin, &mut Training::new(device));
@@ -555,6 +568,19 @@ fn duration(text: &str) -> Result<Duration, String> {
     seconds
         .map(Duration::from_secs)
         .ok_or_else(|| format!("expected a whole number with s, m or h, such as 150m; got `{text}`"))
+}
+
+/// Reads the name of a data set, or the YAML of a user's own.
+fn dataset(text: &str) -> Result<String, String> {
+    if !(text.ends_with(".yaml") || text.ends_with(".yml")) {
+        return Ok(text.to_owned());
+    }
+    mmcollapse_data::own::add(Path::new(text))
+        .map(str::to_owned)
+        .map_err(|error| {
+            let help = miette::Diagnostic::help(&error).map(|help| format!("; {help}"));
+            format!("{error}{}", help.unwrap_or_default())
+        })
 }
 
 /// Workers asked for, or one a core.

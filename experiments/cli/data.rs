@@ -8,6 +8,7 @@ use miette::{Result, miette};
 use mmcollapse_data::ehr::manifest::RecordsManifest;
 use mmcollapse_data::ehr::plant::{self, Planted, SYNTHETIC};
 use mmcollapse_data::manifest::BuiltIn;
+use mmcollapse_data::own::OwnSet;
 use mmcollapse_data::status::Verified;
 use mmcollapse_data::{DataError, LoadOptions};
 
@@ -51,6 +52,15 @@ the hub comes from its authors' pages and is kept in MMCOLLAPSE_CACHE, unless a 
         #[arg(default_value = "all")]
         name: String,
     },
+    /// Read your own data set and say what it is: samples, classes, modalities, splits.
+    #[command(after_help = "\
+Examples:
+  mmcollapse data check my.yaml
+  mmcollapse reproduce table4 --dataset my.yaml     trains on it; docs/own-data.md describes the form")]
+    Check {
+        /// The YAML that describes it.
+        path: PathBuf,
+    },
     /// Write synthetic health records in the form of MIMIC-IV, of any size.
     ///
     /// What predicts the labels, and how strongly, stands in data/ehr-planted.yaml.
@@ -78,6 +88,7 @@ impl Verb {
             Self::List { name } => list(name.as_deref()).map(Said::well),
             Self::Fetch { name, offline } => fetch(&name, offline),
             Self::Verify { name } => verify(&name),
+            Self::Check { path } => Ok(Said::well(OwnSet::read(&path)?.report()?.join("\n") + "\n")),
             Self::Plant { folder, patients, seed } => plant(&folder, patients, seed).map(Said::well),
         }
     }

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use std::{env, io, thread};
 
 use miette::{IntoDiagnostic, Report, Result, miette};
+use mmcollapse_data::own;
 use mmcollapse_files::{duration_text, output, say, tell};
 use mmcollapse_nn::device::DeviceChoice;
 
@@ -416,13 +417,16 @@ fn conclude(trained: &Trained) -> Result<Ending> {
 
 /// How this program starts its workers.
 fn worker_command(store: &Store, device: DeviceChoice) -> io::Result<WorkerCommand> {
-    let arguments: [OsString; 5] = [
+    let mut arguments: Vec<OsString> = vec![
         "worker".into(),
         "--store".into(),
         store.root().into(),
         "--device".into(),
         device.to_string().into(),
     ];
+    for path in own::paths() {
+        arguments.extend(["--own".into(), path.into()]);
+    }
     Ok(WorkerCommand::new(env::current_exe()?, arguments))
 }
 

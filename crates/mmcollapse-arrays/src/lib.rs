@@ -4,9 +4,9 @@
 //! `.npy` files; [`Arrays::read`] reads the numbers of one array. Nothing is unpickled.
 
 mod error;
-mod number;
 mod npy;
 mod npz;
+mod number;
 mod parquet_lists;
 mod safe;
 
@@ -146,10 +146,13 @@ fn file(path: &Path) -> Result<Vec<Entry>> {
         Some("npz") => npz::entries(path),
         Some("safetensors") => safe::entries(path),
         Some("parquet") => parquet_lists::entries(path),
-        _ => Err(
-            ArrayError::of(path, "expected a file that ends in .npz, .npy, .safetensors or .parquet, or a folder")
-                .help("write arrays with numpy.savez or safetensors.torch.save_file; .pt files are pickles, which are not read"),
-        ),
+        _ => Err(ArrayError::of(
+            path,
+            "expected a file that ends in .npz, .npy, .safetensors or .parquet, or a folder",
+        )
+        .help(
+            "write arrays with numpy.savez or safetensors.torch.save_file; .pt files are pickles, which are not read",
+        )),
     }
 }
 

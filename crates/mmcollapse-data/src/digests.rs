@@ -102,8 +102,20 @@ fn state(set: &dyn DatasetSource, seed: u64, hub: &Hub) -> Option<String> {
     let metadata = fs::metadata(&program).ok()?;
     hash.update(format!("{} {seed}\n", set.name()));
     stamp(&mut hash, &program, &metadata, &[metadata.modified().ok()?]);
-    for path in files(set, hub)? {
-        let metadata = fs::metadata(&path).ok()?;
+    settled(&mut hash, &files(set, hub)?)?;
+    Some(hex(&hash.finalize()))
+}
+
+/// Digest of path, length and times of each file; `None` where one is not there or has changed a moment ago.
+pub(crate) fn stamps(files: &[PathBuf]) -> Option<String> {
+    let mut hash = Sha256::new();
+    settled(&mut hash, files)?;
+    Some(hex(&hash.finalize()))
+}
+
+fn settled(hash: &mut Sha256, files: &[PathBuf]) -> Option<()> {
+    for path in files {
+        let metadata = fs::metadata(path).ok()?;
         let times = times(&metadata)?;
         let now = SystemTime::now();
         if !times
@@ -112,9 +124,9 @@ fn state(set: &dyn DatasetSource, seed: u64, hub: &Hub) -> Option<String> {
         {
             return None;
         }
-        stamp(&mut hash, &path, &metadata, &times);
+        stamp(hash, path, &metadata, &times);
     }
-    Some(hex(&hash.finalize()))
+    Some(())
 }
 
 fn stamp(hash: &mut Sha256, path: &Path, metadata: &Metadata, times: &[SystemTime]) {
@@ -150,6 +162,7 @@ fn files(set: &dyn DatasetSource, hub: &Hub) -> Option<Vec<PathBuf>> {
     for name in set.sources() {
         files.extend(catalog::source(name).ok()?.local_files(hub)?);
     }
+    files.extend(set.own_files());
     Some(files)
 }
 

@@ -7,6 +7,7 @@ use thiserror::Error;
 
 use crate::ehr::EhrError;
 use crate::hub::HubError;
+use crate::own::OwnError;
 
 /// Everything loading, fetching and verifying data can fail with.
 #[derive(Debug, Error, Diagnostic)]
@@ -22,9 +23,16 @@ pub enum DataError {
     #[diagnostic(transparent)]
     Ehr(#[from] Box<EhrError>),
 
+    /// A user's own data set is not what it should be.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Own(#[from] Box<OwnError>),
+
     /// No data set or source of that name.
     #[error("no data set or source is called `{name}`")]
-    #[diagnostic(help("there are: {known}; `data list` describes them"))]
+    #[diagnostic(help(
+        "there are: {known}; `data list` describes them; your own is named by its YAML (docs/own-data.md)"
+    ))]
     UnknownName {
         /// What was asked for.
         name: String,
@@ -166,6 +174,12 @@ pub enum DataError {
 impl From<HubError> for DataError {
     fn from(error: HubError) -> Self {
         Self::Hub(Box::new(error))
+    }
+}
+
+impl From<OwnError> for DataError {
+    fn from(error: OwnError) -> Self {
+        Self::Own(Box::new(error))
     }
 }
 

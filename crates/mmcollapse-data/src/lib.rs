@@ -3,7 +3,7 @@
 //! Data come from the sources in [`catalog`]. Bytes come from the Hugging Face hub at pinned revisions ([`hub`], [`manifest`]) or from their authors' pages ([`open`]),
 //! are decoded row by row with caps on size ([`decode`], [`parquet_rows`]) and identified by the digest of what they decode to ([`content`]).
 //! A data set ([`sets`]) turns them into one [`Dataset`]: a row of numbers per modality and sample, cut into train,
-//! validation and test. Which modality a sample has is never written into the data but kept beside it, as a
+//! validation and test. A user's own arrays become one by a YAML ([`own`]). Which modality a sample has is never written into the data but kept beside it, as a
 //! [`Presence`] drawn by [`masks`], so that all methods of a comparison lose the same modalities.
 
 pub mod archive;
@@ -30,6 +30,7 @@ pub mod masks;
 pub mod mfcc;
 pub mod noise;
 pub mod open;
+pub mod own;
 mod parquet_columns;
 pub mod parquet_rows;
 pub mod pca;

@@ -1,5 +1,7 @@
 //! Clusters: k-means, and how far they are the classes.
 
+use std::collections::BTreeMap;
+
 use crate::draws::SplitMix64;
 use crate::{Matrix, MeasureError, Result};
 
@@ -50,7 +52,7 @@ pub fn purity(clusters: &[usize], labels: &[u32]) -> Result<f64> {
             got: labels.len() as f64,
         });
     }
-    let mut counts: std::collections::BTreeMap<usize, std::collections::BTreeMap<u32, usize>> = Default::default();
+    let mut counts: BTreeMap<usize, BTreeMap<u32, usize>> = BTreeMap::new();
     for (&cluster, &label) in clusters.iter().zip(labels) {
         *counts.entry(cluster).or_default().entry(label).or_default() += 1;
     }

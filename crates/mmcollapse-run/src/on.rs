@@ -66,6 +66,9 @@ fn spec_of(
     let mut spec = Spec::of(experiment).map_err(|error| *error)?;
     if let Some(dataset) = dataset {
         spec.on(dataset);
+        if let Some(own) = mmcollapse_data::find(dataset).ok().and_then(DatasetSource::own) {
+            spec.adapt(&own);
+        }
         // Not every source knows every label.
         let known = |task: &String| mmcollapse_data::find(&format!("{dataset}-{task}")).is_ok();
         spec.tasks.retain(known);

@@ -20,7 +20,8 @@
 //! Later entries win over earlier ones: the spec, its method, the preset, the preset's method. A key that is
 //! not known is refused with its line.
 
-use mmcollapse_record::{Dose, ExperimentInfo, Preset, ProtocolKind};
+use mmcollapse_data::own::Adapted;
+use mmcollapse_record::{Dose, ExperimentInfo, Levels, Preset, ProtocolKind};
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
@@ -320,6 +321,29 @@ impl Spec {
         if let Some(rates) = differs.rates {
             self.presets.values_mut().for_each(|preset| preset.rates = None);
             self.rates = rates;
+        }
+    }
+
+    /// What a user's own data set makes of it, unless the spec says what becomes of it there: its modality, its modalities, one
+    /// level for each number of them, its encoders and its training.
+    pub fn adapt(&mut self, own: &Adapted) {
+        if !self.datasets.contains_key(&self.dataset) {
+            self.modality = self.modality.take().map(|_| own.modality.clone());
+            if !self.modalities.is_empty() {
+                self.modalities.clone_from(&own.modalities);
+            }
+            if self
+                .protocols
+                .iter()
+                .any(|protocol| protocol.levels() == Levels::Counts)
+            {
+                self.presets.values_mut().for_each(|preset| preset.rates = None);
+                self.rates = (2..=own.modalities.len()).map(|count| count as f64).collect();
+            }
+        }
+        self.encoders.extend(own.encoders.clone());
+        for preset in self.presets.values_mut() {
+            lay_over(&mut preset.training, &own.training);
         }
     }
 

@@ -17,10 +17,11 @@ pub use mnist_svhn::{MnistSvhn, PairParts, PairRecipe, PairSize};
 pub use planted::{Planted, PlantedConfig, planted};
 pub use planted_features::{Feature, Pairing, PlantedFeatures, Role, Truth, truth};
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
 use crate::catalog::Listed;
+use crate::own::{self, Adapted};
 use crate::{DataError, Dataset};
 
 /// How a data set is to be loaded.
@@ -76,6 +77,16 @@ pub trait DatasetSource: Send + Sync {
     /// The data set built into the program that takes its place where its files cannot be had.
     fn stand_in(&self) -> Option<&'static str> {
         None
+    }
+
+    /// What a spec takes over from it, where it is a user's own.
+    fn own(&self) -> Option<Adapted> {
+        None
+    }
+
+    /// The user's files that it is read from.
+    fn own_files(&self) -> Vec<PathBuf> {
+        Vec::new()
     }
 
     /// Whether what was prepared for a seed is kept, so that loading it needs no source.
@@ -138,6 +149,11 @@ pub fn release() {
     ehr::release();
 }
 
+/// Whether a data set of the program's own is called so.
+pub(crate) fn is_built_in(name: &str) -> bool {
+    planted_features::composed(name).is_some() || SETS.iter().any(|set| set.name() == name)
+}
+
 /// The data set called `name`.
 ///
 /// # Errors
@@ -146,7 +162,8 @@ pub fn find(name: &str) -> Result<&'static dyn DatasetSource, DataError> {
     if let Some(composed) = planted_features::composed(name) {
         return composed;
     }
-    let found = SETS.iter().copied().find(|set| set.name() == name);
+    let own = || own::find(name).map(|set| -> &'static dyn DatasetSource { set });
+    let found = SETS.iter().copied().find(|set| set.name() == name).or_else(own);
     found.ok_or_else(|| DataError::UnknownName {
         name: name.to_owned(),
         known: SETS.iter().map(|set| set.name()).collect::<Vec<_>>().join(", "),

@@ -1,5 +1,6 @@
 //! Encoders: one modality's input to one vector and, where its parts have encodings of their own, to tokens.
 
+mod cnn;
 mod code_bag;
 mod code_transformer;
 mod gru;
@@ -74,6 +75,8 @@ pub type Make = fn(&Options, &ModalitySpec, &Scope) -> Result<Box<dyn Encoder>>;
 pub enum Inputs {
     /// Measurements of one of these shapes.
     Of(&'static [&'static [usize]]),
+    /// Measurements of any three axes: channels, height, width.
+    Images,
     /// A row of measurements of any length.
     Vectors,
     /// Codes of any vocabulary.
@@ -86,6 +89,7 @@ impl Inputs {
     fn admit(self, modality: &ModalitySpec) -> bool {
         match (self, modality.kind) {
             (Self::Of(shapes), Kind::Dense) => shapes.contains(&&modality.shape[..]),
+            (Self::Images, Kind::Dense) => modality.shape.len() == 3,
             (Self::Vectors, Kind::Dense) | (Self::Codes, Kind::Codes { .. }) => modality.shape.len() == 1,
             (Self::Series, Kind::Series) => modality.shape.len() == 2,
             _ => false,
@@ -100,6 +104,7 @@ impl fmt::Display for Inputs {
                 let shapes: Vec<String> = shapes.iter().map(|shape| format!("{shape:?}")).collect();
                 f.write_str(&shapes.join(" or "))
             }
+            Self::Images => f.write_str("[channels, height, width]"),
             Self::Vectors => f.write_str("[n]"),
             Self::Codes => f.write_str("[n] codes"),
             Self::Series => f.write_str("[steps, 1 + n] series"),
@@ -112,6 +117,7 @@ pub static ENCODERS: &[Entry<Builder>] = &[
     lenet5::ENTRY,
     snetpluse::ENTRY,
     spectrogram_cnn::ENTRY,
+    cnn::ENTRY,
     mlp::ENTRY,
     linear::ENTRY,
     code_bag::ENTRY,

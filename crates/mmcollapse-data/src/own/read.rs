@@ -1,0 +1,358 @@
+//! The arrays of a user's data set, checked against each other.
+
+use std::path::{Path, PathBuf};
+
+use mmcollapse_arrays::{ArrayInfo, Arrays, Values};
+
+use super::described::{Description, Form, Named, NotANumber};
+use super::error::OwnError;
+use crate::{DataError, Kind, ModalitySpec, Presence};
+
+/// The arrays that a description names.
+pub(super) struct Columns<'a> {
+    path: &'a Path,
+    description: &'a Description,
+    arrays: Arrays,
+    rows: usize,
+}
+
+/// The numbers of one modality, sample after sample; zero where a sample lacks it.
+pub(super) type Numbers = Vec<f32>;
+
+impl<'a> Columns<'a> {
+    /// Opens the files, and checks that each array is there with as many rows as there are labels.
+    pub fn open(path: &'a Path, description: &'a Description) -> Result<Self, DataError> {
+        let folder = path.parent().unwrap_or(Path::new("."));
+        let files: Vec<PathBuf> = description
+            .arrays
+            .all()
+            .into_iter()
+            .map(|file| folder.join(file))
+            .collect();
+        let arrays = Arrays::open_all(&files).map_err(|error| OwnError::unreadable(path, &error))?;
+        let mut columns = Self {
+            path,
+            description,
+            arrays,
+            rows: 0,
+        };
+        columns.rows = columns.of_rows(&description.labels, None)?.rows();
+        let single = [&description.groups, &description.split].into_iter().flatten();
+        for name in single {
+            columns.of_rows(name, Some(columns.rows))?;
+        }
+        for (m, (_, form)) in description.modalities.iter().enumerate() {
+            let info = columns.info(description.array(m))?;
+            if info.rows() != columns.rows {
+                let (got, expected) = (info.rows(), columns.rows);
+                return Err(columns.wrong(
+                    &info.name,
+                    format!("expected {expected} rows, as many as labels, got {got}"),
+                ));
+            }
+            if let Some(lengths) = &form.lengths {
+                columns.of_rows(lengths, Some(columns.rows))?;
+            }
+        }
+        if columns.rows < 10 {
+            let reason = format!("expected at least 10 samples, got {}", columns.rows);
+            return Err(columns.wrong(&description.labels, reason));
+        }
+        Ok(columns)
+    }
+
+    /// Number of samples.
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// The description.
+    pub fn description(&self) -> &Description {
+        self.description
+    }
+
+    /// The files that hold the arrays.
+    pub fn files(&self) -> Vec<PathBuf> {
+        let mut files: Vec<PathBuf> = self.arrays.infos().map(|info| info.path.clone()).collect();
+        files.sort();
+        files.dedup();
+        files
+    }
+
+    /// What the user says of a modality's array.
+    pub fn form(&self, modality: usize) -> &Form {
+        &self.description.modalities[modality].1
+    }
+
+    /// How samples come into splits.
+    pub fn how_it_is_cut(&self) -> String {
+        match (&self.description.split, &self.description.groups) {
+            (Some(split), _) => format!("given by array `{split}`"),
+            (None, Some(groups)) => format!("drawn by each seed, groups of `{groups}` kept together"),
+            (None, None) => "drawn by each seed within each class".to_owned(),
+        }
+    }
+
+    /// An error about an array.
+    pub fn wrong(&self, array: &str, reason: impl Into<String>) -> DataError {
+        OwnError::array(self.path, array, reason).into()
+    }
+
+    fn info(&self, name: &str) -> Result<&ArrayInfo, DataError> {
+        self.arrays.info(name).ok_or_else(|| {
+            let names: Vec<&str> = self.arrays.infos().map(|info| info.name.as_str()).collect();
+            let help = format!("the files hold: {}", names.join(", "));
+            OwnError::array(self.path, name, "no file holds it")
+                .advised(help)
+                .into()
+        })
+    }
+
+    /// An array of one number a sample.
+    fn of_rows(&self, name: &str, rows: Option<usize>) -> Result<&ArrayInfo, DataError> {
+        let info = self.info(name)?;
+        let expected = rows.map_or("n".to_owned(), |rows| rows.to_string());
+        if info.shape.len() != 1 || rows.is_some_and(|rows| info.rows() != rows) {
+            return Err(self.wrong(name, format!("expected shape [{expected}], got {:?}", info.shape)));
+        }
+        Ok(info)
+    }
+
+    /// The whole numbers of an array; numbers with a fraction of 0 count.
+    pub fn whole(&self, name: &str) -> Result<Vec<i64>, DataError> {
+        let array = self
+            .arrays
+            .read(name)
+            .map_err(|error| OwnError::unreadable(self.path, &error))?;
+        let of = |values: &mut dyn Iterator<Item = f64>| -> Option<Vec<i64>> {
+            values
+                .map(|v| (v.is_finite() && v.fract() == 0.0 && v.abs() < 9e15).then_some(v as i64))
+                .collect()
+        };
+        let whole = match array.values {
+            Values::Whole(values) => Some(values),
+            Values::Single(values) => of(&mut values.iter().map(|&v| f64::from(v))),
+            Values::Double(values) => of(&mut values.iter().copied()),
+        };
+        whole.ok_or_else(|| {
+            self.wrong(
+                name,
+                format!("expected whole numbers, got {} with fractions", array.info.dtype),
+            )
+        })
+    }
+
+    /// Class of each sample, and the classes' names.
+    pub fn labels(&self) -> Result<(Vec<u32>, Vec<String>), DataError> {
+        let name = &self.description.labels;
+        let values = self.whole(name)?;
+        let mut known: Vec<i64> = values.clone();
+        known.sort_unstable();
+        known.dedup();
+        if known.len() < 2 {
+            return Err(self.wrong(name, format!("expected at least 2 classes, got {}", known.len())));
+        }
+        let most = (self.rows / 2).min(1000);
+        if known.len() > most {
+            let reason = format!(
+                "expected classes, at most {most} of them, got {} different numbers",
+                known.len()
+            );
+            return Err(self.wrong(name, reason));
+        }
+        let classes = &self.description.classes;
+        if classes.is_empty() {
+            let place = |value: &i64| known.binary_search(value).unwrap_or_default() as u32;
+            return Ok((
+                values.iter().map(place).collect(),
+                known.iter().map(i64::to_string).collect(),
+            ));
+        }
+        let last = classes.len() as i64 - 1;
+        if known.first().is_some_and(|&low| low < 0) || known.last().is_some_and(|&high| high > last) {
+            let reason = format!("`classes` names {}, so labels must lie in 0..={last}", classes.len());
+            return Err(self.wrong(name, reason));
+        }
+        Ok((values.iter().map(|&value| value as u32).collect(), classes.clone()))
+    }
+
+    /// Shape and kind of each modality.
+    pub fn modalities(&self) -> Result<Vec<ModalitySpec>, DataError> {
+        (0..self.description.modalities.len())
+            .map(|m| self.modality(m))
+            .collect()
+    }
+
+    fn modality(&self, m: usize) -> Result<ModalitySpec, DataError> {
+        let (name, form) = &self.description.modalities[m];
+        let array = self.description.array(m);
+        let info = self.info(array)?;
+        let shape = &info.shape[1.min(info.shape.len())..];
+        if shape.contains(&0) {
+            return Err(self.wrong(array, format!("has no number: shape {:?}", info.shape)));
+        }
+        let kind = form
+            .kind
+            .unwrap_or(if shape.len() == 2 { Named::Series } else { Named::Dense });
+        let refused =
+            |expected: &str| Err(self.wrong(array, format!("expected {expected}, got shape {:?}", info.shape)));
+        if form.lengths.is_some() && kind == Named::Dense {
+            return refused("a series [n, steps, features] or codes [n, length], as `lengths` is given");
+        }
+        match (kind, shape) {
+            (Named::Dense, []) => Ok(ModalitySpec::new(name, &[1])),
+            (Named::Dense, [_] | [_, _, _]) => Ok(ModalitySpec::new(name, shape)),
+            (Named::Dense, _) => refused("[n], [n, features] or [n, channels, height, width]"),
+            (Named::Series, &[steps, features]) => Ok(ModalitySpec::new(name, &[steps, 1 + features]).of(Kind::Series)),
+            (Named::Series, _) => refused("a series [n, steps, features]"),
+            (Named::Codes, &[length]) => {
+                let vocabulary = match form.vocabulary {
+                    Some(vocabulary) => vocabulary,
+                    None => self.whole(array)?.iter().max().map_or(1, |&most| most.max(1) as usize),
+                };
+                Ok(ModalitySpec::new(name, &[length]).of(Kind::Codes { vocabulary }))
+            }
+            (Named::Codes, _) => refused("codes [n, length]"),
+        }
+    }
+
+    /// Who has what, by the array that says so; everybody has everything without one.
+    pub fn present(&self) -> Result<Presence, DataError> {
+        let modalities = self.description.modalities.len();
+        let Some(name) = &self.description.present else {
+            return Ok(Presence::all(self.rows, modalities));
+        };
+        let info = self.info(name)?;
+        let expected = [self.rows, modalities];
+        if info.shape != expected {
+            return Err(self.wrong(name, format!("expected shape {expected:?}, got {:?}", info.shape)));
+        }
+        let values = self.whole(name)?;
+        if values.iter().any(|value| !matches!(value, 0 | 1)) {
+            return Err(self.wrong(
+                name,
+                "expected 1 where a sample has a modality and 0 where it lacks it, got others",
+            ));
+        }
+        Ok(Presence::from_fn(self.rows, modalities, |i, m| {
+            values[i * modalities + m] == 1
+        }))
+    }
+
+    /// The numbers of a modality in the order that its encoder reads. What a sample lacks is zero; one that lacks a modality for
+    /// what is not finite in it is marked in `present`.
+    pub fn numbers(&self, m: usize, spec: &ModalitySpec, present: &mut Presence) -> Result<Numbers, DataError> {
+        let name = self.description.array(m);
+        let lengths = match &self.form(m).lengths {
+            Some(lengths) => Some(self.lengths(lengths, spec)?),
+            None => None,
+        };
+        if let Kind::Codes { vocabulary } = spec.kind {
+            return self.codes(name, vocabulary, lengths.as_deref(), spec, present, m);
+        }
+        let array = self
+            .arrays
+            .read(name)
+            .map_err(|error| OwnError::unreadable(self.path, &error))?;
+        let mut numbers: Numbers = match array.values {
+            Values::Single(values) => values,
+            Values::Double(values) => values.iter().map(|&v| v as f32).collect(),
+            Values::Whole(values) => values.iter().map(|&v| v as f32).collect(),
+        };
+        let width = numbers.len() / self.rows.max(1);
+        let steps = if spec.kind == Kind::Series { spec.shape[0] } else { 1 };
+        let mut bad: Option<(usize, usize)> = None; // first row and count
+        for (i, row) in numbers.chunks_mut(width).enumerate() {
+            if !present.get(i, m) {
+                row.fill(0.0);
+                continue;
+            }
+            let taken = lengths.as_ref().map_or(steps, |lengths| lengths[i]) * (width / steps);
+            row[taken..].fill(0.0);
+            let not_finite = row.iter().filter(|value| !value.is_finite()).count();
+            if not_finite == 0 {
+                continue;
+            }
+            match self.form(m).not_a_number {
+                NotANumber::Mean => {}
+                NotANumber::Missing => {
+                    present.set(i, m, false);
+                    row.fill(0.0);
+                }
+                NotANumber::Refused => {
+                    let (first, count) = bad.unwrap_or((i, 0));
+                    bad = Some((first, count + not_finite));
+                }
+            }
+        }
+        if let Some((first, count)) = bad {
+            let reason = format!("{count} numbers are not finite, the first in row {first}");
+            let help = "say `not_a_number: missing` (the sample lacks the modality) or `mean` under the modality, or mark the \
+                        samples in the array of `present`";
+            return Err(OwnError::array(self.path, name, reason).advised(help).into());
+        }
+        if spec.kind == Kind::Series {
+            return Ok(with_marks(&numbers, self.rows, spec, lengths.as_deref(), |i| {
+                present.get(i, m)
+            }));
+        }
+        Ok(numbers)
+    }
+
+    /// How many steps each sample has.
+    fn lengths(&self, name: &str, spec: &ModalitySpec) -> Result<Vec<usize>, DataError> {
+        let most = spec.shape[0];
+        let lengths = self
+            .whole(name)?
+            .into_iter()
+            .map(|length| usize::try_from(length).ok().filter(|length| *length <= most));
+        let lengths: Option<Vec<usize>> = lengths.collect();
+        lengths.ok_or_else(|| self.wrong(name, format!("expected lengths in 0..={most}, got others")))
+    }
+
+    fn codes(
+        &self,
+        name: &str,
+        vocabulary: usize,
+        lengths: Option<&[usize]>,
+        spec: &ModalitySpec,
+        present: &Presence,
+        m: usize,
+    ) -> Result<Numbers, DataError> {
+        let values = self.whole(name)?;
+        if values.iter().any(|&code| code < 0 || code > vocabulary as i64) {
+            return Err(self.wrong(
+                name,
+                format!("expected codes in 0..={vocabulary}, 0 where there is none, got others"),
+            ));
+        }
+        let length = spec.shape[0];
+        let of = |(place, &code): (usize, &i64)| {
+            let (i, at) = (place / length, place % length);
+            let is_there = present.get(i, m) && lengths.is_none_or(|lengths| at < lengths[i]);
+            if is_there { code as f32 } else { 0.0 }
+        };
+        Ok(values.iter().enumerate().map(of).collect())
+    }
+}
+
+/// Each step of a series with a 1 before its features, and zeros after the last one.
+fn with_marks(
+    numbers: &[f32],
+    rows: usize,
+    spec: &ModalitySpec,
+    lengths: Option<&[usize]>,
+    has: impl Fn(usize) -> bool,
+) -> Numbers {
+    let (steps, width) = (spec.shape[0], spec.shape[1]);
+    let features = width - 1;
+    let mut marked = vec![0.0; rows * steps * width];
+    for i in (0..rows).filter(|&i| has(i)) {
+        for step in 0..lengths.map_or(steps, |lengths| lengths[i]) {
+            let to = &mut marked[(i * steps + step) * width..][..width];
+            to[0] = 1.0;
+            to[1..].copy_from_slice(&numbers[(i * steps + step) * features..][..features]);
+        }
+    }
+    marked
+}
