@@ -33,6 +33,7 @@ pub mod open;
 mod parquet_columns;
 pub mod parquet_rows;
 pub mod pca;
+pub mod predictions;
 mod prepared;
 mod presence;
 mod rows;
