@@ -19,10 +19,9 @@ use super::{Ending, From, Place, What};
 
 /// What is compared.
 #[derive(Args, Clone)]
-#[group(required = true, multiple = true)]
 pub struct Asked {
     /// File with the predictions: Parquet with seed, sample, condition, data, p0, p1, ...
-    #[arg(requires = "name", conflicts_with = "rows")]
+    #[arg(requires = "name", conflicts_with = "rows", required_unless_present = "rows")]
     predictions: Option<PathBuf>,
     /// Name of the method in tables and of its folder.
     #[arg(long, requires = "predictions")]
@@ -121,7 +120,13 @@ pub(super) fn compare(
                 ));
             };
             let rows = rows(&format!("--rows {row} {against}"));
-            let rule = rule.ok_or_else(|| miette!("without it there is no interval, hence no comparison"))?;
+            let rule = rule.ok_or_else(|| {
+                miette!(
+                    help = "add the data set to `overlap` in experiments/claims.yaml",
+                    "{}: without it there is no interval, hence no comparison",
+                    experiment.name
+                )
+            })?;
             let text = two_rows(experiment, &rows.records, &rows.provenance, [&row, &against], rule)?;
             say!("{}", text.trim_end());
             Ok(Ending::Well)
@@ -193,3 +198,6 @@ fn flags(conditions: &Conditions, what: &What) -> String {
         .map_or_else(String::new, |name| format!(" --dataset {name}"));
     format!(" --preset {}{dataset}", what.preset)
 }
+
+#[cfg(test)]
+mod tests;
