@@ -61,6 +61,7 @@ def trained(data, names, classes, seed):
 
 
 def main(folder, to):
+    torch.set_num_threads(1)  # products this small take longer on several
     rows = {"seed": [], "sample": [], "condition": [], "data": [], "p": []}
     for draw in json.loads((folder / "index.json").read_text())["draws"]:
         names = [modality["name"] for modality in draw["modalities"]]

@@ -78,17 +78,22 @@ pub(super) fn compare(
     let published = (!from.no_published).then_some(&cells);
     let gathered = Gathered::beside(&plan, &Store::new(&place.store), published)?;
     if gathered.records.is_empty() {
+        let dataset = what
+            .dataset
+            .as_ref()
+            .map_or_else(String::new, |name| format!(" --dataset {name}"));
         return Err(miette!(
             help = format!(
-                "`mmcollapse reproduce {} --preset {}` trains them",
+                "`mmcollapse reproduce {} --preset {}{dataset}` trains them. A table without its cells, or of older code, is no row \
+                 to compare with: `mmcollapse results` tells",
                 experiment.name, what.preset
             ),
-            "{} ({}): none of its {} cells is in the store {} or in {}: there is nothing to compare with",
+            "{} ({}): none of its {} cells is in the store {} or among the published ones, {}: there is nothing to compare with",
             experiment.name,
             what.preset,
             plan.cells.len(),
             place.store.display(),
-            from.results.display()
+            cells.path().display()
         ));
     }
     let margin = asked.margin / 100.0;
