@@ -163,9 +163,10 @@ impl Predicted {
         let conditions: Vec<ByteArray> = keyed().map(|((_, condition), _)| bytes(condition)).collect();
         let data = |block: &Block| bytes(block.data.first().map_or("", String::as_str));
         let digests: Vec<ByteArray> = keyed().map(|(_, block)| data(block)).collect();
-        let classes: String = (0..self.classes)
+        let classes: Vec<String> = (0..self.classes)
             .map(|class| format!("required double p{class};"))
             .collect();
+        let classes = classes.concat();
         let layout = format!(
             "message predictions {{ required int64 seed; required int64 sample; required binary condition (UTF8); \
              required binary data (UTF8); {classes} }}"
@@ -263,7 +264,8 @@ mod tests {
             "flag" => "optional boolean p0;".to_owned(),
             _ => format!("optional float {name};"),
         };
-        let layout = format!("message m {{ {} }}", columns.iter().map(column).collect::<String>());
+        let layout = columns.iter().map(column).collect::<Vec<_>>().concat();
+        let layout = format!("message m {{ {layout} }}");
         let schema = Arc::new(parse_message_type(&layout).unwrap());
         let mut writer = SerializedFileWriter::new(Vec::new(), schema, Arc::default()).unwrap();
         let mut group = writer.next_row_group().unwrap();

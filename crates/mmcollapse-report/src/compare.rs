@@ -161,3 +161,36 @@ pub fn two_rows(
         provenance: facts(provenance),
     }))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::summary::synthetic::experiment;
+
+    #[test]
+    fn a_row_of_another_program_has_a_name_of_its_own() {
+        let records = experiment(1);
+        let row = external_row("my-method_2", &records).unwrap();
+        assert_eq!(
+            (row.to_string().as_str(), row.label().as_str()),
+            ("my-method_2", "my-method_2 (external)")
+        );
+        assert!(row.is_vanilla() && row.is_control());
+        for taken in ["concat", "shaspec"] {
+            let error = external_row(taken, &records).unwrap_err().to_string();
+            assert!(error.contains(&format!("row `{taken}")), "{error}");
+        }
+        let long = "a".repeat(41);
+        for wrong in ["", "2nd", "Mine", "a+b", "../a", "a b", "a-with-b", &long] {
+            let error = external_row(wrong, &records).unwrap_err().to_string();
+            assert!(error.contains("expected a name"), "{wrong}: {error}");
+        }
+    }
+
+    /// A name that ends as a preset does not make its folder one of a data set.
+    #[test]
+    fn folders_with_external_rows_are_told_apart() {
+        assert!(is_with_external("quick-with-my-quick") && is_with_external("avmnist-hard-full-with-x"));
+        assert!(!is_with_external("avmnist-hard-quick") && !is_with_external("quick-tuned"));
+    }
+}

@@ -306,6 +306,46 @@ fn the_predictions_of_a_cell_stand_beside_it_with_its_scores() {
     }
 }
 
+/// What looks as if test labels were used is shown with a reason only.
+#[test]
+fn a_suspicion_needs_a_reason() {
+    let folder = tempfile::tempdir().unwrap();
+    let table4 = PROGRAM.find("table4").unwrap();
+    let shown = |despite: Option<&str>| {
+        let external = External {
+            row: "mine".to_owned(),
+            predictions: "0123456789abcdef".to_owned(),
+            seeds: 2,
+            rule: None,
+            suspicion: Some("none is wrong".to_owned()),
+            despite: despite.map(str::to_owned),
+        };
+        let text = external.text().join(" ");
+        let rows = Rows {
+            records: Vec::new(),
+            provenance: Provenance::default(),
+        };
+        let error = beside(table4, rows, Vec::new(), external, folder.path()).unwrap_err();
+        (error.to_string(), text)
+    };
+    let (refused, _) = shown(None);
+    assert!(
+        refused.contains("mine: test labels may have been used") && refused.contains("none is wrong"),
+        "{refused}"
+    );
+    // Then it is asked for what it stands beside.
+    let (next, text) = shown(Some("the data are easy"));
+    assert!(
+        next.contains("none of the 0 cells to compare with has a seed of the predictions"),
+        "{next}"
+    );
+    assert!(
+        text.contains("mine may have seen test labels: none is wrong. Shown nevertheless: the data are easy"),
+        "{text}"
+    );
+    assert!(fs::read_dir(folder.path()).unwrap().next().is_none());
+}
+
 /// Of what is asked of clap too: predictions need a name, and rows are two.
 #[test]
 fn what_is_asked_is_one_of_two() {

@@ -10,7 +10,7 @@
 //! Test labels are not in it. Nor are the names of test samples, since names of recordings tell the digit; and test samples
 //! come in a drawn order, since data sets come class by class.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -65,14 +65,14 @@ struct Draw {
     modalities: Vec<ModalitySpec>,
     samples: BTreeMap<&'static str, usize>,
     #[serde(flatten)]
-    file: File,
+    file: Arrays,
     ids: Option<String>,
     trainings: Vec<Trained>,
 }
 
 /// A file of arrays.
 #[derive(Serialize)]
-struct File {
+struct Arrays {
     /// Path below the export's folder.
     file: String,
     sha256: String,
@@ -92,7 +92,7 @@ struct Trained {
     protocol: Protocol,
     in_words: String,
     #[serde(flatten)]
-    file: File,
+    file: Arrays,
     conditions: Vec<Conditioned>,
 }
 
@@ -169,10 +169,7 @@ pub fn write(plan: &Plan, options: &LoadOptions, folder: &Path) -> Result<Writte
         }
         names
     };
-    let seeds = trainings
-        .iter()
-        .map(|t| t.seed)
-        .collect::<std::collections::BTreeSet<_>>();
+    let seeds = trainings.iter().map(|t| t.seed).collect::<BTreeSet<_>>();
     let written = Written {
         index: folder.join(INDEX),
         seeds: seeds.len(),
@@ -332,7 +329,7 @@ fn tensor(made: mmcollapse_nn::Result<Tensor>) -> Result<Tensor> {
     made.map_err(|error| miette!("an array cannot be made: {error}"))
 }
 
-fn save(folder: &Path, path: String, arrays: &BTreeMap<String, Tensor>) -> Result<(File, usize)> {
+fn save(folder: &Path, path: String, arrays: &BTreeMap<String, Tensor>) -> Result<(Arrays, usize)> {
     let bytes = tensor_bytes(arrays)?;
     put(&folder.join(&path), &bytes)?;
     let array = |(name, tensor): (&String, &Tensor)| {
@@ -342,7 +339,7 @@ fn save(folder: &Path, path: String, arrays: &BTreeMap<String, Tensor>) -> Resul
         };
         (name.clone(), array)
     };
-    let file = File {
+    let file = Arrays {
         file: path,
         sha256: sha256(&bytes),
         arrays: arrays.iter().map(array).collect(),
