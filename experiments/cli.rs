@@ -1,7 +1,9 @@
 //! The command line: verbs, flags, and what each does.
 
+mod compare;
 mod data;
 mod dry;
+mod export;
 #[cfg(test)]
 #[path = "../crates/mmcollapse-run/src/tuning/fixture.rs"]
 pub(crate) mod fixture;
@@ -25,6 +27,7 @@ use mmcollapse_files::tell;
 use mmcollapse_nn::device::DeviceChoice;
 
 use mmcollapse_record::{ExperimentInfo, Preset};
+use mmcollapse_report::report::claims::Claims;
 use mmcollapse_run::models::Training;
 use mmcollapse_run::provenance::{Build, cores, origin};
 use mmcollapse_run::runner::Interrupt;
@@ -70,6 +73,7 @@ Examples:
   mmcollapse list methods
   mmcollapse data list                             every data set and where its data are
   mmcollapse data fetch avmnist
+  mmcollapse compare table4 predictions.parquet --name my-method     your method beside every row
 
 Ctrl-C stops cleanly; the same command continues.";
 
@@ -196,6 +200,50 @@ Examples:
         /// The YAML of your own data set that some results are of; may be repeated.
         #[arg(long, value_name = "YAML")]
         own: Vec<PathBuf>,
+    },
+    /// Write what the cells of an experiment give their models, for a method of any language.
+    ///
+    /// Writes for each seed inputs, labels of training and validation, and all masks of the experiment's protocols, exactly those that
+    /// the cells use: safetensors files with an index.json. Test labels are not written. docs/compare.md describes the form.
+    #[command(after_help = "\
+Examples:
+  mmcollapse export avmnist exchange                       Table 4, every seed of the quick preset
+  mmcollapse export avmnist exchange --seed 100..110       the first ten of them
+  mmcollapse export avmnist-embedded exchange --preset smoke
+  mmcollapse export eicu-demo exchange --experiment table1
+
+Masks of every level are in it. Inputs of health records are those of patients: keep the folder as you keep the source.")]
+    Export {
+        /// Data set whose samples are written, as `--dataset` of other verbs has it.
+        #[arg(value_name = "DATASET", value_parser = dataset)]
+        dataset: String,
+        /// Folder to write; it must be empty or not there yet.
+        folder: PathBuf,
+        #[command(flatten)]
+        asked: export::Asked,
+    },
+    /// Score predictions of another program beside every row of an experiment, or compare two rows.
+    ///
+    /// Checks the predictions against the export, scores them as cells are scored, and writes table, figure and paired tests with
+    /// them to RESULTS/<experiment>/<preset>-with-<name>/. Other results stay as they are. docs/compare.md describes the form.
+    #[command(after_help = "\
+Examples:
+  mmcollapse compare table4 predictions.parquet --name my-method
+  mmcollapse compare table4 predictions.parquet --name my-method --dataset avmnist-embedded --preset smoke
+  mmcollapse compare table4 --rows concat+kd concat        two rows, by the rule of every verdict
+
+Rows are those that the store and RESULTS/cells/ have; nothing is trained.")]
+    Compare {
+        /// Name of the experiment.
+        experiment: String,
+        #[command(flatten)]
+        asked: compare::Asked,
+        #[command(flatten)]
+        what: What,
+        #[command(flatten)]
+        place: Place,
+        #[command(flatten)]
+        from: From,
     },
     /// Print the experiments, one line each, or details: methods with their options, data sets, one experiment.
     #[command(after_help = "\
@@ -465,6 +513,19 @@ impl Program {
                     mmcollapse_data::own::add(&path)?;
                 }
                 results::results(self.experiments, &results)
+            Verb::Results { results } => results::results(self.experiments, &results),
+            Verb::Export { dataset, folder, asked } => {
+                export::export(self.find(&asked.experiment)?, &dataset, &folder, &asked)
+            }
+            Verb::Compare {
+                experiment,
+                asked,
+                what,
+                place,
+                from,
+            } => {
+                let claims = Claims::parse(self.claims, self.experiments)?;
+                compare::compare(self.find(&experiment)?, &asked, &what, &place, &from, &claims)
             }
             Verb::List { what } => {
                 output::out(format_args!("{}", self.list(&what)?));
@@ -641,7 +702,18 @@ mod tests {
     #[test]
     fn help_says_what_each_verb_does() {
         let mut text = Cli::command().render_help().to_string();
-        for name in ["reproduce", "tune", "run", "report", "results", "list", "data", "gate"] {
+        for name in [
+            "reproduce",
+            "tune",
+            "run",
+            "report",
+            "results",
+            "export",
+            "compare",
+            "list",
+            "data",
+            "gate",
+        ] {
             let mut command = Cli::command();
             let verb = command.find_subcommand_mut(name).unwrap();
             text += "\n== ";

@@ -34,6 +34,7 @@ pub mod own;
 mod parquet_columns;
 pub mod parquet_rows;
 pub mod pca;
+pub mod predictions;
 mod prepared;
 mod presence;
 mod rows;

@@ -2,10 +2,12 @@
 
 #[cfg(test)]
 mod absent;
+mod asked;
 mod check;
 mod checkpoint;
 #[cfg(test)]
 mod damaged;
+mod given;
 #[cfg(test)]
 mod levels;
 mod manipulation;
@@ -29,7 +31,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::training::EpochRecord;
 
+pub use asked::{Asked, Condition};
 pub use check::{check_cell, outline};
+pub use given::{Given, is_exported};
 pub(crate) use mechanism::REVISION as LAYER_REVISION;
 pub(crate) use run::Facts;
 pub use run::{Conditions, MULTIMODAL, UNIMODAL, run_cell};

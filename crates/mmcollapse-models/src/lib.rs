@@ -36,7 +36,10 @@ mod upweight;
 mod tests;
 
 pub use balancing::BALANCINGS;
-pub use cell::{AS_TESTED, CellOutcome, Conditions, MULTIMODAL, UNIMODAL, check_cell, outline, run_cell};
+pub use cell::{
+    AS_TESTED, Asked, CellOutcome, Condition, Conditions, Given, MULTIMODAL, UNIMODAL, check_cell, is_exported,
+    outline, run_cell,
+};
 pub use config::CellConfig;
 pub use encoders::ENCODERS;
 pub use encodings::{Encodings, Latent, Sequence};

@@ -26,6 +26,6 @@ pub use metric::{Better, Definition, METRICS, Measured, Metric, Unit, words};
 pub use outcome::{NEURONS_MEASURE, Outcome, Score, Split, Status};
 pub use preset::Preset;
 pub use protocol::{Amplitude, Planting, Protocol, ProtocolKind, Setting, UpweightMode};
-pub use provenance::{Commit, Machine, Origin, OriginCount, Provenance, TunedBy, count_origins};
+pub use provenance::{Commit, External, Machine, Origin, OriginCount, Provenance, Rule, TunedBy, count_origins};
 pub use record::Record;
 pub use row::{Dose, MethodName, RowId, RowName, label};

@@ -55,6 +55,60 @@ pub struct Provenance {
     /// How settings were chosen, if they are not the spec's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tuned: Option<TunedBy>,
+    /// The row that this program did not train, if there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub external: Option<External>,
+}
+
+/// A row that another program trained; part of the provenance of a result that shows it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct External {
+    /// Name of the row.
+    pub row: String,
+    /// SHA-256 of the file with its predictions.
+    pub predictions: String,
+    /// Seeds that it has.
+    pub seeds: usize,
+    /// How its differences to other rows are judged; none where it is not known how the data set's seeds draw.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rule: Option<Rule>,
+    /// Why test labels may have been used in it, as far as numbers tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub suspicion: Option<String>,
+    /// Why it is shown nevertheless, in the words of who compared it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub despite: Option<String>,
+}
+
+/// What decides on the difference of two rows, beside the difference.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rule {
+    /// The effect to detect or to exclude, a share.
+    pub margin: f64,
+    /// Overlap of the seeds' samples: 0 where each seed draws its own, else test samples to each training sample.
+    pub overlap: f64,
+}
+
+impl External {
+    /// In sentences, each of which stands alone.
+    pub fn text(&self) -> Vec<String> {
+        let digits = self.predictions.get(..12).unwrap_or(&self.predictions);
+        let mut text = vec![format!(
+            "{} is external: not trained by this program. Its predictions (sha256 {digits}) are scored by the same code on the same \
+             seeds, splits and masks ({} seeds). How it was trained and tuned is not checked.",
+            self.row, self.seeds
+        )];
+        if let Some(suspicion) = &self.suspicion {
+            let despite = self.despite.as_deref().unwrap_or("no reason is given");
+            text.push(format!(
+                "{} may have seen test labels: {suspicion}. Shown nevertheless: {despite}",
+                self.row
+            ));
+        }
+        text
+    }
 }
 
 /// A commit, and whether the sources differed from it.

@@ -7,6 +7,7 @@
 //!
 //! Nothing here trains or knows a model: it builds and works where nothing can be trained.
 
+pub mod compare;
 pub mod curves;
 pub mod figure;
 mod lacking;

@@ -13,7 +13,7 @@
 //! | `table.provenance.json`, `runs.provenance.json`, `figure.provenance.json` | command, commit, data, machine, time |
 
 use mmcollapse_record::{
-    Commit, ExperimentInfo, Metric, OriginCount, Preset, Provenance, Record, Shows, TunedBy, Unit,
+    Commit, ExperimentInfo, External, Metric, OriginCount, Preset, Provenance, Record, Shows, TunedBy, Unit,
 };
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -23,6 +23,7 @@ use mmcollapse_files::{duration_text, write_atomic};
 use polars::prelude::{CsvWriter, DataFrame, ParquetWriter, SerWriter};
 use serde::Deserialize;
 
+use crate::compare;
 use crate::curves;
 use crate::figure::{Figure, FigureText, Forest};
 use crate::lacking::lacking;
@@ -52,6 +53,22 @@ fn asked(experiment: &ExperimentInfo, summary: &Summary) -> Result<Vec<Metric>> 
     Ok(measured.into_iter().filter(is_asked).cloned().collect())
 }
 
+/// The paper's numbers, with the metric that the records have where they are of other data.
+pub(crate) fn paper_of(experiment: &ExperimentInfo, records: &[Record], provenance: &Provenance) -> Result<Paper> {
+    let mut paper = Paper::of(experiment)?;
+    if provenance.dataset.is_some() || experiment.paper.is_none() {
+        let measured = |metric: &Metric| {
+            let scores = || records.iter().flat_map(|record| &record.outcome.scores);
+            scores().any(|score| score.metric == *metric)
+        };
+        let accuracy: Metric = "accuracy".parse().into_diagnostic()?;
+        if !measured(&paper.metric) && measured(&accuracy) {
+            paper.metric = accuracy;
+        }
+    }
+    Ok(paper)
+}
+
 /// Writes tables and figure of `records` into the folder `out` and returns the paths, in order.
 ///
 /// # Errors
@@ -71,17 +88,7 @@ pub fn render(
             provenance.preset
         ));
     }
-    let mut paper = Paper::of(experiment)?;
-    if provenance.dataset.is_some() || experiment.paper.is_none() {
-        let measured = |metric: &Metric| {
-            let scores = || records.iter().flat_map(|record| &record.outcome.scores);
-            scores().any(|score| score.metric == *metric)
-        };
-        let accuracy: Metric = "accuracy".parse().into_diagnostic()?;
-        if !measured(&paper.metric) && measured(&accuracy) {
-            paper.metric = accuracy;
-        }
-    }
+    let mut paper = paper_of(experiment, records, provenance)?;
     let mut title = experiment.title.to_owned();
     if let Some(dataset) = &provenance.dataset {
         // The paper's numbers are of its own data.
@@ -130,6 +137,12 @@ pub fn render(
             preset,
         });
     }
+    if let Some(external) = &provenance.external {
+        versus = summary.versus(&external.row, &metrics, &paper)?;
+        table
+            .sheets
+            .extend(compare::sheets(&summary, &paper, &metrics, external, &versus, preset)?);
+    }
     let origin = facts.join(" · ");
     let json = serde_json::to_string_pretty(provenance).into_diagnostic()?;
     let frame = FigureText {
@@ -163,6 +176,9 @@ pub fn render(
         Shows::Probes(_) => frames.push(("probes", curves::probes_frame(records))),
         Shows::Tests { row, .. } => frames.push(("tests", summary.versus_frame(row, &versus))),
         Shows::Scores | Shows::Rows(_) | Shows::Measures(_) | Shows::Dose { .. } | Shows::Neurons { .. } => {}
+    }
+    if let Some(external) = &provenance.external {
+        frames.push(("tests", summary.versus_frame(&external.row, &versus)));
     }
     for (name, frame) in frames {
         let mut frame = frame.into_diagnostic()?;
@@ -211,8 +227,9 @@ fn csv(frame: &mut DataFrame) -> Result<Vec<u8>> {
 }
 
 /// What must be read before any number.
-fn warnings(provenance: &Provenance) -> Vec<String> {
+pub(crate) fn warnings(provenance: &Provenance) -> Vec<String> {
     let mut warnings = Vec::new();
+    warnings.extend(provenance.external.iter().flat_map(External::text));
     warnings.extend(provenance.synthetic.clone());
     if provenance.missing > 0 {
         let seeds = provenance
@@ -246,7 +263,7 @@ fn warnings(provenance: &Provenance) -> Vec<String> {
 }
 
 /// Where a result comes from, one fact a line; the first one gives it again.
-fn facts(provenance: &Provenance) -> Vec<String> {
+pub(crate) fn facts(provenance: &Provenance) -> Vec<String> {
     let commit = match (&provenance.commit, &provenance.commit_not_known) {
         (Some(commit), _) => format!("commit {}", commit.short()),
         (None, Some(reason)) => format!("commit not known ({reason})"),

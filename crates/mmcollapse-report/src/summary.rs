@@ -6,6 +6,7 @@
 //! docs/methodology/statistics.md says why each number is what it is.
 
 mod check;
+mod decided;
 pub(crate) mod frames;
 mod protocol;
 #[cfg(test)]
@@ -19,6 +20,7 @@ use miette::{Context, IntoDiagnostic, Result, miette};
 use mmcollapse_probes::{Estimate, Interval, PairedDifference, bootstrap_interval, estimate, holm, paired_difference};
 
 pub use check::Checked;
+pub use decided::Decided;
 pub use protocol::ProtocolRun;
 use protocol::{add_rate, protocols, started};
 pub use versus::{Pairing, Versus};

@@ -4,6 +4,7 @@
 //! other modalities present, and of the losses at the end of training. Under each of our lines stands the paper's. A number has the number of its runs and,
 //! from two runs on, an interval; a dash takes the place of what was not measured.
 
+pub(crate) mod decided;
 mod latex;
 mod markdown;
 mod number;

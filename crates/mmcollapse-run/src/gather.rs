@@ -26,11 +26,23 @@ impl Gathered {
     /// # Errors
     /// A store that cannot be read.
     pub fn of(plan: &Plan, store: &Store) -> Result<Self, StoreError> {
+        Self::beside(plan, store, None)
+    }
+
+    /// The same, with what the store lacks taken from published cells. Nothing is written.
+    ///
+    /// # Errors
+    /// A store that cannot be read.
+    pub fn beside(plan: &Plan, store: &Store, published: Option<&PublishedCells>) -> Result<Self, StoreError> {
         let mut gathered = Self::default();
         for planned in &plan.cells {
-            if let Found::Whole(stored) = store.find(&planned.key)? {
+            let stored = match store.find(&planned.key)? {
+                Found::Whole(stored) => Some(*stored),
+                _ => published.and_then(|cells| cells.stored(planned.key.as_str())).cloned(),
+            };
+            if let Some(stored) = stored {
                 gathered.records.push(planned.record(stored.outcome.clone()));
-                gathered.stored.push(*stored);
+                gathered.stored.push(stored);
             }
         }
         Ok(gathered)
@@ -91,6 +103,7 @@ pub fn provenance(plan: &Plan, command: String, stored: &[Stored], seeds: usize)
         wall_seconds: wall_seconds(stored),
         tuned: None,
         dataset: None,
+        external: None,
     }
 }
 

@@ -4,6 +4,7 @@
 //! spec.yaml --spec, on--> Spec --plan--> Plan: cells, fully resolved, each with a key
 //! cells --pending--> in the store already, or --rounds, runner, worker--> trained and stored
 //! store --gather--> records and their provenance, for the report
+//! plan --exchange--> what a model of another program is given; its predictions --exchange--> records
 //! store --published--> the cells beside a result; they fill another store. --freshness--> whether they are today's
 //! ```
 //!
@@ -15,6 +16,7 @@
 extern crate self as mmcollapse_run;
 
 pub mod cell;
+pub mod exchange;
 pub mod freshness;
 pub mod gate;
 pub mod gather;

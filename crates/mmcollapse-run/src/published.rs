@@ -113,6 +113,11 @@ impl PublishedCells {
         self.cells.get(key).map(|kept| &kept.cell)
     }
 
+    /// What came of the cell of this key.
+    pub fn stored(&self, key: &str) -> Option<&Stored> {
+        self.cells.get(key).map(|kept| &kept.stored)
+    }
+
     /// All cells.
     pub fn cells(&self) -> impl Iterator<Item = &Cell> {
         self.cells.values().map(|kept| &kept.cell)

@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use mmcollapse_data::Samples;
 use mmcollapse_nn::Mode;
 use mmcollapse_record::{Findings, Score, Split, Status};
 
 use super::{
-    AS_TESTED, CellOutcome,
+    CellOutcome,
+    asked::{self, Condition},
     run::{MULTIMODAL, Run},
 };
 use crate::{
@@ -14,7 +16,6 @@ use crate::{
     evaluate::{complete_latents, each_batch, predictions},
     model::Model,
     predictions::Predictions,
-    protocol,
     reallocation::Prepared,
     substitution::LatentSamples,
 };
@@ -154,8 +155,8 @@ impl Run<'_> {
     fn scores(&self, model: &Model, at_validation: &Predictions, measures: Vec<Measure>) -> Result<Vec<Score>> {
         let dataset = self.dataset;
         let test = dataset.test.for_final_evaluation();
-        let (n, own) = (test.len(), &test.present);
         let kind = self.config.protocol.kind();
+        let quality = self.quality();
         let mut scores = Vec::new();
         let mut push = |rate: f64, split: Split, metric: &str, value: Option<f64>, n: usize| -> Result<()> {
             scores.extend(self.score(rate, split, metric, value, n)?);
@@ -167,43 +168,34 @@ impl Run<'_> {
                 push(0.0, Split::Test, &measure.name, measure.value, measure.n)?;
             }
         }
-        for (rate, seen) in protocol::asked(&self.config, self.weak, test, "test")
-            .into_iter()
-            .filter(|_| !by_pattern)
-        {
-            let predictions = predictions(model, dataset, test, &seen, self.device)?;
-            push(rate, Split::Test, "accuracy", predictions.accuracy(), n)?;
-            for (measure, value) in predictions.binary_measures() {
-                push(rate, Split::Test, measure, value, n)?;
+        let at_levels = asked::as_tested(&self.config, self.weak, test, Split::Test);
+        for condition in at_levels.iter().filter(|_| !by_pattern) {
+            for measure in condition.measures(quality, &self.answers(model, condition, test)?) {
+                push(condition.level, Split::Test, &measure.name, measure.value, measure.n)?;
             }
         }
         let level = self.trained_level();
         for measure in measures {
             push(level, Split::Test, &measure.name, measure.value, measure.n)?;
         }
-        let quality = self.quality();
-        let complete = predictions(model, dataset, test, own, self.device)?.quality();
-        push(level, Split::Test, &format!("{quality}_complete"), complete, n)?;
-        for (modality, name) in self.spec.modalities.iter().enumerate() {
-            let having = test.select(&own.rows(modality));
-            if having.len() < FEWEST {
-                continue;
+        for condition in asked::beside(level, &self.spec.modalities, test) {
+            for measure in condition.measures(quality, &self.answers(model, &condition, test)?) {
+                push(level, Split::Test, &measure.name, measure.value, measure.n)?;
             }
-            let seen = having.present.only(&[modality]);
-            let only = predictions(model, dataset, &having, &seen, self.device)?.quality();
-            push(
-                level,
-                Split::Test,
-                &format!("{quality}_only_{name}"),
-                only,
-                having.len(),
-            )?;
         }
         let at_end = at_validation.quality();
         let n_validation = dataset.validation.len();
         push(level, Split::Validation, quality, at_end, n_validation)?;
-        for (rate, value) in self.as_tested(model, at_end)? {
-            push(rate, Split::Validation, AS_TESTED, value, n_validation)?;
+        for (condition, predictions) in self.as_tested(model, at_validation)? {
+            for measure in condition.measures(quality, &predictions) {
+                push(
+                    condition.level,
+                    Split::Validation,
+                    &measure.name,
+                    measure.value,
+                    measure.n,
+                )?;
+            }
         }
         let last = self.facts.of_fit(MULTIMODAL).next_back();
         let losses = last.into_iter().flat_map(|record| &record.losses);
@@ -231,29 +223,48 @@ impl Run<'_> {
 
     /// Where the scores stand of what is measured with all modalities: the level of the training, or 0 where that serves several.
     fn trained_level(&self) -> f64 {
-        let modalities = self.spec.modalities.len();
-        self.config.protocol.trained_level(modalities).unwrap_or_default()
+        asked::trained_level(&self.config, self.spec.modalities.len())
     }
 
     /// The measure of [`Predictions::quality`].
     pub fn quality(&self) -> &'static str {
-        if self.spec.classes == 2 { "auroc" } else { "accuracy" }
+        asked::quality(self.spec.classes)
     }
 
-    /// Validation quality with what the protocol leaves of a test sample, at each of its levels. A mask of its own for
-    /// validation, or the choice of a setting would know the test's.
-    fn as_tested(&self, model: &Model, at_end: Option<f64>) -> Result<Vec<(f64, Option<f64>)>> {
-        let samples = &self.dataset.validation;
-        let asked = protocol::asked(&self.config, self.weak, samples, "validation").into_iter();
-        let scored = asked.map(|(rate, seen)| {
-            // Where validation sees the same as the test, it was scored already.
-            if seen == self.presence.validation {
-                return Ok((rate, at_end));
+    /// What the model says of the samples that a condition asks of.
+    fn answers(&self, model: &Model, condition: &Condition, samples: &Samples) -> Result<Predictions> {
+        let some;
+        let samples = match &condition.rows {
+            None => samples,
+            Some(rows) => {
+                some = samples.select(rows);
+                &some
             }
-            let predictions = predictions(model, self.dataset, samples, &seen, self.device)?;
-            Ok((rate, predictions.quality()))
+        };
+        Ok(predictions(
+            model,
+            self.dataset,
+            samples,
+            &condition.present(),
+            self.device,
+        )?)
+    }
+
+    /// What it says of validation with what the protocol leaves of a test sample, at each of its levels. A mask of its own for
+    /// validation, or the choice of a setting would know the test's.
+    fn as_tested(&self, model: &Model, at_end: &Predictions) -> Result<Vec<(Condition, Predictions)>> {
+        let samples = &self.dataset.validation;
+        let asked = asked::as_tested(&self.config, self.weak, samples, Split::Validation).into_iter();
+        let answered = asked.map(|condition| {
+            // Where validation sees the same as the test, it was asked already.
+            let answers = if condition.seen == self.presence.validation {
+                at_end.clone()
+            } else {
+                self.answers(model, &condition, samples)?
+            };
+            Ok((condition, answers))
         });
-        scored.collect()
+        answered.collect()
     }
 }
 
@@ -265,7 +276,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        CellConfig, Conditions, Silent, run_cell,
+        AS_TESTED, CellConfig, Conditions, Silent, run_cell,
         tests::{cell, tiny},
     };
 

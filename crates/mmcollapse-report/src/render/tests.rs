@@ -52,6 +52,7 @@ fn provenance() -> Provenance {
         commit_not_known: None,
         preset_seeds: None,
         more_complete: None,
+        external: None,
     }
 }
 

@@ -512,6 +512,24 @@ impl Known<'_> {
     }
 }
 
+impl Claims {
+    /// How much the samples of the seeds of data sets overlap, as [`Self::overlap`] documents it for the longest name that fits; none
+    /// where it has none of them.
+    pub fn overlap_of(&self, names: &[&str]) -> Option<f64> {
+        // `eicu-demo-mortality` is the label mortality of `eicu-demo`.
+        let is_of = |known: &str, name: &str| {
+            let rest = name.strip_prefix(known);
+            // As are options in its name.
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['-', ':']))
+        };
+        let known = self
+            .overlap
+            .iter()
+            .filter(|(known, _)| names.iter().any(|name| is_of(known, name)));
+        known.max_by_key(|(known, _)| known.len()).map(|(_, overlap)| *overlap)
+    }
+}
+
 impl Test {
     /// The data set that stands in for the paper's, if one does.
     pub fn dataset(&self) -> Option<&str> {

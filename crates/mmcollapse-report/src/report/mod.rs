@@ -14,9 +14,9 @@ mod listed;
 mod page;
 mod reproduction;
 mod results;
-mod shown;
+pub(crate) mod shown;
 mod stated;
-mod verdict;
+pub(crate) mod verdict;
 mod words;
 
 use std::path::{Path, PathBuf};

@@ -255,6 +255,9 @@ fn datasets(folder: &Path) -> Result<BTreeSet<String>> {
     for entry in entries {
         let name = entry.into_diagnostic()?.file_name();
         let name = name.to_string_lossy();
+        if crate::compare::is_with_external(&name) {
+            continue;
+        }
         let name = name.strip_suffix("-tuned").unwrap_or(&name);
         let dataset = PRESETS
             .iter()

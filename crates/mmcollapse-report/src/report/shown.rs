@@ -119,11 +119,16 @@ impl Comparison {
 
 /// A verdict in full; `comparison` says whose effect it is about.
 pub(super) fn verdict(verdict: Verdict, comparison: &Comparison) -> String {
+    on_effect(verdict, &comparison.effect())
+}
+
+/// A verdict in full; `effect` names the one to detect or to exclude.
+pub(crate) fn on_effect(verdict: Verdict, effect: &str) -> String {
     match verdict {
         Verdict::Supported { smaller: false } => "supported".to_owned(),
-        Verdict::Supported { smaller: true } => format!("supported; {} is excluded", comparison.effect()),
+        Verdict::Supported { smaller: true } => format!("supported; {effect} is excluded"),
         Verdict::Contradicted => "contradicted".to_owned(),
-        Verdict::Excluded => format!("excluded: {}", comparison.effect()),
+        Verdict::Excluded => format!("excluded: {effect}"),
         Verdict::Inconclusive { n_needed: Some(n) } => format!("inconclusive; {n} seeds would tell"),
         Verdict::Inconclusive { n_needed: None } => "inconclusive; no number of seeds would tell".to_owned(),
         Verdict::CannotDecide => "these data cannot decide".to_owned(),

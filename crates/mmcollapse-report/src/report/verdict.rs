@@ -18,7 +18,7 @@ use super::stated::{Standing, Stated};
 const LEVEL: f64 = 0.95;
 
 /// The share of diverged runs from which on a row's representation is not compared.
-const DIVERGED: f64 = 0.1;
+pub(crate) const DIVERGED: f64 = 0.1;
 
 /// The share of a test's seeds that have to be there: a few may lack a score, a part of the seeds is no test.
 const SEEDS: f64 = 0.9;
@@ -232,26 +232,15 @@ impl Source<'_> {
     /// How much the samples of the seeds of a result overlap.
     fn overlap(&self, measured: &Measured) -> Result<f64> {
         let names = measured.trained_on();
-        // `eicu-demo-mortality` is the label mortality of `eicu-demo`.
-        let is_of = |known: &str, name: &str| {
-            let rest = name.strip_prefix(known);
-            // As are options in its name.
-            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['-', ':']))
-        };
-        let known = self
-            .claims
-            .overlap
-            .iter()
-            .filter(|(known, _)| names.iter().any(|name| is_of(known, name)));
-        let (_, documented) = known.max_by_key(|(known, _)| known.len()).ok_or_else(|| {
+        let documented = self.claims.overlap_of(&names).ok_or_else(|| {
             miette!(
                 help = "add the data set there: 0 where each seed draws its own samples, else its test samples by its training samples",
                 "experiments/claims.yaml: `overlap` has none of the data sets {names:?} of {}",
                 measured.id
             )
         })?;
-        Ok(if *documented > 0.0 {
-            measured.test_to_train().unwrap_or(*documented)
+        Ok(if documented > 0.0 {
+            measured.test_to_train().unwrap_or(documented)
         } else {
             0.0
         })

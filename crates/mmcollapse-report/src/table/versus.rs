@@ -27,16 +27,19 @@ impl Table {
     #[must_use]
     pub fn of_tests(mut self, tests: &Tests) -> Self {
         self.sheets.retain(|sheet| sheet.name == "paper");
-        let mut sheets: Vec<Sheet> = Vec::new();
-        for versus in tests.versus.iter().filter(|v| v.pairing == Pairing::Seeds) {
-            sheets.extend(tests.sheet(versus));
-        }
+        let mut sheets: Vec<Sheet> = tests.sheets().collect();
         sheets.append(&mut self.sheets);
         Self { sheets, ..self }
     }
 }
 
 impl Tests<'_> {
+    /// One a protocol and metric.
+    pub(crate) fn sheets(&self) -> impl Iterator<Item = Sheet> {
+        let by_seed = self.versus.iter().filter(|v| v.pairing == Pairing::Seeds);
+        by_seed.filter_map(|versus| self.sheet(versus))
+    }
+
     /// One protocol and metric; none if there is no method to compare with.
     fn sheet(&self, seeds: &Versus) -> Option<Sheet> {
         let (name, metric) = (&seeds.setting, &seeds.metric);
