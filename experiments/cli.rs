@@ -513,7 +513,7 @@ impl Program {
                     mmcollapse_data::own::add(&path)?;
                 }
                 results::results(self.experiments, &results)
-            Verb::Results { results } => results::results(self.experiments, &results),
+            }
             Verb::Export { dataset, folder, asked } => {
                 export::export(self.find(&asked.experiment)?, &dataset, &folder, &asked)
             }
