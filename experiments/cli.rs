@@ -1,6 +1,7 @@
 //! The command line: verbs, flags, and what each does.
 
 mod data;
+mod diagnose;
 mod dry;
 #[cfg(test)]
 #[path = "../crates/mmcollapse-run/src/tuning/fixture.rs"]
@@ -70,6 +71,7 @@ Examples:
   mmcollapse tune table3                           settings for every row, with the same budget
   mmcollapse list                                  every experiment; `list table4` describes one
   mmcollapse list methods
+  mmcollapse diagnose arrays.npz --html page.html  is a modality of my own model neglected?
   mmcollapse data list                             every data set and where its data are
   mmcollapse data fetch avmnist
 
@@ -207,6 +209,14 @@ Examples:
         /// `experiments`, `methods`, `datasets`, or the name of an experiment.
         #[arg(value_name = "WHAT", default_value = "experiments")]
         what: String,
+    },
+    /// Say of your own model whether a modality is neglected, kept or uninformative, and why.
+    ///
+    /// Reads what the model's encoders and fusion give for held-out samples. Fits linear probes; trains nothing else.
+    #[command(after_help = diagnose::EXAMPLES)]
+    Diagnose {
+        #[command(flatten)]
+        asked: diagnose::Asked,
     },
     /// Show, fetch or check the data.
     Data {
@@ -371,7 +381,10 @@ pub fn main(
         claims,
         spaces,
     };
-    let only_prints = matches!(cli.verb, Verb::List { .. } | Verb::Data { .. } | Verb::Store { .. });
+    let only_prints = matches!(
+        cli.verb,
+        Verb::List { .. } | Verb::Data { .. } | Verb::Store { .. } | Verb::Diagnose { .. }
+    );
     let ended = program.run(cli.verb);
     match output::lost() {
         // As tools end whose reader has what it wanted: `mmcollapse list | head -1`.
@@ -458,6 +471,10 @@ impl Program {
             Verb::Results { results } => results::results(self.experiments, &results),
             Verb::List { what } => {
                 output::out(format_args!("{}", self.list(&what)?));
+                Ok(Ending::Well)
+            }
+            Verb::Diagnose { asked } => {
+                diagnose::run(&asked)?;
                 Ok(Ending::Well)
             }
             Verb::Data { verb } => {
@@ -615,7 +632,17 @@ mod tests {
     #[test]
     fn help_says_what_each_verb_does() {
         let mut text = Cli::command().render_help().to_string();
-        for name in ["reproduce", "tune", "run", "report", "results", "list", "data", "gate"] {
+        for name in [
+            "reproduce",
+            "tune",
+            "run",
+            "report",
+            "results",
+            "list",
+            "diagnose",
+            "data",
+            "gate",
+        ] {
             let mut command = Cli::command();
             let verb = command.find_subcommand_mut(name).unwrap();
             text += "\n== ";

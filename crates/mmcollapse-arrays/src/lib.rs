@@ -4,9 +4,9 @@
 //! `.npy` files; [`Arrays::read`] reads the numbers of one array. Nothing is unpickled.
 
 mod error;
-mod number;
 mod npy;
 mod npz;
+mod number;
 mod parquet_lists;
 mod safe;
 
@@ -76,7 +76,8 @@ impl Arrays {
     /// # Errors
     /// A file of another kind, one that cannot be read, an array of a type that holds no numbers.
     pub fn open(path: &Path) -> Result<Self> {
-        let entries = if path.is_dir() { folder(path)? } else { file(path)? };
+        let metadata = fs::metadata(path).map_err(|error| ArrayError::of(path, error.to_string()))?;
+        let entries = if metadata.is_dir() { folder(path)? } else { file(path)? };
         if entries.is_empty() {
             return Err(ArrayError::of(path, "expected at least one array, got none"));
         }
@@ -146,10 +147,13 @@ fn file(path: &Path) -> Result<Vec<Entry>> {
         Some("npz") => npz::entries(path),
         Some("safetensors") => safe::entries(path),
         Some("parquet") => parquet_lists::entries(path),
-        _ => Err(
-            ArrayError::of(path, "expected a file that ends in .npz, .npy, .safetensors or .parquet, or a folder")
-                .help("write arrays with numpy.savez or safetensors.torch.save_file; .pt files are pickles, which are not read"),
-        ),
+        _ => Err(ArrayError::of(
+            path,
+            "expected a file that ends in .npz, .npy, .safetensors or .parquet, or a folder",
+        )
+        .help(
+            "write arrays with numpy.savez or safetensors.torch.save_file; .pt files are pickles, which are not read",
+        )),
     }
 }
 

@@ -56,7 +56,9 @@ pub(crate) fn header(path: &Path, from: &mut impl Read) -> Result<Header> {
         .map_err(|error| broken(error.to_string()))?;
     let length = u32::from_le_bytes(length) as usize;
     if length > LONGEST_HEADER {
-        return Err(broken(format!("a header of {length} bytes, at most {LONGEST_HEADER} are read")));
+        return Err(broken(format!(
+            "a header of {length} bytes, at most {LONGEST_HEADER} are read"
+        )));
     }
     let mut text = vec![0; length];
     from.read_exact(&mut text).map_err(|error| broken(error.to_string()))?;
@@ -66,12 +68,16 @@ pub(crate) fn header(path: &Path, from: &mut impl Read) -> Result<Header> {
 /// Reads the three keys of a header.
 fn parse(text: &str) -> std::result::Result<Header, String> {
     let after = |key: &str| {
-        let found = text.find(&format!("'{key}':")).map(|at| text[at + key.len() + 3..].trim_start());
+        let found = text
+            .find(&format!("'{key}':"))
+            .map(|at| text[at + key.len() + 3..].trim_start());
         found.ok_or_else(|| format!("not a readable npy array: its header lacks `{key}`"))
     };
     let (dtype, big_endian) = dtype(after("descr")?)?;
     let fortran = after("fortran_order")?.starts_with("True");
-    let inside = after("shape")?.strip_prefix('(').and_then(|rest| rest.split(')').next());
+    let inside = after("shape")?
+        .strip_prefix('(')
+        .and_then(|rest| rest.split(')').next());
     let axes = inside.ok_or("not a readable npy array: its shape is no tuple")?;
     let axes = axes.split(',').map(str::trim).filter(|axis| !axis.is_empty());
     let shape = axes.map(|axis| axis.trim_end_matches('L').parse().map_err(|_| axis));
@@ -133,17 +139,25 @@ pub(crate) fn numbers(
     big_endian: bool,
     shape: &[usize],
 ) -> Result<Values> {
-    let count = shape.iter().try_fold(1_usize, |product, &axis| product.checked_mul(axis));
+    let count = shape
+        .iter()
+        .try_fold(1_usize, |product, &axis| product.checked_mul(axis));
     let bytes = count.and_then(|count| count.checked_mul(dtype.size()));
     let Some(bytes) = bytes else {
-        return Err(ArrayError::of(path, format!("a shape of {shape:?} does not fit in memory")));
+        return Err(ArrayError::of(
+            path,
+            format!("a shape of {shape:?} does not fit in memory"),
+        ));
     };
     let mut read = Vec::new();
     from.take(bytes as u64)
         .read_to_end(&mut read)
         .map_err(|error| ArrayError::of(path, error.to_string()))?;
     if read.len() != bytes {
-        let reason = format!("the file ends early: expected {bytes} bytes of numbers, got {}", read.len());
+        let reason = format!(
+            "the file ends early: expected {bytes} bytes of numbers, got {}",
+            read.len()
+        );
         return Err(ArrayError::of(path, reason).help("write the file again"));
     }
     Values::decode(&read, dtype, big_endian)
@@ -167,7 +181,9 @@ mod tests {
             }
         );
         assert_eq!(
-            parse("{'descr': '|u1', 'fortran_order': False, 'shape': (7,)}").unwrap().shape,
+            parse("{'descr': '|u1', 'fortran_order': False, 'shape': (7,)}")
+                .unwrap()
+                .shape,
             [7]
         );
         assert!(

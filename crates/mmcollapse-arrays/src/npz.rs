@@ -31,7 +31,8 @@ pub(crate) struct Member {
 
 /// The arrays of an archive.
 pub(crate) fn entries(path: &Path) -> Result<Vec<Entry>> {
-    let members = directory(path).map_err(|reason| ArrayError::of(path, format!("not a readable npz file: {reason}")))?;
+    let members =
+        directory(path).map_err(|reason| ArrayError::of(path, format!("not a readable npz file: {reason}")))?;
     let arrays = members.into_iter().filter(|member| member.name.ends_with(".npy"));
     let entry = |mut member: Member| {
         member.name.truncate(member.name.len() - ".npy".len());
@@ -53,7 +54,10 @@ impl Member {
         file.seek(SeekFrom::Start(self.start)).map_err(broken)?;
         file.read_exact(&mut header).map_err(broken)?;
         if &header[..4] != b"PK\x03\x04" {
-            return Err(ArrayError::of(path, "not a readable npz file: a member's header is not where it should be"));
+            return Err(ArrayError::of(
+                path,
+                "not a readable npz file: a member's header is not where it should be",
+            ));
         }
         let skipped = u64::from(short(&header, 26)) + u64::from(short(&header, 28));
         file.seek(SeekFrom::Start(self.start + 30 + skipped)).map_err(broken)?;
@@ -85,7 +89,9 @@ fn directory(path: &Path) -> std::result::Result<Vec<Member>, String> {
     let length = file.metadata().map_err(|error| error.to_string())?.len();
     let tail = bytes_at(&mut file, length.saturating_sub(TAIL), length.min(TAIL))?;
     let end = tail.windows(4).rposition(|mark| mark == b"PK\x05\x06");
-    let end = end.filter(|end| end + 22 <= tail.len()).ok_or("it has no list of members")?;
+    let end = end
+        .filter(|end| end + 22 <= tail.len())
+        .ok_or("it has no list of members")?;
     let record = &tail[end..];
     let (mut count, mut size, mut start) = (
         u64::from(short(record, 10)),
@@ -100,7 +106,9 @@ fn directory(path: &Path) -> std::result::Result<Vec<Member>, String> {
         (count, size, start) = (long(&record, 32), long(&record, 40), long(&record, 48));
     }
     if size > LARGEST_DIRECTORY {
-        return Err(format!("its list of members has {size} bytes, at most {LARGEST_DIRECTORY} are read"));
+        return Err(format!(
+            "its list of members has {size} bytes, at most {LARGEST_DIRECTORY} are read"
+        ));
     }
     let listed = bytes_at(&mut file, start, size)?;
     let mut members = Vec::new();
@@ -129,7 +137,9 @@ fn listed_member(list: &[u8]) -> Option<std::result::Result<(Member, &[u8]), Str
     }
     let method = short(list, 10);
     if method != 0 && method != 8 {
-        return Some(Err(format!("its member `{name_text}` is packed by method {method}, not deflated")));
+        return Some(Err(format!(
+            "its member `{name_text}` is packed by method {method}, not deflated"
+        )));
     }
     let (mut compressed, mut start) = (u64::from(word(list, 20)), u64::from(word(list, 42)));
     // Of unpacked size, packed size and place, the field of 64 bits has those that are all ones.
@@ -169,7 +179,9 @@ fn field(mut fields: &[u8], number: u16) -> Option<&[u8]> {
 fn bytes_at(file: &mut File, start: u64, length: u64) -> std::result::Result<Vec<u8>, String> {
     let mut bytes = Vec::new();
     file.seek(SeekFrom::Start(start)).map_err(|error| error.to_string())?;
-    file.take(length).read_to_end(&mut bytes).map_err(|error| error.to_string())?;
+    file.take(length)
+        .read_to_end(&mut bytes)
+        .map_err(|error| error.to_string())?;
     if bytes.len() as u64 == length {
         Ok(bytes)
     } else {

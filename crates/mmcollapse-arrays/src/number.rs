@@ -139,7 +139,13 @@ impl Values {
             let mut at = vec![0; shape.len()];
             let mut to = Vec::with_capacity(values.len());
             for _ in 0..values.len() {
-                to.push(values[at.iter().zip(&strides).map(|(place, stride)| place * stride).sum::<usize>()]);
+                to.push(
+                    values[at
+                        .iter()
+                        .zip(&strides)
+                        .map(|(place, stride)| place * stride)
+                        .sum::<usize>()],
+                );
                 for axis in (0..shape.len()).rev() {
                     at[axis] += 1;
                     if at[axis] < shape[axis] {

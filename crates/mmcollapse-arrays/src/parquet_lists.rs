@@ -102,7 +102,10 @@ pub(crate) fn read(info: &ArrayInfo, column: usize) -> Result<Values> {
         let length = info.shape.get(1).copied().unwrap_or(1);
         if let Some(row) = found.lengths.iter().position(|&found| found != length) {
             let got = found.lengths[row];
-            return Err(ArrayError::of(path, format!("row {row}: expected a list of {length}, got one of {got}")));
+            return Err(ArrayError::of(
+                path,
+                format!("row {row}: expected a list of {length}, got one of {got}"),
+            ));
         }
         if found.lengths.len() != info.rows() {
             let reason = format!("expected {} rows, got {}", info.rows(), found.lengths.len());

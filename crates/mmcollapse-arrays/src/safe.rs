@@ -30,7 +30,9 @@ pub(crate) fn entries(path: &Path) -> Result<Vec<Entry>> {
     let metadata: Metadata = serde_json::from_slice(&header).map_err(|error| broken(error.to_string()))?;
     let expected = (8 + size).saturating_add(metadata.data_len() as u64);
     if length != expected {
-        return Err(broken(format!("its header speaks of {expected} bytes, the file has {length}")));
+        return Err(broken(format!(
+            "its header speaks of {expected} bytes, the file has {length}"
+        )));
     }
     let mut tensors: Vec<_> = metadata.tensors().into_iter().collect();
     tensors.sort_by_key(|(_, tensor)| tensor.data_offsets);

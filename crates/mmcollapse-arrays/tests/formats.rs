@@ -86,11 +86,17 @@ fn several_files_are_one_set_of_arrays() {
 fn errors_name_file_and_array_and_say_what_to_do() {
     let refused = |file: &str| Arrays::open(&fixture(file)).unwrap_err().to_string();
     let error = refused("objects.npz");
-    assert!(error.contains("objects.npz: array `labels`: expected floats"), "{error}");
+    assert!(
+        error.contains("objects.npz: array `labels`: expected floats"),
+        "{error}"
+    );
     assert!(refused("none.npz").contains("none.npz"));
     let arrays = Arrays::open(&fixture("folder")).unwrap();
     let error = format!("{:?}", miette::Report::new(arrays.read("fused").unwrap_err()));
-    assert!(error.contains("no such array") && error.contains("embedding.image"), "{error}");
+    assert!(
+        error.contains("no such array") && error.contains("embedding.image"),
+        "{error}"
+    );
     let read = |file: &str, name: &str| {
         let arrays = Arrays::open(&fixture(file)).unwrap();
         arrays.read(name).unwrap_err().to_string()
@@ -98,13 +104,22 @@ fn errors_name_file_and_array_and_say_what_to_do() {
     let error = read("ragged.parquet", "ragged");
     assert!(error.contains("row 1: expected a list of 2, got one of 1"), "{error}");
     let error = read("ragged.parquet", "whole");
-    assert!(error.contains("row 1: expected a number, got a missing value"), "{error}");
+    assert!(
+        error.contains("row 1: expected a number, got a missing value"),
+        "{error}"
+    );
     let error = read("missing.parquet", "late");
-    assert!(error.contains("row 1: expected a number, got a missing value"), "{error}");
+    assert!(
+        error.contains("row 1: expected a number, got a missing value"),
+        "{error}"
+    );
     let folder = tempfile::tempdir().unwrap();
     let error = Arrays::open(folder.path()).unwrap_err().to_string();
     assert!(error.contains("expected .npy files in the folder"), "{error}");
-    let pickle = format!("{:?}", miette::Report::new(Arrays::open(Path::new("model.pt")).unwrap_err()));
+    let pickle = format!(
+        "{:?}",
+        miette::Report::new(Arrays::open(&fixture("../formats.rs")).unwrap_err())
+    );
     assert!(pickle.contains("pickles"), "{pickle}");
 }
 

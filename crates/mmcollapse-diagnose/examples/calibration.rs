@@ -24,7 +24,14 @@ fn counted(model: &PlantedModel, draws: usize, neglected: Option<usize>) -> Coun
     };
     for seed in 0..draws as u64 {
         let input = model.draw(1_000 + seed).expect("a planted model is complete");
-        let found = diagnose(&input, &Settings { seed, ..Settings::default() }).expect("it has samples of all classes");
+        let found = diagnose(
+            &input,
+            &Settings {
+                seed,
+                ..Settings::default()
+            },
+        )
+        .expect("it has samples of all classes");
         let mut alarm = false;
         for (place, modality) in found.modalities.iter().enumerate() {
             let at = match modality.verdict {
@@ -46,36 +53,117 @@ fn percent(part: usize, of: usize) -> String {
 }
 
 fn main() {
-    let draws = std::env::args().nth(1).and_then(|text| text.parse().ok()).unwrap_or(200);
+    let draws = std::env::args()
+        .nth(1)
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(200);
     let one = PlantedModel::default;
-    let two = |first: Planted, second: Planted| PlantedModel { modalities: vec![first, second], ..one() };
+    let two = |first: Planted, second: Planted| PlantedModel {
+        modalities: vec![first, second],
+        ..one()
+    };
     let full = |strength: f64| Planted::new(strength, 1.0);
     let nulls: Vec<(&str, PlantedModel)> = vec![
         ("two alike", two(full(1.5), full(1.5))),
-        ("three alike", PlantedModel { modalities: vec![full(1.2); 3], ..one() }),
+        (
+            "three alike",
+            PlantedModel {
+                modalities: vec![full(1.2); 3],
+                ..one()
+            },
+        ),
         ("strong and weak", two(full(2.5), full(0.7))),
         ("second used at .97", two(full(1.5), Planted::new(1.5, 0.97))),
         ("one uninformative, ignored", two(full(1.5), Planted::new(0.0, 0.0))),
-        ("both uninformative", two(Planted::new(0.0, 1.0), Planted::new(0.0, 0.0))),
-        ("redundant, the second ignored", two(full(1.5), Planted::repeating(0, 0.0))),
-        ("redundant, wide encoders", PlantedModel { width: 128, ..two(full(1.5), Planted::repeating(0, 0.0)) }),
-        ("300 samples", PlantedModel { samples: 300, ..two(full(1.5), full(1.5)) }),
-        ("fused of 256 columns, 600 samples", PlantedModel { samples: 600, fused_width: 256, ..two(full(1.5), full(1.5)) }),
-        ("ReLU of 128 neurons", PlantedModel { fused_width: 128, relu: true, ..two(full(1.5), full(1.5)) }),
-        ("two classes of 9 to 1", PlantedModel { classes: 2, balance: 9.0, ..two(full(1.5), full(1.5)) }),
-        ("groups of 5", PlantedModel { group: 5, samples: 2_000, ..two(full(1.5), full(1.5)) }),
-        ("groups of 5, redundant", PlantedModel { group: 5, samples: 2_000, ..two(full(1.5), Planted::repeating(0, 0.0)) }),
-        ("with the best output", PlantedModel { output: true, ..two(full(1.5), full(1.0)) }),
-        ("10,000 samples", PlantedModel { samples: 10_000, ..two(full(1.5), full(1.0)) }),
+        (
+            "both uninformative",
+            two(Planted::new(0.0, 1.0), Planted::new(0.0, 0.0)),
+        ),
+        (
+            "redundant, the second ignored",
+            two(full(1.5), Planted::repeating(0, 0.0)),
+        ),
+        (
+            "redundant, wide encoders",
+            PlantedModel {
+                width: 128,
+                ..two(full(1.5), Planted::repeating(0, 0.0))
+            },
+        ),
+        (
+            "300 samples",
+            PlantedModel {
+                samples: 300,
+                ..two(full(1.5), full(1.5))
+            },
+        ),
+        (
+            "fused of 256 columns, 600 samples",
+            PlantedModel {
+                samples: 600,
+                fused_width: 256,
+                ..two(full(1.5), full(1.5))
+            },
+        ),
+        (
+            "ReLU of 128 neurons",
+            PlantedModel {
+                fused_width: 128,
+                relu: true,
+                ..two(full(1.5), full(1.5))
+            },
+        ),
+        (
+            "two classes of 9 to 1",
+            PlantedModel {
+                classes: 2,
+                balance: 9.0,
+                ..two(full(1.5), full(1.5))
+            },
+        ),
+        (
+            "groups of 5",
+            PlantedModel {
+                group: 5,
+                samples: 2_000,
+                ..two(full(1.5), full(1.5))
+            },
+        ),
+        (
+            "groups of 5, redundant",
+            PlantedModel {
+                group: 5,
+                samples: 2_000,
+                ..two(full(1.5), Planted::repeating(0, 0.0))
+            },
+        ),
+        (
+            "with the best output",
+            PlantedModel {
+                output: true,
+                ..two(full(1.5), full(1.0))
+            },
+        ),
+        (
+            "10,000 samples",
+            PlantedModel {
+                samples: 10_000,
+                ..two(full(1.5), full(1.0))
+            },
+        ),
     ];
-    out(format_args!("| nothing neglected | draws | false alarms, % | kept a / b, % |\n|---|--:|--:|--:|\n"));
+    out(format_args!(
+        "| nothing neglected | draws | false alarms, % | kept a / b, % |\n|---|--:|--:|--:|\n"
+    ));
     for (name, model) in nulls {
         let counts = counted(&model, draws, None);
         let kept: Vec<String> = counts.verdicts.iter().map(|of| percent(of[1], draws)).collect();
         let alarms = percent(counts.alarms, counts.draws);
         out(format_args!("| {name} | {draws} | {alarms} | {} |\n", kept.join(" / ")));
     }
-    out(format_args!("\n| strength | used | samples | power, % | alarms on the other, % |\n|--:|--:|--:|--:|--:|\n"));
+    out(format_args!(
+        "\n| strength | used | samples | power, % | alarms on the other, % |\n|--:|--:|--:|--:|--:|\n"
+    ));
     for (strength, used, samples) in [
         (1.5, 0.0, 300),
         (1.5, 0.0, 600),
@@ -89,9 +177,14 @@ fn main() {
         (0.7, 0.0, 2_000),
         (0.7, 0.0, 4_000),
     ] {
-        let model = PlantedModel { samples, ..two(full(1.5), Planted::new(strength, used)) };
+        let model = PlantedModel {
+            samples,
+            ..two(full(1.5), Planted::new(strength, used))
+        };
         let counts = counted(&model, draws, Some(1));
         let (power, alarms) = (percent(counts.verdicts[1][0], draws), percent(counts.alarms, draws));
-        out(format_args!("| {strength} | {used} | {samples} | {power} | {alarms} |\n"));
+        out(format_args!(
+            "| {strength} | {used} | {samples} | {power} | {alarms} |\n"
+        ));
     }
 }

@@ -16,7 +16,9 @@ pub(crate) fn of(found: &ModalityFindings, fused: Option<&Structure>) -> Vec<Str
     match (found.verdict, found.lost_at) {
         (Verdict::Neglected, Some(Place::Encoder)) => vec![
             format!("The encoder of {name} knows less inside the model than a model of {name} alone."),
-            format!("Train the encoder of {name} before the rest, or distil it from the model of {name} alone (KD): both brought a modality back in {FINDINGS}."),
+            format!(
+                "Train the encoder of {name} before the rest, or distil it from the model of {name} alone (KD): both brought a modality back in {FINDINGS}."
+            ),
             "Balance the modalities: modality dropout, or a slower rate for the leading one.".into(),
         ],
         (Verdict::Neglected, Some(Place::Fusion)) => {
@@ -31,7 +33,9 @@ pub(crate) fn of(found: &ModalityFindings, fused: Option<&Structure>) -> Vec<Str
                     format!("The fused representation is nearly full (effective rank {rank:.1} of {width}): try a wider fusion layer.")
                 });
             }
-            said.push(format!("Try modality dropout in training. What KD and EBR did here: {FINDINGS}."));
+            said.push(format!(
+                "Try modality dropout in training. What KD and EBR did here: {FINDINGS}."
+            ));
             said
         }
         (Verdict::Neglected, Some(Place::Head)) => vec![
@@ -52,7 +56,10 @@ pub(crate) fn of(found: &ModalityFindings, fused: Option<&Structure>) -> Vec<Str
             }
             said
         }
-        (Verdict::Undecided, _) => vec!["Give more samples: the interval of the unused share is too wide, or lies between kept and neglected.".into()],
+        (Verdict::Undecided, _) => vec![
+            "Give more samples: the interval of the unused share is too wide, or lies between kept and neglected."
+                .into(),
+        ],
         (Verdict::Kept, _) if found.redundant => vec![format!(
             "The other encoders know what {name} knows. Whether the model reads {name} shows only in `logits.{name}`."
         )],

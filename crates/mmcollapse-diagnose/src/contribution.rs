@@ -14,7 +14,10 @@ const PERMUTATIONS: usize = 10;
 /// Shapley value of a modality from the accuracy of every subset; NaN where it is not defined.
 pub(crate) fn shapley_of(means: &Means, subsets: &[Column], modality: usize) -> f64 {
     let scores: Vec<f64> = subsets.iter().map(|column| means.of(*column)).collect();
-    shapley(&scores).ok().and_then(|values| values.get(modality).copied()).unwrap_or(f64::NAN)
+    shapley(&scores)
+        .ok()
+        .and_then(|values| values.get(modality).copied())
+        .unwrap_or(f64::NAN)
 }
 
 /// How evenly modalities contribute: Pielou's evenness of their Shapley values, negative ones taken as 0.
@@ -23,14 +26,22 @@ pub(crate) fn shapley_of(means: &Means, subsets: &[Column], modality: usize) -> 
 /// contributes. Source: Pielou, Journal of Theoretical Biology 13, 1966.
 pub(crate) fn evenness(values: &[f64]) -> f64 {
     let sum: f64 = values.iter().map(|value| value.max(0.0)).sum();
-    let shares = values.iter().map(|value| value.max(0.0) / sum).filter(|share| *share != 0.0);
+    let shares = values
+        .iter()
+        .map(|value| value.max(0.0) / sum)
+        .filter(|share| *share != 0.0);
     shares.map(|share| -share * libm::log(share)).sum::<f64>() / libm::log(values.len() as f64)
 }
 
 /// Whether each sample is right when one modality is permuted over the samples, mean over permutations, modality by modality.
 ///
 /// Of the probe of all encoders: it is linear, so the part of a modality in its logits is moved from sample to sample.
-pub(crate) fn permuted_right(input: &Input, rows: &Rows, all: &Probed, draws: &mut SplitMix64) -> Result<Vec<Vec<f64>>> {
+pub(crate) fn permuted_right(
+    input: &Input,
+    rows: &Rows,
+    all: &Probed,
+    draws: &mut SplitMix64,
+) -> Result<Vec<Vec<f64>>> {
     let classes = rows.classes.len();
     let parts: Vec<&Features> = input.modalities.iter().map(|modality| &modality.embedding).collect();
     let Some(probe) = &all.probe else { return Ok(Vec::new()) };
@@ -44,7 +55,12 @@ pub(crate) fn permuted_right(input: &Input, rows: &Rows, all: &Probed, draws: &m
         }
         start += part.columns();
         let without = probe.logits(&mmcollapse_probes::Matrix::new(&values, whole.rows(), whole.columns())?)?;
-        let own: Vec<f64> = all.evaluate.iter().zip(&without).map(|(all, without)| all - without).collect();
+        let own: Vec<f64> = all
+            .evaluate
+            .iter()
+            .zip(&without)
+            .map(|(all, without)| all - without)
+            .collect();
         let mut sum = vec![0.0; whole.rows()];
         for _ in 0..PERMUTATIONS {
             let mut from: Vec<usize> = (0..whole.rows()).collect();

@@ -140,17 +140,29 @@ pub fn diagnose(model: &Input, settings: &Settings) -> Result<Diagnosis> {
         })
         .collect();
     let asked: Option<Vec<Column>> = (0..=full)
-        .map(|mask| if mask == 0 { model_right[0].or(Some(prior_right)) } else { model_right[mask] })
+        .map(|mask| {
+            if mask == 0 {
+                model_right[0].or(Some(prior_right))
+            } else {
+                model_right[mask]
+            }
+        })
         .collect();
     let subsets = asked.clone().unwrap_or_else(|| probes.clone());
 
     // The pairs of the rule.
     let mut destinations = Vec::new();
     if let Some(probed) = fitted.get(Of::Fused) {
-        destinations.push(Opinion { of: Destination::Fused, probed: probed.clone() });
+        destinations.push(Opinion {
+            of: Destination::Fused,
+            probed: probed.clone(),
+        });
     }
     if let Some((_, probed)) = of_model.iter().find(|(mask, _)| *mask == full) {
-        destinations.push(Opinion { of: Destination::Output, probed: probed.clone() });
+        destinations.push(Opinion {
+            of: Destination::Output,
+            probed: probed.clone(),
+        });
     }
     let mut pairs = Vec::new();
     let mut known = Vec::new();
@@ -160,22 +172,42 @@ pub fn diagnose(model: &Input, settings: &Settings) -> Result<Diagnosis> {
         for (of, probed) in sources {
             let Some(probed) = probed else { continue };
             let said = losses(&rule::calibrated(probed, &rows), &rows.labels, classes);
-            let information: Vec<f64> = prior_losses.iter().zip(&said).map(|(prior, loss)| prior - loss).collect();
+            let information: Vec<f64> = prior_losses
+                .iter()
+                .zip(&said)
+                .map(|(prior, loss)| prior - loss)
+                .collect();
             let column = columns.add(&information);
             let mut draws = stream(settings.seed, &format!("permute {modality} {of:?}"));
             let permuted = if model.groups.is_some() {
                 0.0
             } else {
-                permutation_p(&rule::calibrated(probed, &rows), &rows, settings.permutations, &mut draws)
+                permutation_p(
+                    &rule::calibrated(probed, &rows),
+                    &rows,
+                    settings.permutations,
+                    &mut draws,
+                )
             };
-            let source = Opinion { of, probed: probed.clone() };
+            let source = Opinion {
+                of,
+                probed: probed.clone(),
+            };
             for destination in &destinations {
-                pairs.push(rule::pair(&mut columns, &rows, (modality, &source), destination, (column, permuted)));
+                pairs.push(rule::pair(
+                    &mut columns,
+                    &rows,
+                    (modality, &source),
+                    destination,
+                    (column, permuted),
+                ));
             }
             known.push((modality, of, column, permuted, is_right(&mut columns, &probed.evaluate)));
         }
     }
-    let fused_right = fitted.get(Of::Fused).map(|probed| is_right(&mut columns, &probed.evaluate));
+    let fused_right = fitted
+        .get(Of::Fused)
+        .map(|probed| is_right(&mut columns, &probed.evaluate));
     let mut permuted_columns = Vec::new();
     if let Some(all) = fitted.get(Of::Encoders(full)) {
         let mut draws = stream(settings.seed, "perceptual score");
@@ -188,12 +220,14 @@ pub fn diagnose(model: &Input, settings: &Settings) -> Result<Diagnosis> {
     let mean = |column: Column| drawn.estimate(move |means| means.of(column));
     let tests = rule::tests(&pairs, &drawn)?;
     let whole = probes[full];
-    let lost_share =
-        |rest: Column| drawn.estimate(|means| (means.of(whole) - means.of(rest)) / means.of(whole));
+    let lost_share = |rest: Column| drawn.estimate(|means| (means.of(whole) - means.of(rest)) / means.of(whole));
     let shapley = |means: &Means, modality: usize| shapley_of(means, &subsets, modality);
     let shapes = Shapes::of(model, &rows)?;
     let fused = shapes.fused;
-    let neurons = model.weight.as_ref().map(|weight| structure::neurons(model, weight, &rows.evaluate));
+    let neurons = model
+        .weight
+        .as_ref()
+        .map(|weight| structure::neurons(model, weight, &rows.evaluate));
     let neurons = neurons.transpose()?.flatten();
 
     let mut modalities = Vec::new();
@@ -217,7 +251,10 @@ pub fn diagnose(model: &Input, settings: &Settings) -> Result<Diagnosis> {
         };
         let utilisation = lost_share(probes[full & !(1 << place)]);
         let Some(accuracy_encoder) = accuracy(Source::Encoder) else {
-            return Err(input(format!("no probe of `embedding.{}` was fitted", modality.name), "report this as a bug"));
+            return Err(input(
+                format!("no probe of `embedding.{}` was fitted", modality.name),
+                "report this as a bug",
+            ));
         };
         let mut found = ModalityFindings {
             name: modality.name.clone(),
@@ -289,11 +326,18 @@ impl Fitted {
                 Of::Fused => model.fused.iter().collect(),
                 Of::Alone(at) => model.modalities[at].alone.iter().collect(),
                 Of::Encoders(mask) => {
-                    let among = model.modalities.iter().enumerate().filter(|(at, _)| mask >> at & 1 == 1);
+                    let among = model
+                        .modalities
+                        .iter()
+                        .enumerate()
+                        .filter(|(at, _)| mask >> at & 1 == 1);
                     among.map(|(_, modality)| &modality.embedding).collect()
                 }
             };
-            let (fit, evaluate) = (Features::beside(&parts, &rows.fit)?, Features::beside(&parts, &rows.evaluate)?);
+            let (fit, evaluate) = (
+                Features::beside(&parts, &rows.fit)?,
+                Features::beside(&parts, &rows.evaluate)?,
+            );
             Ok((of, Probed::of(&fit, &evaluate, rows)?))
         });
         fitted.collect::<Result<Vec<_>>>().map(Self)
@@ -314,7 +358,10 @@ fn model_logits(model: &Input, rows: &Rows) -> Result<Vec<(usize, Probed)>> {
         .chain(parts)
         .map(|(mask, logits)| {
             let kept = logits.keep(&columns);
-            Ok((mask, Probed::model(&kept.select(&rows.fit)?, &kept.select(&rows.evaluate)?)))
+            Ok((
+                mask,
+                Probed::model(&kept.select(&rows.fit)?, &kept.select(&rows.evaluate)?),
+            ))
         })
         .collect()
 }
@@ -329,7 +376,11 @@ fn permutation_p(logits: &[f64], rows: &Rows, permutations: usize, draws: &mut S
     let mut as_good = 0;
     for _ in 0..permutations {
         shuffle(&mut labels, draws);
-        let said: f64 = labels.iter().enumerate().map(|(row, label)| logits[row * classes + *label as usize]).sum();
+        let said: f64 = labels
+            .iter()
+            .enumerate()
+            .map(|(row, label)| logits[row * classes + *label as usize])
+            .sum();
         as_good += usize::from(whole - said <= own);
     }
     (as_good + 1) as f64 / (permutations + 1) as f64
@@ -347,16 +398,27 @@ impl Shapes {
         let rows = &rows.evaluate;
         let of_modality = |modality: &crate::Modality| {
             let encoder = Structure::of(&modality.embedding, rows)?;
-            let Some(fused) = &model.fused else { return Ok((encoder, None, None)) };
+            let Some(fused) = &model.fused else {
+                return Ok((encoder, None, None));
+            };
             let like = [modality.alone.as_ref(), Some(&modality.embedding)];
-            let like = like.into_iter().flatten().find(|other| other.columns() == fused.columns());
-            let cosine = like.map(|other| structure::cosine(fused, other, rows)).transpose()?.flatten();
+            let like = like
+                .into_iter()
+                .flatten()
+                .find(|other| other.columns() == fused.columns());
+            let cosine = like
+                .map(|other| structure::cosine(fused, other, rows))
+                .transpose()?
+                .flatten();
             Ok((encoder, structure::cka(fused, &modality.embedding, rows)?, cosine))
         };
         let (fused, modalities) = rayon::join(
             || model.fused.as_ref().map(|fused| Structure::of(fused, rows)).transpose(),
             || model.modalities.par_iter().map(of_modality).collect::<Result<Vec<_>>>(),
         );
-        Ok(Self { fused: fused?, modalities: modalities? })
+        Ok(Self {
+            fused: fused?,
+            modalities: modalities?,
+        })
     }
 }

@@ -32,7 +32,10 @@ impl Features {
             return Err(of(reason, "every array has the rows of `labels`, in the same order"));
         }
         if columns == 0 || n == 0 {
-            return Err(of(format!("expected numbers, got shape {shape:?}"), "write the array again"));
+            return Err(of(
+                format!("expected numbers, got shape {shape:?}"),
+                "write the array again",
+            ));
         }
         let values = array.values.clone();
         let broken = |row: usize| (0..columns).any(|at| !number(&values, row * columns + at).is_finite());
@@ -40,9 +43,13 @@ impl Features {
         if let Some(first) = rows_broken.next() {
             let count = 1 + rows_broken.count();
             let reason = format!("{count} of {n} rows hold NaN or an infinity, the first is row {first}");
-            return Err(of(reason, "leave these samples out of every array, or find where the model overflows"));
+            return Err(of(
+                reason,
+                "leave these samples out of every array, or find where the model overflows",
+            ));
         }
-        let varies = |column: &usize| (1..n).any(|row| number(&values, row * columns + column) != number(&values, *column));
+        let varies =
+            |column: &usize| (1..n).any(|row| number(&values, row * columns + column) != number(&values, *column));
         let constant = columns - (0..columns).filter(varies).count();
         Ok(Self {
             rows: n,

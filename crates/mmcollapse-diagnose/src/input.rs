@@ -55,7 +55,10 @@ impl Input {
         let names: Vec<String> = arrays.infos().map(|info| info.name.clone()).collect();
         let has = |name: &str| names.iter().any(|known| known == name);
         if !has("labels") {
-            return Err(input(format!("expected an array `labels`, got {}", names.join(", ")), NAMES));
+            return Err(input(
+                format!("expected an array `labels`, got {}", names.join(", ")),
+                NAMES,
+            ));
         }
         let labels = wholes(&arrays.read("labels")?, None)?;
         let n = labels.len();
@@ -66,9 +69,14 @@ impl Input {
             ));
         }
         let features = |name: &str| -> Result<Option<Features>> {
-            has(name).then(|| Features::new(arrays.read(name)?, Some(n))).transpose()
+            has(name)
+                .then(|| Features::new(arrays.read(name)?, Some(n)))
+                .transpose()
         };
-        let mut of: Vec<&str> = names.iter().filter_map(|name| name.strip_prefix("embedding.")).collect();
+        let mut of: Vec<&str> = names
+            .iter()
+            .filter_map(|name| name.strip_prefix("embedding."))
+            .collect();
         of.sort_unstable();
         if !(2..=MOST_MODALITIES).contains(&of.len()) {
             let found = if of.is_empty() { "none".into() } else { of.join(", ") };
@@ -119,7 +127,9 @@ impl Input {
             notes.push(format!("arrays not used: {}", ignored.join(", ")));
         }
         let split = has("split").then(|| split(&arrays.read("split")?, n)).transpose()?;
-        let groups = has("groups").then(|| wholes(&arrays.read("groups")?, Some(n))).transpose()?;
+        let groups = has("groups")
+            .then(|| wholes(&arrays.read("groups")?, Some(n)))
+            .transpose()?;
         if let (Some(split), Some(groups)) = (&split, &groups) {
             apart(split, groups)?;
         }
@@ -166,7 +176,11 @@ fn wholes(array: &Array, rows: Option<usize>) -> Result<Vec<i64>> {
     };
     read.ok_or_else(|| {
         let reason = format!("expected whole numbers, got {} with fractions", array.info.dtype);
-        refused(array, reason, "give the number of each sample's class; regression is not diagnosed")
+        refused(
+            array,
+            reason,
+            "give the number of each sample's class; regression is not diagnosed",
+        )
     })
 }
 
@@ -212,7 +226,11 @@ fn outputs(arrays: &Arrays, name: &str, labels: &[i64]) -> Result<Features> {
     let fits = |label: &i64| usize::try_from(*label).is_ok_and(|label| label < columns);
     if array.info.shape.len() == 2 && !labels.iter().all(fits) {
         let reason = format!("expected a column for every label, got {columns} columns");
-        return Err(refused(&array, reason, "labels count from 0: label k belongs to column k"));
+        return Err(refused(
+            &array,
+            reason,
+            "labels count from 0: label k belongs to column k",
+        ));
     }
     Features::new(array, Some(n))
 }
@@ -220,13 +238,20 @@ fn outputs(arrays: &Arrays, name: &str, labels: &[i64]) -> Result<Features> {
 /// Weights `[neurons, all widths]`, of one array or of one a modality.
 fn weights(arrays: &Arrays, modalities: &[Modality], has: &impl Fn(&str) -> bool) -> Result<Option<Matrix>> {
     let widths: Vec<usize> = modalities.iter().map(|modality| modality.embedding.columns()).collect();
-    let own: Vec<String> = modalities.iter().map(|modality| format!("weight.{}", modality.name)).collect();
+    let own: Vec<String> = modalities
+        .iter()
+        .map(|modality| format!("weight.{}", modality.name))
+        .collect();
     let parts = if has("weight") {
         let array = arrays.read("weight")?;
         let total: usize = widths.iter().sum();
         if array.info.shape.get(1) != Some(&total) {
             let reason = format!("expected shape [neurons, {total}], got {:?}", array.info.shape);
-            return Err(refused(&array, reason, "its columns are those of the embeddings, in the order of their names"));
+            return Err(refused(
+                &array,
+                reason,
+                "its columns are those of the embeddings, in the order of their names",
+            ));
         }
         vec![Features::new(array, None)?]
     } else if own.iter().all(|name| has(name)) {
@@ -236,7 +261,11 @@ fn weights(arrays: &Arrays, modalities: &[Modality], has: &impl Fn(&str) -> bool
             let neurons = parts.first().map(Features::rows);
             if array.info.shape.get(1) != Some(width) {
                 let reason = format!("expected shape [neurons, {width}], got {:?}", array.info.shape);
-                return Err(refused(&array, reason, "its columns are those of the modality's embedding"));
+                return Err(refused(
+                    &array,
+                    reason,
+                    "its columns are those of the modality's embedding",
+                ));
             }
             parts.push(Features::new(array, neurons)?);
         }

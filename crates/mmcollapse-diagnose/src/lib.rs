@@ -10,13 +10,14 @@ mod error;
 mod features;
 pub mod html;
 mod input;
-mod plot;
 pub mod planted;
+mod plot;
 mod pool;
 mod probe;
 mod resample;
 mod rows;
 pub mod rule;
+mod sheets;
 mod structure;
 pub mod terminal;
 

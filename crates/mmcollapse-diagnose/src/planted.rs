@@ -30,12 +30,20 @@ pub struct Planted {
 impl Planted {
     /// A modality of its own.
     pub fn new(strength: f64, used: f64) -> Self {
-        Self { strength, used, repeats: None }
+        Self {
+            strength,
+            used,
+            repeats: None,
+        }
     }
 
     /// The latent of the modality at `of` in another encoder.
     pub fn repeating(of: usize, used: f64) -> Self {
-        Self { strength: 0.0, used, repeats: Some(of) }
+        Self {
+            strength: 0.0,
+            used,
+            repeats: Some(of),
+        }
     }
 }
 
@@ -86,7 +94,9 @@ impl PlantedModel {
     pub fn draw(&self, seed: u64) -> Result<Input> {
         let n = self.samples;
         let mut draws = stream(seed, "classes");
-        let chances: Vec<f64> = (0..self.classes).map(|class| libm::pow(self.balance, -(class as f64))).collect();
+        let chances: Vec<f64> = (0..self.classes)
+            .map(|class| libm::pow(self.balance, -(class as f64)))
+            .collect();
         let whole: f64 = chances.iter().sum();
         let mut labels: Vec<i64> = Vec::with_capacity(n);
         while labels.len() < n {
@@ -122,7 +132,11 @@ impl PlantedModel {
                 for (place, shared) in shared.iter().enumerate() {
                     // Nine tenths of the variance are the group's.
                     let own = draws.normal();
-                    let noise = if self.group > 1 { 0.9_f64.sqrt() * shared + 0.1_f64.sqrt() * own } else { own };
+                    let noise = if self.group > 1 {
+                        0.9_f64.sqrt() * shared + 0.1_f64.sqrt() * own
+                    } else {
+                        own
+                    };
                     latent.push(mean[label as usize * LATENT + place] + noise);
                 }
             }
@@ -133,7 +147,12 @@ impl PlantedModel {
         for (at, (modality, latent)) in self.modalities.iter().zip(&latents).enumerate() {
             let mut draws = stream(seed, &format!("fused {at}"));
             let lost = (1.0 - modality.used * modality.used).max(0.0).sqrt();
-            reached.push(latent.iter().map(|z| modality.used * z + lost * draws.normal()).collect());
+            reached.push(
+                latent
+                    .iter()
+                    .map(|z| modality.used * z + lost * draws.normal())
+                    .collect(),
+            );
         }
         let fused_latents: Vec<&[f64]> = reached.iter().map(Vec::as_slice).collect();
         let mut fused = mixed(&fused_latents, n, self.fused_width, &mut stream(seed, "fusion"));
@@ -143,12 +162,19 @@ impl PlantedModel {
         let name = |at: usize| char::from(b'a' + at as u8).to_string();
         let modalities = latents.iter().enumerate().map(|(at, latent)| {
             let embedding = mixed(&[latent], n, self.width, &mut stream(seed, &format!("encoder {at}")));
-            Ok(Modality { name: name(at), embedding: features(embedding, n)?, alone: None })
+            Ok(Modality {
+                name: name(at),
+                embedding: features(embedding, n)?,
+                alone: None,
+            })
         });
         Ok(Input {
             modalities: modalities.collect::<Result<_>>()?,
             fused: Some(features(fused, n)?),
-            logits: self.output.then(|| features(self.best(&reached, &means), n)).transpose()?,
+            logits: self
+                .output
+                .then(|| features(self.best(&reached, &means), n))
+                .transpose()?,
             subsets: Vec::new(),
             weight: None,
             groups: (self.group > 1).then(|| (0..n).map(|row| (row / self.group) as i64).collect()),
@@ -186,10 +212,16 @@ impl PlantedModel {
 /// Latents times a random matrix, with a little noise, `[n, width]`.
 fn mixed(latents: &[&[f64]], n: usize, width: usize, draws: &mut mmcollapse_probes::SplitMix64) -> Vec<f64> {
     let inputs = latents.len() * LATENT;
-    let weights: Vec<f64> = (0..inputs * width).map(|_| draws.normal() / (inputs as f64).sqrt()).collect();
+    let weights: Vec<f64> = (0..inputs * width)
+        .map(|_| draws.normal() / (inputs as f64).sqrt())
+        .collect();
     let mut values = Vec::with_capacity(n * width);
     for row in 0..n {
-        let z = || latents.iter().flat_map(move |latent| &latent[row * LATENT..(row + 1) * LATENT]);
+        let z = || {
+            latents
+                .iter()
+                .flat_map(move |latent| &latent[row * LATENT..(row + 1) * LATENT])
+        };
         for weights in weights.chunks_exact(inputs) {
             values.push(z().zip(weights).map(|(z, w)| z * w).sum::<f64>() + OWN_NOISE * draws.normal());
         }
@@ -204,5 +236,11 @@ fn features(values: Vec<f64>, n: usize) -> Result<Features> {
         dtype: Dtype::F64,
         path: "planted".into(),
     };
-    Features::new(Array { info, values: Values::Double(values) }, Some(n))
+    Features::new(
+        Array {
+            info,
+            values: Values::Double(values),
+        },
+        Some(n),
+    )
 }

@@ -48,7 +48,10 @@ pub(crate) fn pooled(opinions: &[&[f64]], weights: &[f64]) -> Vec<f64> {
 
 fn mean_loss(opinions: &[&[f64]], weights: &[f64], labels: &[u32], classes: usize) -> f64 {
     let logits = pooled(opinions, weights);
-    let losses = logits.chunks_exact(classes).zip(labels).map(|(z, label)| log_sum(z) - z[*label as usize]);
+    let losses = logits
+        .chunks_exact(classes)
+        .zip(labels)
+        .map(|(z, label)| log_sum(z) - z[*label as usize]);
     losses.sum::<f64>() / labels.len() as f64 + 0.5 * RIDGE * weights.iter().map(|w| w * w).sum::<f64>()
 }
 
@@ -65,7 +68,9 @@ fn slope(opinions: &[&[f64]], weights: &[f64], labels: &[u32], classes: usize) -
         let whole = log_sum(z);
         let said = |opinion: usize, class: usize| opinions[opinion][row * classes + class];
         let p: Vec<f64> = z.iter().map(|z| libm::exp(z - whole)).collect();
-        let means: Vec<f64> = (0..k).map(|i| p.iter().enumerate().map(|(c, p)| p * said(i, c)).sum()).collect();
+        let means: Vec<f64> = (0..k)
+            .map(|i| p.iter().enumerate().map(|(c, p)| p * said(i, c)).sum())
+            .collect();
         for i in 0..k {
             gradient[i] += (means[i] - said(i, label as usize)) / n;
             for j in 0..k {
@@ -128,6 +133,9 @@ mod tests {
             assert!((weight - libm::log(3.0)).abs() < 1e-4, "{found:?}");
         }
         let repeated = weights(&[&first, &first], &labels, 2);
-        assert!((repeated[0] + repeated[1] - libm::log(3.0)).abs() < 1e-4, "{repeated:?}");
+        assert!(
+            (repeated[0] + repeated[1] - libm::log(3.0)).abs() < 1e-4,
+            "{repeated:?}"
+        );
     }
 }

@@ -60,7 +60,8 @@ impl Probed {
             }
             .into());
         };
-        let of_half = |probe: &LinearProbe| -> Result<Vec<f64>> { Ok(losses(&probe.logits(evaluate)?, &rows.labels, classes)) };
+        let of_half =
+            |probe: &LinearProbe| -> Result<Vec<f64>> { Ok(losses(&probe.logits(evaluate)?, &rows.labels, classes)) };
         let (first, second) = (of_half(&probes[0])?, of_half(&probes[1])?);
         let probe = LinearProbe::fit_penalised(fit, &rows.fit_labels, classes, penalty)?;
         Ok(Self {
@@ -97,7 +98,10 @@ pub(crate) fn log_sum(z: &[f64]) -> f64 {
 /// 1 where the largest logit is the label's, else 0.
 pub(crate) fn right(logits: &[f64], labels: &[u32], classes: usize) -> Vec<f64> {
     let of = |(z, label): (&[f64], &u32)| {
-        let best = z.iter().enumerate().fold(0, |best, (at, value)| if *value > z[best] { at } else { best });
+        let best = z
+            .iter()
+            .enumerate()
+            .fold(0, |best, (at, value)| if *value > z[best] { at } else { best });
         f64::from(u8::from(best == *label as usize))
     };
     logits.chunks_exact(classes).zip(labels).map(of).collect()

@@ -160,6 +160,9 @@ mod tests {
         let column = columns.add(&values);
         let found = columns.resampled(2000, 1).estimate(|means| means.of(column));
         let expected = 1.96 * 0.5 / (n as f64).sqrt();
-        assert!(((found.high - found.low) / 2.0 / expected - 1.0).abs() < 0.15, "{found:?}");
+        assert!(
+            ((found.high - found.low) / 2.0 / expected - 1.0).abs() < 0.15,
+            "{found:?}"
+        );
     }
 }

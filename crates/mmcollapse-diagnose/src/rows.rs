@@ -71,7 +71,10 @@ impl Rows {
             .collect();
         if classes.len() < 2 {
             return Err(input(
-                format!("expected two classes with {FEWEST} samples on each side of the split, got {}", classes.len()),
+                format!(
+                    "expected two classes with {FEWEST} samples on each side of the split, got {}",
+                    classes.len()
+                ),
                 "give more samples, or merge classes",
             ));
         }
@@ -87,7 +90,9 @@ impl Rows {
         }
         let of_class = |row: &usize| classes.binary_search(&input_.labels[*row]).ok();
         let widths = input_.modalities.iter().map(|modality| modality.embedding.columns());
-        let fit_most = settings.fit_rows.unwrap_or_else(|| fit_rows(widths.sum(), classes.len()));
+        let fit_most = settings
+            .fit_rows
+            .unwrap_or_else(|| fit_rows(widths.sum(), classes.len()));
         let mut kept = |mut rows: Vec<usize>, most: usize, what: &str| {
             rows.retain(|row| of_class(row).is_some());
             let had = rows.len();

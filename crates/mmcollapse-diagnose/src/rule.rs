@@ -137,7 +137,10 @@ pub(crate) fn prior(rows: &Rows) -> Vec<f64> {
     for &label in &rows.fit_labels {
         counts[label as usize] += 1.0;
     }
-    counts.iter().map(|count| libm::log(count / rows.fit_labels.len() as f64)).collect()
+    counts
+        .iter()
+        .map(|count| libm::log(count / rows.fit_labels.len() as f64))
+        .collect()
 }
 
 /// Logits less those of the class frequencies: what a source adds to an opinion that knows these already.
@@ -246,7 +249,11 @@ mod tests_of_the_rule {
     use super::*;
 
     fn test(source: Source, destination: Destination, p_adjusted: f64, high: f64) -> Test {
-        let estimated = |value| Estimated { value, low: value, high };
+        let estimated = |value| Estimated {
+            value,
+            low: value,
+            high,
+        };
         Test {
             source,
             destination,

@@ -45,7 +45,9 @@ impl Structure {
         let matrix = features.select(first(rows))?;
         let ranks = ranks(&matrix)?;
         // With as many columns as samples every column is a combination of the others.
-        let inflation = (matrix.columns() < matrix.rows()).then(|| variance_inflation(&matrix)).transpose()?;
+        let inflation = (matrix.columns() < matrix.rows())
+            .then(|| variance_inflation(&matrix))
+            .transpose()?;
         let mean = inflation.as_ref().and_then(|inflation| {
             let finite = inflation.features.iter().flatten().filter(|factor| factor.is_finite());
             mmcollapse_probes::mean(&finite.copied().collect::<Vec<_>>()).ok()

@@ -315,7 +315,11 @@ impl Preconditioner {
             }
         }
         for (i, row) in rows.iter_mut().enumerate() {
-            row[i] += if i < problem.features { problem.penalty / n } else { 0.25 };
+            row[i] += if i < problem.features {
+                problem.penalty / n
+            } else {
+                0.25
+            };
         }
         for i in 0..width {
             let (above, from) = rows.split_at_mut(i);
