@@ -1,11 +1,12 @@
-//! How often the rule errs on planted models: `cargo run --release -p mmcollapse-diagnose --example calibration [DRAWS]`.
+//! How often the rule errs on planted models: `cargo run --release -p mmcollapse-diagnose --example calibration [DRAWS [TABLE]]`.
 //!
-//! Prints the tables of docs/diagnose.md.
+//! Prints the tables of docs/diagnose.md: both, or the one that a second argument names, `alarms` or `power`.
 
 use mmcollapse_diagnose::planted::{Planted, PlantedModel};
 use mmcollapse_diagnose::rule::Verdict;
 use mmcollapse_diagnose::{Settings, diagnose};
 use mmcollapse_files::output::out;
+use rayon::prelude::*;
 
 /// Verdicts of a model's modalities, over the draws.
 struct Counts {
@@ -22,19 +23,20 @@ fn counted(model: &PlantedModel, draws: usize, neglected: Option<usize>) -> Coun
         alarms: 0,
         verdicts: vec![[0; 4]; model.modalities.len()],
     };
-    for seed in 0..draws as u64 {
+    let verdicts = |seed: u64| -> Vec<Verdict> {
         let input = model.draw(1_000 + seed).expect("a planted model is complete");
-        let found = diagnose(
-            &input,
-            &Settings {
-                seed,
-                ..Settings::default()
-            },
-        )
-        .expect("it has samples of all classes");
+        let settings = Settings {
+            seed,
+            ..Settings::default()
+        };
+        let found = diagnose(&input, &settings).expect("it has samples of all classes");
+        found.modalities.iter().map(|modality| modality.verdict).collect()
+    };
+    let drawn: Vec<Vec<Verdict>> = (0..draws as u64).into_par_iter().map(verdicts).collect();
+    for verdicts in drawn {
         let mut alarm = false;
-        for (place, modality) in found.modalities.iter().enumerate() {
-            let at = match modality.verdict {
+        for (place, verdict) in verdicts.into_iter().enumerate() {
+            let at = match verdict {
                 Verdict::Neglected => 0,
                 Verdict::Kept => 1,
                 Verdict::Uninformative => 2,
@@ -52,24 +54,28 @@ fn percent(part: usize, of: usize) -> String {
     format!("{:.1}", 100.0 * part as f64 / of as f64)
 }
 
-fn main() {
-    let draws = std::env::args()
-        .nth(1)
-        .and_then(|text| text.parse().ok())
-        .unwrap_or(200);
-    let one = PlantedModel::default;
-    let two = |first: Planted, second: Planted| PlantedModel {
+/// Two modalities, else the default.
+fn two(first: Planted, second: Planted) -> PlantedModel {
+    PlantedModel {
         modalities: vec![first, second],
-        ..one()
-    };
-    let full = |strength: f64| Planted::new(strength, 1.0);
+        ..PlantedModel::default()
+    }
+}
+
+/// A modality that is used in full.
+fn full(strength: f64) -> Planted {
+    Planted::new(strength, 1.0)
+}
+
+/// Models in which nothing is neglected.
+fn alarms(draws: usize) {
     let nulls: Vec<(&str, PlantedModel)> = vec![
         ("two alike", two(full(1.5), full(1.5))),
         (
             "three alike",
             PlantedModel {
                 modalities: vec![full(1.2); 3],
-                ..one()
+                ..PlantedModel::default()
             },
         ),
         ("strong and weak", two(full(2.5), full(0.7))),
@@ -161,8 +167,12 @@ fn main() {
         let alarms = percent(counts.alarms, counts.draws);
         out(format_args!("| {name} | {draws} | {alarms} | {} |\n", kept.join(" / ")));
     }
+}
+
+/// Models in which the second modality is neglected.
+fn power(draws: usize) {
     out(format_args!(
-        "\n| strength | used | samples | power, % | alarms on the other, % |\n|--:|--:|--:|--:|--:|\n"
+        "| strength | used | samples | power, % | alarms on the other, % |\n|--:|--:|--:|--:|--:|\n"
     ));
     for (strength, used, samples) in [
         (1.5, 0.0, 300),
@@ -186,5 +196,20 @@ fn main() {
         out(format_args!(
             "| {strength} | {used} | {samples} | {power} | {alarms} |\n"
         ));
+    }
+}
+
+fn main() {
+    let mut arguments = std::env::args().skip(1);
+    let draws = arguments.next().and_then(|text| text.parse().ok()).unwrap_or(200);
+    let table = arguments.next();
+    if table.as_deref() != Some("power") {
+        alarms(draws);
+    }
+    if table.is_none() {
+        out(format_args!("\n"));
+    }
+    if table.as_deref() != Some("alarms") {
+        power(draws);
     }
 }

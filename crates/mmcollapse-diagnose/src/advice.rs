@@ -30,7 +30,7 @@ pub(crate) fn of(found: &ModalityFindings, fused: Option<&Structure>) -> Vec<Str
                 said.push(if rank < LOW_RANK * width as f64 {
                     format!("Width is not what lacks (effective rank {rank:.1} of {width}): try KD from a model of {name} alone, or EBR.")
                 } else {
-                    format!("The fused representation is nearly full (effective rank {rank:.1} of {width}): try a wider fusion layer.")
+                    format!("The fused representation uses much of its width (effective rank {rank:.1} of {width}): try a wider fusion layer.")
                 });
             }
             said.push(format!(

@@ -14,6 +14,7 @@ const STYLE: &str = "\
 body{margin:0 auto;max-width:1360px;padding:1rem;font:16px/1.5 system-ui,sans-serif;color:#222;background:#fff}\
 h1{font-size:1.5rem;line-height:1.25}h2{font-size:1.15rem;margin:2rem 0 .5rem}\
 .cards,.plots{display:grid;gap:1rem;grid-template-columns:repeat(auto-fit,minmax(min(100%,22rem),1fr))}\
+.plots{grid-template-columns:repeat(auto-fit,minmax(min(100%,19rem),1fr))}\
 .card{border:1px solid #ccc;border-left:.4rem solid #0072b2;padding:.5rem 1rem;border-radius:.3rem}\
 .card.neglected{border-left-color:#d55e00}.card.uninformative,.card.undecided{border-left-color:#999}\
 .card h3{margin:.2rem 0}.card ul{padding-left:1.1rem;margin:.4rem 0}\

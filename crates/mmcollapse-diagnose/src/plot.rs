@@ -17,8 +17,8 @@ const MARK: RGBColor = RGBColor(0x00, 0x72, 0xb2);
 const ALARM: RGBColor = RGBColor(0xd5, 0x5e, 0x00);
 
 /// Pixels: whole figure, what names take of it, a row, and what is above and below the rows.
-const WIDTH: i32 = 400;
-const NAMES: i32 = 150;
+const WIDTH: i32 = 420;
+const NAMES: i32 = 176;
 const ROW: i32 = 26;
 const ABOVE: i32 = 10;
 const BELOW: i32 = 36;
@@ -116,11 +116,7 @@ fn draw(plot: &Plot, area: &Area, height: i32) -> Drawn {
     for (place, row) in plot.rows.iter().enumerate() {
         let y = ABOVE + ROW * place as i32 + ROW / 2;
         let end = Pos::new(HPos::Right, VPos::Center);
-        area.draw(&Text::new(
-            escaped_short(&row.name),
-            (NAMES - 10, y),
-            letters(14, &INK, end),
-        ))?;
+        area.draw(&Text::new(fitting(&row.name), (NAMES - 10, y), letters(13, &INK, end)))?;
         if !row.value.value.is_finite() {
             continue;
         }
@@ -158,8 +154,8 @@ fn tick_text(value: f64, step: f64) -> String {
 }
 
 /// A name that fits beside the axis; plotters escapes it.
-fn escaped_short(name: &str) -> String {
-    const MOST: usize = 20;
+fn fitting(name: &str) -> String {
+    const MOST: usize = 26;
     if name.chars().count() <= MOST {
         return name.to_owned();
     }

@@ -1,7 +1,7 @@
 //! The tables of a diagnosis, for terminal and page alike.
 
 use crate::resample::Estimated;
-use crate::rule::{Destination, Place, Source, Test, Verdict};
+use crate::rule::{Destination, LEVEL, Place, Source, Test, Verdict};
 use crate::{Diagnosis, ModalityFindings};
 
 /// A table.
@@ -33,13 +33,15 @@ fn place(place: Option<Place>) -> &'static str {
     }
 }
 
-/// The test that says most: the one with the least p, then with the largest unused share.
+/// The test that says most: the one that found the neglect, else the one with the largest unused share.
 pub(crate) fn leading(modality: &ModalityFindings) -> Option<&Test> {
-    let order = |a: &&Test, b: &&Test| {
-        let by_p = a.p_adjusted.total_cmp(&b.p_adjusted);
-        by_p.then(b.unused.value.total_cmp(&a.unused.value))
-    };
-    modality.tests.iter().min_by(order)
+    let found = modality.tests.iter().find(|test| test.p_adjusted <= LEVEL);
+    found.or_else(|| {
+        modality
+            .tests
+            .iter()
+            .max_by(|a, b| a.unused.value.total_cmp(&b.unused.value))
+    })
 }
 
 /// A pair in words.
