@@ -121,13 +121,17 @@ impl PlantedModel {
             let mut mean: Vec<f64> = (0..self.classes * LATENT).map(|_| draws.normal()).collect();
             for mean in mean.chunks_exact_mut(LATENT) {
                 let size = mean.iter().map(|x| x * x).sum::<f64>().sqrt();
-                mean.iter_mut().for_each(|x| *x *= modality.strength / size);
+                for x in mean.iter_mut() {
+                    *x *= modality.strength / size;
+                }
             }
-            let mut shared = vec![0.0; LATENT];
+            let mut shared = [0.0; LATENT];
             let mut latent = Vec::with_capacity(n * LATENT);
             for (row, &label) in labels.iter().enumerate() {
                 if self.group > 1 && row % self.group == 0 {
-                    shared.iter_mut().for_each(|x| *x = draws.normal());
+                    for x in &mut shared {
+                        *x = draws.normal();
+                    }
                 }
                 for (place, shared) in shared.iter().enumerate() {
                     // Nine tenths of the variance are the group's.
@@ -157,7 +161,9 @@ impl PlantedModel {
         let fused_latents: Vec<&[f64]> = reached.iter().map(Vec::as_slice).collect();
         let mut fused = mixed(&fused_latents, n, self.fused_width, &mut stream(seed, "fusion"));
         if self.relu {
-            fused.iter_mut().for_each(|x| *x = x.max(0.0));
+            for x in &mut fused {
+                *x = x.max(0.0);
+            }
         }
         let name = |at: usize| char::from(b'a' + at as u8).to_string();
         let modalities = latents.iter().enumerate().map(|(at, latent)| {

@@ -87,10 +87,11 @@ fn solved(mut a: Vec<Vec<f64>>, b: &[f64]) -> Vec<f64> {
     let k = b.len();
     let mut x = b.to_vec();
     for i in 0..k {
-        for j in i + 1..k {
-            let factor = a[j][i] / a[i][i];
-            for c in i..k {
-                a[j][c] -= factor * a[i][c];
+        let (above, below) = a.split_at_mut(i + 1);
+        for (row, j) in below.iter_mut().zip(i + 1..) {
+            let factor = row[i] / above[i][i];
+            for (entry, pivot) in row.iter_mut().zip(&above[i]) {
+                *entry -= factor * pivot;
             }
             x[j] -= factor * x[i];
         }

@@ -115,8 +115,9 @@ impl Resampled {
 
     /// Chance of a value of 0 or less among the draws, never below one in their number.
     pub fn p_above_zero(&self, of: impl Fn(&Means) -> f64) -> f64 {
-        let below = self.draws.iter().filter(|means| !(of(means) > 0.0)).count();
-        (below + 1) as f64 / (self.draws.len() + 1) as f64
+        // A draw on which it is not defined counts against it.
+        let above = self.draws.iter().filter(|means| of(means) > 0.0).count();
+        (self.draws.len() - above + 1) as f64 / (self.draws.len() + 1) as f64
     }
 }
 

@@ -147,7 +147,7 @@ fn numbers_are_checked() {
                 "labels",
                 &[N],
                 &(0..N).map(|i| i as f32 / 2.0).collect::<Vec<_>>(),
-            )
+            );
         },
         &["expected whole numbers"],
     );
