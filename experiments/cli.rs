@@ -2,6 +2,7 @@
 
 mod compare;
 mod data;
+mod diagnose;
 mod dry;
 mod export;
 #[cfg(test)]
@@ -71,6 +72,7 @@ Examples:
   mmcollapse tune table3                           settings for every row, with the same budget
   mmcollapse list                                  every experiment; `list table4` describes one
   mmcollapse list methods
+  mmcollapse diagnose arrays.npz --html page.html  is a modality of my own model neglected?
   mmcollapse data list                             every data set and where its data are
   mmcollapse data fetch avmnist
   mmcollapse compare table4 predictions.parquet --name my-method     your method beside every row
@@ -257,6 +259,14 @@ Examples:
         #[arg(value_name = "WHAT", default_value = "experiments")]
         what: String,
     },
+    /// Say of your own model whether a modality is neglected, kept or uninformative, and why.
+    ///
+    /// Reads what the model's encoders and fusion give for held-out samples. Fits linear probes; trains nothing else.
+    #[command(after_help = diagnose::EXAMPLES)]
+    Diagnose {
+        #[command(flatten)]
+        asked: diagnose::Asked,
+    },
     /// Show, fetch or check the data.
     Data {
         #[command(subcommand)]
@@ -424,7 +434,10 @@ pub fn main(
         claims,
         spaces,
     };
-    let only_prints = matches!(cli.verb, Verb::List { .. } | Verb::Data { .. } | Verb::Store { .. });
+    let only_prints = matches!(
+        cli.verb,
+        Verb::List { .. } | Verb::Data { .. } | Verb::Store { .. } | Verb::Diagnose { .. }
+    );
     let ended = program.run(cli.verb);
     match output::lost() {
         // As tools end whose reader has what it wanted: `mmcollapse list | head -1`.
@@ -529,6 +542,10 @@ impl Program {
             }
             Verb::List { what } => {
                 output::out(format_args!("{}", self.list(&what)?));
+                Ok(Ending::Well)
+            }
+            Verb::Diagnose { asked } => {
+                diagnose::run(&asked)?;
                 Ok(Ending::Well)
             }
             Verb::Data { verb } => {
@@ -711,6 +728,7 @@ mod tests {
             "export",
             "compare",
             "list",
+            "diagnose",
             "data",
             "gate",
         ] {

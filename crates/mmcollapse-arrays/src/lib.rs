@@ -76,7 +76,8 @@ impl Arrays {
     /// # Errors
     /// A file of another kind, one that cannot be read, an array of a type that holds no numbers.
     pub fn open(path: &Path) -> Result<Self> {
-        let entries = if path.is_dir() { folder(path)? } else { file(path)? };
+        let metadata = fs::metadata(path).map_err(|error| ArrayError::of(path, error.to_string()))?;
+        let entries = if metadata.is_dir() { folder(path)? } else { file(path)? };
         if entries.is_empty() {
             return Err(ArrayError::of(path, "expected at least one array, got none"));
         }

@@ -124,7 +124,7 @@ pub(crate) fn read(path: &Path, from: &mut impl Read) -> Result<Values> {
     let header = header(path, from)?;
     numbers(path, from, header.dtype, header.big_endian, &header.shape).map(|values| {
         if header.fortran {
-            values.to_c_order(&header.shape)
+            values.into_c_order(&header.shape)
         } else {
             values
         }

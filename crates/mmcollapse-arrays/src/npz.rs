@@ -33,9 +33,11 @@ pub(crate) struct Member {
 pub(crate) fn entries(path: &Path) -> Result<Vec<Entry>> {
     let members =
         directory(path).map_err(|reason| ArrayError::of(path, format!("not a readable npz file: {reason}")))?;
-    let arrays = members.into_iter().filter(|member| member.name.ends_with(".npy"));
-    let entry = |mut member: Member| {
-        member.name.truncate(member.name.len() - ".npy".len());
+    let arrays = members.into_iter().filter_map(|mut member| {
+        member.name = member.name.strip_suffix(".npy")?.to_owned();
+        Some(member)
+    });
+    let entry = |member: Member| {
         let header = npy::header(path, &mut member.open(path)?).map_err(|error| error.array(&member.name))?;
         Ok(Entry {
             info: header.info(member.name.clone(), path),

@@ -130,7 +130,7 @@ impl Values {
     }
 
     /// From Fortran's order, the first axis fastest, to C's.
-    pub(crate) fn to_c_order(self, shape: &[usize]) -> Self {
+    pub(crate) fn into_c_order(self, shape: &[usize]) -> Self {
         fn turned<T: Copy>(values: &[T], shape: &[usize]) -> Vec<T> {
             let mut strides = vec![1; shape.len()];
             for axis in 1..shape.len() {
@@ -194,9 +194,9 @@ mod tests {
     fn fortran_order_is_turned() {
         // [[1, 2, 3], [4, 5, 6]] column by column.
         let stored = Values::Whole(vec![1, 4, 2, 5, 3, 6]);
-        assert_eq!(stored.to_c_order(&[2, 3]), Values::Whole(vec![1, 2, 3, 4, 5, 6]));
+        assert_eq!(stored.into_c_order(&[2, 3]), Values::Whole(vec![1, 2, 3, 4, 5, 6]));
         // Shape (2, 1, 2).
         let stored = Values::Whole(vec![1, 3, 2, 4]);
-        assert_eq!(stored.to_c_order(&[2, 1, 2]), Values::Whole(vec![1, 2, 3, 4]));
+        assert_eq!(stored.into_c_order(&[2, 1, 2]), Values::Whole(vec![1, 2, 3, 4]));
     }
 }

@@ -118,7 +118,7 @@ fn errors_name_file_and_array_and_say_what_to_do() {
     assert!(error.contains("expected .npy files in the folder"), "{error}");
     let pickle = format!(
         "{:?}",
-        miette::Report::new(Arrays::open(Path::new("model.pt")).unwrap_err())
+        miette::Report::new(Arrays::open(&fixture("../formats.rs")).unwrap_err())
     );
     assert!(pickle.contains("pickles"), "{pickle}");
 }

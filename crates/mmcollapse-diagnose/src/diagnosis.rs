@@ -1,0 +1,424 @@
+//! A diagnosis: fits the probes, draws samples again, judges, and measures.
+
+use mmcollapse_probes::SplitMix64;
+use rayon::prelude::*;
+use serde::Serialize;
+
+use crate::contribution::{evenness, permuted_right, shapley_of};
+use crate::error::{Result, input};
+use crate::probe::{Probed, losses, right};
+use crate::resample::{Column, Columns, Estimated, Means};
+use crate::rows::{Rows, shuffle, stream};
+use crate::rule::{self, Destination, Information, LEVEL, Opinion, Place, Source, Test, Verdict};
+use crate::structure::{self, Neurons, Structure};
+use crate::{Features, Input, Settings, advice};
+
+/// Version of what is written as JSON. It is raised when a field changes its meaning or goes.
+pub const SCHEMA: &str = "mmcollapse-diagnosis/1";
+
+/// What is said of a model. Accuracies are shares; information is in nats a sample; intervals are 95 %.
+#[derive(Clone, Debug, Serialize)]
+pub struct Diagnosis {
+    /// [`SCHEMA`].
+    pub schema: &'static str,
+    /// Samples of the file.
+    pub samples: usize,
+    /// Samples that fitted probes.
+    pub fit_samples: usize,
+    /// Samples that evaluated.
+    pub evaluate_samples: usize,
+    /// What was drawn again: samples, groups, or blocks of them.
+    pub units: usize,
+    /// Whether groups were given.
+    pub grouped: bool,
+    /// The classes, as the file has them.
+    pub classes: Vec<i64>,
+    /// Seed of all draws.
+    pub seed: u64,
+    /// Draws of the bootstrap.
+    pub resamples: usize,
+    /// What a reader should know.
+    pub notes: Vec<String>,
+    /// The modalities, by name.
+    pub modalities: Vec<ModalityFindings>,
+    /// Accuracy of the commonest class.
+    pub accuracy_prior: Estimated,
+    /// Accuracy of a linear probe of the fused representation.
+    pub accuracy_fused: Option<Estimated>,
+    /// Accuracy of a linear probe of all encoders side by side.
+    pub accuracy_encoders: Estimated,
+    /// Accuracy of the model's own logits.
+    pub accuracy_model: Option<Estimated>,
+    /// Whether Shapley values are of the model's logits of every subset (else of probes of the encoders).
+    pub shapley_of_model: bool,
+    /// Pielou's evenness of the Shapley values, from 0 (one modality contributes) to 1 (all the same).
+    pub equity: Estimated,
+    /// Shape of the fused representation.
+    pub fused: Option<Structure>,
+    /// What the fusion's neurons are made of.
+    pub neurons: Option<Neurons>,
+}
+
+/// What is said of a modality.
+#[derive(Clone, Debug, Serialize)]
+pub struct ModalityFindings {
+    /// Its name.
+    pub name: String,
+    /// The verdict.
+    pub verdict: Verdict,
+    /// Where its information is lost.
+    pub lost_at: Option<Place>,
+    /// Whether the other encoders know all that it knows, as far as accuracy tells: its utilisation is not above 0.
+    pub redundant: bool,
+    /// What each source knows of the label.
+    pub information: Vec<Information>,
+    /// Each pair of source and destination.
+    pub tests: Vec<Test>,
+    /// Accuracy of a linear probe of its encoder.
+    pub accuracy_encoder: Estimated,
+    /// Accuracy of a linear probe of the model of this modality alone.
+    pub accuracy_alone: Option<Estimated>,
+    /// Accuracy of the model given this modality alone.
+    pub accuracy_model_only: Option<Estimated>,
+    /// Accuracy of the model given all others.
+    pub accuracy_model_without: Option<Estimated>,
+    /// Conditional utilisation rate: the share of the accuracy of all encoders that is lost without it.
+    pub utilisation: Estimated,
+    /// Perceptual score: the share of that accuracy that is lost when it is permuted over samples.
+    pub perceptual: Estimated,
+    /// Shapley value in accuracy.
+    pub shapley: Estimated,
+    /// Linear CKA of the fused representation and its encoder.
+    pub cka: Option<f64>,
+    /// Mean cosine of the fused representation and its encoder, or the model of it alone; none where widths differ.
+    pub cosine: Option<f64>,
+    /// Shape of its encoder's output.
+    pub encoder: Structure,
+    /// What to try.
+    pub advice: Vec<String>,
+}
+
+/// A probe to be fitted.
+#[derive(Clone, Copy, PartialEq)]
+enum Of {
+    Fused,
+    Alone(usize),
+    /// Encoders side by side; bit i says whether modality i is among them.
+    Encoders(usize),
+}
+
+/// Diagnoses a model.
+///
+/// # Errors
+/// Too few samples or classes to fit probes and evaluate them.
+pub fn diagnose(model: &Input, settings: &Settings) -> Result<Diagnosis> {
+    let rows = Rows::of(model, settings)?;
+    let (count, classes) = (model.modalities.len(), rows.classes.len());
+    let full = (1 << count) - 1;
+    let fitted = Fitted::of(model, &rows)?;
+    let mut columns = Columns::new(&rows.units, settings.seed);
+    let is_right = |columns: &mut Columns, logits: &[f64]| columns.add(&right(logits, &rows.labels, classes));
+
+    // What predicts without any modality.
+    let prior = rule::prior(&rows);
+    let prior_logits: Vec<f64> = rows.labels.iter().flat_map(|_| prior.clone()).collect();
+    let prior_right = is_right(&mut columns, &prior_logits);
+    let prior_losses = losses(&prior_logits, &rows.labels, classes);
+
+    // Accuracy of every subset: of the model where it was asked about each, and of probes.
+    let of_model = model_logits(model, &rows)?;
+    let probes: Vec<Column> = (0..=full)
+        .map(|mask| match fitted.get(Of::Encoders(mask)) {
+            Some(probed) => is_right(&mut columns, &probed.evaluate),
+            None => prior_right,
+        })
+        .collect();
+    let model_right: Vec<Option<Column>> = (0..=full)
+        .map(|mask| {
+            let logits = of_model.iter().find(|(known, _)| *known == mask);
+            logits.map(|(_, probed)| is_right(&mut columns, &probed.evaluate))
+        })
+        .collect();
+    let asked: Option<Vec<Column>> = (0..=full)
+        .map(|mask| {
+            if mask == 0 {
+                model_right[0].or(Some(prior_right))
+            } else {
+                model_right[mask]
+            }
+        })
+        .collect();
+    let subsets = asked.clone().unwrap_or_else(|| probes.clone());
+
+    // The pairs of the rule.
+    let mut destinations = Vec::new();
+    if let Some(probed) = fitted.get(Of::Fused) {
+        destinations.push(Opinion {
+            of: Destination::Fused,
+            probed: probed.clone(),
+        });
+    }
+    if let Some((_, probed)) = of_model.iter().find(|(mask, _)| *mask == full) {
+        destinations.push(Opinion {
+            of: Destination::Output,
+            probed: probed.clone(),
+        });
+    }
+    let mut pairs = Vec::new();
+    let mut known = Vec::new();
+    for modality in 0..count {
+        let mut sources = vec![(Source::Encoder, fitted.get(Of::Encoders(1 << modality)))];
+        sources.push((Source::Alone, fitted.get(Of::Alone(modality))));
+        for (of, probed) in sources {
+            let Some(probed) = probed else { continue };
+            let said = losses(&rule::calibrated(probed, &rows), &rows.labels, classes);
+            let information: Vec<f64> = prior_losses
+                .iter()
+                .zip(&said)
+                .map(|(prior, loss)| prior - loss)
+                .collect();
+            let column = columns.add(&information);
+            let mut draws = stream(settings.seed, &format!("permute {modality} {of:?}"));
+            let permuted = if model.groups.is_some() {
+                0.0
+            } else {
+                permutation_p(
+                    &rule::calibrated(probed, &rows),
+                    &rows,
+                    settings.permutations,
+                    &mut draws,
+                )
+            };
+            let source = Opinion {
+                of,
+                probed: probed.clone(),
+            };
+            for destination in &destinations {
+                pairs.push(rule::pair(
+                    &mut columns,
+                    &rows,
+                    (modality, &source),
+                    destination,
+                    (column, permuted),
+                ));
+            }
+            known.push((modality, of, column, permuted, is_right(&mut columns, &probed.evaluate)));
+        }
+    }
+    let fused_right = fitted
+        .get(Of::Fused)
+        .map(|probed| is_right(&mut columns, &probed.evaluate));
+    let mut permuted_columns = Vec::new();
+    if let Some(all) = fitted.get(Of::Encoders(full)) {
+        let mut draws = stream(settings.seed, "perceptual score");
+        for values in permuted_right(model, &rows, all, &mut draws)? {
+            permuted_columns.push(columns.add(&values));
+        }
+    }
+
+    let drawn = columns.resampled(settings.resamples, settings.seed);
+    let mean = |column: Column| drawn.estimate(move |means| means.of(column));
+    let tests = rule::tests(&pairs, &drawn)?;
+    let whole = probes[full];
+    let lost_share = |rest: Column| drawn.estimate(|means| (means.of(whole) - means.of(rest)) / means.of(whole));
+    let shapley = |means: &Means, modality: usize| shapley_of(means, &subsets, modality);
+    let shapes = Shapes::of(model, &rows)?;
+    let fused = shapes.fused;
+    let neurons = model
+        .weight
+        .as_ref()
+        .map(|weight| structure::neurons(model, weight, &rows.evaluate));
+    let neurons = neurons.transpose()?.flatten();
+
+    let mut modalities = Vec::new();
+    for ((place, modality), (encoder, cka, cosine)) in model.modalities.iter().enumerate().zip(shapes.modalities) {
+        let of_it = |(pair, test): (&rule::Pair, &Test)| (pair.modality == place).then_some(*test);
+        let tests: Vec<Test> = pairs.iter().zip(&tests).filter_map(of_it).collect();
+        let of_it = known.iter().filter(|(of, ..)| *of == place);
+        let information: Vec<Information> = of_it
+            .clone()
+            .map(|&(_, source, column, permuted, _)| Information {
+                source,
+                nats: mean(column),
+                p: drawn.p_above_zero(|means| means.of(column)).max(permuted),
+            })
+            .collect();
+        let informative = information.iter().any(|of| of.p <= LEVEL);
+        let (verdict, lost_at) = rule::judged(&tests, informative);
+        let accuracy = |source: Source| {
+            let found = of_it.clone().find(|(_, of, ..)| *of == source);
+            found.map(|(.., column)| mean(*column))
+        };
+        let utilisation = lost_share(probes[full & !(1 << place)]);
+        let Some(accuracy_encoder) = accuracy(Source::Encoder) else {
+            return Err(input(
+                format!("no probe of `embedding.{}` was fitted", modality.name),
+                "report this as a bug",
+            ));
+        };
+        let mut found = ModalityFindings {
+            name: modality.name.clone(),
+            verdict,
+            lost_at,
+            redundant: informative && utilisation.low <= 0.0,
+            information,
+            tests,
+            accuracy_encoder,
+            accuracy_alone: accuracy(Source::Alone),
+            accuracy_model_only: model_right[1 << place].map(mean),
+            accuracy_model_without: model_right[full & !(1 << place)].map(mean),
+            utilisation,
+            perceptual: lost_share(permuted_columns[place]),
+            shapley: drawn.estimate(|means| shapley(means, place)),
+            cka,
+            cosine,
+            encoder,
+            advice: Vec::new(),
+        };
+        found.advice = advice::of(&found, fused.as_ref());
+        modalities.push(found);
+    }
+    let mut notes = model.notes.clone();
+    notes.extend(rows.notes.iter().cloned());
+    Ok(Diagnosis {
+        schema: SCHEMA,
+        samples: model.samples(),
+        fit_samples: rows.fit.len(),
+        evaluate_samples: rows.evaluate.len(),
+        units: drawn.units,
+        grouped: model.groups.is_some(),
+        seed: settings.seed,
+        resamples: settings.resamples,
+        notes,
+        modalities,
+        accuracy_prior: mean(prior_right),
+        accuracy_fused: fused_right.map(mean),
+        accuracy_encoders: mean(probes[full]),
+        accuracy_model: model_right[full].map(mean),
+        shapley_of_model: asked.is_some(),
+        equity: drawn.estimate(|means| {
+            let values: Vec<f64> = (0..count).map(|modality| shapley(means, modality)).collect();
+            evenness(&values)
+        }),
+        fused,
+        neurons,
+        classes: rows.classes,
+    })
+}
+
+/// The probes.
+struct Fitted(Vec<(Of, Probed)>);
+
+impl Fitted {
+    fn of(model: &Input, rows: &Rows) -> Result<Self> {
+        let count = model.modalities.len();
+        let mut asked: Vec<Of> = (1..1_usize << count).rev().map(Of::Encoders).collect();
+        // The widest first, so that no worker is left with it at the end.
+        asked.sort_by_key(|of| match of {
+            Of::Encoders(mask) => std::cmp::Reverse(mask.count_ones()),
+            _ => std::cmp::Reverse(0),
+        });
+        let alone = (0..count).filter(|&at| model.modalities[at].alone.is_some());
+        asked.extend(alone.map(Of::Alone));
+        asked.extend(model.fused.is_some().then_some(Of::Fused));
+        let fitted = asked.into_par_iter().with_max_len(1).map(|of| {
+            let parts: Vec<&Features> = match of {
+                Of::Fused => model.fused.iter().collect(),
+                Of::Alone(at) => model.modalities[at].alone.iter().collect(),
+                Of::Encoders(mask) => {
+                    let among = model
+                        .modalities
+                        .iter()
+                        .enumerate()
+                        .filter(|(at, _)| mask >> at & 1 == 1);
+                    among.map(|(_, modality)| &modality.embedding).collect()
+                }
+            };
+            let (fit, evaluate) = (
+                Features::beside(&parts, &rows.fit)?,
+                Features::beside(&parts, &rows.evaluate)?,
+            );
+            Ok((of, Probed::of(&fit, &evaluate, rows)?))
+        });
+        fitted.collect::<Result<Vec<_>>>().map(Self)
+    }
+
+    fn get(&self, of: Of) -> Option<&Probed> {
+        self.0.iter().find(|(known, _)| *known == of).map(|(_, probed)| probed)
+    }
+}
+
+/// The model's own logits of the classes that are diagnosed, by subset of modalities.
+fn model_logits(model: &Input, rows: &Rows) -> Result<Vec<(usize, Probed)>> {
+    let full = (1 << model.modalities.len()) - 1;
+    let whole = model.logits.iter().map(|logits| (full, logits));
+    let parts = model.subsets.iter().map(|(mask, logits)| (*mask, logits));
+    let columns: Vec<usize> = rows.classes.iter().map(|&class| class as usize).collect();
+    whole
+        .chain(parts)
+        .map(|(mask, logits)| {
+            let kept = logits.keep(&columns);
+            Ok((
+                mask,
+                Probed::model(&kept.select(&rows.fit)?, &kept.select(&rows.evaluate)?),
+            ))
+        })
+        .collect()
+}
+
+/// Chance that labels permuted over the samples lose no more than the samples' own, never below one in the permutations.
+fn permutation_p(logits: &[f64], rows: &Rows, permutations: usize, draws: &mut SplitMix64) -> f64 {
+    let classes = rows.classes.len();
+    let own: f64 = losses(logits, &rows.labels, classes).iter().sum();
+    // A loss is the logsum, which stays, less the logit of the label.
+    let whole: f64 = logits.chunks_exact(classes).map(crate::probe::log_sum).sum();
+    let mut labels = rows.labels.clone();
+    let mut as_good = 0;
+    for _ in 0..permutations {
+        shuffle(&mut labels, draws);
+        let said: f64 = labels
+            .iter()
+            .enumerate()
+            .map(|(row, label)| logits[row * classes + *label as usize])
+            .sum();
+        as_good += usize::from(whole - said <= own);
+    }
+    (as_good + 1) as f64 / (permutations + 1) as f64
+}
+
+/// Shapes of all representations.
+struct Shapes {
+    fused: Option<Structure>,
+    /// Of each encoder, with CKA and cosine to the fused representation.
+    modalities: Vec<(Structure, Option<f64>, Option<f64>)>,
+}
+
+impl Shapes {
+    fn of(model: &Input, rows: &Rows) -> Result<Self> {
+        let rows = &rows.evaluate;
+        let of_modality = |modality: &crate::Modality| {
+            let encoder = Structure::of(&modality.embedding, rows)?;
+            let Some(fused) = &model.fused else {
+                return Ok((encoder, None, None));
+            };
+            let like = [modality.alone.as_ref(), Some(&modality.embedding)];
+            let like = like
+                .into_iter()
+                .flatten()
+                .find(|other| other.columns() == fused.columns());
+            let cosine = like
+                .map(|other| structure::cosine(fused, other, rows))
+                .transpose()?
+                .flatten();
+            Ok((encoder, structure::cka(fused, &modality.embedding, rows)?, cosine))
+        };
+        let (fused, modalities) = rayon::join(
+            || model.fused.as_ref().map(|fused| Structure::of(fused, rows)).transpose(),
+            || model.modalities.par_iter().map(of_modality).collect::<Result<Vec<_>>>(),
+        );
+        Ok(Self {
+            fused: fused?,
+            modalities: modalities?,
+        })
+    }
+}

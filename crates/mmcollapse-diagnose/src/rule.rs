@@ -1,0 +1,290 @@
+//! The rule by which a modality is called neglected. All of it is in this file.
+//!
+//! A *source* is a modality's encoder inside the model, or a model of that modality alone. A *destination* is the fused
+//! representation, or the model's output. Opinions are logits: of linear probes, or the model's own. For each pair:
+//!
+//! - **information** of the source: cross-entropy of the class frequencies less that of the source's opinion, in nats a sample;
+//! - **gain**: cross-entropy of the destination's opinion less that of the pool of both ([`crate::pool`]). It is what the source
+//!   knows of the label and the destination does not say;
+//! - **learning**: cross-entropy of the destination's probe of half the samples less that of its probe of all. About as much
+//!   would more samples bring ([excess loss falls as 1 / n]), so as much of a gain may be the probe's own fault;
+//! - **unused share**: (gain - learning) / information.
+//!
+//! A modality is **neglected** if, for a pair, it is certain that its source is informative and that more than [`MARGIN`] of its
+//! information is unused: both p of the bootstrap over samples, and the permutation p of the information, are at most
+//! [`LEVEL`] after Holm's correction over all pairs of all modalities. It is **uninformative** if no source of it is informative by itself.
+//! Otherwise it is **kept** if the interval of each unused share lies below [`TOLERATED`], and **undecided** if not.
+//!
+//! [excess loss falls as 1 / n]: https://en.wikipedia.org/wiki/Akaike_information_criterion
+
+use mmcollapse_probes::holm;
+use serde::Serialize;
+
+use crate::error::Result;
+use crate::pool;
+use crate::probe::{Probed, losses};
+use crate::resample::{Column, Columns, Estimated, Means, Resampled};
+use crate::rows::Rows;
+
+/// Share of a modality's information that may be unused before it counts as neglected.
+pub const MARGIN: f64 = 0.1;
+
+/// Share below which the interval must lie for a modality to count as kept.
+pub const TOLERATED: f64 = 0.25;
+
+/// Chance of a false alarm on any modality of a model.
+pub const LEVEL: f64 = 0.05;
+
+/// What is said of a modality.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// Its information does not reach the prediction.
+    Neglected,
+    /// What it knows is in the fused representation and the output.
+    Kept,
+    /// Nothing of the label was found in it.
+    Uninformative,
+    /// The samples do not suffice to say.
+    Undecided,
+}
+
+/// Where information comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Source {
+    /// The modality's encoder inside the model.
+    Encoder,
+    /// A model of the modality alone.
+    Alone,
+}
+
+/// Where information should be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Destination {
+    /// The fused representation.
+    Fused,
+    /// The model's logits.
+    Output,
+}
+
+/// Which part of the model loses information.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Place {
+    /// A model of the modality alone knows what the encoder does not.
+    Encoder,
+    /// The encoder knows what the fused representation does not.
+    Fusion,
+    /// The fused representation holds it; the output does not use it.
+    Head,
+    /// Between encoder and output; the fused representation was not given.
+    Model,
+}
+
+/// One pair of source and destination.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Test {
+    /// Where information comes from.
+    pub source: Source,
+    /// Where it should be.
+    pub destination: Destination,
+    /// Nats a sample that the source adds to the destination.
+    pub gain: Estimated,
+    /// Nats a sample that more samples would add to the destination's probe.
+    pub learning: f64,
+    /// (gain - learning) / information.
+    pub unused: Estimated,
+    /// Larger p of information and of an unused share above the margin.
+    pub p: f64,
+    /// The same after Holm's correction over all pairs of all modalities.
+    pub p_adjusted: f64,
+}
+
+/// Information of one source.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Information {
+    /// Of which source.
+    pub source: Source,
+    /// Nats a sample.
+    pub nats: Estimated,
+    /// Larger of the bootstrap's p and the permutation's, of no information.
+    pub p: f64,
+}
+
+/// An opinion with its place.
+pub(crate) struct Opinion<K> {
+    pub of: K,
+    pub probed: Probed,
+}
+
+/// A pair whose columns are set, before samples are drawn again.
+pub(crate) struct Pair {
+    pub modality: usize,
+    source: Source,
+    destination: Destination,
+    information: Column,
+    gain: Column,
+    learning: Option<Column>,
+    /// p of the information by permutation.
+    permuted: f64,
+}
+
+/// Loss of each sample by the class frequencies of the samples that fit.
+pub(crate) fn prior(rows: &Rows) -> Vec<f64> {
+    let mut counts = vec![0.0; rows.classes.len()];
+    for &label in &rows.fit_labels {
+        counts[label as usize] += 1.0;
+    }
+    counts
+        .iter()
+        .map(|count| libm::log(count / rows.fit_labels.len() as f64))
+        .collect()
+}
+
+/// Logits less those of the class frequencies: what a source adds to an opinion that knows these already.
+fn evidence(logits: &[f64], prior: &[f64]) -> Vec<f64> {
+    let of = |row: &[f64]| row.iter().zip(prior).map(|(z, p)| z - p).collect::<Vec<_>>();
+    logits.chunks_exact(prior.len()).flat_map(of).collect()
+}
+
+/// Logits of one opinion in the scale that fits best.
+pub(crate) fn calibrated(probed: &Probed, rows: &Rows) -> Vec<f64> {
+    let weights = pool::weights(&[&probed.fit], &rows.fit_labels, rows.classes.len());
+    pool::pooled(&[&probed.evaluate], &weights)
+}
+
+/// Sets the columns of a pair. `permuted` is the p of the source's information by permutation, `information` its column.
+pub(crate) fn pair(
+    columns: &mut Columns,
+    rows: &Rows,
+    (modality, source): (usize, &Opinion<Source>),
+    destination: &Opinion<Destination>,
+    (information, permuted): (Column, f64),
+) -> Pair {
+    let (classes, prior) = (rows.classes.len(), prior(rows));
+    let loss = |logits: &[f64]| losses(logits, &rows.labels, classes);
+    let base = loss(&calibrated(&destination.probed, rows));
+    let added = evidence(&source.probed.fit, &prior);
+    let weights = pool::weights(&[&destination.probed.fit, &added], &rows.fit_labels, classes);
+    let added = evidence(&source.probed.evaluate, &prior);
+    let both = loss(&pool::pooled(&[&destination.probed.evaluate, &added], &weights));
+    let less = |a: &[f64], b: &[f64]| -> Vec<f64> { a.iter().zip(b).map(|(a, b)| a - b).collect() };
+    let gain = columns.add(&less(&base, &both));
+    let learning = destination.probed.halves.as_ref().and_then(|half| {
+        let learning = less(half, &loss(&destination.probed.evaluate));
+        // A probe that more samples make worse has learnt all it can.
+        (learning.iter().sum::<f64>() > 0.0).then(|| columns.add(&learning))
+    });
+    Pair {
+        modality,
+        source: source.of,
+        destination: destination.of,
+        information,
+        gain,
+        learning,
+        permuted,
+    }
+}
+
+/// Judges all pairs of all modalities together.
+pub(crate) fn tests(pairs: &[Pair], drawn: &Resampled) -> Result<Vec<Test>> {
+    let mut found: Vec<Test> = pairs
+        .iter()
+        .map(|pair| {
+            let learning = |means: &Means| pair.learning.map_or(0.0, |column| means.of(column));
+            let lost = |means: &Means| means.of(pair.gain) - learning(means);
+            let information = |means: &Means| means.of(pair.information);
+            let p_lost = drawn.p_above_zero(|means| lost(means) - MARGIN * information(means));
+            let p_information = drawn.p_above_zero(information).max(pair.permuted);
+            Test {
+                source: pair.source,
+                destination: pair.destination,
+                gain: drawn.estimate(|means| means.of(pair.gain)),
+                learning: learning(&drawn.whole),
+                unused: drawn.estimate(|means| lost(means) / information(means).max(0.0)),
+                p: p_lost.max(p_information),
+                p_adjusted: 1.0,
+            }
+        })
+        .collect();
+    let adjusted = holm(&found.iter().map(|test| test.p).collect::<Vec<_>>())?;
+    for (test, adjusted) in found.iter_mut().zip(adjusted) {
+        test.p_adjusted = adjusted;
+    }
+    Ok(found)
+}
+
+/// The verdict on a modality, and where its information is lost.
+pub(crate) fn judged(tests: &[Test], informative: bool) -> (Verdict, Option<Place>) {
+    let lost = |source: Source, destination: Destination| {
+        let of_pair = |test: &&Test| test.source == source && test.destination == destination;
+        tests.iter().find(of_pair).is_some_and(|test| test.p_adjusted <= LEVEL)
+    };
+    let fused_given = tests.iter().any(|test| test.destination == Destination::Fused);
+    let place = if lost(Source::Encoder, Destination::Fused) {
+        Some(Place::Fusion)
+    } else if lost(Source::Encoder, Destination::Output) {
+        Some(if fused_given { Place::Head } else { Place::Model })
+    } else if lost(Source::Alone, Destination::Fused) || lost(Source::Alone, Destination::Output) {
+        Some(Place::Encoder)
+    } else {
+        None
+    };
+    let verdict = if place.is_some() {
+        Verdict::Neglected
+    } else if !informative {
+        Verdict::Uninformative
+    } else if tests.iter().all(|test| test.unused.high < TOLERATED) {
+        Verdict::Kept
+    } else {
+        Verdict::Undecided
+    };
+    (verdict, place)
+}
+
+#[cfg(test)]
+mod tests_of_the_rule {
+    use super::*;
+
+    fn test(source: Source, destination: Destination, p_adjusted: f64, high: f64) -> Test {
+        let estimated = |value| Estimated {
+            value,
+            low: value,
+            high,
+        };
+        Test {
+            source,
+            destination,
+            gain: estimated(0.0),
+            learning: 0.0,
+            unused: estimated(high),
+            p: p_adjusted,
+            p_adjusted,
+        }
+    }
+
+    #[test]
+    fn where_information_is_lost_is_the_first_place_that_lacks_it() {
+        use Destination::{Fused, Output};
+        use Source::{Alone, Encoder};
+        let of = |tests: &[Test]| judged(tests, true);
+        let (sure, not) = (0.01, 0.2);
+        let fusion = [test(Encoder, Fused, sure, 0.5), test(Encoder, Output, sure, 0.5)];
+        assert_eq!(of(&fusion), (Verdict::Neglected, Some(Place::Fusion)));
+        let head = [test(Encoder, Fused, not, 0.1), test(Encoder, Output, sure, 0.5)];
+        assert_eq!(of(&head), (Verdict::Neglected, Some(Place::Head)));
+        assert_eq!(of(&head[1..]), (Verdict::Neglected, Some(Place::Model)));
+        let encoder = [test(Encoder, Fused, not, 0.1), test(Alone, Fused, sure, 0.5)];
+        assert_eq!(of(&encoder), (Verdict::Neglected, Some(Place::Encoder)));
+    }
+
+    #[test]
+    fn without_an_alarm_the_interval_decides() {
+        let one = |high| [test(Source::Encoder, Destination::Fused, 0.3, high)];
+        assert_eq!(judged(&one(0.2), true), (Verdict::Kept, None));
+        assert_eq!(judged(&one(0.3), true), (Verdict::Undecided, None));
+        assert_eq!(judged(&one(0.3), false), (Verdict::Uninformative, None));
+    }
+}

@@ -1,0 +1,199 @@
+//! Arrays that cannot be diagnosed: each error says which array, what was expected, what was found, and what to do.
+
+use std::path::Path;
+
+use mmcollapse_arrays::Arrays;
+use mmcollapse_diagnose::{Input, Settings, diagnose};
+use mmcollapse_files::write_atomic;
+
+/// Writes an `.npy` file of f32.
+fn npy(folder: &Path, name: &str, shape: &[usize], values: &[f32]) {
+    let axes: Vec<String> = shape.iter().map(|axis| format!("{axis},")).collect();
+    let header = format!(
+        "{{'descr': '<f4', 'fortran_order': False, 'shape': ({}), }}\n",
+        axes.join(" ")
+    );
+    let mut bytes = b"\x93NUMPY\x01\x00".to_vec();
+    bytes.extend(u16::try_from(header.len()).unwrap().to_le_bytes());
+    bytes.extend(header.bytes());
+    bytes.extend(values.iter().flat_map(|value| value.to_le_bytes()));
+    write_atomic(&folder.join(format!("{name}.npy")), &bytes).unwrap();
+}
+
+const N: usize = 60;
+
+/// Numbers that differ from each other.
+fn numbers(count: usize) -> Vec<f32> {
+    (0..count).map(|i| (i * i % 97) as f32).collect()
+}
+
+/// A folder of arrays that can be diagnosed, which `change` changes.
+fn asked(change: impl Fn(&Path)) -> Result<String, String> {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    for name in ["embedding.image", "embedding.sound", "fused"] {
+        npy(path, name, &[N, 3], &numbers(N * 3));
+    }
+    let labels: Vec<f32> = (0..N).map(|i| (i % 2) as f32).collect();
+    npy(path, "labels", &[N], &labels);
+    change(path);
+    let report = |error: miette::Report| format!("{error:?}").split_whitespace().collect::<Vec<_>>().join(" ");
+    let read = || -> miette::Result<String> {
+        let input = Input::read(&Arrays::open(path)?)?;
+        let found = diagnose(
+            &input,
+            &Settings {
+                resamples: 200,
+                permutations: 100,
+                ..Settings::default()
+            },
+        )?;
+        Ok(found.notes.join("; "))
+    };
+    read().map_err(report)
+}
+
+/// The error names what was wrong and holds a way out.
+fn refused(change: impl Fn(&Path), expected: &[&str]) {
+    let error = asked(change).unwrap_err();
+    // A report is broken into lines with marks at their beginning.
+    let error = error.replace(" │ ", " ");
+    for text in expected {
+        assert!(error.contains(text), "`{text}` is not in: {error}");
+    }
+    assert!(error.contains("help:"), "{error}");
+}
+
+#[test]
+fn arrays_that_fit_are_diagnosed() {
+    assert_eq!(asked(|_| ()).unwrap(), "");
+    let noted = asked(|path| {
+        npy(
+            path,
+            "embedding.image",
+            &[N, 2],
+            &numbers(N).iter().flat_map(|x| [*x, 7.0]).collect::<Vec<_>>(),
+        );
+        npy(path, "loss", &[1], &[1.0]);
+    });
+    let noted = noted.unwrap();
+    assert!(
+        noted.contains("`embedding.image`: 1 of 2 columns are constant"),
+        "{noted}"
+    );
+    assert!(noted.contains("arrays not used: loss"), "{noted}");
+}
+
+#[test]
+fn missing_arrays_are_named() {
+    let without =
+        |name: &'static str| move |path: &Path| std::fs::remove_file(path.join(format!("{name}.npy"))).unwrap();
+    refused(
+        without("labels"),
+        &["expected an array `labels`", "embedding.<modality>"],
+    );
+    refused(
+        without("fused"),
+        &["expected an array `fused` or `logits`, got neither"],
+    );
+    refused(
+        without("embedding.sound"),
+        &["expected 2 to 6 arrays `embedding.<modality>`, got image"],
+    );
+}
+
+#[test]
+fn shapes_are_compared() {
+    refused(
+        |path| npy(path, "fused", &[N - 1, 3], &numbers((N - 1) * 3)),
+        &["`fused`", "expected shape [60, features], got [59, 3]"],
+    );
+    refused(
+        |path| npy(path, "fused", &[N, 3, 1], &numbers(N * 3)),
+        &["expected shape [samples, features], got [60, 3, 1]", "pool"],
+    );
+    refused(
+        |path| npy(path, "labels", &[N, 2], &numbers(N * 2)),
+        &["`labels`", "expected shape [samples], got [60, 2]"],
+    );
+    refused(
+        |path| npy(path, "weight", &[4, 5], &numbers(20)),
+        &["`weight`", "expected shape [neurons, 6], got [4, 5]"],
+    );
+    refused(
+        |path| npy(path, "logits.smell", &[N, 2], &numbers(N * 2)),
+        &["`logits.smell`", "modalities among image, sound"],
+    );
+}
+
+#[test]
+fn numbers_are_checked() {
+    let broken = |path: &Path| {
+        let mut values = numbers(N * 3);
+        (values[7], values[100], values[101]) = (f32::NAN, f32::INFINITY, f32::NAN);
+        npy(path, "embedding.sound", &[N, 3], &values);
+    };
+    refused(
+        broken,
+        &[
+            "`embedding.sound`",
+            "2 of 60 rows hold NaN or an infinity, the first is row 2",
+        ],
+    );
+    refused(
+        |path| {
+            npy(
+                path,
+                "labels",
+                &[N],
+                &(0..N).map(|i| i as f32 / 2.0).collect::<Vec<_>>(),
+            );
+        },
+        &["expected whole numbers"],
+    );
+    refused(
+        |path| npy(path, "labels", &[N], &vec![3.0; N]),
+        &["expected at least two classes, got one in 60 samples"],
+    );
+    refused(
+        |path| npy(path, "labels", &[N], &(0..N).map(|i| i as f32).collect::<Vec<_>>()),
+        &["expected two classes with 4 samples"],
+    );
+    let three = |path: &Path| {
+        npy(
+            path,
+            "labels",
+            &[N],
+            &(0..N).map(|i| (i % 3) as f32).collect::<Vec<_>>(),
+        );
+        npy(path, "logits", &[N], &numbers(N));
+    };
+    refused(three, &["`logits`", "expected a column for every label, got 2 columns"]);
+}
+
+#[test]
+fn the_split_is_checked() {
+    refused(
+        |path| npy(path, "split", &[N], &vec![0.0; N]),
+        &["`split`", "expected rows of 0 and of 1, got no 1"],
+    );
+    refused(
+        |path| npy(path, "split", &[N], &vec![2.0; N]),
+        &["row 0: expected 0 (fit probes) or 1 (evaluate)"],
+    );
+    let apart = |path: &Path| {
+        npy(
+            path,
+            "split",
+            &[N],
+            &(0..N).map(|i| (i / 30) as f32).collect::<Vec<_>>(),
+        );
+        npy(
+            path,
+            "groups",
+            &[N],
+            &(0..N).map(|i| (i / 8) as f32).collect::<Vec<_>>(),
+        );
+    };
+    refused(apart, &["the group of row 30 is on both sides of the split"]);
+}
