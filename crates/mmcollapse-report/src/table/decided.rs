@@ -10,7 +10,7 @@ use crate::summary::{Decided, Summary};
 pub(crate) fn sheet(summary: &Summary, row: &str, decided: &[Decided], rule: Rule, preset: &str) -> Option<Sheet> {
     let family = decided.first()?.family;
     let ours = summary.methods.iter().find(|method| *method == row)?.label();
-    let effect = format!("an effect of {} points", shown(rule.margin));
+    let effect = format!("an effect of {}", points(rule.margin));
     let mut before: Option<(&Metric, String)> = None;
     let mut rows = Vec::new();
     for one in decided {
@@ -55,9 +55,9 @@ pub(crate) fn sheet(summary: &Summary, row: &str, decided: &[Decided], rule: Rul
         caption: format!(
             "{ours} minus each other row, in points, preset {preset}: mean over seeds of the paired differences, each seed's mean over \
              the levels, with the interval at level 1 − .05/{family}, as {family} comparisons of a metric share an error of 5 %.{overlap} The verdict is on \
-             \"{ours} is better\", by the rule of every claim (docs/methodology/results.md), with a margin of {} points. It is exploratory: \
+             \"{ours} is better\", by the rule of every claim (docs/methodology/results.md), with a margin of {}. It is exploratory: \
              it was not stated before the runs. p: exact two-sided Wilcoxon signed-rank test, uncorrected; it decides nothing.",
-            shown(rule.margin)
+            points(rule.margin)
         ),
         header: ["against", "protocol, metric", "difference", "n", "p", "verdict"]
             .map(str::to_owned)
@@ -66,7 +66,8 @@ pub(crate) fn sheet(summary: &Summary, row: &str, decided: &[Decided], rule: Rul
     })
 }
 
-/// A margin in points without needless digits.
-fn shown(margin: f64) -> String {
-    format!("{}", (margin * 1e6).round() / 1e4)
+/// `1 point`, `2.5 points`: a share without needless digits.
+fn points(margin: f64) -> String {
+    let points = (margin * 1e6).round() / 1e4;
+    format!("{points} point{}", if points == 1.0 { "" } else { "s" })
 }

@@ -65,14 +65,14 @@ struct Draw {
     modalities: Vec<ModalitySpec>,
     samples: BTreeMap<&'static str, usize>,
     #[serde(flatten)]
-    file: Arrays,
+    file: Saved,
     ids: Option<String>,
     trainings: Vec<Trained>,
 }
 
 /// A file of arrays.
 #[derive(Serialize)]
-struct Arrays {
+struct Saved {
     /// Path below the export's folder.
     file: String,
     sha256: String,
@@ -92,7 +92,7 @@ struct Trained {
     protocol: Protocol,
     in_words: String,
     #[serde(flatten)]
-    file: Arrays,
+    file: Saved,
     conditions: Vec<Conditioned>,
 }
 
@@ -329,7 +329,7 @@ fn tensor(made: mmcollapse_nn::Result<Tensor>) -> Result<Tensor> {
     made.map_err(|error| miette!("an array cannot be made: {error}"))
 }
 
-fn save(folder: &Path, path: String, arrays: &BTreeMap<String, Tensor>) -> Result<(Arrays, usize)> {
+fn save(folder: &Path, path: String, arrays: &BTreeMap<String, Tensor>) -> Result<(Saved, usize)> {
     let bytes = tensor_bytes(arrays)?;
     put(&folder.join(&path), &bytes)?;
     let array = |(name, tensor): (&String, &Tensor)| {
@@ -339,7 +339,7 @@ fn save(folder: &Path, path: String, arrays: &BTreeMap<String, Tensor>) -> Resul
         };
         (name.clone(), array)
     };
-    let file = Arrays {
+    let file = Saved {
         file: path,
         sha256: sha256(&bytes),
         arrays: arrays.iter().map(array).collect(),
