@@ -49,7 +49,7 @@ pub(super) struct Asked {
     evaluate_rows: u32,
 }
 
-/// Diagnoses, writes what is asked for, and returns the text.
+/// Diagnoses, writes what is asked for, and prints the tables.
 pub(super) fn run(asked: &Asked) -> Result<()> {
     let input = Input::read(&Arrays::open_all(&asked.files)?)?;
     let settings = Settings {
