@@ -41,7 +41,7 @@ pub(super) struct Asked {
     /// Draws of the bootstrap. Fewer than 1000 leave p values too coarse for many modalities.
     #[arg(long, value_name = "N", default_value_t = 2_000, value_parser = clap::value_parser!(u32).range(200..))]
     resamples: u32,
-    /// Most samples that fit probes [default: 80 million / (width of all encoders x classes), from 2000 to 20000].
+    /// Most samples that fit probes [default: 50 million / (width of all encoders x classes), from 2000 to 20000].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(20..))]
     fit_rows: Option<u32>,
     /// Most samples that evaluate.
@@ -49,7 +49,7 @@ pub(super) struct Asked {
     evaluate_rows: u32,
 }
 
-/// Diagnoses, writes what is asked for, and returns the text.
+/// Diagnoses, writes what is asked for, and prints the tables.
 pub(super) fn run(asked: &Asked) -> Result<()> {
     let input = Input::read(&Arrays::open_all(&asked.files)?)?;
     let settings = Settings {

@@ -150,13 +150,6 @@ fn alarms(draws: usize) {
                 ..two(full(1.5), full(1.0))
             },
         ),
-        (
-            "10,000 samples",
-            PlantedModel {
-                samples: 10_000,
-                ..two(full(1.5), full(1.0))
-            },
-        ),
     ];
     out(format_args!(
         "| nothing neglected | draws | false alarms, % | kept a / b, % |\n|---|--:|--:|--:|\n"

@@ -6,12 +6,13 @@ use serde::Serialize;
 
 use crate::contribution::{evenness, permuted_right, shapley_of};
 use crate::error::{Result, input};
-use crate::probe::{Probed, losses, right};
+use crate::fitted::{Fitted, Of, model_logits};
+use crate::probe::{losses, right};
 use crate::resample::{Column, Columns, Estimated, Means};
 use crate::rows::{Rows, shuffle, stream};
 use crate::rule::{self, Destination, Information, LEVEL, Opinion, Place, Source, Test, Verdict};
 use crate::structure::{self, Neurons, Structure};
-use crate::{Features, Input, Settings, advice};
+use crate::{Input, Settings, advice};
 
 /// Version of what is written as JSON. It is raised when a field changes its meaning or goes.
 pub const SCHEMA: &str = "mmcollapse-diagnosis/1";
@@ -96,15 +97,6 @@ pub struct ModalityFindings {
     pub encoder: Structure,
     /// What to try.
     pub advice: Vec<String>,
-}
-
-/// A probe to be fitted.
-#[derive(Clone, Copy, PartialEq)]
-enum Of {
-    Fused,
-    Alone(usize),
-    /// Encoders side by side; bit i says whether modality i is among them.
-    Encoders(usize),
 }
 
 /// Diagnoses a model.
@@ -304,66 +296,6 @@ pub fn diagnose(model: &Input, settings: &Settings) -> Result<Diagnosis> {
         neurons,
         classes: rows.classes,
     })
-}
-
-/// The probes.
-struct Fitted(Vec<(Of, Probed)>);
-
-impl Fitted {
-    fn of(model: &Input, rows: &Rows) -> Result<Self> {
-        let count = model.modalities.len();
-        let mut asked: Vec<Of> = (1..1_usize << count).rev().map(Of::Encoders).collect();
-        // The widest first, so that no worker is left with it at the end.
-        asked.sort_by_key(|of| match of {
-            Of::Encoders(mask) => std::cmp::Reverse(mask.count_ones()),
-            _ => std::cmp::Reverse(0),
-        });
-        let alone = (0..count).filter(|&at| model.modalities[at].alone.is_some());
-        asked.extend(alone.map(Of::Alone));
-        asked.extend(model.fused.is_some().then_some(Of::Fused));
-        let fitted = asked.into_par_iter().with_max_len(1).map(|of| {
-            let parts: Vec<&Features> = match of {
-                Of::Fused => model.fused.iter().collect(),
-                Of::Alone(at) => model.modalities[at].alone.iter().collect(),
-                Of::Encoders(mask) => {
-                    let among = model
-                        .modalities
-                        .iter()
-                        .enumerate()
-                        .filter(|(at, _)| mask >> at & 1 == 1);
-                    among.map(|(_, modality)| &modality.embedding).collect()
-                }
-            };
-            let (fit, evaluate) = (
-                Features::beside(&parts, &rows.fit)?,
-                Features::beside(&parts, &rows.evaluate)?,
-            );
-            Ok((of, Probed::of(&fit, &evaluate, rows)?))
-        });
-        fitted.collect::<Result<Vec<_>>>().map(Self)
-    }
-
-    fn get(&self, of: Of) -> Option<&Probed> {
-        self.0.iter().find(|(known, _)| *known == of).map(|(_, probed)| probed)
-    }
-}
-
-/// The model's own logits of the classes that are diagnosed, by subset of modalities.
-fn model_logits(model: &Input, rows: &Rows) -> Result<Vec<(usize, Probed)>> {
-    let full = (1 << model.modalities.len()) - 1;
-    let whole = model.logits.iter().map(|logits| (full, logits));
-    let parts = model.subsets.iter().map(|(mask, logits)| (*mask, logits));
-    let columns: Vec<usize> = rows.classes.iter().map(|&class| class as usize).collect();
-    whole
-        .chain(parts)
-        .map(|(mask, logits)| {
-            let kept = logits.keep(&columns);
-            Ok((
-                mask,
-                Probed::model(&kept.select(&rows.fit)?, &kept.select(&rows.evaluate)?),
-            ))
-        })
-        .collect()
 }
 
 /// Chance that labels permuted over the samples lose no more than the samples' own, never below one in the permutations.

@@ -8,6 +8,7 @@ mod contribution;
 mod diagnosis;
 mod error;
 mod features;
+mod fitted;
 pub mod html;
 mod input;
 pub mod planted;

@@ -18,10 +18,10 @@ const ALARM: RGBColor = RGBColor(0xd5, 0x5e, 0x00);
 
 /// Pixels: whole figure, what names take of it, a row, and what is above and below the rows.
 const WIDTH: i32 = 420;
-const NAMES: i32 = 176;
+const NAMES: i32 = 184;
 const ROW: i32 = 26;
 const ABOVE: i32 = 10;
-const BELOW: i32 = 36;
+const BELOW: i32 = 42;
 
 /// A row of a plot.
 pub(crate) struct Row {
@@ -95,14 +95,14 @@ fn draw(plot: &Plot, area: &Area, height: i32) -> Drawn {
         area.draw(&Text::new(
             tick_text(value, step),
             (x(value), bottom + 4),
-            letters(13, &GREY, below),
+            letters(16, &GREY, below),
         ))?;
     }
     let middle = Pos::new(HPos::Center, VPos::Top);
     area.draw(&Text::new(
         plot.axis.clone(),
-        (i32::midpoint(NAMES, right), bottom + 19),
-        letters(13, &INK, middle),
+        (i32::midpoint(NAMES, right), bottom + 22),
+        letters(16, &INK, middle),
     ))?;
     if let Some(line) = plot.line {
         for from in (ABOVE..bottom).step_by(7) {
@@ -116,7 +116,7 @@ fn draw(plot: &Plot, area: &Area, height: i32) -> Drawn {
     for (place, row) in plot.rows.iter().enumerate() {
         let y = ABOVE + ROW * place as i32 + ROW / 2;
         let end = Pos::new(HPos::Right, VPos::Center);
-        area.draw(&Text::new(fitting(&row.name), (NAMES - 10, y), letters(13, &INK, end)))?;
+        area.draw(&Text::new(fitting(&row.name), (NAMES - 10, y), letters(16, &INK, end)))?;
         if !row.value.value.is_finite() {
             continue;
         }
@@ -155,7 +155,7 @@ fn tick_text(value: f64, step: f64) -> String {
 
 /// A name that fits beside the axis; plotters escapes it.
 fn fitting(name: &str) -> String {
-    const MOST: usize = 26;
+    const MOST: usize = 24;
     if name.chars().count() <= MOST {
         return name.to_owned();
     }

@@ -135,10 +135,10 @@ impl Rows {
     }
 }
 
-/// Samples that fit probes of `width` features, so that the widest take seconds: 8 million numbers, fewer for more than ten
+/// Samples that fit probes of `width` features, so that the widest take seconds: 5 million numbers, fewer for more than ten
 /// classes, at least 2,000 samples, at most 20,000.
 fn fit_rows(width: usize, classes: usize) -> usize {
-    (80_000_000 / (width.max(1) * classes.max(10))).clamp(2_000, 20_000)
+    (50_000_000 / (width.max(1) * classes.max(10))).clamp(2_000, 20_000)
 }
 
 /// Puts each of `rows` on one of two sides of equal size, class by class; groups stay whole.
