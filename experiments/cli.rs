@@ -650,7 +650,8 @@ fn duration(text: &str) -> Result<Duration, String> {
 
 /// Reads the name of a data set, or the YAML of a user's own.
 fn dataset(text: &str) -> Result<String, String> {
-    if !(text.ends_with(".yaml") || text.ends_with(".yml")) {
+    let ends = Path::new(text).extension().and_then(OsStr::to_str);
+    if !ends.is_some_and(|end| ["yaml", "yml"].contains(&end)) {
         return Ok(text.to_owned());
     }
     mmcollapse_data::own::add(Path::new(text))

@@ -59,13 +59,11 @@ fn given(columns: &Columns, name: &str) -> Result<Splits, DataError> {
     let mut splits = Splits::default();
     for (i, value) in columns.whole(name)?.into_iter().enumerate() {
         let split = usize::try_from(value).ok().and_then(|value| splits.get_mut(value));
-        match split {
-            Some(split) => split.push(i),
-            None => {
-                let reason = format!("expected 0 (training), 1 (validation) or 2 (test), got another in row {i}");
-                return Err(columns.wrong(name, reason));
-            }
-        }
+        let Some(split) = split else {
+            let reason = format!("expected 0 (training), 1 (validation) or 2 (test), got another in row {i}");
+            return Err(columns.wrong(name, reason));
+        };
+        split.push(i);
     }
     Ok(splits)
 }
@@ -82,15 +80,15 @@ fn of_classes(labels: &[u32], classes: usize, fractions: Fractions, seed: u64) -
         for (place, drawn) in order.into_iter().enumerate() {
             let split = if place < test {
                 2
-            } else if place < test + validation {
-                1
             } else {
-                0
+                usize::from(place < test + validation)
             };
             splits[split].push(own[drawn]);
         }
     }
-    splits.iter_mut().for_each(|split| split.sort_unstable());
+    for split in &mut splits {
+        split.sort_unstable();
+    }
     splits
 }
 
@@ -109,14 +107,14 @@ fn of_groups(groups: &[i64], fractions: Fractions, seed: u64) -> Splits {
         let wants = |split: usize, share: f64| (splits[split].len() as f64) < share * n;
         let split = if wants(2, fractions.test) {
             2
-        } else if wants(1, fractions.validation) {
-            1
         } else {
-            0
+            usize::from(wants(1, fractions.validation))
         };
         splits[split].append(&mut members[drawn]);
     }
-    splits.iter_mut().for_each(|split| split.sort_unstable());
+    for split in &mut splits {
+        split.sort_unstable();
+    }
     splits
 }
 

@@ -124,7 +124,7 @@ impl OwnSet {
                 .description
                 .weak
                 .clone()
-                .or_else(|| names().last())
+                .or_else(|| names().next_back())
                 .unwrap_or_default(),
             modalities: names().collect(),
             encoders: self.description.encoders.clone(),

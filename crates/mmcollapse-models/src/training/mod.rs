@@ -199,7 +199,7 @@ impl Fit<'_> {
     fn groups(&self) -> Vec<(Vec<(String, Var)>, f64)> {
         let mut trained = self.params.vars();
         trained.retain(|(name, _)| self.frozen.as_deref().is_none_or(|frozen| !under(name, frozen)));
-        let mut special: Vec<(String, f64)> = self.balancing.map(|balancing| balancing.rates()).unwrap_or_default();
+        let mut special: Vec<(String, f64)> = self.balancing.map(Balancing::rates).unwrap_or_default();
         special.extend(self.rate_factor.map(|(prefix, factor)| (prefix.to_owned(), factor)));
         let mut groups = Vec::new();
         for (prefix, factor) in special {
