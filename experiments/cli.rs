@@ -4,6 +4,7 @@ mod compare;
 mod data;
 mod diagnose;
 mod dry;
+mod engine;
 mod export;
 #[cfg(test)]
 #[path = "../crates/mmcollapse-run/src/tuning/fixture.rs"]
@@ -310,6 +311,20 @@ Examples:
         #[arg(long)]
         own: Vec<PathBuf>,
     },
+    /// Train what nobody has trained of the jobs that a submitter wrote; started by Slurm only.
+    #[command(hide = true)]
+    Task {
+        #[arg(long)]
+        store: PathBuf,
+        #[arg(long)]
+        device: DeviceChoice,
+        #[arg(long)]
+        workers: Option<usize>,
+        #[arg(long)]
+        own: Vec<PathBuf>,
+        #[arg(long)]
+        jobs: PathBuf,
+    },
 }
 
 /// What is run.
@@ -380,9 +395,11 @@ struct How {
     /// Device to train on: cpu, cuda:N or auto.
     #[arg(long, default_value = "cpu")]
     device: DeviceChoice,
-    /// Processes that train at the same time [default: the number of cores].
+    /// Processes that train at the same time [default: the number of cores; of a Slurm task, its CPUs].
     #[arg(long, value_name = "N")]
     workers: Option<usize>,
+    #[command(flatten)]
+    place_of_work: engine::Where,
     /// Most that the weights of trained cells may take in the store. The oldest are removed after a run; scores stay.
     #[arg(long, value_name = "SIZE", default_value = "20GiB")]
     weights: store::Bytes,
@@ -570,6 +587,18 @@ impl Program {
                     self.named(&experiments)?
                 };
                 gate::gate(&experiments, update, workers, offline, &results)
+            }
+            Verb::Task {
+                store,
+                device,
+                workers,
+                own,
+                jobs,
+            } => {
+                for path in own {
+                    mmcollapse_data::own::add(&path)?;
+                }
+                engine::task(&jobs, &Store::new(&store), device, workers)
             }
             Verb::Worker { store, device, own } => {
                 for path in own {

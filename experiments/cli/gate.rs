@@ -6,6 +6,7 @@ use miette::{IntoDiagnostic, Result, miette};
 use mmcollapse_files::{output, say};
 use mmcollapse_nn::device::DeviceChoice;
 
+use super::engine;
 use super::run::train;
 use super::{Ending, interrupt};
 use mmcollapse_record::{ExperimentInfo, Preset};
@@ -68,7 +69,13 @@ pub fn gate(
         let spec = spec_on_excerpt(experiment, &resolver)?;
         let plan = Plan::of(experiment, &spec, Preset::Smoke, &Selection::default(), &mut resolver)?;
         let pending = Pending::of(&plan, &store)?;
-        if train(&plan, &pending, &store, DeviceChoice::Cpu, asked, &interrupt, None)? == Ending::Interrupted {
+        if train(
+            &plan,
+            &pending,
+            &|| engine::local(&store, DeviceChoice::Cpu, asked, &interrupt),
+            None,
+        )? == Ending::Interrupted
+        {
             return Ok(Ending::Interrupted);
         }
         let got = Golden::of(experiment.name, &Gathered::of(&plan, &store)?.records);

@@ -2,29 +2,27 @@
 
 use mmcollapse_record::{ExperimentInfo, Split};
 use std::collections::{BTreeMap, BTreeSet};
-use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::path::Path;
+use std::thread;
 use std::time::{Duration, Instant};
-use std::{env, io, thread};
 
-use miette::{IntoDiagnostic, Report, Result, miette};
-use mmcollapse_data::own;
+use miette::{Report, Result, miette};
 use mmcollapse_files::{duration_text, output, say, tell};
-use mmcollapse_nn::device::DeviceChoice;
 
+use super::engine::{self, Engaged};
 use super::store::limit;
-use super::{Ending, From, How, Place, What, interrupt, workers};
+use super::{Ending, From, How, Place, What, interrupt};
 use super::{dry, results};
 use mmcollapse_report::publish::{Shown, publish};
 use mmcollapse_run::gather::{Conditions, Gathered};
 use mmcollapse_run::models::ModelResolver;
 use mmcollapse_run::on::spec_on;
-use mmcollapse_run::pending::{Pending, Trained, settled};
+use mmcollapse_run::pending::{Pending, Trained};
 use mmcollapse_run::plan::{Filter, Plan, Planned, Selection};
 use mmcollapse_run::published::PublishedCells;
 use mmcollapse_run::rounds::Show;
-use mmcollapse_run::runner::{Fate, Interrupt, WorkerCommand};
+use mmcollapse_run::runner::{Fate, Interrupt};
 use mmcollapse_run::spec::Spec;
 use mmcollapse_run::store::{Found, Store, Stored};
 use mmcollapse_run::tuning::Tuned;
@@ -154,15 +152,8 @@ pub fn reproduce(asked: &Asked, how: &How, published: Published<'_>) -> Result<E
         if targets.len() > 1 {
             tell!("{} of {}, {}:", place + 1, targets.len(), target.name());
         }
-        let trained = train(
-            &target.plan,
-            &found[place],
-            &store,
-            how.device,
-            how.workers,
-            &interrupt,
-            Some(&show),
-        );
+        let engine = || engine::of(how, &store, &interrupt);
+        let trained = train(&target.plan, &found[place], &engine, Some(&show));
         // Whatever ended it.
         showing.keep_cells()?;
         match trained? {
@@ -286,7 +277,8 @@ pub fn train_some(
         fill(&plan, published, &store)?;
     }
     let pending = Pending::of(&plan, &store)?;
-    let ending = train(&plan, &pending, &store, how.device, how.workers, &interrupt()?, None)?;
+    let interrupt = interrupt()?;
+    let ending = train(&plan, &pending, &|| engine::of(how, &store, &interrupt), None)?;
     limit(&store, how.weights);
     for planned in &plan.cells {
         if let Found::Whole(stored) = store.find(&planned.key)? {
@@ -361,10 +353,7 @@ impl What {
 pub(super) fn train(
     plan: &Plan,
     pending: &Pending<'_>,
-    store: &Store,
-    device: DeviceChoice,
-    asked: Option<usize>,
-    interrupt: &Interrupt,
+    engine: &dyn Fn() -> Result<Engaged>,
     show: Option<Show<'_>>,
 ) -> Result<Ending> {
     let all = plan.cells.len();
@@ -381,8 +370,8 @@ pub(super) fn train(
     if pending.is_empty() {
         return Ok(Ending::Well);
     }
-    let command = worker_command(store, settled(device)?).into_diagnostic()?;
-    conclude(&pending.train(command, workers(asked), interrupt, show))
+    let (engine, workers) = engine()?;
+    conclude(&pending.train(engine.as_ref(), workers, show))
 }
 
 /// Says how a run ended.
@@ -413,21 +402,6 @@ fn conclude(trained: &Trained) -> Result<Ending> {
         return Ok(Ending::Interrupted);
     }
     Ok(if failed > 0 { Ending::Badly } else { Ending::Well })
-}
-
-/// How this program starts its workers.
-fn worker_command(store: &Store, device: DeviceChoice) -> io::Result<WorkerCommand> {
-    let mut arguments: Vec<OsString> = vec![
-        "worker".into(),
-        "--store".into(),
-        store.root().into(),
-        "--device".into(),
-        device.to_string().into(),
-    ];
-    for path in own::paths() {
-        arguments.extend(["--own".into(), path.into()]);
-    }
-    Ok(WorkerCommand::new(env::current_exe()?, arguments))
 }
 
 /// Where results are kept.

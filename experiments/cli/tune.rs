@@ -9,6 +9,7 @@ use clap::Args;
 use miette::{Result, miette};
 use mmcollapse_files::{output, say};
 
+use super::engine;
 use super::run::train;
 use super::store::limit;
 use super::{Ending, How, dry, interrupt};
@@ -139,7 +140,7 @@ pub(super) fn tune(
     let interrupt = interrupt()?;
     while let Some(stage) = trials.next(&asked.only, &store)? {
         let pending = Pending::of(&stage, &store)?;
-        let ending = train(&stage, &pending, &store, how.device, how.workers, &interrupt, None)?;
+        let ending = train(&stage, &pending, &|| engine::of(how, &store, &interrupt), None)?;
         limit(&store, how.weights);
         match ending {
             Ending::Well => {}

@@ -91,7 +91,7 @@ fn the_page_leads_from_arrays_to_tables() {
         let table = std::fs::read_to_string(&table).unwrap();
         assert!(table.contains("| Concat"), "{table}");
         assert!(
-            !table.contains("paper"),
+            !table.contains("| paper"),
             "no number of the paper stands beside it: {table}"
         );
     }

@@ -32,6 +32,7 @@ pub mod published;
 pub mod rounds;
 pub mod runner;
 pub mod signals;
+pub mod slurm;
 pub mod spec;
 pub mod store;
 pub mod tuning;

@@ -13,7 +13,7 @@ use crate::plan::{Plan, Planned};
 use crate::progress::{Basis, Estimator, Expectation, Progress};
 use crate::published::PublishedCells;
 use crate::rounds::{LAST, Rounds, Show, late_rows};
-use crate::runner::{Interrupt, Job, Runner, Summary, WorkerCommand};
+use crate::runner::{Engine, Job, Summary};
 use crate::store::{Found, Store, StoreError};
 
 /// What all measurings have in common for estimates of time.
@@ -160,13 +160,8 @@ impl<'a> Pending<'a> {
     }
 
     /// Trains and measures them, seed by seed. With `show`, what is complete is shown after every seed but the last.
-    pub fn train(
-        &self,
-        command: WorkerCommand,
-        workers: usize,
-        interrupt: &Interrupt,
-        show: Option<Show<'_>>,
-    ) -> Trained {
+    /// `workers` train at the same time, as far as is known.
+    pub fn train(&self, engine: &(dyn Engine + Sync), workers: usize, show: Option<Show<'_>>) -> Trained {
         let late = late_rows(self.plan);
         let jobs: Vec<Job> = self
             .work()
@@ -203,16 +198,15 @@ impl<'a> Pending<'a> {
             .collect();
         let progress = Progress::new(expectations, workers, self.estimator.clone());
         let started = Instant::now();
-        let runner = Runner::new(command, workers, interrupt.clone());
         let summary = match show {
-            None => runner.run(&jobs, &progress),
+            None => engine.run(&jobs, &progress),
             Some(show) => {
                 let (sender, settled) = mpsc::channel();
                 let rounds = Rounds::new(&progress, jobs.iter().map(|job| job.round).collect(), sender);
                 thread::scope(|scope| {
                     let rounds = &rounds;
                     let shown = scope.spawn(move || rounds.show(settled, self.plan, show));
-                    let summary = runner.run(&jobs, rounds);
+                    let summary = engine.run(&jobs, rounds);
                     rounds.end();
                     // It has no result to lose: what it could not show is made at the end.
                     let _ = shown.join();

@@ -12,6 +12,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use serde::{Deserialize, Serialize};
+
 use crate::cell::Cell;
 use crate::worker::{Event, Order};
 use process::{Connection, WorkerProcess};
@@ -27,8 +29,14 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// Pause between two looks at what changes outside of this process.
 const TICK: Duration = Duration::from_millis(20);
 
+/// Where cells are trained.
+pub trait Engine {
+    /// Does the jobs round by round, and tells the watcher of each; returns when each is done, failed or given up.
+    fn run(&self, jobs: &[Job], watcher: &dyn Watcher) -> Summary;
+}
+
 /// A cell to be done, with what the runner needs to know of it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Job {
     /// The cell.
     pub cell: Cell,
@@ -125,9 +133,11 @@ impl Runner {
             interrupt,
         }
     }
+}
 
-    /// Does the jobs round by round, in each the longest first; returns when each is done, failed or given up.
-    pub fn run(&self, jobs: &[Job], watcher: &dyn Watcher) -> Summary {
+impl Engine for Runner {
+    /// In each round the longest first.
+    fn run(&self, jobs: &[Job], watcher: &dyn Watcher) -> Summary {
         let mut order: Vec<usize> = (0..jobs.len()).collect();
         // Stable: equal estimates keep the order of the plan.
         order.sort_by(|&a, &b| {

@@ -19,7 +19,7 @@ use mmcollapse_files::{LineFile, write_atomic};
 use mmcollapse_record::{Metric, Outcome, ProtocolKind, Score, Split, Status};
 use mmcollapse_run::cell::Cell;
 use mmcollapse_run::provenance::origin;
-use mmcollapse_run::runner::{Fate, Interrupt, Job, Runner, Summary, Watcher, WorkerCommand};
+use mmcollapse_run::runner::{Engine, Fate, Interrupt, Job, Runner, Summary, Watcher, WorkerCommand};
 use mmcollapse_run::signals;
 use mmcollapse_run::store::{Found, Store};
 use mmcollapse_run::worker::{Context, Work, WorkError, serve};

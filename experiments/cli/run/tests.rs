@@ -2,6 +2,8 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
 
+use mmcollapse_nn::device::DeviceChoice;
+
 use super::*;
 use crate::cli::fixture::{EXPERIMENT, put, spec};
 use mmcollapse_record::{Preset, Provenance};
@@ -42,6 +44,7 @@ fn how(store: &Path) -> How {
         place: place(store),
         device: DeviceChoice::Cpu,
         workers: Some(1),
+        place_of_work: engine::Where::default(),
         dry_run: false,
         verbose: false,
     }

@@ -30,6 +30,7 @@ fn how(store: &Path) -> How {
         },
         device: DeviceChoice::Cpu,
         workers: Some(1),
+        place_of_work: engine::Where::default(),
         dry_run: false,
         verbose: false,
     }
