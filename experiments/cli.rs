@@ -539,9 +539,7 @@ impl Program {
                 Ok(if written { ending } else { Ending::Badly })
             }
             Verb::Results { results, own } => {
-                for path in own {
-                    mmcollapse_data::own::add(&path)?;
-                }
+                add_own(&own)?;
                 results::results(self.experiments, &results)
             }
             Verb::Export { dataset, folder, asked } => {
@@ -595,15 +593,11 @@ impl Program {
                 own,
                 jobs,
             } => {
-                for path in own {
-                    mmcollapse_data::own::add(&path)?;
-                }
+                add_own(&own)?;
                 engine::task(&jobs, &Store::new(&store), device, workers)
             }
             Verb::Worker { store, device, own } => {
-                for path in own {
-                    mmcollapse_data::own::add(&path)?;
-                }
+                add_own(&own)?;
                 let origin = origin(&device.to_string());
                 let device = device.open().into_diagnostic()?;
                 serve(&Store::new(&store), &origin, &mut Training::new(device));
@@ -689,6 +683,14 @@ fn dataset(text: &str) -> Result<String, String> {
             let help = miette::Diagnostic::help(&error).map(|help| format!("; {help}"));
             format!("{error}{}", help.unwrap_or_default())
         })
+}
+
+/// Makes the data sets of these YAMLs known.
+fn add_own(paths: &[PathBuf]) -> Result<()> {
+    for path in paths {
+        mmcollapse_data::own::add(path)?;
+    }
+    Ok(())
 }
 
 /// Workers asked for, or one a core.

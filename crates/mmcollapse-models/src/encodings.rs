@@ -3,7 +3,7 @@
 use mmcollapse_data::{ModalityInput, Presence};
 use mmcollapse_nn::{Result as TensorResult, Tensor, candle::bail};
 
-use crate::rows::{gather_rows, mean_of, scatter_rows, select_rows};
+use crate::rows::{gather_rows, mean_of, presence_weight, scatter_rows, select_rows};
 
 /// The encodings of a batch, as the fusion sees them.
 pub struct Encodings {
@@ -46,13 +46,8 @@ impl Encodings {
     /// read, are left out.
     pub(crate) fn kept(&self, keep: &Presence) -> TensorResult<Self> {
         let present = self.present.and(keep);
-        let weights = |m: usize, z: &Tensor| {
-            let weights: Vec<f32> = (0..present.len())
-                .map(|i| f32::from(u8::from(present.get(i, m))))
-                .collect();
-            Tensor::from_vec(weights, (present.len(), 1), z.device())
-        };
-        let z = self.z.iter().enumerate().map(|(m, z)| z.broadcast_mul(&weights(m, z)?));
+        let of = |(m, z): (usize, &Tensor)| z.broadcast_mul(&presence_weight(&present, m, z.device())?);
+        let z = self.z.iter().enumerate().map(of);
         let tokens = self.tokens.as_ref().map(|tokens| {
             let kept = tokens
                 .iter()
@@ -216,8 +211,7 @@ impl Sequence {
     fn kept(&self, present: &Presence, modality: usize) -> TensorResult<Self> {
         let (rows, places, _) = self.values.dims3()?;
         let has: Vec<bool> = (0..rows).map(|row| present.get(row, modality)).collect();
-        let weights: Vec<f32> = has.iter().map(|&has| f32::from(u8::from(has))).collect();
-        let weights = Tensor::from_vec(weights, (rows, 1, 1), self.values.device())?;
+        let weights = presence_weight(present, modality, self.values.device())?.unsqueeze(2)?;
         let mask = self.mask.iter().enumerate();
         Ok(Self {
             values: self.values.broadcast_mul(&weights)?,

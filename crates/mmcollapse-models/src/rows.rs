@@ -1,7 +1,7 @@
 //! Rows of a batch that have a modality: picking them out and putting them back, with gradient.
 
 use mmcollapse_data::Presence;
-use mmcollapse_nn::{Result as TensorResult, Tensor};
+use mmcollapse_nn::{Device, Result as TensorResult, Tensor};
 
 use crate::encodings::Encodings;
 
@@ -21,18 +21,24 @@ pub(crate) fn scatter_rows(x: &Tensor, rows: &[usize], n: usize) -> TensorResult
 
 /// Per modality `[batch, 1]`: 1 where the modality is there, 0 where it is not.
 pub(crate) fn presence_weights(encodings: &Encodings) -> TensorResult<Vec<Tensor>> {
-    let n = encodings.present.len();
-    encodings
-        .z
-        .iter()
-        .enumerate()
-        .map(|(m, z)| {
-            let weights: Vec<f32> = (0..n)
-                .map(|i| f32::from(u8::from(encodings.present.get(i, m))))
-                .collect();
-            Tensor::from_vec(weights, (n, 1), z.device())
-        })
-        .collect()
+    let of = |(m, z): (usize, &Tensor)| presence_weight(&encodings.present, m, z.device());
+    encodings.z.iter().enumerate().map(of).collect()
+}
+
+/// The same of one modality.
+pub(crate) fn presence_weight(present: &Presence, modality: usize, device: &Device) -> TensorResult<Tensor> {
+    let n = present.len();
+    let weights: Vec<f32> = (0..n).map(|i| f32::from(u8::from(present.get(i, modality)))).collect();
+    Tensor::from_vec(weights, (n, 1), device)
+}
+
+/// Of each of `n` samples its place in `rows`; 0 of one that is not there.
+pub(crate) fn places(rows: &[usize], n: usize) -> Vec<usize> {
+    let mut places = vec![0; n];
+    for (place, &row) in rows.iter().enumerate() {
+        places[row] = place;
+    }
+    places
 }
 
 /// `sum / count` row by row, `sum [n, width]` and `count [n, 1]`; zero where nothing was counted.

@@ -50,7 +50,7 @@ pub use mechanism::{
     mixing_neurons, mixing_neurons_5, mixing_neurons_20, mixing_neurons_integrated, mixing_share, mmd,
     monosemantic_neurons, monosemantic_neurons_50, monosemantic_neurons_80, monosemantic_share, neuron_shares,
     noise_cost, perceptual_score, places, planted_response, role_odds, role_odds_excess, role_places_excess, shapley,
-    shares, utilisation_rate, weight_activation,
+    share_of_orders, shares, utilisation_rate, weight_activation,
 };
 pub use paired::{PairedDifference, paired_difference};
 pub use rank::{Ranks, effective_rank, ranks, singular_values};

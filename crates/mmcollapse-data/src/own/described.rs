@@ -198,6 +198,15 @@ impl Description {
         Ok(())
     }
 
+    /// How samples come into splits.
+    pub fn how_it_is_cut(&self) -> String {
+        match (&self.split, &self.groups) {
+            (Some(split), _) => format!("given by array `{split}`"),
+            (None, Some(groups)) => format!("drawn by each seed, groups of `{groups}` kept together"),
+            (None, None) => "drawn by each seed within each class".to_owned(),
+        }
+    }
+
     /// The array of a modality.
     pub(super) fn array(&self, modality: usize) -> &str {
         let (name, form) = &self.modalities[modality];

@@ -167,7 +167,6 @@ impl OwnSet {
     /// See [`DatasetSource::load`].
     pub fn report(&self) -> Result<Vec<String>, DataError> {
         let dataset = self.load(&LoadOptions::default())?;
-        let columns = Columns::open(&self.path, &self.description)?;
         let mut lines = vec![format!(
             "{}: {} samples, {} classes, {} modalities",
             self.name(),
@@ -209,7 +208,7 @@ impl OwnSet {
                 modality.shape
             ));
         }
-        lines.push(format!("  split: {}", columns.how_it_is_cut()));
+        lines.push(format!("  split: {}", self.description.how_it_is_cut()));
         Ok(lines)
     }
 }

@@ -84,15 +84,6 @@ impl<'a> Columns<'a> {
         &self.description.modalities[modality].1
     }
 
-    /// How samples come into splits.
-    pub fn how_it_is_cut(&self) -> String {
-        match (&self.description.split, &self.description.groups) {
-            (Some(split), _) => format!("given by array `{split}`"),
-            (None, Some(groups)) => format!("drawn by each seed, groups of `{groups}` kept together"),
-            (None, None) => "drawn by each seed within each class".to_owned(),
-        }
-    }
-
     /// An error about an array.
     pub fn wrong(&self, array: &str, reason: impl Into<String>) -> DataError {
         OwnError::array(self.path, array, reason).into()

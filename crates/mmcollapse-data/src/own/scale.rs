@@ -5,8 +5,6 @@ use crate::{Kind, ModalitySpec, Presence, Rows, Samples};
 
 /// Mean and standard deviation of each group of places; none where numbers stay as they are.
 pub(super) struct Scales {
-    /// Place in a row to its group.
-    group: fn(usize, &ModalitySpec) -> Option<usize>,
     of: Vec<(f64, f64)>,
     is_on: bool,
 }
@@ -68,7 +66,6 @@ pub(super) fn fitted(
         (shift + mean, deviation)
     };
     Scales {
-        group,
         of: sums.iter().map(of).collect(),
         is_on: form.standardize.unwrap_or(true),
     }
@@ -98,7 +95,7 @@ pub(super) fn packed(
             return row;
         }
         for place in 0..width {
-            let Some(group) = (scales.group)(place, spec).filter(|_| is_there(&row, place, spec)) else {
+            let Some(group) = group(place, spec).filter(|_| is_there(&row, place, spec)) else {
                 continue;
             };
             let (mean, deviation) = scales.of[group];

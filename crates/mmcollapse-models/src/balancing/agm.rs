@@ -2,6 +2,7 @@
 //! from where it stood along training.
 
 use mmcollapse_nn::{DType, GradStore, Mode, Result as TensorResult, Tensor, Var};
+use mmcollapse_probes::share_of_orders;
 use serde::{Deserialize, Serialize};
 
 use super::{Balancing, Builder, Encoders, Seen, Step, Weighed, strength};
@@ -54,7 +55,6 @@ struct Agm {
 
 /// Shapley values of logits, given those of every subset of modalities by its bits; those of none are zero. `[batch, classes]` each.
 fn mono_outputs(modalities: usize, logits: &[Option<Tensor>]) -> TensorResult<Vec<Tensor>> {
-    let factorial = |n: usize| (1..=n).map(|k| k as f64).product::<f64>();
     let of = |m: usize| {
         let mut sum: Option<Tensor> = None;
         let mut add = |subset: usize, weight: f64| -> TensorResult<()> {
@@ -68,8 +68,7 @@ fn mono_outputs(modalities: usize, logits: &[Option<Tensor>]) -> TensorResult<Ve
             Ok(())
         };
         for subset in (0..logits.len()).filter(|subset| subset >> m & 1 == 0) {
-            let before = subset.count_ones() as usize;
-            let orders = factorial(before) * factorial(modalities - before - 1) / factorial(modalities);
+            let orders = share_of_orders(modalities, subset.count_ones() as usize);
             add(subset | 1 << m, orders)?;
             add(subset, -orders)?;
         }

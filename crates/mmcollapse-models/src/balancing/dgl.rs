@@ -4,7 +4,7 @@
 use mmcollapse_nn::{GradStore, Result as TensorResult, Tensor};
 use serde::{Deserialize, Serialize};
 
-use super::{Balancing, Builder, Seen, Step, Weighed, strength};
+use super::{Balancing, Builder, Seen, Step, Weighed, strength, sum};
 use crate::{
     encodings::Encodings,
     registry::{Entry, Sampler, parse_for, resolve_as},
@@ -55,9 +55,9 @@ impl Balancing for Dgl {
             losses.extend(seen.cross_entropy(m, &seen.logits_of(&[m], seen.mode)?)?);
         }
         Ok(Weighed {
-            apart: match &losses[..] {
-                [] => None,
-                losses => Some(("unimodal", (Tensor::stack(losses, 0)?.sum_all()? * self.config.alpha)?)),
+            apart: match sum(&losses)? {
+                None => None,
+                Some(sum) => Some(("unimodal", (sum * self.config.alpha)?)),
             },
             ..Weighed::default()
         })
@@ -72,15 +72,7 @@ impl Balancing for Dgl {
         for (_, var) in step.under("fusion") {
             of_encoders.remove(var);
         }
-        for (_, var) in step.vars {
-            if let Some(own) = of_encoders.remove(var) {
-                let sum = match gradients.remove(var) {
-                    Some(other) => (own + other)?,
-                    None => own,
-                };
-                gradients.insert(var, sum);
-            }
-        }
+        step.add(&mut gradients, of_encoders)?;
         Ok(gradients)
     }
 }

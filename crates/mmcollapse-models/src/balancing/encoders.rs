@@ -23,6 +23,23 @@ impl Step<'_> {
         backward(loss, self.vars)
     }
 
+    /// Adds to gradients those of another loss.
+    ///
+    /// # Errors
+    /// A tensor operation failed.
+    pub fn add(&self, gradients: &mut GradStore, mut others: GradStore) -> TensorResult<()> {
+        for (_, var) in self.vars {
+            if let Some(other) = others.remove(var) {
+                let sum = match gradients.remove(var) {
+                    Some(own) => (own + other)?,
+                    None => other,
+                };
+                gradients.insert(var, sum);
+            }
+        }
+        Ok(())
+    }
+
     /// The variables below a prefix.
     pub fn under(&self, prefix: &str) -> impl Iterator<Item = &(String, Var)> {
         self.vars.iter().filter(move |(name, _)| under(name, prefix))

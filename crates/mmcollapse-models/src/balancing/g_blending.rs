@@ -4,7 +4,7 @@
 use mmcollapse_nn::{DType, Result as TensorResult, Tensor, Var};
 use serde::{Deserialize, Serialize};
 
-use super::{Balancing, Builder, Seen, Weighed, mmpareto::Heads};
+use super::{Balancing, Builder, Seen, Weighed, heads::Heads, sum};
 use crate::{
     error::Result,
     reallocation::{Learnt, Workbench},
@@ -81,10 +81,7 @@ impl Balancing for GBlending {
         let weighted: Vec<Tensor> = weighted.collect::<TensorResult<_>>()?;
         Ok(Weighed {
             semantic: weights.last().copied().unwrap_or(1.0),
-            terms: match &weighted[..] {
-                [] => Vec::new(),
-                weighted => vec![("unimodal", Tensor::stack(weighted, 0)?.sum_all()?)],
-            },
+            terms: sum(&weighted)?.map(|sum| ("unimodal", sum)).into_iter().collect(),
             ..Weighed::default()
         })
     }

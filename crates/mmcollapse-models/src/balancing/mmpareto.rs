@@ -1,10 +1,10 @@
 //! MMPareto (Wei and Hu, ICML 2024): each encoder follows the gradients of the multimodal and of its own unimodal loss; where they
 //! conflict, in the direction of their min-norm point.
 
-use mmcollapse_nn::{GradStore, Result as TensorResult, Scope, Tensor, layers::Linear};
+use mmcollapse_nn::{GradStore, Result as TensorResult, Tensor};
 use serde::{Deserialize, Serialize};
 
-use super::{Balancing, BalancingContext, Builder, Encoders, Seen, Step, Weighed, strength};
+use super::{Balancing, Builder, Encoders, Seen, Step, Weighed, heads::Heads, strength, sum};
 use crate::registry::{Entry, Sampler, parse_for, resolve_as};
 
 const NAME: &str = "mmpareto";
@@ -38,24 +38,6 @@ struct Config {
 impl Default for Config {
     fn default() -> Self {
         Self { gamma: 1.5 }
-    }
-}
-
-/// A linear classifier on each modality's encodings.
-pub(super) struct Heads(Vec<Linear>);
-
-impl Heads {
-    pub fn new(context: &BalancingContext) -> TensorResult<Self> {
-        let scope = |name: &String| -> Scope { context.scope.pp("head").pp(name) };
-        let named = context.modalities.iter().zip(context.widths);
-        let heads = named.map(|(name, &width)| Linear::new(&scope(name), width, context.classes));
-        heads.collect::<TensorResult<_>>().map(Self)
-    }
-
-    /// Of each modality the cross-entropy of its classifier, over the samples that have it; none where none has it.
-    pub fn cross_entropies(&self, seen: &Seen) -> TensorResult<Vec<Option<Tensor>>> {
-        let of = |(m, head): (usize, &Linear)| seen.cross_entropy(m, &head.forward(&seen.encodings.z[m])?);
-        self.0.iter().enumerate().map(of).collect()
     }
 }
 
@@ -99,10 +81,7 @@ impl Balancing for MmPareto {
         let losses: Vec<Tensor> = self.heads.cross_entropies(seen)?.into_iter().flatten().collect();
         Ok(Weighed {
             // The sum: of each encoder only its own reaches it.
-            apart: match &losses[..] {
-                [] => None,
-                losses => Some(("unimodal", Tensor::stack(losses, 0)?.sum_all()?)),
-            },
+            apart: sum(&losses)?.map(|sum| ("unimodal", sum)),
             ..Weighed::default()
         })
     }
@@ -129,16 +108,8 @@ impl Balancing for MmPareto {
                 }
             }
         }
-        // The heads.
-        for (_, var) in step.vars {
-            if let Some(uni) = unimodal.remove(var) {
-                let sum = match multimodal.remove(var) {
-                    Some(mm) => (mm + uni)?,
-                    None => uni,
-                };
-                multimodal.insert(var, sum);
-            }
-        }
+        // What is left: the heads.
+        step.add(&mut multimodal, unimodal)?;
         Ok(multimodal)
     }
 }

@@ -7,6 +7,7 @@ mod agm;
 mod dgl;
 mod encoders;
 mod g_blending;
+mod heads;
 mod mmpareto;
 mod modality_dropout;
 mod mslr;
@@ -192,6 +193,14 @@ fn checked(method: &str, option: &str, value: f64, holds: bool, must: &str) -> R
         method: method.to_owned(),
         reason: format!("`{option}` must {must}, got {value}"),
     })
+}
+
+/// The sum of losses; none of none.
+fn sum(losses: &[Tensor]) -> TensorResult<Option<Tensor>> {
+    match losses {
+        [] => Ok(None),
+        losses => Tensor::stack(losses, 0)?.sum_all().map(Some),
+    }
 }
 
 /// Whether an epoch lies in the first `share` of all.

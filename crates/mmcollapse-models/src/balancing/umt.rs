@@ -4,12 +4,12 @@ use mmcollapse_nn::{Result as TensorResult, Tensor};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::{Balancing, Builder, Seen, Weighed, strength};
+use super::{Balancing, Builder, Seen, Weighed, strength, sum};
 use crate::{
     error::Result,
     reallocation::{Workbench, digest},
     registry::{Entry, Sampler, parse_for, resolve_as},
-    rows::{gather_rows, select_rows},
+    rows::{gather_rows, places, select_rows},
 };
 
 const NAME: &str = "umt";
@@ -69,14 +69,10 @@ impl Balancing for Umt {
         for m in 0..bench.modalities().len() {
             let branch = bench.trained_alone(m)?;
             let rows = bench.available().rows(m);
-            let mut place = vec![0; bench.available().len()];
-            for (row, &sample) in rows.iter().enumerate() {
-                place[sample] = row;
-            }
             self.digests.push(digest(&branch.params.state()?)?);
             self.teachers.push(Teacher {
                 encodings: bench.encodings(branch.encoder.as_ref(), m, &rows)?,
-                place,
+                place: places(&rows, bench.available().len()),
             });
         }
         Ok(())
@@ -98,9 +94,9 @@ impl Balancing for Umt {
             losses.push((select_rows(&seen.encodings.z[m], rows)? - taught)?.sqr()?.mean_all()?);
         }
         Ok(Weighed {
-            terms: match &losses[..] {
-                [] => Vec::new(),
-                losses => vec![("teachers", (Tensor::stack(losses, 0)?.sum_all()? * self.config.weight)?)],
+            terms: match sum(&losses)? {
+                None => Vec::new(),
+                Some(sum) => vec![("teachers", (sum * self.config.weight)?)],
             },
             ..Weighed::default()
         })

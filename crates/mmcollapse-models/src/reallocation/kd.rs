@@ -29,7 +29,7 @@ use crate::{
     branch::Unimodal,
     error::Result,
     registry::{Entry, Sampler, parse_for, resolve_as},
-    rows::{gather_rows, rows_with, select_rows},
+    rows::{gather_rows, places, rows_with, select_rows},
     training::{BatchLosses, Objective, Progress, root_mean_square},
 };
 
@@ -204,15 +204,11 @@ impl Kd {
                     crd.among_other_classes(&labels)?
                 }
             };
-            let mut place = vec![0; train.len()];
-            for (n, &i) in having.iter().enumerate() {
-                place[i] = n;
-            }
             Ok(Teacher {
                 modality: teacher,
                 encodings: bench.encodings(master.encoder.as_ref(), teacher, &having)?,
                 crd,
-                place,
+                place: places(&having, train.len()),
             })
         });
         let objective = Student {

@@ -346,9 +346,7 @@ impl Fit<'_> {
             layer: BTreeMap::new(),
         }))
     }
-}
 
-impl Fit<'_> {
     /// The gradients that a step follows. A phase that does not follow L_sem is none of the balancing's.
     fn gradients(&self, weighed: &Weighed, total: &Tensor, phase: Phase, step: &Step) -> TensorResult<GradStore> {
         match self.balancing.filter(|_| phase.semantic) {

@@ -27,4 +27,4 @@ pub use measured::{
     role_odds_excess, role_places_excess,
 };
 pub use neurons::{NeuronGroup, leading_modality, neuron_shares};
-pub use worth::{perceptual_score, shapley, utilisation_rate};
+pub use worth::{perceptual_score, shapley, share_of_orders, utilisation_rate};

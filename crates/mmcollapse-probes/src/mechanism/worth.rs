@@ -38,17 +38,22 @@ pub fn shapley(scores: &[f64]) -> Result<Vec<f64>> {
             got: scores.len(),
         });
     }
-    let factorial = |n: usize| (1..=n).map(|k| k as f64).product::<f64>();
     let of = |modality: usize| {
         let without = (0..scores.len()).filter(|subset| subset >> modality & 1 == 0);
         let gains = without.map(|subset| {
-            let before = subset.count_ones() as usize;
-            let orders = factorial(before) * factorial(modalities - before - 1) / factorial(modalities);
+            let orders = share_of_orders(modalities, subset.count_ones() as usize);
             orders * (scores[subset | 1 << modality] - scores[subset])
         });
         gains.sum()
     };
     Ok((0..modalities).map(of).collect())
+}
+
+/// Share of the orders of m modalities in which `before` given ones, and no others, come before a given one: the weight of its gain
+/// in its Shapley value. `before` is below `modalities`.
+pub fn share_of_orders(modalities: usize, before: usize) -> f64 {
+    let factorial = |n: usize| (1..=n).map(|k| k as f64).product::<f64>();
+    factorial(before) * factorial(modalities.saturating_sub(before + 1)) / factorial(modalities)
 }
 
 /// Perceptual score of a modality: the share of a score that is lost when it is permuted over samples. Source: Gat et al.,
