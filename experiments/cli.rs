@@ -136,8 +136,9 @@ Examples:
   mmcollapse tune table3 --protocol train_availability --rate 0.95
   mmcollapse tune table2 --dataset physionet-2012     for `mmcollapse reproduce table2 --dataset physionet-2012 --tuned`
 
-Trials are cells of the store: an interrupted search continues where it stopped, and a search with more trials trains
-only the new ones.")]
+Settings go to RESULTS/tuned/<experiment>/[<data set>-]<preset>.yaml. Trials are cells of the store, and after each stage of
+RESULTS/cells/<experiment>/[<data set>-]<preset>-trials.jsonl.zst: an interrupted search continues where it stopped, on another
+machine too, and a search with more trials trains only the new ones.")]
     Tune {
         /// Name of the experiment.
         experiment: String,
@@ -145,9 +146,8 @@ only the new ones.")]
         asked: tune::Asked,
         #[command(flatten)]
         how: How,
-        /// Folder for the settings found: RESULTS/tuned/<experiment>/[<data set>-]<preset>.yaml.
-        #[arg(long, default_value = "results")]
-        results: PathBuf,
+        #[command(flatten)]
+        from: From,
     },
     /// Train some cells of an experiment, without making tables.
     #[command(after_help = "\
@@ -517,8 +517,8 @@ impl Program {
                 experiment,
                 asked,
                 how,
-                results,
-            } => tune::tune(self.find(&experiment)?, self.spaces, &asked, &how, &results),
+                from,
+            } => tune::tune(self.find(&experiment)?, self.spaces, &asked, &how, &from),
             Verb::Run {
                 experiment,
                 only,

@@ -1,9 +1,10 @@
 """PyTorch's side of `just bench`: the networks of crates/mmcollapse-nn/examples/bench_cpu/nets.rs.
 
 Each line `WORKLOAD VARIANT SECONDS` on standard input is trained for about that long and answered by one line of
-JSON with the median time of a step. Variants: `eager` (as PyTorch comes: contiguous tensors, AdamW) and `tuned`
-(channels-last tensors, fused AdamW). `gemm` as the workload times a large matrix product. With arguments, these
-are WORKLOAD:VARIANT pairs, two seconds each. BENCH_THREADS sets the number of threads (default 2).
+JSON with the median time of a step. Variants: `eager` (as PyTorch comes: contiguous tensors, AdamW), `tuned`
+(channels-last tensors, fused AdamW) and `compiled` (the same with the loss under torch.compile). `gemm` as the workload
+times a large matrix product. With arguments, these are WORKLOAD:VARIANT pairs, two seconds each. BENCH_THREADS sets the
+number of threads (default 2).
 """
 
 import json
@@ -132,7 +133,44 @@ class Mlp(nn.Module):
         return self.head(torch.cat(encodings, 1))
 
 
-NETS = {"cnn": Cnn, "smil": Smil, "smil_image": smil_image, "smil_sound": smil_sound, "mlp": Mlp}
+class Reverse(torch.autograd.Function):
+    """The identity, whose gradient goes back reversed at a tenth."""
+
+    @staticmethod
+    def forward(context, x):
+        return x.view_as(x)
+
+    @staticmethod
+    def backward(context, gradient):
+        return -0.1 * gradient
+
+
+class Ebr(nn.Module):
+    """Explicit basis reallocation between two encoders of 256 features: heads, decoders and a discriminator."""
+
+    shapes = [(400,)] * 2
+    clip = 1e-3
+
+    def __init__(self):
+        super().__init__()
+        two = lambda a, b, c: nn.Sequential(nn.Linear(a, b), nn.ReLU(), nn.Linear(b, c))
+        self.encoders = nn.ModuleList(nn.Sequential(nn.Linear(400, 256), nn.ReLU()) for _ in range(2))
+        self.heads = nn.ModuleList(nn.Sequential(two(256, 1024, 512), nn.LayerNorm(512)) for _ in range(2))
+        self.decoders = nn.ModuleList(two(512, 1024, 256) for _ in range(2))
+        self.psi, self.classifier = two(512, 256, 2), nn.Linear(512, 10)
+
+    def forward(self, *inputs):
+        latents = [head(encoder(x)) for head, encoder, x in zip(self.heads, self.encoders, inputs)]
+        encodings = [decoder(latent) for decoder, latent in zip(self.decoders, latents)]
+        return self.classifier(torch.cat(encodings, 1)), [self.psi(Reverse.apply(latent)) for latent in latents]
+
+    def loss(self, inputs, targets):
+        logits, guesses = self(*inputs)
+        modality = lambda i: torch.full((len(targets),), i)
+        return F.cross_entropy(logits, targets) + sum(F.cross_entropy(g, modality(i)) for i, g in enumerate(guesses))
+
+
+NETS = {"cnn": Cnn, "smil": Smil, "smil_image": smil_image, "smil_sound": smil_sound, "mlp": Mlp, "ebr": Ebr}
 
 
 def training_step(workload, variant):
@@ -142,15 +180,21 @@ def training_step(workload, variant):
     net = NETS[name]().train()
     inputs = [torch.randn(int(batch), *shape) for shape in net.shapes]
     targets = torch.randint(10, (int(batch),))
-    tuned = variant == "tuned"
+    tuned = variant in ("tuned", "compiled")
     if tuned:
         net = net.to(memory_format=torch.channels_last)
         inputs = [x.contiguous(memory_format=torch.channels_last) if x.dim() == 4 else x for x in inputs]
     optimizer = torch.optim.AdamW(net.parameters(), lr=1e-3, fused=True if tuned else None)
 
+    loss = getattr(net, "loss", lambda inputs, targets: F.cross_entropy(net(*inputs), targets))
+    loss = torch.compile(loss) if variant == "compiled" else loss
+    clip = getattr(net, "clip", None)
+
     def step():
         optimizer.zero_grad()
-        F.cross_entropy(net(*inputs), targets).backward()
+        loss(inputs, targets).backward()
+        if clip is not None:
+            nn.utils.clip_grad_norm_(net.parameters(), clip)
         optimizer.step()
 
     return step
@@ -162,8 +206,13 @@ def matrix_product():
     return lambda: torch.mm(a, b, out=out)
 
 
+STEPS = {}
+
+
 def measure(workload, variant, seconds):
-    step = matrix_product() if workload == "gemm" else training_step(workload, variant)
+    if (workload, variant) not in STEPS:  # compiled once
+        STEPS[workload, variant] = matrix_product() if workload == "gemm" else training_step(workload, variant)
+    step = STEPS[workload, variant]
     for _ in range(WARM_UP):
         step()
     start, times = time.perf_counter(), []

@@ -234,7 +234,7 @@ fn stop_at(end: Instant, interrupt: &Interrupt) {
 }
 
 /// Takes from published cells what the store lacks of a plan, and says how many.
-fn fill(plan: &Plan, cells: &PublishedCells, store: &Store) -> Result<()> {
+pub(super) fn fill(plan: &Plan, cells: &PublishedCells, store: &Store) -> Result<()> {
     let filled = cells.fill(plan, store)?;
     if filled > 0 {
         tell!(

@@ -10,14 +10,15 @@ use miette::{Result, miette};
 use mmcollapse_files::{output, say};
 
 use super::engine;
-use super::run::train;
+use super::run::{fill, train};
 use super::store::limit;
-use super::{Ending, How, dry, interrupt};
+use super::{Ending, From, How, dry, interrupt};
 use mmcollapse_run::gather::provenance;
 use mmcollapse_run::models::ModelResolver;
 use mmcollapse_run::on::spec_on;
 use mmcollapse_run::pending::Pending;
 use mmcollapse_run::plan::Selection;
+use mmcollapse_run::published::PublishedCells;
 use mmcollapse_run::spec::Spec;
 use mmcollapse_run::store::Store;
 use mmcollapse_run::tuning::{Budget, FIRST_SEED, Spaces, Stage, Trials, Tuned};
@@ -96,9 +97,10 @@ pub(super) fn tune(
     spaces: &str,
     asked: &Asked,
     how: &How,
-    results: &Path,
+    from: &From,
 ) -> Result<Ending> {
     halves(asked)?;
+    let results = from.results.as_path();
     let spaces = Spaces::parse(spaces).map_err(|error| *error)?;
     let mut resolver = ModelResolver::new(how.place.offline);
     let selection = Selection {
@@ -130,23 +132,34 @@ pub(super) fn tune(
     let trials = Trials::new(experiment, &spec, &spaces, budget, &mut resolver)?;
     let plan = trials.of_rows(&asked.only)?;
     let store = Store::new(&how.place.store);
-    let pending = Pending::of(&plan, &store)?;
+    let mut cells = kept(&trials, &spec, results)?;
+    let published = (!from.no_published).then_some(&cells);
+    let pending = Pending::beside(&plan, &store, published, &store.durations())?;
     pending.check(&mut resolver)?;
     if how.dry_run {
         let cells = dry::text(&plan, &pending, how);
         output::out(format_args!("{}{cells}", trials.text(&asked.only)));
         return Ok(Ending::Well);
     }
+    if let Some(published) = published {
+        fill(&trials.plan, published, &store)?;
+    }
     let interrupt = interrupt()?;
     while let Some(stage) = trials.next(&asked.only, &store)? {
         let pending = Pending::of(&stage, &store)?;
         let ending = train(&stage, &pending, &|| engine::of(how, &store, &interrupt), None)?;
         limit(&store, how.weights);
+        if cells.update(&trials.plan, &store)? {
+            cells.write()?;
+        }
         match ending {
             Ending::Well => {}
             // Rows of fewer trials than others would not be an equal budget: nothing is written.
             ending => return Ok(ending),
         }
+    }
+    if cells.update(&trials.plan, &store)? {
+        cells.write()?;
     }
     let (mut tuned, used, stored) = trials.gather(&store)?;
     keeps(&tuned, &spec, &trials, results)?;
@@ -172,6 +185,16 @@ pub(super) fn tune(
     }
     say!("{}", tuned.write(&spec, results)?.display());
     Ok(Ending::Well)
+}
+
+/// The trials of all stages that are kept beside the results.
+fn kept(trials: &Trials, spec: &Spec, results: &Path) -> Result<PublishedCells> {
+    let folder = trials.budget.preset.folder(spec.other_dataset(), false);
+    Ok(PublishedCells::read(
+        results,
+        &trials.plan.experiment,
+        &format!("{folder}-trials"),
+    )?)
 }
 
 /// Whether every row that the file has, and that is still one of the experiment's, is found again with this budget.

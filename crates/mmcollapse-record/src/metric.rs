@@ -590,7 +590,7 @@ impl Definition {
     }
 
     /// Whether only an experiment that asks for it has it.
-    fn is_asked_for(&self) -> bool {
+    pub(crate) fn is_asked_for(&self) -> bool {
         matches!(self.measured, Some(Measured::Mechanism(_) | Measured::Weights))
     }
 

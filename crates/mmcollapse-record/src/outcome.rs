@@ -123,6 +123,20 @@ impl Outcome {
         }
     }
 
+    /// Leaves out what the measures gave that only an experiment that asks for them has, but for those of these keys: another
+    /// experiment may have asked for more of the same cell.
+    pub fn keep_asked(&mut self, asked: &[String]) {
+        let is_kept =
+            |definition: &Definition| !definition.is_asked_for() || asked.iter().any(|key| key == definition.key);
+        self.scores.retain(|score| is_kept(score.metric.definition()));
+        let is_left_out =
+            |key: &str| Definition::of_representation().any(|measure| measure.key == key && !is_kept(measure));
+        if is_left_out(NEURONS_MEASURE) {
+            self.curves.retain(|name, _| neurons_of(name).is_none());
+        }
+        self.measured.retain(|key, _| !is_left_out(key));
+    }
+
     /// Whether a cell of this protocol lacks a measure, or has it at an older revision.
     pub fn lacks(&self, protocol: ProtocolKind, definition: &Definition) -> bool {
         match self.measured.get(definition.key) {
@@ -151,6 +165,38 @@ mod tests {
         assert_eq!(outcome.scores[0].protocol, ProtocolKind::TestMissing);
         assert_eq!(serde_json::to_string(&outcome).unwrap(), text);
         assert!(serde_json::from_str::<Outcome>(&text.replace("accuracy", "exactness")).is_err());
+    }
+
+    /// Two experiments share a cell, and one asks for more: the other shows what it asked for.
+    #[test]
+    fn measures_of_another_experiment_are_left_out() {
+        let text = concat!(
+            r#"{"status":{"kind":"ok"},"scores":["#,
+            r#"{"protocol":"test_missing","rate":0.9,"split":"test","metric":"accuracy","value":0.5,"n":450},"#,
+            r#"{"protocol":"test_missing","rate":0.9,"split":"test","metric":"leading_modality","value":0.6,"n":450},"#,
+            r#"{"protocol":"test_missing","rate":0.9,"split":"test","metric":"polysemanticity","value":0.3,"n":840}],"#,
+            r#""seconds":1.0,"parameters":1,"measured":{"leading_modality":1,"polysemanticity":1}}"#
+        );
+        let whole: Outcome = serde_json::from_str(text).unwrap();
+        let kept = |asked: &[&str]| {
+            let mut outcome = whole.clone();
+            outcome.keep_asked(&asked.iter().map(ToString::to_string).collect::<Vec<_>>());
+            let scores = outcome.scores.iter().map(|score| score.metric.as_str().to_owned());
+            (
+                scores.collect::<Vec<_>>(),
+                outcome.measured.into_keys().collect::<Vec<_>>(),
+            )
+        };
+        assert_eq!(kept(&["polysemanticity", "leading_modality"]).0.len(), 3);
+        let (scores, measured) = kept(&["leading_modality"]);
+        assert_eq!(
+            (scores, measured),
+            (
+                vec!["accuracy".to_owned(), "leading_modality".to_owned()],
+                vec!["leading_modality".to_owned()]
+            )
+        );
+        assert_eq!(kept(&[]).0, ["accuracy"]);
     }
 
     #[test]

@@ -105,7 +105,8 @@ impl Planned {
     }
 
     /// What it left, with its place in the experiment.
-    pub fn record(&self, outcome: Outcome) -> Record {
+    pub fn record(&self, mut outcome: Outcome) -> Record {
+        outcome.keep_asked(&self.measures);
         Record {
             row: self.id.clone(),
             setting: self.setting.clone(),

@@ -15,6 +15,7 @@ use std::{fs, io};
 
 use miette::Diagnostic;
 use mmcollapse_files::{sha256, write_atomic};
+use mmcollapse_record::Outcome;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
@@ -123,7 +124,8 @@ impl PublishedCells {
         self.cells.values().map(|kept| &kept.cell)
     }
 
-    /// Puts into the store the cells of a plan that it lacks and that are here, each with its origin; returns how many.
+    /// Puts into the store the cells of a plan that it lacks and that are here, each with its origin; returns how many. To a
+    /// cell that it has, it adds the measures of the plan that only this one has.
     ///
     /// # Errors
     /// A store that cannot be read or written.
@@ -133,9 +135,17 @@ impl PublishedCells {
             let Some(kept) = self.cells.get(&planned.key) else {
                 continue;
             };
-            let is_there = matches!(store.find(&planned.key)?, Found::Whole(_));
-            if !is_there && store.put(&kept.cell, &kept.stored)? {
-                filled += 1;
+            let Found::Whole(mut stored) = store.find(&planned.key)? else {
+                filled += usize::from(store.put(&kept.cell, &kept.stored)?);
+                continue;
+            };
+            let lacking = |outcome: &Outcome| planned.cell.lacking(outcome, &planned.measures);
+            let not_here = lacking(&kept.stored.outcome);
+            let mut added = lacking(&stored.outcome);
+            added.retain(|measure| not_here.iter().all(|lacking| lacking.key != measure.key));
+            if !added.is_empty() {
+                stored.outcome.add(&kept.stored.outcome, &added);
+                store.put(&kept.cell, &stored)?;
             }
         }
         Ok(filled)
@@ -155,8 +165,9 @@ impl PublishedCells {
         for planned in &plan.cells {
             seeds.insert(planned.seed);
             kinds.insert((planned.cell.kind(), planned.cell.revision.as_str()));
-            if let (true, Found::Whole(stored)) = (keys.insert(&planned.key), store.find(&planned.key)?) {
+            if let (true, Found::Whole(mut stored)) = (keys.insert(&planned.key), store.find(&planned.key)?) {
                 let cell = planned.cell.clone();
+                stored.outcome.keep_asked(&planned.measures);
                 cells.insert(planned.key.clone(), Kept { cell, stored: *stored });
             }
         }

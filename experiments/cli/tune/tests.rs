@@ -21,6 +21,13 @@ fn asked(only: &[&str]) -> Asked {
     }
 }
 
+fn from(results: &Path, no_published: bool) -> From {
+    From {
+        results: results.to_owned(),
+        no_published,
+    }
+}
+
 fn how(store: &Path) -> How {
     How {
         weights: super::super::store::Bytes(u64::MAX),
@@ -44,7 +51,7 @@ fn a_table_is_made_with_tuned_settings() {
     let (store, how) = (Store::new(&runs), how(&runs));
     put_all(&store, &trials().plan);
     assert_eq!(
-        tune(&EXPERIMENT, SPACES, &asked(&[]), &how, &results).unwrap(),
+        tune(&EXPERIMENT, SPACES, &asked(&[]), &how, &from(&results, false)).unwrap(),
         Ending::Well
     );
     let tuned = Tuned::of(&results, &EXPERIMENT, &spec(), Preset::Smoke).unwrap();
@@ -106,7 +113,10 @@ fn a_file_does_not_lose_rows_unseen() {
     let folder = tempfile::tempdir().unwrap();
     let (runs, results) = (folder.path().join("runs"), folder.path().join("results"));
     put_all(&Store::new(&runs), &trials().of_rows(&["concat".to_owned()]).unwrap());
-    let tune = |store: &Path| tune(&EXPERIMENT, SPACES, &asked(&["concat"]), &how(store), &results);
+    let tune = |store: &Path| {
+        let from = from(&results, true);
+        tune(&EXPERIMENT, SPACES, &asked(&["concat"]), &how(store), &from)
+    };
     tune(&runs).unwrap();
     let tuned = Tuned::of(&results, &EXPERIMENT, &spec(), Preset::Smoke).unwrap();
     assert!(
@@ -128,6 +138,30 @@ fn a_file_does_not_lose_rows_unseen() {
     put_all(&Store::new(&other), &trials().of_rows(&["concat".to_owned()]).unwrap());
     let error = tune(&other).unwrap_err().to_string();
     assert!(error.contains("would lose concat+ebr, shaspec, shaspec+ebr"), "{error}");
+}
+
+/// What was trained and is committed is not trained again on a machine with an empty store.
+#[test]
+fn trials_are_taken_from_what_is_published() {
+    let folder = tempfile::tempdir().unwrap();
+    let (runs, results) = (folder.path().join("runs"), folder.path().join("results"));
+    put_all(&Store::new(&runs), &trials().plan);
+    let tune = |store: &Path| tune(&EXPERIMENT, SPACES, &asked(&[]), &how(store), &from(&results, false));
+    tune(&runs).unwrap();
+    let written = || {
+        let path = |name: &str| results.join(name);
+        let files = [
+            path("tuned/table4/smoke.yaml"),
+            path("cells/table4/smoke-trials.jsonl.zst"),
+        ];
+        files.map(|file| fs::read(file).unwrap())
+    };
+    let before = written();
+    let other = folder.path().join("other");
+    assert_eq!(tune(&other).unwrap(), Ending::Well);
+    assert_eq!(written(), before);
+    let cells = trials().plan.cells;
+    assert!(cells.iter().all(|cell| Store::new(&other).folder(&cell.key).is_dir()));
 }
 
 fn rest() -> mmcollapse_run::plan::Plan {

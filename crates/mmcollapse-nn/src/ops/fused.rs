@@ -98,7 +98,7 @@ pub(super) const WORTH_THREADS: usize = 1 << 20;
 
 /// `f(index, part)` for each part, on rayon's threads where there are several and `work` (multiply-adds, about)
 /// is worth it. What the parts are does not depend on the threads, so neither do the results.
-pub(super) fn map_parts<T: Send, R: Send>(
+pub(crate) fn map_parts<T: Send, R: Send>(
     parts: Vec<T>,
     work: usize,
     f: impl Fn(usize, T) -> R + Sync + Send,

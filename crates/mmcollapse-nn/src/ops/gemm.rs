@@ -91,8 +91,43 @@ impl<'a> Matrix<'a> {
 /// its input.
 pub fn gemm(out: &mut [f32], lhs: Matrix<'_>, rhs: Matrix<'_>, accumulate: bool) {
     assert_eq!(out.len(), lhs.rows * rhs.columns, "length of a matrix product");
+    let begin = if accumulate { Begin::Kept } else { Begin::Zero };
     // SAFETY: `out` has that many numbers, and it is borrowed mutably.
-    unsafe { multiply(out.as_mut_ptr(), lhs, rhs, accumulate) };
+    unsafe { multiply(out.as_mut_ptr(), lhs, rhs, begin) };
+}
+
+/// What the sums of a product begin with.
+#[derive(Clone, Copy)]
+pub(crate) enum Begin<'a> {
+    /// 0.
+    Zero,
+    /// What the result held.
+    Kept,
+    /// A number for each column.
+    Columns(&'a [f32]),
+    /// A number for each row.
+    Rows(&'a [f32]),
+}
+
+impl Begin<'_> {
+    /// Of the transposed product.
+    fn transposed(self) -> Self {
+        match self {
+            Self::Columns(numbers) => Self::Rows(numbers),
+            Self::Rows(numbers) => Self::Columns(numbers),
+            other => other,
+        }
+    }
+
+    /// Of the part of the result from row `row` and column `column` on.
+    #[inline(always)]
+    fn from(self, row: usize, column: usize) -> Self {
+        match self {
+            Self::Columns(numbers) => Self::Columns(&numbers[column..]),
+            Self::Rows(numbers) => Self::Rows(&numbers[row..]),
+            other => other,
+        }
+    }
 }
 
 /// `lhs rhs`, row-major, as [`gemm`] computes it, but into memory that nobody set to 0 before.
@@ -100,43 +135,66 @@ pub fn gemm(out: &mut [f32], lhs: Matrix<'_>, rhs: Matrix<'_>, accumulate: bool)
 /// # Panics
 /// As [`gemm`].
 pub(crate) fn product(lhs: Matrix<'_>, rhs: Matrix<'_>) -> Vec<f32> {
+    product_from(Begin::Zero, lhs, rhs)
+}
+
+/// [`product`], whose sums begin with 0 or with what belongs to each row or column.
+///
+/// # Panics
+/// As [`gemm`]; also if there are not as many numbers as rows or columns, or for [`Begin::Kept`], as nothing was there.
+pub(crate) fn product_from(begin: Begin<'_>, lhs: Matrix<'_>, rhs: Matrix<'_>) -> Vec<f32> {
+    assert!(
+        !matches!(begin, Begin::Kept),
+        "a new matrix holds nothing to begin with"
+    );
     let length = lhs.rows * rhs.columns;
     let mut out = Vec::with_capacity(length);
-    // SAFETY: there is room for that many numbers, and without `accumulate` every one of them is written and none read.
+    // SAFETY: there is room for that many numbers, of which every one is written and none is read.
     unsafe {
-        multiply(out.as_mut_ptr(), lhs, rhs, false);
+        multiply(out.as_mut_ptr(), lhs, rhs, begin);
         out.set_len(length);
     }
     out
 }
 
 /// # Safety
-/// `out` has to point to `lhs.rows * rhs.columns` numbers that no one else uses; without `accumulate` they need no value.
-unsafe fn multiply(out: *mut f32, lhs: Matrix<'_>, rhs: Matrix<'_>, accumulate: bool) {
+/// `out` has to point to `lhs.rows * rhs.columns` numbers that no one else uses; they need no value but for [`Begin::Kept`].
+unsafe fn multiply(out: *mut f32, lhs: Matrix<'_>, rhs: Matrix<'_>, begin: Begin<'_>) {
     let (m, n, k) = (lhs.rows, rhs.columns, lhs.columns);
     assert_eq!(k, rhs.rows, "inner dimensions of a matrix product");
+    match begin {
+        Begin::Columns(numbers) => assert_eq!(numbers.len(), n, "a number for each column of a matrix product"),
+        Begin::Rows(numbers) => assert_eq!(numbers.len(), m, "a number for each row of a matrix product"),
+        Begin::Zero | Begin::Kept => {}
+    }
     if m == 0 || n == 0 {
         return;
     }
     if k == 0 {
-        if !accumulate {
+        for place in 0..m * n {
+            let value = match begin {
+                Begin::Kept => return,
+                Begin::Zero => 0.0,
+                Begin::Columns(numbers) => numbers[place % n],
+                Begin::Rows(numbers) => numbers[place / n],
+            };
             // SAFETY: the caller answers for `out`.
-            unsafe { out.write_bytes(0, m * n) };
+            unsafe { out.add(place).write(value) };
         }
         return;
     }
     // A single column is a single row of the transposes, which fills the vectors.
-    let (lhs, rhs) = if n == 1 {
-        (rhs.transposed(), lhs.transposed())
+    let (lhs, rhs, begin) = if n == 1 {
+        (rhs.transposed(), lhs.transposed(), begin.transposed())
     } else {
-        (lhs, rhs)
+        (lhs, rhs, begin)
     };
     let product = Product {
         out,
         pitch: rhs.columns,
         lhs,
         rhs,
-        accumulate,
+        begin,
     };
     let (work, threads) = (m * n * k, current_num_threads());
     if threads == 1 || work < fused::WORTH_THREADS {
@@ -153,7 +211,7 @@ struct Product<'a> {
     pitch: usize,
     lhs: Matrix<'a>,
     rhs: Matrix<'a>,
-    accumulate: bool,
+    begin: Begin<'a>,
 }
 
 // SAFETY: parts of a result have no number in common, and the operands are only read.
@@ -173,6 +231,7 @@ impl Product<'_> {
             let part = |first| Self {
                 out: self.out.wrapping_add(first),
                 rhs: self.rhs.some_columns(first, size.min(n - first)),
+                begin: self.begin.from(0, first),
                 ..self
             };
             (0..n).step_by(size).map(part).collect()
@@ -181,6 +240,7 @@ impl Product<'_> {
             let part = |first| Self {
                 out: self.out.wrapping_add(first * self.pitch),
                 lhs: self.lhs.some_rows(first, size.min(m - first)),
+                begin: self.begin.from(first, 0),
                 ..self
             };
             (0..m).step_by(size).map(part).collect()
@@ -242,7 +302,7 @@ impl Kernel for Product<'_> {
             let columns = COLUMNS.min(n - first_column);
             for first in (0..k).step_by(DEPTH) {
                 let depth = DEPTH.min(k - first);
-                let start = first == 0 && !self.accumulate;
+                let begin = if first == 0 { self.begin } else { Begin::Kept };
                 let panels = aligned(&mut right, depth * columns.next_multiple_of(wide));
                 for (panel, packed) in panels.chunks_exact_mut(depth * wide).enumerate() {
                     let count = wide.min(columns - panel * wide);
@@ -293,7 +353,7 @@ impl Kernel for Product<'_> {
                                 out: self.out.wrapping_add((first_row + row) * self.pitch + column),
                                 pitch: self.pitch,
                                 count,
-                                start,
+                                begin: begin.from(first_row + row, column),
                             };
                             // SAFETY: the block lies in the product: `size` rows from `row` on and `count` columns from
                             // `column` on, of operands that hold them or of packed copies.
@@ -419,7 +479,7 @@ unsafe fn pack_rows(
 
 /// A block of the result that stays in registers, for a part of the inner dimension.
 #[derive(Clone, Copy)]
-struct Block {
+struct Block<'a> {
     depth: usize,
     left: *const f32,
     /// Strides of the left operand where it is read as it lies.
@@ -430,11 +490,11 @@ struct Block {
     pitch: usize,
     /// Columns, at most those of the vectors.
     count: usize,
-    /// Whether the sums begin with 0 and not with what is there.
-    start: bool,
+    /// What the sums begin with, from the block's first row and column on.
+    begin: Begin<'a>,
 }
 
-impl Block {
+impl Block<'_> {
     /// `size` rows and `V` vectors of columns; the left operand is packed or lies as it was given.
     #[inline(always)]
     unsafe fn rows<const V: usize, const PACKED: bool, S: Simd>(self, simd: S, size: usize) {
@@ -473,14 +533,16 @@ impl Block {
             pitch: wide,
             ..self
         };
+        let mut copy = copy;
         for row in 0..R {
-            // SAFETY: `count` numbers of each row of the result, where they have a value.
-            unsafe {
-                if !self.start {
-                    let from = self.out.add(row * self.pitch);
-                    copy.out.add(row * wide).copy_from_nonoverlapping(from, self.count);
-                }
-            }
+            let from = match self.begin {
+                Begin::Zero | Begin::Rows(_) => break,
+                Begin::Kept => self.out.wrapping_add(row * self.pitch).cast_const(),
+                Begin::Columns(numbers) => numbers[..self.count].as_ptr(),
+            };
+            copy.begin = Begin::Kept;
+            // SAFETY: `count` numbers of each row of the result, where they have a value, or of the columns.
+            unsafe { copy.out.add(row * wide).copy_from_nonoverlapping(from, self.count) };
         }
         // SAFETY: the copy holds `R` rows of whole vectors, and the right operand is packed so.
         unsafe { copy.run::<R, V, PACKED, S>(simd) };
@@ -497,13 +559,34 @@ impl Block {
     unsafe fn run<const R: usize, const V: usize, const PACKED: bool, S: Simd>(self, simd: S) {
         let at = |pointer: *const f32, v: usize| pointer.wrapping_add(v * S::WIDTH).cast::<S::Array>();
         let mut sums = [[simd.splat(0.0); V]; R];
-        if !self.start {
-            unroll!(r in 0..R, at most 12: {
-                unroll!(v in 0..V, at most 4: {
-                    // SAFETY: the caller's: whole vectors of `R` rows.
-                    sums[r][v] = simd.load(unsafe { &*at(self.out.add(r * self.pitch), v) });
+        match self.begin {
+            Begin::Zero => {}
+            Begin::Kept => {
+                unroll!(r in 0..R, at most 12: {
+                    unroll!(v in 0..V, at most 4: {
+                        // SAFETY: the caller's: whole vectors of `R` rows.
+                        sums[r][v] = simd.load(unsafe { &*at(self.out.add(r * self.pitch), v) });
+                    });
                 });
-            });
+            }
+            Begin::Columns(numbers) => {
+                let numbers = numbers[..V * S::WIDTH].as_ptr();
+                unroll!(v in 0..V, at most 4: {
+                    // SAFETY: there are as many.
+                    let vector = simd.load(unsafe { &*at(numbers, v) });
+                    unroll!(r in 0..R, at most 12: {
+                        sums[r][v] = vector;
+                    });
+                });
+            }
+            Begin::Rows(numbers) => {
+                let numbers = &numbers[..R];
+                unroll!(r in 0..R, at most 12: {
+                    unroll!(v in 0..V, at most 4: {
+                        sums[r][v] = simd.splat(numbers[r]);
+                    });
+                });
+            }
         }
         let (mut left, mut right) = (self.left, self.right);
         for _ in 0..self.depth {
@@ -557,7 +640,24 @@ mod tests {
         let expected: Vec<f32> = (0..4).flat_map(|j| [plain[j] + 1.0, plain[4 + j] + 1.0]).collect();
         assert_eq!(transposed, expected);
         assert_eq!(product(Matrix::new(&a, 2, 3), Matrix::new(&b, 3, 4)), plain);
-        // A sum of nothing is 0.
+        let begun = product_from(
+            Begin::Columns(&[1.0, 0.0, 0.0, -1.0]),
+            Matrix::new(&a, 2, 3),
+            Matrix::new(&b, 3, 4),
+        );
+        assert_eq!(begun, [6.0, 8.0, 11.0, 13.0, -3.0, 8.0, 20.0, 31.0]);
+        let begun = product_from(Begin::Rows(&[3.0]), Matrix::new(&a, 1, 6), Matrix::new(&b, 6, 1));
+        assert_eq!(begun, [-17.0]); // 3 + numpy: a.ravel() @ b.ravel()[:6]
+        // A sum of nothing is 0, or what it begins with.
+        let nothing = (Matrix::new(&[], 2, 0), Matrix::new(&[], 0, 2));
+        assert_eq!(
+            product_from(Begin::Rows(&[1.0, 2.0]), nothing.0, nothing.1),
+            [1.0, 1.0, 2.0, 2.0]
+        );
+        assert_eq!(
+            product_from(Begin::Columns(&[1.0, 2.0]), nothing.0, nothing.1),
+            [1.0, 2.0, 1.0, 2.0]
+        );
         assert_eq!(product(Matrix::new(&[], 2, 0), Matrix::new(&[], 0, 2)), [0.0; 4]);
         assert!(product(Matrix::new(&[], 0, 3), Matrix::new(&b, 3, 4)).is_empty());
     }
@@ -579,7 +679,7 @@ mod tests {
         k: usize,
         across: (bool, bool),
         threads: usize,
-        accumulate: bool,
+        begin: &'static str,
     }
 
     impl Case {
@@ -603,10 +703,18 @@ mod tests {
         fn by_definition(self) -> Vec<f32> {
             let operands = self.operands();
             let (a, b) = self.views(&operands);
-            let mut out = self.begin();
+            let mut out = self.held();
+            let ends = self.ends();
+            let begin = self.begin(&ends);
             for (place, out) in out.iter_mut().enumerate() {
                 let (i, j) = (place / self.n, place % self.n);
-                *out = (0..self.k).fold(if self.accumulate { *out } else { 0.0 }, |sum, p| {
+                let first = match begin {
+                    Begin::Zero => 0.0,
+                    Begin::Kept => *out,
+                    Begin::Columns(numbers) => numbers[j],
+                    Begin::Rows(numbers) => numbers[i],
+                };
+                *out = (0..self.k).fold(first, |sum, p| {
                     let value = |matrix: Matrix<'_>, i, j| matrix.values[i * matrix.strides.0 + j * matrix.strides.1];
                     value(a, i, p).mul_add(value(b, p, j), sum)
                 });
@@ -614,8 +722,23 @@ mod tests {
             out
         }
 
-        fn begin(self) -> Vec<f32> {
+        /// What the result holds before.
+        fn held(self) -> Vec<f32> {
             numbers(self.m * self.n, 3)
+        }
+
+        /// A number for each row or column.
+        fn ends(self) -> Vec<f32> {
+            numbers(if self.begin == "rows" { self.m } else { self.n }, 4)
+        }
+
+        fn begin(self, ends: &[f32]) -> Begin<'_> {
+            match self.begin {
+                "zero" => Begin::Zero,
+                "kept" => Begin::Kept,
+                "columns" => Begin::Columns(ends),
+                _ => Begin::Rows(ends),
+            }
         }
     }
 
@@ -626,13 +749,14 @@ mod tests {
         fn run<S: Simd>(self, simd: S) -> Vec<f32> {
             let operands = self.operands();
             let (lhs, rhs) = self.views(&operands);
-            let mut out = self.begin();
+            let mut out = self.held();
+            let ends = self.ends();
             let product = Product {
                 out: out.as_mut_ptr(),
                 pitch: self.n,
                 lhs,
                 rhs,
-                accumulate: self.accumulate,
+                begin: self.begin(&ends),
             };
             for part in product.parts(self.threads) {
                 part.run(simd);
@@ -658,14 +782,16 @@ mod tests {
             (12, 32, 513),
         ];
         for (place, (m, n, k)) in sizes.into_iter().enumerate() {
-            for across in [(false, false), (false, true), (true, false), (true, true)] {
+            let ways = [(false, false), (false, true), (true, false), (true, true)];
+            let begins = ["zero", "kept", "columns", "rows"];
+            for (across, begin) in ways.into_iter().flat_map(|across| begins.map(|begin| (across, begin))) {
                 let case = Case {
                     m,
                     n,
                     k,
                     across,
                     threads: 1 + place % 3,
-                    accumulate: across.0 == across.1,
+                    begin,
                 };
                 let expected = case.by_definition();
                 for (level, got) in on_each_level(case) {
@@ -684,12 +810,12 @@ mod tests {
             k: 300,
             across: (false, true),
             threads: 1,
-            accumulate: true,
+            begin: "kept",
         };
         let operands = case.operands();
         let (lhs, rhs) = case.views(&operands);
         for threads in [1, 2, 3] {
-            let mut out = case.begin();
+            let mut out = case.held();
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
             pool.install(|| gemm(&mut out, lhs, rhs, true));
             assert_eq!(out, case.by_definition(), "{threads} threads");

@@ -4,7 +4,7 @@ use std::ops::RangeInclusive;
 
 use super::activation::{pass, rectify};
 use super::fused;
-use super::gemm::{Matrix, gemm, product};
+use super::gemm::{Begin, Matrix, product, product_from};
 use super::matmul::matmul;
 use crate::candle::{CpuStorage, CustomOp3, Layout, Shape, bail};
 use crate::{Result, Tensor, gradients};
@@ -85,16 +85,9 @@ const LONG: usize = 192;
 /// `x w^T + b`, computed as the transpose of `w x^T`. The library's vectors run along the rows of the result, and it first
 /// copies the operand whose numbers do not lie in that direction: of `x w^T` the wide weight, which with few rows takes
 /// longer than the product, and here `x`.
-fn few_rows(x: Matrix<'_>, w: Matrix<'_>, b: Option<&[f32]>, n: usize, outputs: usize) -> Vec<f32> {
-    let Some(b) = b else {
-        return transposed(&product(w, x.transposed()), n);
-    };
-    let mut out = Vec::with_capacity(outputs * n); // [outputs, n]
-    for &b in b {
-        out.resize(out.len() + n, b);
-    }
-    gemm(&mut out, w, x.transposed(), true);
-    transposed(&out, n)
+fn few_rows(x: Matrix<'_>, w: Matrix<'_>, b: Option<&[f32]>, n: usize) -> Vec<f32> {
+    let begin = b.map_or(Begin::Zero, Begin::Rows);
+    transposed(&product_from(begin, w, x.transposed()), n) // from [outputs, n]
 }
 
 /// A matrix of `columns` columns with rows and columns exchanged.
@@ -151,16 +144,9 @@ impl CustomOp3 for Linear {
             None
         };
         let mut y = if FEW_ROWS.contains(&n) && inputs >= LONG {
-            few_rows(x, w, b, n, outputs)
+            few_rows(x, w, b, n)
         } else {
-            match b {
-                None => product(x, w.transposed()),
-                Some(b) => {
-                    let mut y = b.repeat(n);
-                    gemm(&mut y, x, w.transposed(), true);
-                    y
-                }
-            }
+            product_from(b.map_or(Begin::Zero, Begin::Columns), x, w.transposed())
         };
         if self.relu {
             for value in &mut y {

@@ -37,6 +37,7 @@ pub use conv::{conv2d, conv2d_composed, conv2d_relu_pool2, conv2d_relu_pool2_com
 pub use conv_norm::{Convolution, conv2d_batch_norm_relu, conv2d_batch_norm_relu_composed};
 pub use cross_entropy::{softmax_cross_entropy, softmax_cross_entropy_composed};
 pub use elementary::{erf, exp, ln, sigmoid, tanh};
+pub(crate) use fused::map_parts;
 pub(crate) use gemm::product;
 pub use gemm::{Matrix, gemm};
 pub(crate) use linear::transposed;

@@ -2,8 +2,11 @@
 
 use candle_core::{Storage, bail};
 
-use crate::ops::{Kernel, Simd, vectorized};
+use crate::ops::{Kernel, Simd, map_parts, vectorized};
 use crate::{DType, GradStore, Result, Tensor, Var};
+
+/// Multiply-adds in whose time a number is squared and added.
+const COST: usize = 8;
 
 /// How far gradients are to be clipped.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -22,12 +25,12 @@ pub struct Clip {
 /// # Errors
 /// Whatever the device says.
 pub fn clip_factor(grads: &GradStore, vars: &[(String, Var)], max_norm: f64) -> Result<Clip> {
-    let mut squares = 0.0;
+    let mut on_cpu: Vec<&Tensor> = vec![];
     let mut on_device: Option<Tensor> = None;
     for (_, var) in vars {
         let Some(grad) = grads.get(var) else { continue };
         if grad.device().is_cpu() && grad.dtype() == DType::F32 {
-            squares += sum_of_squares(grad)?;
+            on_cpu.push(grad);
         } else {
             // Added up where they are, so that an accelerator is asked once and not once a parameter.
             let square = grad.detach().sqr()?.sum_all()?.to_dtype(DType::F64)?;
@@ -37,6 +40,9 @@ pub fn clip_factor(grads: &GradStore, vars: &[(String, Var)], max_norm: f64) -> 
             });
         }
     }
+    let work = on_cpu.iter().map(|grad| COST * grad.elem_count()).sum();
+    let parts = map_parts(on_cpu, work, |_, grad| sum_of_squares(grad));
+    let mut squares: f64 = parts.into_iter().sum::<Result<f64>>()?;
     if let Some(sum) = on_device {
         squares += sum.to_scalar::<f64>()?;
     }

@@ -6,7 +6,7 @@ use candle_core::{CpuStorage, InplaceOp2, Layout, bail};
 
 use super::slot::Rule;
 use crate::Result;
-use crate::ops::{Kernel, Simd, vectorized};
+use crate::ops::{Kernel, Simd, map_parts, vectorized};
 
 /// Moves a parameter by `rule` along `scale` times its gradient.
 pub(super) struct Pass<'a> {
@@ -47,20 +47,27 @@ impl InplaceOp2 for Pass<'_> {
             bail!("optimizer: expected a contiguous parameter and gradient");
         };
         let (first, second) = &mut *self.moments.borrow_mut();
-        vectorized(Numbers {
+        let numbers = Numbers {
             rule: self.rule,
             scale: self.scale as f32,
             params: &mut params[p0..p1],
             grads: &grads[g0..g1],
             first,
             second,
-        });
+        };
+        let work = COST * numbers.grads.len();
+        map_parts(numbers.parts(), work, |_, part| vectorized(part));
         Ok(())
     }
 }
 
+/// Multiply-adds in whose time a number moves: seven numbers go through memory for it.
+const COST: usize = 32;
+/// Numbers of a part, which one thread moves.
+const PART: usize = 1 << 14;
+
 /// What a pass goes over. Each number moves by itself and by operations that round alike everywhere, so the result does
-/// not depend on the machine's vectors.
+/// not depend on the machine's vectors, nor on how the numbers are shared among threads.
 struct Numbers<'a> {
     rule: Rule,
     scale: f32,
@@ -68,6 +75,30 @@ struct Numbers<'a> {
     grads: &'a [f32],
     first: &'a mut [f32],
     second: &'a mut [f32],
+}
+
+impl<'a> Numbers<'a> {
+    /// The same numbers in parts.
+    fn parts(self) -> Vec<Self> {
+        // A moment that the rule does not keep has no numbers in any part.
+        fn cut(moment: &mut [f32]) -> impl Iterator<Item = &mut [f32]> {
+            moment.chunks_mut(PART).chain(std::iter::repeat_with(Default::default))
+        }
+        let moved = self.params.chunks_mut(PART).zip(self.grads.chunks(PART));
+        let moments = cut(self.first).zip(cut(self.second));
+        moved
+            .zip(moments)
+            .map(
+                |((params, grads), (first, second)): (_, (&'a mut [f32], &'a mut [f32]))| Self {
+                    params,
+                    grads,
+                    first,
+                    second,
+                    ..self
+                },
+            )
+            .collect()
+    }
 }
 
 impl Kernel for Numbers<'_> {

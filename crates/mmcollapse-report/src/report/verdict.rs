@@ -431,7 +431,7 @@ pub fn reason(reason: Reason) -> &'static str {
         Reason::NotMeasured => "not measured on its seeds",
         Reason::Diverged => "more than a tenth of the runs diverged",
         Reason::CheckNotMade => "the manipulation check was not made",
-        Reason::CheckFailed => "the adversary did not confuse the discriminator",
+        Reason::CheckFailed => "too few runs pass the manipulation check",
         Reason::CheckUnsound => "the manipulation check failed its own controls",
     }
 }

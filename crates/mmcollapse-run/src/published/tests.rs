@@ -1,4 +1,4 @@
-use mmcollapse_record::Preset;
+use mmcollapse_record::{Definition, Preset, Score};
 use proptest::prelude::*;
 
 use super::*;
@@ -60,6 +60,42 @@ fn an_empty_store_is_filled_with_the_same_outcomes() {
     // Estimates of time rest on them, and what is published of that store is the same, byte by byte.
     assert_eq!(other.durations(), store.durations());
     assert_eq!(publish(&folder.path().join("again"), &plan, &other), bytes);
+}
+
+/// Two experiments share their cells, and one asks for more of them.
+#[test]
+fn measures_are_added_to_a_cell_that_the_store_has() {
+    let folder = tempfile::tempdir().unwrap();
+    let (results, mut plan) = (folder.path().join("results"), plan_of(Some(1)));
+    let plain = store_of(&folder.path().join("a"), &plan, |_| true);
+    let bytes = publish(&folder.path().join("plain"), &plan, &plain);
+    let measure = Definition::of_representation()
+        .find(|measure| measure.key == "leading_modality")
+        .unwrap();
+    for planned in &mut plan.cells {
+        planned.measures = vec![measure.key.to_owned()];
+    }
+    let more = Store::new(&folder.path().join("b"));
+    for planned in &plan.cells {
+        let Found::Whole(mut stored) = plain.find(&planned.key).unwrap() else {
+            panic!("a cell is missing")
+        };
+        let score = stored.outcome.scores[0].clone();
+        stored.outcome.scores.push(Score {
+            metric: measure.key.parse().unwrap(),
+            ..score
+        });
+        stored.outcome.measured.insert(measure.key.to_owned(), measure.revision);
+        assert!(more.put(&planned.cell, &stored).unwrap());
+    }
+    publish(&results, &plan, &more);
+    let published = read(&results).unwrap();
+    assert_eq!(published.fill(&plan, &plain).unwrap(), 0);
+    for planned in &plan.cells {
+        assert_eq!(plain.find(&planned.key).unwrap(), more.find(&planned.key).unwrap());
+    }
+    // Who does not ask for it publishes the same as before.
+    assert_eq!(publish(&folder.path().join("again"), &plan_of(Some(1)), &plain), bytes);
 }
 
 #[test]
