@@ -33,7 +33,7 @@ pub(super) struct Asked {
     #[arg(long, value_parser = super::presets(), default_value_t = Preset::Quick)]
     pub preset: Preset,
     /// Use another data set than the spec's; a path that ends in .yaml is your own.
-    #[arg(long, value_name = "NAME", value_parser = super::dataset)]
+    #[arg(long, value_name = "NAME", value_parser = super::options::dataset)]
     pub dataset: Option<String>,
     /// Trials of each row; the first is the spec's own setting.
     #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u64).range(1..))]
