@@ -13,6 +13,7 @@
 //! written twice in no order.
 
 mod log_total;
+mod scores;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -20,6 +21,7 @@ use candle_core::bail;
 use serde::{Deserialize, Serialize};
 
 use log_total::sum_log_total;
+use scores::{Group, groups, scores};
 
 use super::l2_normalize;
 use crate::layers::Linear;
@@ -125,6 +127,14 @@ pub struct Crd {
     classes: Option<Classes>,
     config: CrdConfig,
     purpose: String,
+}
+
+/// What the anchors of a batch are contrasted with.
+struct Contrast {
+    /// `[batch, 1 + negatives]` numbers of samples, each anchor's own first.
+    numbers: Tensor,
+    /// Where scoring the anchors in groups takes less time.
+    groups: Option<Vec<Group>>,
 }
 
 /// The samples by class.
@@ -265,18 +275,25 @@ impl Crd {
         if let Some(number) = contrast.iter().find(|&&number| number as usize >= self.samples) {
             bail!("crd: sample {number} in the contrast of a bank for {}", self.samples);
         }
+        self.check_index(index)?;
         let shape = (batch, contrast.len() / batch);
-        let contrast = Tensor::from_slice(contrast, shape, student.device())?;
+        let contrast = Contrast {
+            numbers: Tensor::from_slice(contrast, shape, student.device())?,
+            groups: self.classes.as_ref().and_then(|classes| {
+                let labels: Vec<u32> = index.iter().map(|&own| classes.labels[own]).collect();
+                groups(&labels, contrast, self.samples)
+            }),
+        };
         self.run(student, teacher, index, Some(&contrast), is_train)
     }
 
-    /// `contrast [batch, 1 + negatives]`, or all samples where there is none.
+    /// Against all samples where there is no contrast.
     fn run(
         &self,
         student: &Tensor,
         teacher: &Tensor,
         index: &[usize],
-        contrast: Option<&Tensor>,
+        contrast: Option<&Contrast>,
         is_train: bool,
     ) -> Result<Tensor> {
         self.check_index(index)?;
@@ -313,19 +330,16 @@ impl Crd {
         side: &Side,
         other: &Side,
         rows: &Tensor,
-        contrast: Option<&Tensor>,
+        contrast: Option<&Contrast>,
         is_train: bool,
     ) -> Result<Tensor> {
         let batch = anchors.dim(0)?;
         // A copy: the bank is changed in place below, and the backward pass still needs it as it was.
         let bank = other.bank.copy()?.detach();
         let anchors = (anchors / self.config.temperature)?;
-        // Scores against the whole bank are one product; picking `1 + negatives` rows for each anchor first
-        // would move more memory than this multiplies.
-        let scores = ops::linear(&anchors, &bank, None, false)?; // [batch, samples]
         let scores = match contrast {
-            Some(contrast) => scores.gather(contrast, 1)?, // [batch, 1 + negatives]
-            None => scores,
+            Some(contrast) => scores(&anchors, &bank, &contrast.numbers, contrast.groups.as_deref())?,
+            None => ops::linear(&anchors, &bank, None, false)?, // [batch, samples]
         };
         let negatives = scores.dim(1)? - 1;
 
