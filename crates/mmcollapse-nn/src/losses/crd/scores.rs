@@ -92,7 +92,7 @@ mod tests {
     fn groups_have_the_bits_of_one_product() {
         let (samples, width, negatives) = (300, 24, 20);
         let mut stream = Stream::new(3, "scores");
-        let label = |sample: usize| u32::from(sample % 15 == 0);
+        let label = |sample: usize| u32::from(usize::is_multiple_of(sample, 15));
         let index = [0, 1, 2, 15, 44, 45, 46, 299];
         let labels: Vec<u32> = index.iter().map(|&sample| label(sample)).collect();
         let mut contrast = Vec::new();
