@@ -237,6 +237,18 @@ pub static EXPERIMENTS: &[ExperimentInfo] = &[
         ]),
     ),
     experiment!(
+        "planted-collapse",
+        "Whether noise and scarce rank make a planted model lose a modality",
+        Shows::Measures(&[
+            "auroc_only_m2",
+            "auroc_only_m1",
+            "auroc",
+            "leading_modality",
+            "role_places_excess",
+            "rank_effective"
+        ]),
+    ),
+    experiment!(
         "theorem3",
         "Theorem 3: whether alignment gives neurons a single meaning and frees rank",
         Shows::Dose {

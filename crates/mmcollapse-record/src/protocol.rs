@@ -180,7 +180,7 @@ const TRAIN_NOISE: &str = "train_noise_";
 
 impl ProtocolKind {
     /// Every one, with the paper's amplitudes of noise.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::TestMissing,
         Self::TrainAvailability,
         Self::TrainNoise(Amplitude { thousandths: 1000 }),
@@ -196,6 +196,7 @@ impl ProtocolKind {
         Self::Planted(Planting::Pairs),
         Self::Planted(Planting::Noise),
         Self::Planted(Planting::NoiseRedundant),
+        Self::Planted(Planting::NoisierRedundant),
     ];
 
     /// Its name where it has no amplitude.

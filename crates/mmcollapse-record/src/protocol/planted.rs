@@ -18,6 +18,8 @@ pub enum Planting {
     Noise,
     /// Noise features of each modality, where one feature of each pair is a copy of a predictive one.
     NoiseRedundant,
+    /// Noise features that each modality has more than the one before it, where pairs are redundant.
+    NoisierRedundant,
 }
 
 /// How one is called and explained.
@@ -34,13 +36,14 @@ pub(super) struct Planted {
 
 impl Planting {
     /// Every one.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Modalities,
         Self::UnequalModalities,
         Self::AdditiveModalities,
         Self::Pairs,
         Self::Noise,
         Self::NoiseRedundant,
+        Self::NoisierRedundant,
     ];
 
     pub(super) fn entry(self) -> Planted {
@@ -80,6 +83,12 @@ impl Planting {
                 options: "noise={},pairing=copy",
                 axis: "noise features a modality, redundant pairs",
                 in_words: "data with so many noise features in each modality and redundant conjugate pairs, drawn with known features",
+            },
+            Self::NoisierRedundant => Planted {
+                word: "planted_noisier_redundant",
+                options: "noisier={},pairing=copy",
+                axis: "noise features more in the second modality",
+                in_words: "redundant data whose every modality has so many noise features more than the one before it, drawn with known features",
             },
         }
     }
