@@ -243,7 +243,6 @@ pub static EXPERIMENTS: &[ExperimentInfo] = &[
             "auroc_only_m2",
             "auroc_only_m1",
             "auroc",
-            "leading_modality",
             "role_places_excess",
             "rank_effective"
         ]),
