@@ -6,7 +6,7 @@ stay alive and take turns: each round times every workload once with each, so th
 all alike. A ratio is taken within a round; medians over the rounds are printed. The share is that of the machine's rate at
 a large matrix product, the fastest of all.
 
-    python3 scripts/bench.py [--rounds N] [--seconds S] [--threads N ...] [--program FILE] [WORKLOAD ...]
+    python3 scripts/bench.py [--rounds N] [--seconds S] [--threads N] [--program FILE] [WORKLOAD ...]
 
 Our side is the example `bench_cpu` of mmcollapse-nn, built first unless --program names it. MMCOLLAPSE_PYTHON names
 a Python that has PyTorch or JAX; without it, the one that runs this is tried. The end is 1 where a target is missed.
@@ -151,13 +151,13 @@ def main():
     parser.add_argument("workloads", nargs="*", default=WORKLOADS)
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--seconds", type=float, default=1.0, help="of each measurement")
-    parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
+    parser.add_argument("--threads", type=int, action="append", help="may be given several times; 1 and 2 without it")
     arguments = parser.parse_args()
     python, found = find_python()
     program = arguments.program or build()
     workloads = arguments.workloads or WORKLOADS
     reached = True
-    for threads in arguments.threads:
+    for threads in arguments.threads or [1, 2]:
         ours = Side([program], threads)
         peers = {name: Side([python, str(pathlib.Path(__file__).with_name(SCRIPTS[name]))], threads) for name in found}
         times, work = measure(ours, peers, workloads, arguments.rounds, arguments.seconds)

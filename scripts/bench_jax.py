@@ -6,11 +6,7 @@ time of a step. With arguments, these are workloads, two seconds each. BENCH_THR
 the process is bound before JAX starts, as XLA takes a thread for each.
 """
 
-import json
 import os
-import statistics
-import sys
-import time
 
 if hasattr(os, "sched_setaffinity"):
     allowed = sorted(os.sched_getaffinity(0))
@@ -19,10 +15,9 @@ if hasattr(os, "sched_setaffinity"):
 import jax
 import jax.numpy as jnp
 import numpy as np
+from bench_side import GEMM, answer
 from jax import lax
 
-WARM_UP = 3
-GEMM = 1024
 RATE, BETAS, EPSILON, DECAY = 1e-3, (0.9, 0.999), 1e-8, 1e-2
 
 
@@ -292,29 +287,9 @@ def matrix_product():
     return lambda: product(a, b).block_until_ready()
 
 
-STEPS = {}
-
-
-def measure(workload, seconds):
-    if workload not in STEPS:  # compiled once
-        STEPS[workload] = matrix_product() if workload == "gemm" else training_step(workload)
-    step = STEPS[workload]
-    for _ in range(WARM_UP):
-        step()
-    start, times = time.perf_counter(), []
-    while len(times) < 5 or time.perf_counter() - start < seconds:
-        before = time.perf_counter()
-        step()
-        times.append(time.perf_counter() - before)
-    return {"workload": workload, "variant": "jax", "steps": len(times), "seconds_per_step": statistics.median(times)}
-
-
-def main():
-    requests = [f"{workload} 2" for workload in sys.argv[1:]] or sys.stdin
-    for line in requests:
-        workload, seconds = line.split()
-        print(json.dumps(measure(workload, float(seconds))), flush=True)
+def step_of(workload):
+    return matrix_product() if workload == "gemm" else training_step(workload)
 
 
 if __name__ == "__main__":
-    main()
+    answer(step_of, lambda workload: {"workload": workload, "variant": "jax"})

@@ -7,18 +7,12 @@ times a large matrix product. With arguments, these are WORKLOAD:VARIANT pairs, 
 number of threads (default 2).
 """
 
-import json
 import os
-import statistics
-import sys
-import time
 
 import torch
+from bench_side import GEMM, answer
 from torch import nn
 from torch.nn import functional as F
-
-WARM_UP = 3
-GEMM = 1024
 
 
 class SmilImage(nn.Module):
@@ -206,36 +200,14 @@ def matrix_product():
     return lambda: torch.mm(a, b, out=out)
 
 
-STEPS = {}
+def step_of(workload, variant):
+    return matrix_product() if workload == "gemm" else training_step(workload, variant)
 
 
-def measure(workload, variant, seconds):
-    if (workload, variant) not in STEPS:  # compiled once
-        STEPS[workload, variant] = matrix_product() if workload == "gemm" else training_step(workload, variant)
-    step = STEPS[workload, variant]
-    for _ in range(WARM_UP):
-        step()
-    start, times = time.perf_counter(), []
-    while len(times) < 5 or time.perf_counter() - start < seconds:
-        before = time.perf_counter()
-        step()
-        times.append(time.perf_counter() - before)
-    return {
-        "workload": workload,
-        "variant": variant,
-        "threads": torch.get_num_threads(),
-        "steps": len(times),
-        "seconds_per_step": statistics.median(times),
-    }
-
-
-def main():
-    torch.set_num_threads(int(os.environ.get("BENCH_THREADS", "2")))
-    requests = [f"{pair.replace(':', ' ')} 2" for pair in sys.argv[1:]] or sys.stdin
-    for line in requests:
-        workload, variant, seconds = line.split()
-        print(json.dumps(measure(workload, variant, float(seconds))), flush=True)
+def told(workload, variant):
+    return {"workload": workload, "variant": variant, "threads": torch.get_num_threads()}
 
 
 if __name__ == "__main__":
-    main()
+    torch.set_num_threads(int(os.environ.get("BENCH_THREADS", "2")))
+    answer(step_of, told)

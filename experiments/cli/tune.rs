@@ -10,7 +10,7 @@ use miette::{Result, miette};
 use mmcollapse_files::{output, say};
 
 use super::engine;
-use super::run::{fill, train};
+use super::run::{fill, keep, train};
 use super::store::limit;
 use super::{Ending, From, How, dry, interrupt};
 use mmcollapse_run::gather::provenance;
@@ -132,7 +132,7 @@ pub(super) fn tune(
     let trials = Trials::new(experiment, &spec, &spaces, budget, &mut resolver)?;
     let plan = trials.of_rows(&asked.only)?;
     let store = Store::new(&how.place.store);
-    let mut cells = kept(&trials, &spec, results)?;
+    let mut cells = published_trials(&trials, &spec, results)?;
     let published = (!from.no_published).then_some(&cells);
     let pending = Pending::beside(&plan, &store, published, &store.durations())?;
     pending.check(&mut resolver)?;
@@ -149,18 +149,14 @@ pub(super) fn tune(
         let pending = Pending::of(&stage, &store)?;
         let ending = train(&stage, &pending, &|| engine::of(how, &store, &interrupt), None)?;
         limit(&store, how.weights);
-        if cells.update(&trials.plan, &store)? {
-            cells.write()?;
-        }
+        keep(&mut cells, &trials.plan, &store)?;
         match ending {
             Ending::Well => {}
             // Rows of fewer trials than others would not be an equal budget: nothing is written.
             ending => return Ok(ending),
         }
     }
-    if cells.update(&trials.plan, &store)? {
-        cells.write()?;
-    }
+    keep(&mut cells, &trials.plan, &store)?; // where the store had all of them
     let (mut tuned, used, stored) = trials.gather(&store)?;
     keeps(&tuned, &spec, &trials, results)?;
     let rows: Vec<String> = tuned.rows.iter().map(|row| row.row.clone()).collect();
@@ -188,7 +184,7 @@ pub(super) fn tune(
 }
 
 /// The trials of all stages that are kept beside the results.
-fn kept(trials: &Trials, spec: &Spec, results: &Path) -> Result<PublishedCells> {
+fn published_trials(trials: &Trials, spec: &Spec, results: &Path) -> Result<PublishedCells> {
     let folder = trials.budget.preset.folder(spec.other_dataset(), false);
     Ok(PublishedCells::read(
         results,

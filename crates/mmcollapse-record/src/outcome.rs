@@ -126,15 +126,16 @@ impl Outcome {
     /// Leaves out what the measures gave that only an experiment that asks for them has, but for those of these keys: another
     /// experiment may have asked for more of the same cell.
     pub fn keep_asked(&mut self, asked: &[String]) {
-        let is_kept =
-            |definition: &Definition| !definition.is_asked_for() || asked.iter().any(|key| key == definition.key);
-        self.scores.retain(|score| is_kept(score.metric.definition()));
-        let is_left_out =
-            |key: &str| Definition::of_representation().any(|measure| measure.key == key && !is_kept(measure));
-        if is_left_out(NEURONS_MEASURE) {
+        let left_out: Vec<&str> = Definition::of_representation()
+            .filter(|measure| measure.is_asked_for() && asked.iter().all(|key| key != measure.key))
+            .map(|measure| measure.key)
+            .collect();
+        self.scores
+            .retain(|score| !left_out.contains(&score.metric.definition().key));
+        if left_out.contains(&NEURONS_MEASURE) {
             self.curves.retain(|name, _| neurons_of(name).is_none());
         }
-        self.measured.retain(|key, _| !is_left_out(key));
+        self.measured.retain(|key, _| !left_out.contains(&key.as_str()));
     }
 
     /// Whether a cell of this protocol lacks a measure, or has it at an older revision.

@@ -275,25 +275,16 @@ impl Crd {
         if let Some(number) = contrast.iter().find(|&&number| number as usize >= self.samples) {
             bail!("crd: sample {number} in the contrast of a bank for {}", self.samples);
         }
-        self.check_index(index)?;
-        let shape = (batch, contrast.len() / batch);
-        let contrast = Contrast {
-            numbers: Tensor::from_slice(contrast, shape, student.device())?,
-            groups: self.classes.as_ref().and_then(|classes| {
-                let labels: Vec<u32> = index.iter().map(|&own| classes.labels[own]).collect();
-                groups(&labels, contrast, self.samples)
-            }),
-        };
-        self.run(student, teacher, index, Some(&contrast), is_train)
+        self.run(student, teacher, index, Some(contrast), is_train)
     }
 
-    /// Against all samples where there is no contrast.
+    /// `contrast [batch, 1 + negatives]`, or all samples where there is none.
     fn run(
         &self,
         student: &Tensor,
         teacher: &Tensor,
         index: &[usize],
-        contrast: Option<&Contrast>,
+        contrast: Option<&[u32]>,
         is_train: bool,
     ) -> Result<Tensor> {
         self.check_index(index)?;
@@ -311,10 +302,19 @@ impl Crd {
             .broadcast_as((batch, self.config.width))?
             .contiguous()?;
 
+        let contrast = contrast.map(|contrast| -> Result<Contrast> {
+            let labels = |classes: &Classes| index.iter().map(|&own| classes.labels[own]).collect::<Vec<u32>>();
+            Ok(Contrast {
+                numbers: Tensor::from_slice(contrast, (batch, contrast.len() / batch), student.device())?,
+                groups: (self.classes.as_ref()).and_then(|classes| groups(&labels(classes), contrast, self.samples)),
+            })
+        });
+        let contrast = contrast.transpose()?;
+
         let own = self.student.embed(student)?; // [batch, width]
         let guide = self.teacher.embed(&teacher.detach())?; // [batch, width]
-        let at_student = self.anchored(&own, &self.student, &self.teacher, &rows, contrast, is_train)?;
-        let at_teacher = self.anchored(&guide, &self.teacher, &self.student, &rows, contrast, is_train)?;
+        let at_student = self.anchored(&own, &self.student, &self.teacher, &rows, contrast.as_ref(), is_train)?;
+        let at_teacher = self.anchored(&guide, &self.teacher, &self.student, &rows, contrast.as_ref(), is_train)?;
         if is_train {
             self.student.remember(&rows, &own, self.config.momentum)?;
             self.teacher.remember(&rows, &guide, self.config.momentum)?;

@@ -528,12 +528,11 @@ impl Block<'_> {
             return unsafe { self.run::<R, V, PACKED, S>(simd) };
         }
         let mut spare = [0.0; SPARE];
-        let copy = Self {
+        let mut copy = Self {
             out: spare.as_mut_ptr(),
             pitch: wide,
             ..self
         };
-        let mut copy = copy;
         for row in 0..R {
             let from = match self.begin {
                 Begin::Zero | Begin::Rows(_) => break,

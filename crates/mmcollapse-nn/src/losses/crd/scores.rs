@@ -46,15 +46,18 @@ pub(super) fn groups(labels: &[u32], contrast: &[u32], samples: usize) -> Option
                 needed.push(number);
             }
         }
-        let places = numbers().map(|number| places[number]).collect();
         work += anchors.len() * needed.len();
+        if work * WORTH > labels.len() * samples {
+            return None;
+        }
+        let places = numbers().map(|number| places[number]).collect();
         groups.push(Group {
             anchors,
             samples: needed,
             places,
         });
     }
-    (work * WORTH <= labels.len() * samples).then_some(groups)
+    Some(groups)
 }
 
 /// `[batch, 1 + negatives]`: anchor `i` of `[batch, width]` against sample `contrast[i, j]` of the bank `[samples, width]`. Groups give
