@@ -9,7 +9,7 @@ usage: scripts/device_check.sh PROGRAM [DEVICE] [TEST...]
 
   PROGRAM   mmcollapse, built with --features cuda and stripped (docs/cuda.md)
   DEVICE    cuda:0 if not said; cpu tries the script itself
-  TEST      test programs to run first, as `cargo test --no-run` builds them
+  TEST      test programs to run first on DEVICE, as `cargo test --no-run` builds them (docs/cuda.md names them)
 
 environment:
   WORKERS   numbers of workers to time, default "1 2 4 8 16 32"
@@ -26,7 +26,8 @@ case "${1:-}" in
 esac
 program=$(realpath "$1")
 device=${2:-cuda:0}
-tests=("${@:3}")
+tests=()
+for test in "${@:3}"; do tests+=("$(realpath "$test")"); done
 read -r -a workers <<<"${WORKERS:-1 2 4 8 16 32}"
 out=${OUT:-device-check}
 work=$(mktemp -d)
@@ -74,8 +75,10 @@ accuracy() { grep -o "accuracy [0-9.]* at 0.9 " "$work/$1.log" | head -1 | cut -
 if [ ${#tests[@]} = 0 ]; then
     echo "None was given." >>"$table"
 fi
+# Tests find their fixtures below the folder of the crate that has them.
+fixtures=$(realpath "$(dirname "$0")/../crates/mmcollapse-nn")
 for test in "${tests[@]}"; do
-    if "$test" >"$work/test.log" 2>&1; then
+    if (cd "$fixtures" && MMCOLLAPSE_TEST_DEVICE="$device" "$test") >"$work/test.log" 2>&1; then
         verdict=$(grep "^test result" "$work/test.log" | tail -1)
     else
         verdict="FAILED"
