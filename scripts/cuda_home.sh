@@ -11,7 +11,8 @@ Fills DIR with what compiling and linking candle for CUDA needs: nvcc, headers, 
 driver library. Needs python3 with venv, a C compiler, and 1.5 GB of disk; no GPU, no root.
 
   DIR        folder to fill; it may exist already (running again repairs and updates it)
-  VERSION    major.minor of the compiler and runtime, default 13.2 (candle 0.11 knows CUDA 11.4 to 13.2)
+  VERSION    major.minor of the compiler and runtime, default 13.0; at most the CUDA version that `nvidia-smi` prints on the
+             machine that is to run it (candle 0.11 knows 11.4 to 13.2)
 
 environment:
   CUDA_COMPUTE_CAP   the GPU generation that kernels are compiled for, default 90 (Hopper: H100, H200);
@@ -29,10 +30,10 @@ case "${1:-}" in
 esac
 [ $# -le 2 ] || { usage >&2; exit 2; }
 
-version=${2:-13.2}
+version=${2:-13.0}
 compute_cap=${CUDA_COMPUTE_CAP:-90}
 if ! [[ $version =~ ^13\.[0-9]+$ ]]; then
-    echo "cuda_home: VERSION is '$version'; expected 13.MINOR, such as 13.2 (the wheels' layout differs before CUDA 13)" >&2
+    echo "cuda_home: VERSION is '$version'; expected 13.MINOR, such as 13.0 (the wheels' layout differs before CUDA 13)" >&2
     exit 2
 fi
 for tool in python3 cc; do

@@ -36,13 +36,24 @@ impl DeviceChoice {
 
 #[cfg(feature = "cuda")]
 fn open_cuda(ordinal: usize) -> Result<Device> {
+    // A card may be there and still take none of the program's kernels: the first one tells.
+    let first_kernel = |device: Device| {
+        crate::Tensor::zeros(1, crate::DType::F32, &device)?
+            .affine(1.0, 1.0)
+            .map(|_| device)
+    };
     // The driver library is looked up at run time, and a machine without it makes the look-up panic.
-    std::panic::catch_unwind(|| Device::new_cuda(ordinal))
+    std::panic::catch_unwind(|| Device::new_cuda(ordinal).and_then(first_kernel))
         .unwrap_or_else(|_| Err(Error::Msg("the CUDA driver library cannot be loaded".into())))
         .map_err(|error| {
-            Error::Msg(format!(
-                "device cuda:{ordinal} does not open: {error}; see which cards `nvidia-smi` lists, or use `cpu`"
-            ))
+            let error = error.to_string();
+            let help = if error.contains("UNSUPPORTED_PTX_VERSION") || error.contains("NO_BINARY_FOR_GPU") {
+                "the program was built with a newer CUDA than the driver knows, or for a newer card: build it with at most the \
+                 CUDA version that `nvidia-smi` prints, and CUDA_COMPUTE_CAP of the card"
+            } else {
+                "see which cards `nvidia-smi` lists"
+            };
+            Error::Msg(format!("device cuda:{ordinal} does not open: {error}; {help}, or use `cpu`"))
         })
 }
 
