@@ -250,7 +250,8 @@ fn the_generator_of_the_cpu_cannot_be_seeded() {
 }
 
 /// Operations that no source file of the workspace may use, by what calls look like.
-const FORBIDDEN: [&str; 22] = [
+const FORBIDDEN: [&str; 23] = [
+    ".conv2d(",
     ".max_pool2d(",
     ".max_pool2d_with_stride(",
     ".avg_pool2d(",
@@ -301,7 +302,9 @@ fn no_source_uses_an_operation_that_errs() {
         let text = fs::read_to_string(&file).unwrap();
         for (i, line) in text.lines().enumerate() {
             let code = line.split("//").next().unwrap_or_default();
-            if let Some(call) = FORBIDDEN.iter().find(|call| code.contains(**call)) {
+            // It gives the convolution the gradients that candle's lacks on a card.
+            let ours = file.ends_with("ops/conv_grafted.rs");
+            if let Some(call) = FORBIDDEN.iter().find(|call| code.contains(**call) && !ours) {
                 panic!(
                     "{}:{}: `{call}` errs in candle; use what mmcollapse_nn has in its place",
                     file.display(),

@@ -601,7 +601,9 @@ fn clipping_leaves_small_gradients_as_they_are() {
     let clip = clip_factor(&grads, &model.vars, 1e6).unwrap();
     let all = model.vars.iter().flat_map(|(_, var)| doubles(grads.get(var).unwrap()));
     let squares: f64 = all.map(|g| g * g).sum();
-    assert!((clip.norm - squares.sqrt()).abs() < 1e-9);
+    // A card adds up in f32.
+    let tolerance = if DEVICE.is_cpu() { 1e-9 } else { 1e-6 };
+    assert!((clip.norm - squares.sqrt()).abs() < tolerance * clip.norm.max(1.0));
     assert_eq!(clip.factor, 1.0);
 }
 

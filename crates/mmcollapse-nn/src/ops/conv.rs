@@ -3,6 +3,7 @@
 //! As in PyTorch and in the papers, "convolution" is cross-correlation: the kernel is not flipped.
 
 use super::conv_fused::Conv;
+use super::conv_grafted;
 use super::conv_pool::ConvReluPool2;
 use super::fused;
 use super::planes::Geometry;
@@ -38,16 +39,16 @@ pub fn conv2d_composed(x: &Tensor, w: &Tensor, b: Option<&Tensor>, stride: usize
     let shapes = geometry(x, w, b, padding)?;
     let y = match stride {
         0 => bail!("conv2d: a stride of 0"),
-        1 => x.conv2d(w, padding, 1, 1, 1)?,
+        1 => conv_grafted::conv2d(x, w, 1, padding)?,
         _ => {
-            // candle's backward fails where the stride leaves rows or columns over in one direction only, so
-            // what no window covers is cut off before.
+            // What no window covers is cut off before, so that the backward pass gives the sizes back.
             let covered = |outputs: usize, k: usize| (outputs - 1) / stride * stride + k;
-            x.pad_with_zeros(2, padding, padding)?
+            let x = x
+                .pad_with_zeros(2, padding, padding)?
                 .pad_with_zeros(3, padding, padding)?
                 .narrow(2, 0, covered(shapes.oh, shapes.kh))?
-                .narrow(3, 0, covered(shapes.ow, shapes.kw))?
-                .conv2d(w, 0, stride, 1, 1)?
+                .narrow(3, 0, covered(shapes.ow, shapes.kw))?;
+            conv_grafted::conv2d(&x, w, stride, 0)?
         }
     };
     match b {

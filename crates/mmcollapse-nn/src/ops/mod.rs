@@ -14,6 +14,7 @@ mod awake;
 mod batch_norm;
 mod conv;
 mod conv_fused;
+mod conv_grafted;
 mod conv_norm;
 mod conv_pool;
 mod correlate;
