@@ -11,6 +11,10 @@ use crate::{Result, Tensor};
 /// If the shapes do not fit each other.
 #[expect(clippy::disallowed_methods, reason = "candle's own on other devices and types")]
 pub fn matmul(a: &Tensor, b: &Tensor) -> Result<Tensor> {
+    let (rank, fits) = (a.rank(), a.rank() >= 2 && a.rank() == b.rank());
+    if !fits || a.dims()[..rank - 2] != b.dims()[..rank - 2] || a.dims()[rank - 1] != b.dims()[rank - 2] {
+        bail!("matmul: {:?} times {:?}; the shapes do not fit", a.shape(), b.shape());
+    }
     if !fused::applies(&[a, b]) {
         // candle takes a transpose as it lies, but no other view.
         let taken = |x: &Tensor| match laid_out(x)? {
@@ -18,10 +22,6 @@ pub fn matmul(a: &Tensor, b: &Tensor) -> Result<Tensor> {
             (x, false) => Ok(x),
         };
         return taken(a)?.matmul(&taken(b)?);
-    }
-    let (rank, fits) = (a.rank(), a.rank() >= 2 && a.rank() == b.rank());
-    if !fits || a.dims()[..rank - 2] != b.dims()[..rank - 2] || a.dims()[rank - 1] != b.dims()[rank - 2] {
-        bail!("matmul: {:?} times {:?}; the shapes do not fit", a.shape(), b.shape());
     }
     let (a, a_across) = laid_out(a)?;
     let (b, b_across) = laid_out(b)?;
