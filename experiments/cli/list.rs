@@ -101,7 +101,7 @@ mod tests {
         for name in ["concat", "shaspec", "kd", "ebr", "lenet5", "modality_dropout"] {
             assert!(text.contains(&format!("  {name} ")), "{name} is not in\n{text}");
         }
-        assert!(text.contains("regime: \"stable\""), "{text}");
+        assert!(text.contains("regime: \"searched\""), "{text}");
     }
 
     #[test]

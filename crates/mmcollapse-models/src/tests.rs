@@ -489,7 +489,7 @@ fn another_evaluation_of_a_trained_model_trains_nothing() {
         let outcome = run_cell(config, &dataset, &Device::Cpu, &mut count, folders).unwrap();
         ((outcome.status, outcome.scores, outcome.history), count.0)
     };
-    let whole = cell("concat", "ebr", serde_json::Value::Null);
+    let whole = cell("concat", "ebr", serde_json::json!({"regime": "stable"}));
     let mut unaided = whole.clone();
     unaided.substitution = MethodConfig::named("none");
     let (mut other_rates, mut blown) = (whole.clone(), whole.clone());

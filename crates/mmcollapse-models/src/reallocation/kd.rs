@@ -327,17 +327,28 @@ impl Teacher {
     }
 }
 
-impl Objective for Student<'_> {
-    fn losses(&self, batch: &Batch, mode: Mode, _progress: &Progress) -> TensorResult<BatchLosses> {
-        let (z, logits) = self.branch.forward(batch, mode)?;
-        let contrasts = self.teachers.iter().map(|teacher| teacher.loss(batch, &z, mode));
+impl Student<'_> {
+    /// The mean of the contrasts with the teachers that the batch has.
+    fn contrast(&self, batch: &Batch, z: &Tensor, mode: Mode) -> TensorResult<Tensor> {
+        let contrasts = self.teachers.iter().map(|teacher| teacher.loss(batch, z, mode));
         let contrasts: Vec<Tensor> = contrasts
             .filter_map(TensorResult::transpose)
             .collect::<TensorResult<_>>()?;
-        let aux = match &contrasts[..] {
+        match &contrasts[..] {
             [] => bail!("a batch without any teacher's modality in distillation"),
-            [one] => one.clone(),
-            several => Tensor::stack(several, 0)?.mean(0)?,
+            [one] => Ok(one.clone()),
+            several => Tensor::stack(several, 0)?.mean(0),
+        }
+    }
+}
+
+impl Objective for Student<'_> {
+    fn losses(&self, batch: &Batch, mode: Mode, _progress: &Progress) -> TensorResult<BatchLosses> {
+        let (z, logits) = self.branch.forward(batch, mode)?;
+        let aux = if self.crd_weight == 0.0 {
+            Tensor::zeros((), z.dtype(), z.device())? // a contrast that moves nothing need not be computed
+        } else {
+            self.contrast(batch, &z, mode)?
         };
         Ok(BatchLosses {
             semantic: (softmax_cross_entropy(&logits, &batch.labels)? * self.task_weight)?,
