@@ -247,14 +247,6 @@ pub(super) fn fill(plan: &Plan, cells: &PublishedCells, store: &Store) -> Result
     Ok(())
 }
 
-/// Adds what the store has of a plan to published cells, and writes them where that changes them.
-pub(super) fn keep(cells: &mut PublishedCells, plan: &Plan, store: &Store) -> Result<()> {
-    if cells.update(plan, store)? {
-        cells.write()?;
-    }
-    Ok(())
-}
-
 /// Says why a result is not made.
 fn left_unchanged(name: &str, error: &Report) {
     let reasons: Vec<String> = error.chain().map(ToString::to_string).collect();
@@ -466,7 +458,10 @@ impl<'a> Showing<'a> {
     /// Adds what the store has to the cells that are published beside the result.
     fn keep_cells(&self) -> Result<()> {
         let mut cells = self.conditions.cells(self.plan, self.published.results)?;
-        keep(&mut cells, self.plan, self.store)
+        if cells.update(self.plan, self.store)? {
+            cells.write()?;
+        }
+        Ok(())
     }
 
     /// Writes tables and figures of what is gathered, and its cells. Only at the end of a run, or of a report, `--force` replaces a more

@@ -10,7 +10,7 @@ use miette::{Result, miette};
 use mmcollapse_files::{output, say};
 
 use super::engine;
-use super::run::{fill, keep, train};
+use super::run::{fill, train};
 use super::store::limit;
 use super::{Ending, From, How, dry, interrupt};
 use mmcollapse_run::gather::provenance;
@@ -149,14 +149,14 @@ pub(super) fn tune(
         let pending = Pending::of(&stage, &store)?;
         let ending = train(&stage, &pending, &|| engine::of(how, &store, &interrupt), None)?;
         limit(&store, how.weights);
-        keep(&mut cells, &trials.plan, &store)?;
+        keep_trials(&mut cells, &trials, &store)?;
         match ending {
             Ending::Well => {}
             // Rows of fewer trials than others would not be an equal budget: nothing is written.
             ending => return Ok(ending),
         }
     }
-    keep(&mut cells, &trials.plan, &store)?; // where the store had all of them
+    keep_trials(&mut cells, &trials, &store)?; // where the store had all of them
     let (mut tuned, used, stored) = trials.gather(&store)?;
     keeps(&tuned, &spec, &trials, results)?;
     let rows: Vec<String> = tuned.rows.iter().map(|row| row.row.clone()).collect();
@@ -181,6 +181,14 @@ pub(super) fn tune(
     }
     say!("{}", tuned.write(&spec, results)?.display());
     Ok(Ending::Well)
+}
+
+/// Adds the trials that the store has to those that are kept: a smaller budget drops none of a larger one.
+fn keep_trials(cells: &mut PublishedCells, trials: &Trials, store: &Store) -> Result<()> {
+    if cells.extend(&trials.plan, store)? {
+        cells.write()?;
+    }
+    Ok(())
 }
 
 /// The trials of all stages that are kept beside the results.

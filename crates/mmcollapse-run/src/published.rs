@@ -158,13 +158,37 @@ impl PublishedCells {
     /// # Errors
     /// A store that cannot be read.
     pub fn update(&mut self, plan: &Plan, store: &Store) -> Result<bool, StoreError> {
+        let seeds: BTreeSet<u64> = plan.cells.iter().map(|planned| planned.seed).collect();
+        let kinds: BTreeSet<_> = plan
+            .cells
+            .iter()
+            .map(|planned| (planned.cell.kind(), planned.cell.revision.as_str()))
+            .collect();
+        self.merge(plan, store, |cell| {
+            cell.seed().is_some_and(|seed| !seeds.contains(&seed))
+                && kinds.contains(&(cell.kind(), cell.revision.as_str()))
+        })
+    }
+
+    /// Takes over what a store has of a plan beside what other plans of the same code have left, as trials of other settings
+    /// are; returns whether anything changed.
+    ///
+    /// # Errors
+    /// A store that cannot be read.
+    pub fn extend(&mut self, plan: &Plan, store: &Store) -> Result<bool, StoreError> {
+        let revisions: BTreeSet<&str> = plan
+            .cells
+            .iter()
+            .map(|planned| planned.cell.revision.as_str())
+            .collect();
+        self.merge(plan, store, |cell| revisions.contains(cell.revision.as_str()))
+    }
+
+    /// What a store has of a plan, and of the other cells those that stay.
+    fn merge(&mut self, plan: &Plan, store: &Store, stays: impl Fn(&Cell) -> bool) -> Result<bool, StoreError> {
         let mut cells = BTreeMap::new();
-        let mut seeds = BTreeSet::new();
-        let mut kinds = BTreeSet::new();
         let mut keys = BTreeSet::new();
         for planned in &plan.cells {
-            seeds.insert(planned.seed);
-            kinds.insert((planned.cell.kind(), planned.cell.revision.as_str()));
             if let (true, Found::Whole(mut stored)) = (keys.insert(&planned.key), store.find(&planned.key)?) {
                 let cell = planned.cell.clone();
                 stored.outcome.keep_asked(&planned.measures);
@@ -172,9 +196,7 @@ impl PublishedCells {
             }
         }
         for (key, kept) in &self.cells {
-            let is_of_other_seed = || kept.cell.seed().is_some_and(|seed| !seeds.contains(&seed));
-            let is_planned = || kinds.contains(&(kept.cell.kind(), kept.cell.revision.as_str()));
-            if keys.contains(key) || is_of_other_seed() && is_planned() {
+            if keys.contains(key) || stays(&kept.cell) {
                 cells.entry(key.clone()).or_insert_with(|| kept.clone());
             }
         }

@@ -164,6 +164,24 @@ fn trials_are_taken_from_what_is_published() {
     assert!(cells.iter().all(|cell| Store::new(&other).folder(&cell.key).is_dir()));
 }
 
+/// A search of fewer trials takes none of a larger one's from the file.
+#[test]
+fn a_smaller_search_keeps_the_trials_of_a_larger_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let (runs, results) = (folder.path().join("runs"), folder.path().join("results"));
+    put_all(&Store::new(&runs), &trials().plan);
+    let fewer = Asked {
+        trials: BUDGET.trials - 1,
+        ..asked(&[])
+    };
+    let file = results.join("cells/table4/smoke-trials.jsonl.zst");
+    let tune = |asked: &Asked| tune(&EXPERIMENT, SPACES, asked, &how(&runs), &from(&results, false)).unwrap();
+    tune(&asked(&[]));
+    let before = fs::read(&file).unwrap();
+    tune(&fewer);
+    assert_eq!(fs::read(&file).unwrap(), before);
+}
+
 fn rest() -> mmcollapse_run::plan::Plan {
     let rows = ["concat+ebr", "shaspec", "shaspec+ebr"].map(str::to_owned);
     trials().of_rows(&rows).unwrap()
