@@ -1,4 +1,4 @@
-//! The verdicts on lemmas and theorems flip with the sign of what is found.
+//! The verdicts on lemmas, theorems and planted models flip with the sign of what is found.
 
 use mmcollapse_record::{Metric, RowName, Setting};
 
@@ -24,16 +24,17 @@ const EXPERIMENTS: &[ExperimentInfo] = &[
     experiment!("theorem2", Shows::Measures(&["agop_distance"])),
     experiment!("theorem3", Shows::Measures(&["monosemantic_neurons"])),
     experiment!("ebr-dose", Shows::Measures(&["rank_effective"])),
+    experiment!("planted-collapse", Shows::Measures(&["auroc_only_m2"])),
 ];
 
-const LEVELS: [f64; 3] = [2.0, 4.0, 8.0];
+const LEVELS: [f64; 4] = [2.0, 4.0, 8.0, 16.0];
 
 /// The claims of `experiments/claims.yaml` that these experiments test.
 fn claims() -> Claims {
     let text = include_str!("../../../../../experiments/claims.yaml");
     let mut all: serde_yaml::Value = serde_yaml::from_str(text).unwrap();
     let listed = all["claims"].as_sequence_mut().unwrap();
-    listed.retain(|claim| ["L1", "T1", "L2", "T2", "L3", "T3"].contains(&claim["id"].as_str().unwrap()));
+    listed.retain(|claim| ["L1", "T1", "L2", "T2", "L3", "T3", "C15"].contains(&claim["id"].as_str().unwrap()));
     Claims::parse(&serde_yaml::to_string(&all).unwrap(), EXPERIMENTS).unwrap()
 }
 
@@ -48,7 +49,8 @@ fn add(
 ) {
     let name = row.to_string();
     let (fusion, reallocation) = name.split_once('+').unwrap_or((&name, "none"));
-    for seed in 200..220 {
+    // Those of the lemmas and theorems, and those of the planted models.
+    for seed in (200..220).chain(300..320) {
         for level in LEVELS {
             let own = |record: &Record| {
                 record.row == *name.as_str()
@@ -120,7 +122,7 @@ fn records_of(comparison: &Comparison, right: bool, records: &mut Vec<Record>) {
         }
     };
     let rising = |level: f64| match comparison.over {
-        Over::Trend => effect * (level - LEVELS[0]) / (LEVELS[2] - LEVELS[0]),
+        Over::Trend => effect * (level - LEVELS[0]) / (LEVELS[3] - LEVELS[0]),
         _ => effect,
     };
     let (protocol, against) = (&comparison.protocol, comparison.against.as_ref());
@@ -187,5 +189,5 @@ fn a_wrong_sign_flips_the_verdict() {
             tests += 1;
         }
     }
-    assert_eq!(tests, 18);
+    assert_eq!(tests, 22);
 }
