@@ -388,6 +388,16 @@ impl Spec {
     pub fn rows(&self, preset: &PresetSpec) -> Vec<Row> {
         Row::of(preset.rows.as_ref().unwrap_or(&self.rows))
     }
+
+    /// Of these rows the one that `row` is the control of, if it is one: it differs from that one in a single thing.
+    pub fn controlled<'a>(&self, rows: &'a [Row], row: &Row) -> Option<&'a Row> {
+        let method = |row: &Row| self.reallocations.get(&row.reallocation);
+        let is_control = method(row).is_some_and(|method| method.control);
+        rows.iter().filter(|_| is_control).find(|other| {
+            let twin = method(other).and_then(|method| method.twin.as_ref());
+            other.fusion == row.fusion && twin == Some(&row.reallocation)
+        })
+    }
 }
 
 /// Lays `over` on `base`: maps are merged key by key, everything else is replaced. A map that names another

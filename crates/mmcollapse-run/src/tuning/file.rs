@@ -179,11 +179,12 @@ impl Tuned {
         let mut plan = Plan::of(experiment, spec, self.preset, selection, resolver)?;
         plan.cells.clear();
         plan.whole.cells = 0;
-        for row in self.rows_of(spec) {
-            let Some(tuned) = self.rows.iter().find(|tuned| tuned.row == row.name) else {
+        let rows = self.rows_of(spec);
+        for row in &rows {
+            let Some(setting) = self.setting(spec, &rows, row)? else {
                 continue;
             };
-            let spec = tuned.best()?.setting.applied(spec, self.preset, &row);
+            let spec = setting.applied(spec, self.preset, row);
             let of_row = Plan::of(experiment, &spec, self.preset, selection, resolver)?;
             plan.cells.extend(of_row.cells);
             plan.whole.cells += of_row.whole.cells;
@@ -198,11 +199,25 @@ impl Tuned {
                 "no row of {} ({}) was tuned: it has {}; tuned are {}",
                 experiment.name,
                 self.preset,
-                names(self.rows_of(spec).iter().map(|row| row.name.as_str()).collect()),
+                names(rows.iter().map(|row| row.name.as_str()).collect()),
                 names(self.rows.iter().map(|tuned| tuned.row.as_str()).collect())
             ));
         }
         Ok(plan)
+    }
+
+    /// The best setting of a row, or of the row that it is the control of but for what makes it one; nothing if neither was tuned.
+    fn setting(&self, spec: &Spec, rows: &[Row], row: &Row) -> Result<Option<Setting>> {
+        let of = |row: &Row| self.rows.iter().find(|tuned| tuned.row == row.name);
+        if let Some(tuned) = of(row) {
+            return Ok(Some(tuned.best()?.setting.clone()));
+        }
+        let Some(tuned) = spec.controlled(rows, row).and_then(of) else {
+            return Ok(None);
+        };
+        let mut setting = tuned.best()?.setting.clone();
+        setting.keep_stated(spec, self.preset, row);
+        Ok(Some(setting))
     }
 
     /// The rows of the preset.
@@ -213,7 +228,11 @@ impl Tuned {
 
     /// What a result with these settings says of them.
     pub fn by(&self, spec: &Spec) -> TunedBy {
-        let is_tuned = |row: &Row| self.rows.iter().any(|tuned| tuned.row == row.name);
+        let rows = self.rows_of(spec);
+        let is_tuned = |row: &Row| {
+            let is_listed = |row: &Row| self.rows.iter().any(|tuned| tuned.row == row.name);
+            is_listed(row) || spec.controlled(&rows, row).is_some_and(is_listed)
+        };
         TunedBy {
             // As a reader of the repository finds it, wherever the results were written.
             file: self.path_on(spec, Path::new("results")).display().to_string(),
@@ -221,11 +240,10 @@ impl Tuned {
             rate: self.rate,
             trials: self.trials,
             seeds: self.seeds.clone(),
-            left_out: self
-                .rows_of(spec)
-                .into_iter()
+            left_out: rows
+                .iter()
                 .filter(|row| !is_tuned(row))
-                .map(|row| row.name)
+                .map(|row| row.name.clone())
                 .collect(),
         }
     }

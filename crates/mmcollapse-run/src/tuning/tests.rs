@@ -123,6 +123,46 @@ fn every_row_has_the_same_trials_and_the_first_is_the_specs_own() {
     assert!(error.contains("--only shapec"), "{error}");
 }
 
+/// A control differs from its row in one thing, tuned or not, and takes no trials of its own.
+#[test]
+fn a_control_has_the_setting_of_its_row() {
+    static CONTROLLED: ExperimentInfo = ExperimentInfo {
+        spec: "\
+dataset: planted
+modality: sound
+rates: [0.9]
+protocols: [test_missing]
+training: {epochs: 3, optimizer: {kind: adam, lr: 0.001}}
+fusions: {concat: {}}
+reallocations:
+  ebr: {config: {method: ebr, regime: stable}, twin: heads}
+  heads: {config: {method: ebr, regime: stable, heads_only: true}, control: true}
+rows: [{fusion: [concat], reallocation: [ebr, heads]}]
+presets: {smoke: {seeds: 2, seconds: 1}}
+",
+        ..EXPERIMENT
+    };
+    let spec = Spec::of(&CONTROLLED).unwrap();
+    let mut resolver = ModelResolver::new(true);
+    let trials = Trials::new(&CONTROLLED, &spec, &spaces(), BUDGET, &mut resolver).unwrap();
+    assert_eq!(trials.rows(), ["concat+ebr"]);
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::new(folder.path());
+    put_all(&store, &trials.plan);
+    let tuned = trials.gather(&store).unwrap().0;
+    assert!(tuned.by(&spec).left_out.is_empty());
+    let plan = tuned
+        .plan(&CONTROLLED, &spec, &Selection::default(), &mut resolver)
+        .unwrap();
+    assert_eq!(plan.cells.len(), 4);
+    for pair in [[0, 2], [1, 3]] {
+        let [mut row, control] = pair.map(|place| plan.cells[place].cell.config.clone());
+        assert_ne!(row["reallocation"]["lambda_md"], 0.1, "it was tuned");
+        row["reallocation"]["heads_only"] = true.into();
+        assert_eq!(row, control);
+    }
+}
+
 fn of<'a>(fusion: &'a str, reallocation: &'a str, balancing: Option<&'a str>) -> Methods<'a> {
     Methods {
         fusion,

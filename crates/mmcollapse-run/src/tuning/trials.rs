@@ -128,7 +128,9 @@ impl Trials {
             preset.rates = Some(vec![budget.rate]);
         }
         if let Some(preset) = spec.presets.get(&budget.preset) {
-            rows = spec.rows(preset);
+            let all = spec.rows(preset);
+            // A control is no competitor: it is set as the row that it controls.
+            rows.extend(all.iter().filter(|row| spec.controlled(&all, row).is_none()).cloned());
         }
         // It has the rows as they are, and says what is wrong with the spec or that there is no such preset.
         let mut plan = Plan::of(experiment, &spec, budget.preset, &selection, resolver)?;
