@@ -38,6 +38,15 @@ pub enum Split {
 }
 
 impl Split {
+    /// Which samples these are, in running text: `training` samples.
+    pub fn in_words(self) -> &'static str {
+        match self {
+            Self::Train => "training",
+            Self::Validation => "validation",
+            Self::Test => "test",
+        }
+    }
+
     /// Name in files.
     pub fn as_str(self) -> &'static str {
         match self {

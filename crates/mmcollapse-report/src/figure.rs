@@ -291,17 +291,18 @@ fn note(summary: &Summary, metric: &Metric, preset: &str) -> String {
             .collect(),
     );
     let diverged = diverged(summary, metric);
+    let split = metric.definition().split.in_words();
     if most < BAND_SEEDS {
         let few = if most == 1 {
             "Mark: one seed"
         } else {
             "Line: mean over n ≤ 2 seeds"
         };
-        return format!("{few}, no band, {samples} test samples a seed, preset {preset}.{diverged}");
+        return format!("{few}, no band, {samples} {split} samples a seed, preset {preset}.{diverged}");
     }
     let few = if fewest < BAND_SEEDS { FEW } else { "" };
     format!(
-        "Line and band: mean over n = {} seeds and its 95 % t interval, {samples} test samples a seed, \
+        "Line and band: mean over n = {} seeds and its 95 % t interval, {samples} {split} samples a seed, \
          preset {preset}.{few}{diverged}",
         range(seeds)
     )

@@ -2,7 +2,7 @@
 
 use mmcollapse_probes::{Estimate, smallest_attainable_p};
 use mmcollapse_record::manipulation::{CONFUSED, LABELS_LOST};
-use mmcollapse_record::{Metric, RowId, Split, Unit, words};
+use mmcollapse_record::{Metric, RowId, Unit, words};
 
 use super::{DASH, Line, Sheet, number, percent, probability};
 use crate::paper::Paper;
@@ -65,11 +65,7 @@ impl Sheets<'_> {
                 self.title(),
                 self.protocol.in_words(),
                 self.test_samples(),
-                if self.metric.definition().split == Split::Train {
-                    "training"
-                } else {
-                    "test"
-                },
+                self.metric.definition().split.in_words(),
                 self.preset,
                 if self.rates().len() > 1 {
                     format!(" Mean: of each seed's mean over the {}.", self.levels())
