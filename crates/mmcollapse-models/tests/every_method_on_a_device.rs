@@ -113,7 +113,8 @@ fn difference(config: &CellConfig, dataset: &Dataset, device: &Device) -> Option
         home.losses.iter().find_map(|(term, expected)| {
             let got = away.losses.get(term).copied().unwrap_or(f64::NAN);
             let allowed = TOLERANCE * expected.abs().max(0.1);
-            (!((got - expected).abs() <= allowed))
+            let off = (got - expected).abs();
+            (off.is_nan() || off > allowed)
                 .then(|| format!("{term} of {} in epoch {}: {expected} and {got}", home.fit, home.epoch))
         })
     })
