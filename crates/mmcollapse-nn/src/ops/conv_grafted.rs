@@ -1,7 +1,7 @@
 //! candle's convolution with gradients of our own.
 //!
 //! candle's backward convolves with the gradient as a transposed view, and its CUDA kernel then reads that view as if it were
-//! contiguous: the gradient of the weights is wrong, without an error (`tests/candle_traps.rs`). Here every tensor that a
+//! contiguous: the gradient of the weights is wrong, without an error (`conv2d_of_candle_errs_on_a_card` in `tests/gradients.rs`). Here every tensor that a
 //! convolution is given lies contiguously.
 
 use crate::candle::{CpuStorage, CudaStorage, CustomOp2, Layout, Shape, Storage, backend::BackendStorage, bail};
