@@ -1,8 +1,9 @@
 //! candle's convolution with gradients of our own.
 //!
-//! candle's backward convolves with the gradient as a transposed view, and its CUDA kernel then reads that view as if it were
-//! contiguous: the gradient of the weights is wrong, without an error (`conv2d_of_candle_errs_on_a_card` in `tests/gradients.rs`). Here every tensor that a
-//! convolution is given lies contiguously.
+//! The backward pass of candle 0.11 convolves with the gradient as a transposed view, which its CUDA code copies to lie
+//! contiguously and then reads from the original storage: the gradient of the weights is wrong, without an error. Later versions are
+//! mended (huggingface/candle#3894). Here every tensor that a convolution is given lies contiguously; `conv2d_of_candle_errs_on_a_card`
+//! in `tests/gradients.rs` says on a card when this file can go.
 
 use crate::candle::{CpuStorage, CudaStorage, CustomOp2, Layout, Shape, Storage, backend::BackendStorage, bail};
 use crate::{Result, Tensor};
