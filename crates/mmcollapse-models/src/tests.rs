@@ -20,14 +20,7 @@ use crate::{
 };
 
 pub(crate) fn tiny() -> Dataset {
-    planted(&PlantedConfig {
-        classes: 3,
-        train: 8,
-        validation: 4,
-        test: 4,
-        signal: vec![2.0, 2.0],
-        ..PlantedConfig::default()
-    })
+    planted(&PlantedConfig::tiny())
 }
 
 pub(crate) fn cell(fusion: &str, reallocation: &str, options: serde_json::Value) -> CellConfig {

@@ -9,27 +9,11 @@ use mmcollapse_data::{
 use mmcollapse_models::{
     BALANCINGS, CellConfig, CellOutcome, Conditions, ENCODERS, FUSIONS, REALLOCATIONS, SUBSTITUTIONS, Silent, run_cell,
 };
-use mmcollapse_nn::{Device, device::DeviceChoice, random::Stream};
+use mmcollapse_nn::{Device, device::test_device, random::Stream};
 use serde_json::{Value, json};
 
 /// How far a loss of one epoch may be off, as a share of it: devices add in another order, and some steps carry that on.
 const TOLERANCE: f64 = 0.02;
-
-fn test_device() -> Device {
-    let choice = std::env::var("MMCOLLAPSE_TEST_DEVICE").unwrap_or_else(|_| "cpu".into());
-    choice.parse::<DeviceChoice>().unwrap().open().unwrap()
-}
-
-fn tiny() -> Dataset {
-    planted(&PlantedConfig {
-        classes: 3,
-        train: 8,
-        validation: 4,
-        test: 4,
-        signal: vec![2.0, 2.0],
-        ..PlantedConfig::default()
-    })
-}
 
 /// Modalities of the other kinds: a vector, codes, a series and a large spectrogram.
 fn records() -> Dataset {
@@ -63,17 +47,17 @@ fn records() -> Dataset {
     Dataset::new("records", modalities, names, train, validation, test)
 }
 
-/// Of each encoder, a modality that it reads; as the shapes of [`tiny`] or [`records`] have it.
-const READS: &[(&str, &str)] = &[
-    ("lenet5", "image"),
-    ("snetpluse", "sound"),
-    ("spectrogram_cnn", "sound"),
-    ("cnn", "image"),
-    ("mlp", "vector"),
-    ("linear", "vector"),
-    ("code_bag", "codes"),
-    ("code_transformer", "codes"),
-    ("gru", "series"),
+/// Of each encoder, a data set and a modality of it that the encoder reads.
+const READS: &[(&str, &str, &str)] = &[
+    ("lenet5", "planted", "image"),
+    ("snetpluse", "planted", "sound"),
+    ("spectrogram_cnn", "records", "sound"),
+    ("cnn", "planted", "image"),
+    ("mlp", "records", "vector"),
+    ("linear", "records", "vector"),
+    ("code_bag", "records", "codes"),
+    ("code_transformer", "records", "codes"),
+    ("gru", "records", "series"),
 ];
 
 fn cell(dataset: &str, part: &str, value: Value) -> CellConfig {
@@ -122,7 +106,7 @@ fn difference(config: &CellConfig, dataset: &Dataset, device: &Device) -> Option
 
 #[test]
 fn every_method_trains_there_as_on_the_processor() {
-    let device = test_device();
+    let device = test_device().unwrap();
     let mut cells = Vec::new();
     for (part, names) in [
         ("fusion", FUSIONS.iter().map(|entry| entry.name).collect::<Vec<_>>()),
@@ -135,17 +119,15 @@ fn every_method_trains_there_as_on_the_processor() {
         }
     }
     assert_eq!(
-        READS.iter().map(|(name, _)| *name).collect::<Vec<_>>(),
+        READS.iter().map(|(name, ..)| *name).collect::<Vec<_>>(),
         ENCODERS.iter().map(|entry| entry.name).collect::<Vec<_>>(),
         "each encoder has a line in READS of this file"
     );
-    for (name, modality) in READS {
-        let of_records = !["lenet5", "snetpluse", "cnn"].contains(name);
-        let dataset = if of_records { "records" } else { "planted" };
+    for (name, dataset, modality) in READS {
         let encoders = json!({ *modality: {"method": name} });
         cells.push((format!("encoder {name}"), cell(dataset, "encoders", encoders)));
     }
-    let datasets = [tiny(), records()];
+    let datasets = [planted(&PlantedConfig::tiny()), records()];
     let mut off = Vec::new();
     for (label, config) in &cells {
         let dataset = &datasets[usize::from(config.dataset == "records")];

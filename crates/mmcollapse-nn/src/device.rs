@@ -7,6 +7,15 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Device, Error, Result};
 
+/// The device that tests run on: the one that `MMCOLLAPSE_TEST_DEVICE` names, else the processor.
+///
+/// # Errors
+/// A name that is no device's, or a device that does not open.
+pub fn test_device() -> Result<Device> {
+    let name = std::env::var("MMCOLLAPSE_TEST_DEVICE").unwrap_or_else(|_| "cpu".into());
+    name.parse::<DeviceChoice>()?.open()
+}
+
 /// The device that a person asks for on the command line or in a spec.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]

@@ -7,16 +7,13 @@
 use std::fmt::Debug;
 use std::sync::LazyLock;
 
-use mmcollapse_nn::device::DeviceChoice;
+use mmcollapse_nn::device::test_device;
 use mmcollapse_nn::random::Stream;
 use mmcollapse_nn::{DType, Device, Result, Tensor, Var, ops};
 use rayon::ThreadPoolBuilder;
 
 /// `MMCOLLAPSE_TEST_DEVICE=cuda:0` runs these tests there, where both paths are the composed one.
-static DEVICE: LazyLock<Device> = LazyLock::new(|| {
-    let choice = std::env::var("MMCOLLAPSE_TEST_DEVICE").unwrap_or_else(|_| "cpu".into());
-    choice.parse::<DeviceChoice>().unwrap().open().unwrap()
-});
+static DEVICE: LazyLock<Device> = LazyLock::new(|| test_device().unwrap());
 
 /// Step of the central difference; its error is about `STEP^2`, that of the rounding about `1e-16 / STEP`.
 const STEP: f64 = 1e-5;

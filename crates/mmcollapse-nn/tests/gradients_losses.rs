@@ -3,7 +3,7 @@
 
 use std::sync::LazyLock;
 
-use mmcollapse_nn::device::DeviceChoice;
+use mmcollapse_nn::device::test_device;
 use mmcollapse_nn::layers::{AttentionBlock, Dropout, Embedding, Gru, LayerNorm};
 use mmcollapse_nn::losses::{
     Crd, CrdConfig, bce_with_logits, distillation, info_nce, laplace_log_density, log_mean_exp, nt_xent,
@@ -14,10 +14,7 @@ use mmcollapse_nn::random::Stream;
 use mmcollapse_nn::{DType, Device, Mode, Params, Result, Tensor, Var};
 
 /// `MMCOLLAPSE_TEST_DEVICE=cuda:0` runs these tests there.
-static DEVICE: LazyLock<Device> = LazyLock::new(|| {
-    let choice = std::env::var("MMCOLLAPSE_TEST_DEVICE").unwrap_or_else(|_| "cpu".into());
-    choice.parse::<DeviceChoice>().unwrap().open().unwrap()
-});
+static DEVICE: LazyLock<Device> = LazyLock::new(|| test_device().unwrap());
 
 fn normal(name: &str, shape: &[usize]) -> Tensor {
     let mut stream = Stream::new(11, name);

@@ -11,7 +11,7 @@ use std::fs;
 use std::process::Command;
 use std::sync::LazyLock;
 
-use mmcollapse_nn::device::DeviceChoice;
+use mmcollapse_nn::device::test_device;
 use mmcollapse_nn::layers::{AttentionBlock, Gru, LayerNorm};
 use mmcollapse_nn::losses::{
     Crd, CrdConfig, DoublyReparameterized, bce_with_logits, distillation, info_nce, laplace_log_density, log_mean_exp,
@@ -24,10 +24,7 @@ use mmcollapse_nn::{DType, Device, GradStore, Mode, Params, Result, Tensor, Var,
 use serde_json::Value;
 
 /// `MMCOLLAPSE_TEST_DEVICE=cuda:0` runs these tests there.
-static DEVICE: LazyLock<Device> = LazyLock::new(|| {
-    let choice = std::env::var("MMCOLLAPSE_TEST_DEVICE").unwrap_or_else(|_| "cpu".into());
-    choice.parse::<DeviceChoice>().unwrap().open().unwrap()
-});
+static DEVICE: LazyLock<Device> = LazyLock::new(|| test_device().unwrap());
 
 /// In f64 the formulas have to agree, in f32 their rounding too.
 const TYPES: [(DType, f64); 2] = [(DType::F64, 1e-11), (DType::F32, 1e-5)];

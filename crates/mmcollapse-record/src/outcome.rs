@@ -42,8 +42,7 @@ impl Split {
     pub fn in_words(self) -> &'static str {
         match self {
             Self::Train => "training",
-            Self::Validation => "validation",
-            Self::Test => "test",
+            other => other.as_str(),
         }
     }
 

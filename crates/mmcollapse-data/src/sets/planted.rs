@@ -45,6 +45,20 @@ impl Default for PlantedConfig {
     }
 }
 
+impl PlantedConfig {
+    /// Few samples of three classes that each modality tells apart: what every method is tried on.
+    pub fn tiny() -> Self {
+        Self {
+            classes: 3,
+            train: 8,
+            validation: 4,
+            test: 4,
+            signal: vec![2.0, 2.0],
+            ..Self::default()
+        }
+    }
+}
+
 /// Draws the data set that `config` describes.
 ///
 /// # Panics

@@ -181,9 +181,11 @@ impl Tuned {
         plan.whole.cells = 0;
         let rows = self.rows_of(spec);
         for row in &rows {
-            let Some(setting) = self.setting(spec, &rows, row)? else {
+            let Some(tuned) = self.tuned(spec, &rows, row) else {
                 continue;
             };
+            let mut setting = tuned.best()?.setting.clone();
+            setting.keep_stated(spec, self.preset, row); // what makes a control one
             let spec = setting.applied(spec, self.preset, row);
             let of_row = Plan::of(experiment, &spec, self.preset, selection, resolver)?;
             plan.cells.extend(of_row.cells);
@@ -206,18 +208,10 @@ impl Tuned {
         Ok(plan)
     }
 
-    /// The best setting of a row, or of the row that it is the control of but for what makes it one; nothing if neither was tuned.
-    fn setting(&self, spec: &Spec, rows: &[Row], row: &Row) -> Result<Option<Setting>> {
+    /// The trials of a row, or of the row that it is the control of; nothing if neither was tuned.
+    fn tuned(&self, spec: &Spec, rows: &[Row], row: &Row) -> Option<&TunedRow> {
         let of = |row: &Row| self.rows.iter().find(|tuned| tuned.row == row.name);
-        if let Some(tuned) = of(row) {
-            return Ok(Some(tuned.best()?.setting.clone()));
-        }
-        let Some(tuned) = spec.controlled(rows, row).and_then(of) else {
-            return Ok(None);
-        };
-        let mut setting = tuned.best()?.setting.clone();
-        setting.keep_stated(spec, self.preset, row);
-        Ok(Some(setting))
+        of(row).or_else(|| spec.controlled(rows, row).and_then(of))
     }
 
     /// The rows of the preset.
@@ -229,10 +223,6 @@ impl Tuned {
     /// What a result with these settings says of them.
     pub fn by(&self, spec: &Spec) -> TunedBy {
         let rows = self.rows_of(spec);
-        let is_tuned = |row: &Row| {
-            let is_listed = |row: &Row| self.rows.iter().any(|tuned| tuned.row == row.name);
-            is_listed(row) || spec.controlled(&rows, row).is_some_and(is_listed)
-        };
         TunedBy {
             // As a reader of the repository finds it, wherever the results were written.
             file: self.path_on(spec, Path::new("results")).display().to_string(),
@@ -242,7 +232,7 @@ impl Tuned {
             seeds: self.seeds.clone(),
             left_out: rows
                 .iter()
-                .filter(|row| !is_tuned(row))
+                .filter(|row| self.tuned(spec, &rows, row).is_none())
                 .map(|row| row.name.clone())
                 .collect(),
         }
