@@ -5,6 +5,7 @@
 All hold the same numbers: `ramp` is row + column / 8, [5, 3]; `labels` is 0 1 0 1 1.
 """
 
+import decimal
 import pathlib
 
 import numpy as np
@@ -60,3 +61,31 @@ ragged = pa.array([[1.0, 2.0], [3.0]], type=pa.list_(pa.float32()))
 missing = pa.array([[1.0, None], [3.0, 4.0]], type=pa.list_(pa.float32()))
 pq.write_table(pa.table({"ragged": ragged, "whole": pa.array([1, None])}), to / "ragged.parquet")
 pq.write_table(pa.table({"late": pa.array([[1.0, 2.0], [3.0, None]], type=pa.list_(pa.float32()))}), to / "missing.parquet")
+# What is not floats and signed integers, and what is not read.
+np.savez(
+    to / "beside.npz",
+    rows=np.arange(6, dtype="f4").reshape(3, 2),
+    ids=np.array(["a", "b", "c"]),
+    names=np.array(["a", None, 1], dtype=object),
+    waves=np.array([1j, 2, 3]),
+)
+digits = [decimal.Decimal(value) for value in ("0.1", "-2.5", "99.9")]
+large = [decimal.Decimal(value) for value in ("0.1", "-2.5", "12345678901234567890.5")]
+types = {
+    "byte": pa.array([0, 200, 255], pa.uint8()),
+    "word": pa.array([0, 2**31, 2**32 - 1], pa.uint32()),
+    "long": pa.array([0, 1, 2**63 - 1], pa.uint64()),
+    "too_long": pa.array([0, 1, 2**63], pa.uint64()),
+    "words": pa.array([[2**31], [1], [2]], pa.list_(pa.uint32())),
+    "narrow": pa.array(digits, pa.decimal128(3, 1)),
+    "wide": pa.array(large, pa.decimal128(38, 10)),
+    "widest": pa.array(digits, pa.decimal256(60, 2)),
+    "decimals": pa.array([[value] for value in digits], pa.list_(pa.decimal128(5, 1))),
+    "text": pa.array(["a", "b", "a"]),
+    "category": pa.array(["a", "b", "a"]).dictionary_encode(),
+    "bytes": pa.array([b"ab", b"cd", b"ef"], pa.binary(2)),
+    "nested": pa.array([[[1.0]], [[2.0]], [[3.0]]]),
+}
+pq.write_table(pa.table(types), to / "types.parquet")
+whole = {"narrow": pa.array(digits, pa.decimal128(3, 1)), "long": pa.array(digits, pa.decimal128(15, 3))}
+pq.write_table(pa.table(whole), to / "whole_decimals.parquet", store_decimal_as_integer=True)

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use miette::{Result, miette};
+use mmcollapse_data::own;
 use mmcollapse_files::{say, tell};
 use mmcollapse_record::{ExperimentInfo, External, Provenance, Record, RowName, Rule};
 use mmcollapse_report::compare::{external_row, publish_external, takes_external, two_rows};
@@ -15,6 +16,7 @@ use mmcollapse_run::on::spec_on;
 use mmcollapse_run::plan::{Filter, Plan, Selection};
 use mmcollapse_run::store::Store;
 
+use super::options::as_given;
 use super::{Ending, From, Place, What};
 
 /// What is compared.
@@ -81,10 +83,10 @@ pub(super) fn compare(
         let dataset = what
             .dataset
             .as_ref()
-            .map_or_else(String::new, |name| format!(" --dataset {name}"));
+            .map_or_else(String::new, |name| format!(" --dataset {}", as_given(name)));
         return Err(miette!(
             help = format!(
-                "`mmcollapse reproduce {} --preset {}{dataset}` trains them. A table without its cells, or of older code, is no row \
+                "`mmcollapse reproduce {} --preset {}{dataset}` with the same --store and --results trains them. A table without its cells, or of older code, is no row \
                  to compare with: `mmcollapse results` tells",
                 experiment.name, what.preset
             ),
@@ -98,7 +100,9 @@ pub(super) fn compare(
     }
     let margin = asked.margin / 100.0;
     let names: Vec<&str> = plan.data.keys().map(String::as_str).collect();
-    let rule = claims.overlap_of(&names).map(|overlap| Rule { margin, overlap });
+    let own = what.dataset.as_deref().and_then(own::overlap);
+    let overlap = own.or_else(|| claims.overlap_of(&names));
+    let rule = overlap.map(|overlap| Rule { margin, overlap });
     if rule.is_none() {
         tell!(
             "no verdicts: it is not known how the seeds of {} draw their samples (`overlap` in experiments/claims.yaml)",
@@ -200,7 +204,7 @@ fn flags(conditions: &Conditions, what: &What) -> String {
     let dataset = conditions
         .dataset
         .as_ref()
-        .map_or_else(String::new, |name| format!(" --dataset {name}"));
+        .map_or_else(String::new, |name| format!(" --dataset {}", as_given(name)));
     format!(" --preset {}{dataset}", what.preset)
 }
 

@@ -1,16 +1,20 @@
 //! `data`: what there is of it, downloads, checks, and planted records.
 
-use std::fmt::Write as _;
+use std::fmt::{Display, Write as _};
 use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
-use miette::{Result, miette};
+use miette::{Diagnostic, Report, Result, miette};
 use mmcollapse_data::ehr::manifest::RecordsManifest;
 use mmcollapse_data::ehr::plant::{self, Planted, SYNTHETIC};
 use mmcollapse_data::manifest::BuiltIn;
 use mmcollapse_data::own::OwnSet;
 use mmcollapse_data::status::Verified;
-use mmcollapse_data::{DataError, LoadOptions};
+use mmcollapse_data::{DataError, LoadOptions, ModalitySpec};
+use mmcollapse_models::{ENCODERS, MethodConfig, Training, encoders, registry};
+use mmcollapse_nn::{Device, Params};
+use mmcollapse_run::spec::lay_over;
+use serde_json::{Map, Value};
 
 /// What stands below the table of `data list`.
 const LEGEND: &str = "\n`mmcollapse data list NAME` prints licence, citation, files and how to have the data; `data fetch NAME` downloads what is open.\n";
@@ -88,7 +92,7 @@ impl Verb {
             Self::List { name } => list(name.as_deref()).map(Said::well),
             Self::Fetch { name, offline } => fetch(&name, offline),
             Self::Verify { name } => verify(&name),
-            Self::Check { path } => Ok(Said::well(OwnSet::read(&path)?.report()?.join("\n") + "\n")),
+            Self::Check { path } => check(&path).map(Said::well),
             Self::Plant { folder, patients, seed } => plant(&folder, patients, seed).map(Said::well),
         }
     }
@@ -142,6 +146,73 @@ fn verify(name: &str) -> Result<Said> {
     Ok(Said::of(&mmcollapse_data::verify(name, &options(true))?))
 }
 
+/// Reads a user's own data set, and checks the settings that experiments will take over.
+fn check(path: &Path) -> Result<String> {
+    let set = OwnSet::read(path)?;
+    check_settings(path, &set)?;
+    Ok(set.report()?.join("\n") + "\n")
+}
+
+/// Checks `training` and `encoders` key by key: the types that read them say what is wrong, but not always where.
+fn check_settings(path: &Path, set: &OwnSet) -> Result<()> {
+    let own = set.adapted();
+    for (key, value) in &own.training {
+        check_training(&single(key, value)).map_err(|reason| wrong(path, &format!("training.{key}"), &reason, None))?;
+    }
+    check_training(&own.training).map_err(|reason| wrong(path, "training", &reason, None))?;
+    for (modality, config) in &own.encoders {
+        if let Some(spec) = set.specs().iter().find(|spec| spec.name == *modality) {
+            check_encoder(path, spec, config)?;
+        }
+    }
+    Ok(())
+}
+
+/// Reads training settings as a cell does, over the defaults.
+fn check_training(settings: &Map<String, Value>) -> std::result::Result<(), String> {
+    let mut whole = registry::written(&Training::default())?;
+    lay_over(&mut whole, settings);
+    let training: Training = registry::parse(&whole)?;
+    if training.epochs == 0 || training.batch_size == 0 {
+        return Err("`epochs` and `batch_size` must be at least 1".to_owned());
+    }
+    training.optimizer.check().map_err(|error| error.to_string())
+}
+
+/// Makes an encoder as a cell does.
+fn check_encoder(path: &Path, spec: &ModalitySpec, config: &Value) -> Result<()> {
+    let place = format!("encoders.{}", spec.name);
+    let config: MethodConfig = serde_json::from_value(config.clone()).map_err(|error| {
+        let help = "name the encoder as `{method: mlp}`; `mmcollapse list methods` prints all with their options";
+        wrong(path, &place, &error, Some(help.to_owned()))
+    })?;
+    let told = |error: mmcollapse_models::ModelError| {
+        let help = error.help().map(|help| help.to_string());
+        wrong(path, &place, &error, help)
+    };
+    let entry = registry::find("encoder", ENCODERS, &config.method).map_err(told)?;
+    for (key, value) in &config.options {
+        (entry.resolve)(&single(key, value)).map_err(|reason| wrong(path, &format!("{place}.{key}"), &reason, None))?;
+    }
+    let options = (entry.resolve)(&config.options).map_err(|reason| wrong(path, &place, &reason, None))?;
+    let scope = Params::new(0, &Device::Cpu).root();
+    encoders::build(&config.method, &options, spec, &scope).map_err(told)?;
+    Ok(())
+}
+
+fn single(key: &str, value: &Value) -> Map<String, Value> {
+    [(key.to_owned(), value.clone())].into_iter().collect()
+}
+
+/// An error about a key of a user's YAML.
+fn wrong(path: &Path, key: &str, reason: &dyn Display, help: Option<String>) -> Report {
+    let help = help.unwrap_or_else(|| {
+        "`mmcollapse list methods` prints every encoder with its options; docs/own-data.md has an example of `training`"
+            .to_owned()
+    });
+    miette!(help = help, "{}: `{key}`: {reason}", path.display())
+}
+
 /// Writes synthetic health records into `folder`, as many patients and by the seed that are asked for.
 fn plant(folder: &Path, patients: Option<u64>, seed: Option<u64>) -> Result<String> {
     let manifest = RecordsManifest::find("ehr-planted")?;
@@ -191,6 +262,63 @@ mod tests {
             "{details}"
         );
         assert!(list(Some("avmnits")).is_err());
+    }
+
+    #[test]
+    fn settings_that_no_experiment_takes_are_refused_with_their_key() {
+        let folder = tempfile::tempdir().unwrap();
+        let tensor = |width: usize| mmcollapse_nn::Tensor::zeros((12, width), mmcollapse_nn::DType::F32, &Device::Cpu);
+        let labels: Vec<f32> = (0_u8..12).map(|i| f32::from(i % 2)).collect();
+        let arrays = std::collections::BTreeMap::from([
+            ("a".to_owned(), tensor(3).unwrap()),
+            ("b".to_owned(), tensor(2).unwrap()),
+            (
+                "labels".to_owned(),
+                mmcollapse_nn::Tensor::from_vec(labels, 12, &Device::Cpu).unwrap(),
+            ),
+        ]);
+        let file = folder.path().join("my.safetensors");
+        mmcollapse_nn::safetensors::save(&file, &arrays, &std::collections::BTreeMap::new()).unwrap();
+        let path = folder.path().join("my.yaml");
+        let asked = |settings: &str| {
+            let yaml = format!("name: set-up\narrays: my.safetensors\nmodalities: {{a: {{}}, b: {{}}}}\n{settings}\n");
+            mmcollapse_files::write_atomic(&path, yaml.as_bytes()).unwrap();
+            check_settings(&path, &OwnSet::read(&path).unwrap()).map_err(|error| error.to_string())
+        };
+        for well in [
+            "training: {epochs: 3, optimizer: {lr: 0.01}, schedule: {every: 2}}",
+            "encoders: {a: {method: mlp, hidden: 16}, b: {method: linear}}",
+        ] {
+            assert_eq!(asked(well), Ok(()), "{well}");
+        }
+        for (settings, expected) in [
+            (
+                "training: {epohcs: 3}",
+                "my.yaml: `training.epohcs`: unknown field `epohcs`",
+            ),
+            ("training: {epochs: many}", "my.yaml: `training.epochs`: invalid type"),
+            ("training: {epochs: 0}", "my.yaml: `training.epochs`: `epochs` and"),
+            (
+                "training: {optimizer: {lr: -1}}",
+                "my.yaml: `training.optimizer`: optimizer: `lr`",
+            ),
+            (
+                "encoders: {a: {method: resnet}}",
+                "my.yaml: `encoders.a`: there is no encoder named `resnet`",
+            ),
+            ("encoders: {a: mlp}", "my.yaml: `encoders.a`: invalid type"),
+            (
+                "encoders: {b: {method: mlp, hiden: 2}}",
+                "my.yaml: `encoders.b.hiden`: unknown field `hiden`",
+            ),
+            (
+                "encoders: {b: {method: gru}}",
+                "my.yaml: `encoders.b`: encoder `gru` refuses",
+            ),
+        ] {
+            let told = asked(settings).unwrap_err();
+            assert!(told.contains(expected), "{told}");
+        }
     }
 
     #[test]

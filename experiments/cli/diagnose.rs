@@ -1,9 +1,11 @@
 //! `diagnose`: whether a modality of a user's own model has collapsed, and why.
 
+use std::fs;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use miette::{IntoDiagnostic, Result, WrapErr};
+use miette::{IntoDiagnostic, Result, WrapErr, miette};
 use mmcollapse_arrays::Arrays;
 use mmcollapse_diagnose::{Diagnosis, Input, Settings, diagnose, html, terminal};
 use mmcollapse_files::{output, write_atomic};
@@ -51,7 +53,10 @@ pub(super) struct Asked {
 
 /// Diagnoses, writes what is asked for, and prints the tables.
 pub(super) fn run(asked: &Asked) -> Result<()> {
-    let input = Input::read(&Arrays::open_all(&asked.files)?)?;
+    let arrays = Arrays::open_all(&asked.files)?;
+    let inputs: Vec<&Path> = arrays.infos().map(|info| info.path.as_path()).collect();
+    spare(&inputs, asked.json.as_deref(), asked.html.as_deref())?;
+    let input = Input::read(&arrays)?;
     let settings = Settings {
         seed: asked.seed,
         resamples: asked.resamples as usize,
@@ -85,8 +90,143 @@ fn name(path: &Path) -> String {
         .into_owned()
 }
 
+/// Refuses an output that would replace an input or the other output.
+fn spare(inputs: &[&Path], json: Option<&Path>, html: Option<&Path>) -> Result<()> {
+    for (flag, path) in [("--json", json), ("--html", html)] {
+        let Some(path) = path else { continue };
+        if inputs.iter().any(|input| target(input) == target(path)) {
+            return Err(miette!(
+                help = "give another file",
+                "{flag} {}: expected a file of its own, got one that holds arrays to diagnose",
+                path.display()
+            ));
+        }
+    }
+    match (json, html) {
+        (Some(json), Some(html)) if target(json) == target(html) => Err(miette!(
+            help = "give two files",
+            "--json {} and --html {}: expected two files, got one",
+            json.display(),
+            html.display()
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// Where what is written to `path` goes: to the file that a link leads to, in the folder that it leads to.
+fn target(path: &Path) -> PathBuf {
+    let mut path = std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf());
+    // A pipe has no path that a link could lead to.
+    if is_stream(&path) {
+        return path;
+    }
+    // As many links as Linux follows, the last of which may lead to what is not there yet.
+    for _ in 0..40 {
+        if let Ok(there) = path.canonicalize() {
+            return there;
+        }
+        let Ok(to) = fs::read_link(&path) else { break };
+        path = path.parent().map_or(to.clone(), |folder| folder.join(to));
+    }
+    let folder = path.parent().and_then(|folder| folder.canonicalize().ok());
+    match (folder, path.file_name()) {
+        (Some(folder), Some(name)) => folder.join(name),
+        _ => path,
+    }
+}
+
+/// Whether `path` is a device or a pipe.
+fn is_stream(path: &Path) -> bool {
+    fs::metadata(path).is_ok_and(|known| !known.is_file() && !known.is_dir())
+}
+
 fn write(path: &Path, text: &str) -> Result<()> {
-    write_atomic(path, text.as_bytes())
+    let written = if is_stream(path) {
+        pour(path, text)
+    } else {
+        write_atomic(&target(path), text.as_bytes())
+    };
+    written
         .into_diagnostic()
         .wrap_err_with(|| format!("{} cannot be written", path.display()))
+}
+
+/// Writes into a device or pipe: a file in its place would be the end of it.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "mmcollapse_files puts a whole file in the place of what is there"
+)]
+fn pour(path: &Path, text: &str) -> std::io::Result<()> {
+    fs::OpenOptions::new()
+        .write(true)
+        .open(path)?
+        .write_all(text.as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn outputs_replace_no_input_and_not_each_other() {
+        let place = tempfile::tempdir().unwrap();
+        let file = |name: &str| place.path().join(name);
+        for name in ["arrays.npz", "folder/labels.npy"] {
+            write_atomic(&file(name), b"arrays").unwrap();
+        }
+        let (npz, npy) = (file("arrays.npz"), file("folder/labels.npy"));
+        let spared = |json: &str, html: &str| spare(&[&npz, &npy], Some(&file(json)), Some(&file(html)));
+        spared("a.json", "a.html").unwrap();
+        spared("arrays.npz.json", "folder/labels.html").unwrap();
+        for (json, html, flag) in [
+            ("arrays.npz", "a.html", "--json"),
+            ("folder/../arrays.npz", "a.html", "--json"),
+            ("a.json", "folder/labels.npy", "--html"),
+        ] {
+            let error = spared(json, html).unwrap_err().to_string();
+            assert!(error.starts_with(flag) && error.contains("holds arrays"), "{error}");
+        }
+        let error = spared("one", "folder/../one").unwrap_err().to_string();
+        assert!(error.contains("expected two files, got one"), "{error}");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_link_is_followed_and_stays() {
+        let place = tempfile::tempdir().unwrap();
+        let file = |name: &str| place.path().join(name);
+        write_atomic(&file("old"), b"old").unwrap();
+        // One leads to a file, one to what is not there yet.
+        for (link, to) in [("first", "old"), ("second", "new")] {
+            std::os::unix::fs::symlink(to, file(link)).unwrap();
+            write(&file(link), "text").unwrap();
+            assert!(fs::symlink_metadata(file(link)).unwrap().is_symlink());
+            assert_eq!(fs::read_to_string(file(to)).unwrap(), "text");
+        }
+        assert!(spare(&[&file("old")], Some(&file("first")), None).is_err());
+        assert!(spare(&[], Some(&file("new")), Some(&file("second"))).is_err());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_pipe_is_written_into_and_stays() {
+        use std::os::unix::fs::FileTypeExt as _;
+        let place = tempfile::tempdir().unwrap();
+        let pipe = place.path().join("pipe");
+        assert!(
+            std::process::Command::new("mkfifo")
+                .arg(&pipe)
+                .status()
+                .unwrap()
+                .success()
+        );
+        let reader = std::thread::spawn({
+            let pipe = pipe.clone();
+            move || fs::read_to_string(pipe)
+        });
+        write(&pipe, "text").unwrap();
+        // Were a file in its place, the reader would wait for ever.
+        assert!(fs::symlink_metadata(&pipe).unwrap().file_type().is_fifo());
+        assert_eq!(reader.join().unwrap().unwrap(), "text");
+    }
 }

@@ -117,6 +117,12 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
         .ok_or_else(|| format!("expected a whole number with s, m or h, such as 150m; got `{text}`"))
 }
 
+/// A data set as `--dataset` takes it: a user's own by the file name of its YAML, since folders are of one machine.
+pub(super) fn as_given(name: &str) -> String {
+    let file = mmcollapse_data::own::path_of(name).and_then(|path| Some(path.file_name()?.display().to_string()));
+    file.unwrap_or_else(|| name.to_owned())
+}
+
 /// Reads the name of a data set, or the YAML of a user's own.
 pub(super) fn dataset(text: &str) -> Result<String, String> {
     let ends = Path::new(text).extension().and_then(OsStr::to_str);

@@ -11,6 +11,7 @@ use miette::{Report, Result, miette};
 use mmcollapse_files::{duration_text, output, say, tell};
 
 use super::engine::{self, Engaged};
+use super::options::as_given;
 use super::store::limit;
 use super::{Ending, From, How, Place, What, interrupt};
 use super::{dry, results};
@@ -440,7 +441,7 @@ impl<'a> Showing<'a> {
             let _ = write!(command, " --seeds {seeds}");
         }
         if let Some(dataset) = &conditions.dataset {
-            let _ = write!(command, " --dataset {dataset}");
+            let _ = write!(command, " --dataset {}", as_given(dataset));
         }
         if conditions.tuned.is_some() {
             command.push_str(" --tuned");
@@ -491,7 +492,7 @@ impl<'a> Showing<'a> {
         let missing = cells - gathered.records.len();
         if gathered.records.is_empty() {
             return Err(miette!(
-                help = format!("`mmcollapse reproduce {name} --preset {preset}` trains them"),
+                help = format!("`{}` with the same --store trains them", self.command),
                 "{name} ({preset}): none of its {cells} cells is in the store {}",
                 self.store.root().display()
             ));

@@ -10,6 +10,7 @@ mod number;
 mod parquet_lists;
 mod safe;
 
+use std::collections::HashSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -68,20 +69,42 @@ enum Place {
     Npz(npz::Member),
     Safetensors { start: u64 },
     Parquet { column: usize },
+    Unread(ArrayError),
+}
+
+impl Entry {
+    /// An array that is an error only once it is asked for: files hold names of samples and the like beside their numbers.
+    fn unread(name: String, path: &Path, error: ArrayError) -> Self {
+        Self {
+            info: ArrayInfo {
+                name,
+                shape: Vec::new(),
+                dtype: Dtype::Other,
+                path: path.to_owned(),
+            },
+            place: Place::Unread(error),
+        }
+    }
+
+    fn is_unread(&self) -> bool {
+        matches!(self.place, Place::Unread(_))
+    }
 }
 
 impl Arrays {
     /// Reads what a file, or a folder of `.npy` files, holds.
     ///
     /// # Errors
-    /// A file of another kind, one that cannot be read, an array of a type that holds no numbers.
+    /// A file of another kind, one that cannot be read. An array that cannot be read is an error once it is asked for.
     pub fn open(path: &Path) -> Result<Self> {
         let metadata = fs::metadata(path).map_err(|error| ArrayError::of(path, error.to_string()))?;
         let entries = if metadata.is_dir() { folder(path)? } else { file(path)? };
         if entries.is_empty() {
             return Err(ArrayError::of(path, "expected at least one array, got none"));
         }
-        Ok(Self { entries })
+        Ok(Self {
+            entries: named_once(entries),
+        })
     }
 
     /// Reads what several files hold together.
@@ -92,7 +115,8 @@ impl Arrays {
         let mut entries: Vec<Entry> = Vec::new();
         for path in paths {
             for entry in Self::open(path.as_ref())?.entries {
-                if let Some(known) = entries.iter().find(|known| known.info.name == entry.info.name) {
+                let is_taken = |known: &&Entry| known.info.name == entry.info.name && !known.is_unread();
+                if let Some(known) = entries.iter().find(is_taken).filter(|_| !entry.is_unread()) {
                     let reason = format!("the same name is in {}", known.info.path.display());
                     return Err(ArrayError::of(path.as_ref(), reason)
                         .array(&entry.info.name)
@@ -101,10 +125,12 @@ impl Arrays {
                 entries.push(entry);
             }
         }
-        Ok(Self { entries })
+        Ok(Self {
+            entries: named_once(entries),
+        })
     }
 
-    /// What is known of each array.
+    /// What is known of each array; one that cannot be read is of type [`Dtype::Other`].
     pub fn infos(&self) -> impl Iterator<Item = &ArrayInfo> {
         self.entries.iter().map(|entry| &entry.info)
     }
@@ -114,24 +140,31 @@ impl Arrays {
         self.infos().find(|info| info.name == name)
     }
 
+    /// What is known of the array called `name`, which can be read.
+    ///
+    /// # Errors
+    /// No such array; one that holds no numbers or is damaged.
+    pub fn readable(&self, name: &str) -> Result<&ArrayInfo> {
+        let entry = self.entry(name)?;
+        match &entry.place {
+            Place::Unread(error) => Err(error.clone().array(name)),
+            _ => Ok(&entry.info),
+        }
+    }
+
     /// Reads the numbers of the array called `name`.
     ///
     /// # Errors
-    /// No such array; a file that ends early or fails its checksum; a parquet list of another length than the first.
+    /// Those of [`Arrays::readable`]; a file that ends early or fails its checksum; a parquet list of another length than the first.
     pub fn read(&self, name: &str) -> Result<Array> {
-        let Some(entry) = self.entries.iter().find(|entry| entry.info.name == name) else {
-            let names: Vec<&str> = self.infos().map(|info| info.name.as_str()).collect();
-            let path = self.entries.first().map_or(Path::new(""), |entry| &entry.info.path);
-            return Err(ArrayError::of(path, "no such array")
-                .array(name)
-                .help(format!("there are: {}", names.join(", "))));
-        };
+        let entry = self.entry(name)?;
         let info = &entry.info;
         let values = match &entry.place {
             Place::Npy => npy::read(&info.path, &mut npy::open(&info.path)?),
             Place::Npz(member) => member.read(&info.path),
             Place::Safetensors { start } => safe::read(info, *start),
             Place::Parquet { column } => parquet_lists::read(info, *column),
+            Place::Unread(error) => Err(error.clone()),
         };
         let values = values.map_err(|error| error.array(name))?;
         Ok(Array {
@@ -139,11 +172,33 @@ impl Arrays {
             values,
         })
     }
+
+    fn entry(&self, name: &str) -> Result<&Entry> {
+        self.entries
+            .iter()
+            .find(|entry| entry.info.name == name)
+            .ok_or_else(|| {
+                let names: Vec<&str> = self.infos().map(|info| info.name.as_str()).collect();
+                let path = self.entries.first().map_or(Path::new(""), |entry| &entry.info.path);
+                ArrayError::of(path, "no such array")
+                    .array(name)
+                    .help(format!("there are: {}", names.join(", ")))
+            })
+    }
+}
+
+/// Without what cannot be read where another array of its name can be, or stands before it: the same column of text is in each
+/// of several tables.
+fn named_once(mut entries: Vec<Entry>) -> Vec<Entry> {
+    let read = entries.iter().filter(|entry| !entry.is_unread());
+    let mut known: HashSet<String> = read.map(|entry| entry.info.name.clone()).collect();
+    entries.retain(|entry| !entry.is_unread() || known.insert(entry.info.name.clone()));
+    entries
 }
 
 fn file(path: &Path) -> Result<Vec<Entry>> {
     match path.extension().and_then(|end| end.to_str()) {
-        Some("npy") => Ok(vec![single(path)?]),
+        Some("npy") => Ok(vec![single(path)]),
         Some("npz") => npz::entries(path),
         Some("safetensors") => safe::entries(path),
         Some("parquet") => parquet_lists::entries(path),
@@ -158,13 +213,15 @@ fn file(path: &Path) -> Result<Vec<Entry>> {
 }
 
 /// The array of an `.npy` file, called as the file.
-fn single(path: &Path) -> Result<Entry> {
+fn single(path: &Path) -> Entry {
     let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-    let header = npy::header(path, &mut npy::open(path)?).map_err(|error| error.array(&name))?;
-    Ok(Entry {
-        info: header.info(name, path),
-        place: Place::Npy,
-    })
+    match npy::open(path).and_then(|mut file| npy::header(path, &mut file)) {
+        Ok(header) => Entry {
+            info: header.info(name, path),
+            place: Place::Npy,
+        },
+        Err(error) => Entry::unread(name, path, error),
+    }
 }
 
 /// The arrays of the `.npy` files of a folder, by name.
@@ -181,5 +238,5 @@ fn folder(path: &Path) -> Result<Vec<Entry>> {
     if files.is_empty() {
         return Err(ArrayError::of(path, "expected .npy files in the folder, got none"));
     }
-    files.iter().map(|file| single(file)).collect()
+    Ok(files.iter().map(|file| single(file)).collect())
 }

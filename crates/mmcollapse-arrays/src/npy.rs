@@ -12,6 +12,11 @@ use crate::{ArrayError, ArrayInfo, Dtype, Result, Values};
 /// Most bytes that a header may have; numpy's own limit is 10,000.
 const LONGEST_HEADER: usize = 1 << 16;
 
+/// Of whole numbers without a sign that the signed ones do not hold.
+pub(crate) const TOO_LARGE: &str = "expected integers below 2^63, got a larger one";
+/// What to do then.
+pub(crate) const SMALLER: &str = "number them anew, or write them as floats";
+
 /// What the header says.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Header {
@@ -112,11 +117,26 @@ fn dtype(described: &str) -> std::result::Result<(Dtype, bool), String> {
         "b1" => Dtype::Bool,
         _ => {
             return Err(format!(
-                "expected floats, integers or booleans, got numpy's type `{code}`; convert it with .astype"
+                "expected floats, integers or booleans, got numpy's type `{code}`; {}",
+                advice(kind)
             ));
         }
     };
     Ok((dtype, order == ">"))
+}
+
+/// What to write instead of an array of this type.
+fn advice(kind: &str) -> &'static str {
+    match kind.chars().next() {
+        Some('U' | 'S') => "give text as whole numbers, `numpy.unique(array, return_inverse=True)[1]`",
+        Some('O') => {
+            "objects are pickles, which are not read: give numbers as `array.astype(float)`, text as \
+             `numpy.unique(array.astype(str), return_inverse=True)[1]`"
+        }
+        Some('c') => "give the real and the imaginary part, `array.real` and `array.imag`, as arrays of their own",
+        Some('M' | 'm') => "give times as whole numbers, `array.astype(\"int64\")`",
+        _ => "convert it to floats, `array.astype(float)`",
+    }
 }
 
 /// Reads an array with its header.
@@ -160,8 +180,7 @@ pub(crate) fn numbers(
         );
         return Err(ArrayError::of(path, reason).help("write the file again"));
     }
-    Values::decode(&read, dtype, big_endian)
-        .ok_or_else(|| ArrayError::of(path, "expected integers below 2^63, got a larger one"))
+    Values::decode(&read, dtype, big_endian).ok_or_else(|| ArrayError::of(path, TOO_LARGE).help(SMALLER))
 }
 
 #[cfg(test)]
@@ -197,7 +216,17 @@ mod tests {
     #[test]
     fn what_holds_no_numbers_is_refused() {
         let refused = |text: &str| parse(text).unwrap_err();
-        assert!(refused("{'descr': '|O', 'fortran_order': False, 'shape': (7,)}").contains("`|O`"));
+        let of_type = |code: &str| refused(&format!("{{'descr': '{code}', 'fortran_order': False, 'shape': (7,)}}"));
+        assert!(of_type("|O").contains("`|O`; objects are pickles"));
+        assert!(of_type("<c8").contains("`<c8`; give the real"));
+        assert!(of_type("<M8[ns]").contains("give times as whole numbers"));
+        for text in ["<U5", "|S3"] {
+            let told = of_type(text);
+            assert!(
+                told.contains("return_inverse=True") && !told.contains(".astype"),
+                "{told}"
+            );
+        }
         assert!(refused("{'descr': [('a', '<f4')], 'fortran_order': False, 'shape': (7,)}").contains("records"));
         assert!(refused("{'descr': '<f4', 'shape': (7,)}").contains("lacks `fortran_order`"));
         assert!(refused("{'descr': '<f4', 'fortran_order': False, 'shape': (-7,)}").contains("`-7`"));

@@ -37,14 +37,14 @@ pub(crate) fn entries(path: &Path) -> Result<Vec<Entry>> {
         member.name = member.name.strip_suffix(".npy")?.to_owned();
         Some(member)
     });
-    let entry = |member: Member| {
-        let header = npy::header(path, &mut member.open(path)?).map_err(|error| error.array(&member.name))?;
-        Ok(Entry {
+    let entry = |member: Member| match member.open(path).and_then(|mut bytes| npy::header(path, &mut bytes)) {
+        Ok(header) => Entry {
             info: header.info(member.name.clone(), path),
             place: Place::Npz(member),
-        })
+        },
+        Err(error) => Entry::unread(member.name, path, error),
     };
-    arrays.map(entry).collect()
+    Ok(arrays.map(entry).collect())
 }
 
 impl Member {

@@ -21,6 +21,8 @@ pub enum Dtype {
     U32,
     U64,
     Bool,
+    /// What is not read: text, objects, complex numbers. The shape of such an array is not known.
+    Other,
 }
 
 impl Dtype {
@@ -31,12 +33,13 @@ impl Dtype {
             Self::F16 | Self::BF16 | Self::I16 | Self::U16 => 2,
             Self::F32 | Self::I32 | Self::U32 => 4,
             Self::F64 | Self::I64 | Self::U64 => 8,
+            Self::Other => 0,
         }
     }
 
     /// Whether it holds whole numbers.
     pub fn is_whole(self) -> bool {
-        !matches!(self, Self::F16 | Self::BF16 | Self::F32 | Self::F64)
+        !matches!(self, Self::F16 | Self::BF16 | Self::F32 | Self::F64 | Self::Other)
     }
 }
 
@@ -56,6 +59,7 @@ impl fmt::Display for Dtype {
             Self::U32 => "uint32",
             Self::U64 => "uint64",
             Self::Bool => "bool",
+            Self::Other => "no numbers",
         })
     }
 }
@@ -95,7 +99,7 @@ impl Values {
         }
     }
 
-    /// Decodes `bytes`; none if a whole number is 2^63 or more. Bytes that do not fill a number are left out.
+    /// Decodes `bytes`; none if a whole number is 2^63 or more, or the type holds no numbers. Bytes that do not fill a number are left out.
     pub(crate) fn decode(bytes: &[u8], dtype: Dtype, big_endian: bool) -> Option<Self> {
         /// The numbers of N bytes each.
         fn all<const N: usize, T>(bytes: &[u8], big: bool, of: impl Fn([u8; N]) -> T) -> Vec<T> {
@@ -126,6 +130,7 @@ impl Values {
                 let read = all(bytes, big, |b| i64::try_from(u64::from_le_bytes(b)).ok());
                 Self::Whole(read.into_iter().collect::<Option<_>>()?)
             }
+            Dtype::Other => return None,
         })
     }
 

@@ -5,14 +5,18 @@
 use std::fs::File;
 use std::panic::{self, AssertUnwindSafe};
 use std::path::Path;
+use std::sync::Arc;
 
-use parquet::basic::Type;
+use parquet::basic::{ConvertedType, LogicalType, Type};
 use parquet::column::reader::{ColumnReader, ColumnReaderImpl};
 use parquet::data_type::DataType;
 use parquet::file::reader::{FileReader, SerializedFileReader};
 use parquet::schema::types::ColumnDescriptor;
 
-use crate::{ArrayError, ArrayInfo, Dtype, Entry, Place, Result, Values};
+use crate::{ArrayError, ArrayInfo, Dtype, Entry, Place, Result, Values, npy};
+
+/// Bytes of the widest decimal that is read, of 38 digits.
+const WIDEST_DECIMAL: i32 = 16;
 
 /// Reasons without the file's name.
 type Reasoned<T> = std::result::Result<T, String>;
@@ -29,53 +33,125 @@ fn opened(path: &Path) -> Result<SerializedFileReader<File>> {
         .map_err(|error| ArrayError::of(path, format!("not a readable parquet file: {error}")))
 }
 
-/// The columns that hold numbers; columns of text and the like are left out.
+/// The columns; one of text and the like is an error once it is asked for.
 pub(crate) fn entries(path: &Path) -> Result<Vec<Entry>> {
     guarded(path, || {
         let reader = opened(path)?;
-        let metadata = reader.metadata();
-        let rows = usize::try_from(metadata.file_metadata().num_rows()).unwrap_or_default();
-        let columns = metadata.file_metadata().schema_descr().columns();
-        let mut entries = Vec::new();
-        for (place, column) in columns.iter().enumerate() {
-            let Some(dtype) = dtype(column) else { continue };
-            let parts = column.path().parts();
-            let is_list = column.max_rep_level() > 0;
-            // Below a list stand two groups: `list.element`, or `list.item` of older writers.
-            let name = parts[..parts.len().saturating_sub(if is_list { 2 } else { 0 }).max(1)].join(".");
-            let mut shape = vec![rows];
-            if is_list {
-                let first = first_length(&reader, place).map_err(|reason| ArrayError::of(path, reason).array(&name))?;
-                shape.push(first);
-            }
-            entries.push(Entry {
-                info: ArrayInfo {
-                    name,
-                    shape,
-                    dtype,
-                    path: path.to_owned(),
-                },
-                place: Place::Parquet { column: place },
-            });
-        }
-        Ok(entries)
+        let columns = reader.metadata().file_metadata().schema_descr().columns();
+        let entry = |(place, column): (usize, &Arc<ColumnDescriptor>)| entry(path, &reader, place, column);
+        Ok(columns.iter().enumerate().map(entry).collect())
     })
 }
 
-fn dtype(column: &ColumnDescriptor) -> Option<Dtype> {
-    if column.max_rep_level() > 1 {
-        return None;
+fn entry(path: &Path, reader: &SerializedFileReader<File>, place: usize, column: &ColumnDescriptor) -> Entry {
+    let parts = column.path().parts();
+    let lists = usize::try_from(column.max_rep_level()).unwrap_or_default();
+    // Below a list stand two groups: `list.element`, or `list.item` of older writers.
+    let name = parts[..parts.len().saturating_sub(2 * lists).max(1)].join(".");
+    let known = || -> Result<(Dtype, Vec<usize>)> {
+        let dtype = dtype(path, column)?;
+        let rows = reader.metadata().file_metadata().num_rows();
+        let mut shape = vec![usize::try_from(rows).unwrap_or_default()];
+        if lists > 0 {
+            shape.push(first_length(reader, place).map_err(|reason| ArrayError::of(path, reason))?);
+        }
+        Ok((dtype, shape))
+    };
+    match known() {
+        Ok((dtype, shape)) => Entry {
+            info: ArrayInfo {
+                name,
+                shape,
+                dtype,
+                path: path.to_owned(),
+            },
+            place: Place::Parquet { column: place },
+        },
+        Err(error) => Entry::unread(name, path, error),
     }
-    Some(match column.physical_type() {
+}
+
+/// What the schema says of a column; its physical type alone does not tell a decimal from a float of 16 bits.
+fn dtype(path: &Path, column: &ColumnDescriptor) -> Result<Dtype> {
+    let refused =
+        |what: &str, help: &str| Err(ArrayError::of(path, format!("expected numbers, got {what}")).help(help));
+    if column.max_rep_level() > 1 {
+        return refused(
+            "lists of lists",
+            "write one list a row, or an .npz or .safetensors file, whose arrays have any axes",
+        );
+    }
+    let is_decimal = scale(column).is_some();
+    Ok(match column.physical_type() {
         Type::FLOAT => Dtype::F32,
         Type::DOUBLE => Dtype::F64,
-        Type::INT32 => Dtype::I32,
-        Type::INT64 => Dtype::I64,
         Type::BOOLEAN => Dtype::Bool,
-        // Floats of 16 bits.
-        Type::FIXED_LEN_BYTE_ARRAY if column.type_length() == 2 => Dtype::F16,
-        _ => return None,
+        Type::INT32 | Type::INT64 | Type::BYTE_ARRAY if is_decimal => Dtype::F64,
+        Type::FIXED_LEN_BYTE_ARRAY if is_decimal && column.type_length() <= WIDEST_DECIMAL => Dtype::F64,
+        Type::FIXED_LEN_BYTE_ARRAY if is_decimal => {
+            return refused("decimals of more than 38 digits", "write them as doubles");
+        }
+        Type::INT32 if is_unsigned(column) => Dtype::U32,
+        Type::INT32 => Dtype::I32,
+        Type::INT64 if is_unsigned(column) => Dtype::U64,
+        Type::INT64 => Dtype::I64,
+        Type::FIXED_LEN_BYTE_ARRAY if column.logical_type_ref() == Some(&LogicalType::Float16) => Dtype::F16,
+        Type::INT96 => return refused("points in time of 96 bits", "write them as int64"),
+        _ if is_text(column) => {
+            return refused(
+                "text",
+                "write whole numbers instead, as `pandas.factorize(column)[0]` gives",
+            );
+        }
+        _ => return refused("bytes", "write numbers, or lists of numbers"),
     })
+}
+
+/// Places after the point of a decimal; none of other numbers.
+fn scale(column: &ColumnDescriptor) -> Option<i32> {
+    match (column.logical_type_ref(), column.converted_type()) {
+        (Some(LogicalType::Decimal { scale, .. }), _) => Some(*scale),
+        (None, ConvertedType::DECIMAL) => Some(column.type_scale()),
+        _ => None,
+    }
+}
+
+fn is_unsigned(column: &ColumnDescriptor) -> bool {
+    match (column.logical_type_ref(), column.converted_type()) {
+        (Some(LogicalType::Integer { is_signed, .. }), _) => !is_signed,
+        (_, kind) => matches!(
+            kind,
+            ConvertedType::UINT_8 | ConvertedType::UINT_16 | ConvertedType::UINT_32 | ConvertedType::UINT_64
+        ),
+    }
+}
+
+fn is_text(column: &ColumnDescriptor) -> bool {
+    let kinds = [ConvertedType::UTF8, ConvertedType::ENUM, ConvertedType::JSON];
+    matches!(
+        column.logical_type_ref(),
+        Some(LogicalType::String | LogicalType::Enum | LogicalType::Json)
+    ) || kinds.contains(&column.converted_type())
+}
+
+/// The decimal `unscaled / 10^scale`, rounded once.
+fn decimal(unscaled: i128, scale: i32) -> Reasoned<f64> {
+    let read = format!("{unscaled}e{}", -i64::from(scale)).parse();
+    read.map_err(|_| "expected decimals, got others".to_owned())
+}
+
+/// The number of these bytes: a float of 16 bits, or a decimal, whose highest byte is first, in two's complement.
+fn number(bytes: &[u8], scale: Option<i32>) -> Reasoned<f64> {
+    let Some(scale) = scale else {
+        let bytes = <[u8; 2]>::try_from(bytes).map_err(|error| error.to_string())?;
+        return Ok(half::f16::from_le_bytes(bytes).to_f64());
+    };
+    let is_negative = bytes.first().is_some_and(|first| first & 0x80 != 0);
+    let mut wide = if is_negative { [0xff; 16] } else { [0; 16] };
+    let start = wide.len().checked_sub(bytes.len());
+    let start = start.ok_or("expected decimals of at most 38 digits, got a longer one")?;
+    wide[start..].copy_from_slice(bytes);
+    decimal(i128::from_be_bytes(wide), scale)
 }
 
 /// Length of the list in the first row.
@@ -142,6 +218,7 @@ impl Lists {
         let n = usize::try_from(group.metadata().num_rows()).map_err(|error| error.to_string())?;
         let n = rows.unwrap_or(n).min(n);
         let descriptor = group.metadata().column(column).column_descr_ptr();
+        let scale = scale(&descriptor);
         match group.get_column_reader(column).map_err(unreadable)? {
             ColumnReader::FloatColumnReader(from) => {
                 let read = self.values(from, n, &descriptor)?;
@@ -153,11 +230,21 @@ impl Lists {
             }
             ColumnReader::Int32ColumnReader(from) => {
                 let read = self.values(from, n, &descriptor)?;
-                self.wholes.extend(read.into_iter().map(i64::from));
+                let read = read.into_iter().map(|value| {
+                    if is_unsigned(&descriptor) {
+                        i64::from(value.cast_unsigned())
+                    } else {
+                        i64::from(value)
+                    }
+                });
+                self.put(read, scale)?;
             }
             ColumnReader::Int64ColumnReader(from) => {
                 let read = self.values(from, n, &descriptor)?;
-                self.wholes.extend(read);
+                if is_unsigned(&descriptor) && read.iter().any(|value| *value < 0) {
+                    return Err(format!("{}; {}", npy::TOO_LARGE, npy::SMALLER));
+                }
+                self.put(read.into_iter(), scale)?;
             }
             ColumnReader::BoolColumnReader(from) => {
                 let read = self.values(from, n, &descriptor)?;
@@ -165,11 +252,27 @@ impl Lists {
             }
             ColumnReader::FixedLenByteArrayColumnReader(from) => {
                 for value in self.values(from, n, &descriptor)? {
-                    let bytes = <[u8; 2]>::try_from(value.data()).map_err(|error| error.to_string())?;
-                    self.numbers.push(half::f16::from_le_bytes(bytes).to_f64());
+                    self.numbers.push(number(value.data(), scale)?);
                 }
             }
-            _ => return Err("expected numbers, got bytes".into()),
+            ColumnReader::ByteArrayColumnReader(from) => {
+                for value in self.values(from, n, &descriptor)? {
+                    self.numbers.push(number(value.data(), scale)?);
+                }
+            }
+            ColumnReader::Int96ColumnReader(_) => return Err("expected numbers, got points in time".into()),
+        }
+        Ok(())
+    }
+
+    /// Keeps whole numbers, or the decimals that they stand for.
+    fn put(&mut self, read: impl Iterator<Item = i64>, scale: Option<i32>) -> Reasoned<()> {
+        let Some(scale) = scale else {
+            self.wholes.extend(read);
+            return Ok(());
+        };
+        for value in read {
+            self.numbers.push(decimal(value.into(), scale)?);
         }
         Ok(())
     }

@@ -37,13 +37,12 @@ pub(crate) fn entries(path: &Path) -> Result<Vec<Entry>> {
     let mut tensors: Vec<_> = metadata.tensors().into_iter().collect();
     tensors.sort_by_key(|(_, tensor)| tensor.data_offsets);
     let entry = |(name, tensor): (String, &safetensors::tensor::TensorInfo)| {
-        let dtype = dtype(tensor.dtype).ok_or_else(|| {
+        let Some(dtype) = dtype(tensor.dtype) else {
             let reason = format!("expected floats or integers of 8 to 64 bits, got {:?}", tensor.dtype);
-            ArrayError::of(path, reason)
-                .array(&name)
-                .help("convert it with .float()")
-        })?;
-        Ok(Entry {
+            let error = ArrayError::of(path, reason).help("convert it with .float()");
+            return Entry::unread(name, path, error);
+        };
+        Entry {
             info: ArrayInfo {
                 shape: tensor.shape.clone(),
                 dtype,
@@ -53,9 +52,9 @@ pub(crate) fn entries(path: &Path) -> Result<Vec<Entry>> {
             place: Place::Safetensors {
                 start: 8 + size + tensor.data_offsets.0 as u64,
             },
-        })
+        }
     };
-    tensors.into_iter().map(entry).collect()
+    Ok(tensors.into_iter().map(entry).collect())
 }
 
 fn dtype(stored: Stored) -> Option<Dtype> {

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use mmcollapse_arrays::{Arrays, Dtype, Values};
+use mmcollapse_arrays::{ArrayError, Arrays, Dtype, Values};
 use proptest::prelude::*;
 
 fn fixture(name: &str) -> PathBuf {
@@ -57,7 +57,6 @@ fn names_shapes_and_types_come_without_the_numbers() {
         .infos()
         .map(|info| (info.name.as_str(), info.shape.clone(), info.dtype))
         .collect();
-    // The column of text is left out.
     assert_eq!(
         known,
         [
@@ -66,10 +65,86 @@ fn names_shapes_and_types_come_without_the_numbers() {
             ("half", vec![5, 3], Dtype::F16),
             ("labels", vec![5], Dtype::I32),
             ("flags", vec![5], Dtype::Bool),
+            ("text", vec![], Dtype::Other),
         ]
     );
     assert_eq!(arrays.info("double").unwrap().rows(), 5);
-    assert!(arrays.info("text").is_none());
+}
+
+#[test]
+fn columns_are_what_their_schema_says() {
+    let arrays = Arrays::open(&fixture("types.parquet")).unwrap();
+    for (name, dtype, expected) in [
+        ("byte", Dtype::U32, [0.0, 200.0, 255.0]),
+        ("word", Dtype::U32, [0.0, 2_147_483_648.0, 4_294_967_295.0]),
+        ("words", Dtype::U32, [2_147_483_648.0, 1.0, 2.0]),
+        ("narrow", Dtype::F64, [0.1, -2.5, 99.9]),
+        ("wide", Dtype::F64, [0.1, -2.5, 1.234_567_890_123_456_7e19]),
+        ("decimals", Dtype::F64, [0.1, -2.5, 99.9]),
+    ] {
+        assert_eq!(numbers(&arrays, name).1, expected, "{name}");
+        assert_eq!(arrays.info(name).unwrap().dtype, dtype, "{name}");
+    }
+    let long = arrays.read("long").unwrap().values;
+    assert_eq!(long, Values::Whole(vec![0, 1, i64::MAX]));
+    let whole = Arrays::open(&fixture("whole_decimals.parquet")).unwrap();
+    for name in ["narrow", "long"] {
+        assert_eq!(numbers(&whole, name).1, [0.1, -2.5, 99.9], "{name}");
+    }
+}
+
+#[test]
+fn what_cannot_be_read_is_an_error_once_it_is_asked_for() {
+    let told = |error: ArrayError| {
+        let help = miette::Diagnostic::help(&error).map(|help| help.to_string());
+        format!("{error} | {}", help.unwrap_or_default())
+    };
+    let arrays = Arrays::open(&fixture("types.parquet")).unwrap();
+    for (name, expected, advice) in [
+        ("too_long", "expected integers below 2^63", "write them as floats"),
+        ("text", "expected numbers, got text", "pandas.factorize"),
+        ("category", "expected numbers, got text", "pandas.factorize"),
+        ("bytes", "expected numbers, got bytes", "write numbers"),
+        ("nested", "expected numbers, got lists of lists", "one list a row"),
+        ("widest", "decimals of more than 38 digits", "doubles"),
+    ] {
+        let told = told(arrays.read(name).unwrap_err());
+        assert!(
+            told.contains(&format!("types.parquet: array `{name}`: "))
+                && told.contains(expected)
+                && told.contains(advice),
+            "{told}"
+        );
+    }
+    let arrays = Arrays::open(&fixture("beside.npz")).unwrap();
+    assert_eq!(numbers(&arrays, "rows").1, [0.0, 1.0, 2.0, 3.0, 4.0, 5.0]);
+    assert_eq!(arrays.infos().count(), 4);
+    for (name, expected) in [("ids", "return_inverse"), ("names", "pickles"), ("waves", "array.real")] {
+        assert_eq!(arrays.info(name).unwrap().dtype, Dtype::Other);
+        let told = told(arrays.readable(name).unwrap_err());
+        assert!(
+            told.contains(&format!("beside.npz: array `{name}`: expected floats")) && told.contains(expected),
+            "{told}"
+        );
+    }
+    // A folder with a file that is none of numpy's; and text of one name in two files, which nobody asks for.
+    let folder = tempfile::tempdir().unwrap();
+    let numbers_file = folder.path().join("a.npy");
+    for (path, bytes) in [
+        (&numbers_file, std::fs::read(fixture("folder/labels.npy")).unwrap()),
+        (&folder.path().join("b.npy"), b"text".to_vec()),
+    ] {
+        #[allow(clippy::disallowed_methods, reason = "a scratch file")]
+        std::fs::write(path, bytes).unwrap();
+    }
+    let arrays = Arrays::open(folder.path()).unwrap();
+    assert_eq!(arrays.read("a").unwrap().info.shape, [5]);
+    assert!(arrays.read("b").is_err());
+    let again = folder.path().join("again.npz");
+    #[allow(clippy::disallowed_methods, reason = "a scratch file")]
+    std::fs::copy(fixture("objects.npz"), &again).unwrap();
+    let both = Arrays::open_all(&[fixture("objects.npz"), again, fixture("folder/labels.npy")]).unwrap();
+    assert_eq!(numbers(&both, "labels").1, [0.0, 1.0, 0.0, 1.0, 1.0]);
 }
 
 #[test]
@@ -85,7 +160,8 @@ fn several_files_are_one_set_of_arrays() {
 #[test]
 fn errors_name_file_and_array_and_say_what_to_do() {
     let refused = |file: &str| Arrays::open(&fixture(file)).unwrap_err().to_string();
-    let error = refused("objects.npz");
+    let objects = Arrays::open(&fixture("objects.npz")).unwrap();
+    let error = objects.read("labels").unwrap_err().to_string();
     assert!(
         error.contains("objects.npz: array `labels`: expected floats"),
         "{error}"

@@ -1,7 +1,7 @@
 //! What to try, by what was found. What each remedy did in this project's runs stands in `docs/findings.md`.
 
 use crate::ModalityFindings;
-use crate::rule::{Place, Source, Verdict};
+use crate::rule::{Place, Source, Verdict, only_the_output_reads_it};
 use crate::structure::Structure;
 
 /// Effective rank below this part of the width: the fused representation has directions to spare that it does not use.
@@ -60,9 +60,23 @@ pub(crate) fn of(found: &ModalityFindings, fused: Option<&Structure>) -> Vec<Str
             "Give more samples: the interval of the unused share is too wide, or lies between kept and neglected."
                 .into(),
         ],
-        (Verdict::Kept, _) if found.redundant => vec![format!(
-            "The other encoders know what {name} knows. Whether the model reads {name} shows only in `logits.{name}`."
-        )],
-        (Verdict::Kept, _) => Vec::new(),
+        (Verdict::Kept, _) => kept(found),
     }
+}
+
+/// What a reader should know of a modality that is kept.
+fn kept(found: &ModalityFindings) -> Vec<String> {
+    let name = &found.name;
+    let mut said = Vec::new();
+    if only_the_output_reads_it(&found.tests) {
+        said.push(format!(
+            "No linear probe of `fused` finds what {name} knows, but the output uses it: the head is not linear, or reads more."
+        ));
+    }
+    if found.redundant {
+        said.push(format!(
+            "The other encoders know what {name} knows. Whether the model reads {name} shows only in `logits.{name}`."
+        ));
+    }
+    said
 }

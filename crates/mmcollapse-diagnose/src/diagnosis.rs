@@ -1,17 +1,15 @@
 //! A diagnosis: fits the probes, draws samples again, judges, and measures.
 
-use mmcollapse_probes::SplitMix64;
-use rayon::prelude::*;
 use serde::Serialize;
 
 use crate::contribution::{evenness, permuted_right, shapley_of};
 use crate::error::{Result, input};
-use crate::fitted::{Fitted, Of, model_logits};
+use crate::fitted::{Fitted, Of, note_absent, outputs};
 use crate::probe::{losses, right};
-use crate::resample::{Column, Columns, Estimated, Means};
-use crate::rows::{Rows, shuffle, stream};
-use crate::rule::{self, Destination, Information, LEVEL, Opinion, Place, Source, Test, Verdict};
-use crate::structure::{self, Neurons, Structure};
+use crate::resample::{Column, Columns, Estimated, Means, permutation_p};
+use crate::rows::{Rows, stream};
+use crate::rule::{self, Destination, Information, LEVEL, Place, Source, Target, Test, Verdict};
+use crate::structure::{self, Neurons, Shapes, Structure};
 use crate::{Input, Settings, advice};
 
 /// Version of what is written as JSON. It is raised when a field changes its meaning or goes.
@@ -118,7 +116,7 @@ pub fn diagnose(model: &Input, settings: &Settings) -> Result<Diagnosis> {
     let prior_losses = losses(&prior_logits, &rows.labels, classes);
 
     // Accuracy of every subset: of the model where it was asked about each, and of probes.
-    let of_model = model_logits(model, &rows)?;
+    let of_model = outputs(model, &rows)?;
     let probes: Vec<Column> = (0..=full)
         .map(|mask| match fitted.get(Of::Encoders(mask)) {
             Some(probed) => is_right(&mut columns, &probed.evaluate),
@@ -127,8 +125,8 @@ pub fn diagnose(model: &Input, settings: &Settings) -> Result<Diagnosis> {
         .collect();
     let model_right: Vec<Option<Column>> = (0..=full)
         .map(|mask| {
-            let logits = of_model.iter().find(|(known, _)| *known == mask);
-            logits.map(|(_, probed)| is_right(&mut columns, &probed.evaluate))
+            let output = of_model.iter().find(|output| output.mask == mask);
+            output.map(|output| columns.add(&output.right))
         })
         .collect();
     let asked: Option<Vec<Column>> = (0..=full)
@@ -143,19 +141,15 @@ pub fn diagnose(model: &Input, settings: &Settings) -> Result<Diagnosis> {
     let subsets = asked.clone().unwrap_or_else(|| probes.clone());
 
     // The pairs of the rule.
-    let mut destinations = Vec::new();
-    if let Some(probed) = fitted.get(Of::Fused) {
-        destinations.push(Opinion {
-            of: Destination::Fused,
-            probed: probed.clone(),
-        });
-    }
-    if let Some((_, probed)) = of_model.iter().find(|(mask, _)| *mask == full) {
-        destinations.push(Opinion {
-            of: Destination::Output,
-            probed: probed.clone(),
-        });
-    }
+    let output = of_model.iter().find(|output| output.mask == full);
+    let destinations = [
+        (Destination::Fused, fitted.get(Of::Fused)),
+        (Destination::Output, output.map(|output| &output.probed)),
+    ];
+    let targets: Vec<Target> = destinations
+        .into_iter()
+        .filter_map(|(of, probed)| Some(Target::new(of, probed?.clone(), &rows)))
+        .collect();
     let mut pairs = Vec::new();
     let mut known = Vec::new();
     for modality in 0..count {
@@ -163,7 +157,8 @@ pub fn diagnose(model: &Input, settings: &Settings) -> Result<Diagnosis> {
         sources.push((Source::Alone, fitted.get(Of::Alone(modality))));
         for (of, probed) in sources {
             let Some(probed) = probed else { continue };
-            let said = losses(&rule::calibrated(probed, &rows), &rows.labels, classes);
+            let calibrated = rule::calibrated(probed, &rows);
+            let said = losses(&calibrated, &rows.labels, classes);
             let information: Vec<f64> = prior_losses
                 .iter()
                 .zip(&said)
@@ -174,23 +169,14 @@ pub fn diagnose(model: &Input, settings: &Settings) -> Result<Diagnosis> {
             let permuted = if model.groups.is_some() {
                 0.0
             } else {
-                permutation_p(
-                    &rule::calibrated(probed, &rows),
-                    &rows,
-                    settings.permutations,
-                    &mut draws,
-                )
+                permutation_p(&calibrated, &rows, settings.permutations, &mut draws)
             };
-            let source = Opinion {
-                of,
-                probed: probed.clone(),
-            };
-            for destination in &destinations {
+            for target in &targets {
                 pairs.push(rule::pair(
                     &mut columns,
                     &rows,
-                    (modality, &source),
-                    destination,
+                    (modality, of, probed),
+                    target,
                     (column, permuted),
                 ));
             }
@@ -214,12 +200,13 @@ pub fn diagnose(model: &Input, settings: &Settings) -> Result<Diagnosis> {
     let whole = probes[full];
     let lost_share = |rest: Column| drawn.estimate(|means| (means.of(whole) - means.of(rest)) / means.of(whole));
     let shapley = |means: &Means, modality: usize| shapley_of(means, &subsets, modality);
-    let shapes = Shapes::of(model, &rows)?;
+    let shaped = structure::Drawn::of(&rows.evaluate, settings.seed);
+    let shapes = Shapes::of(model, &shaped)?;
     let fused = shapes.fused;
     let neurons = model
         .weight
         .as_ref()
-        .map(|weight| structure::neurons(model, weight, &rows.evaluate));
+        .map(|weight| structure::neurons(model, weight, &shaped));
     let neurons = neurons.transpose()?.flatten();
 
     let mut modalities = Vec::new();
@@ -272,6 +259,7 @@ pub fn diagnose(model: &Input, settings: &Settings) -> Result<Diagnosis> {
     }
     let mut notes = model.notes.clone();
     notes.extend(rows.notes.iter().cloned());
+    notes.extend(note_absent(model, &rows));
     Ok(Diagnosis {
         schema: SCHEMA,
         samples: model.samples(),
@@ -296,61 +284,4 @@ pub fn diagnose(model: &Input, settings: &Settings) -> Result<Diagnosis> {
         neurons,
         classes: rows.classes,
     })
-}
-
-/// Chance that labels permuted over the samples lose no more than the samples' own, never below one in the permutations.
-fn permutation_p(logits: &[f64], rows: &Rows, permutations: usize, draws: &mut SplitMix64) -> f64 {
-    let classes = rows.classes.len();
-    let own: f64 = losses(logits, &rows.labels, classes).iter().sum();
-    // A loss is the logsum, which stays, less the logit of the label.
-    let whole: f64 = logits.chunks_exact(classes).map(crate::probe::log_sum).sum();
-    let mut labels = rows.labels.clone();
-    let mut as_good = 0;
-    for _ in 0..permutations {
-        shuffle(&mut labels, draws);
-        let said: f64 = labels
-            .iter()
-            .enumerate()
-            .map(|(row, label)| logits[row * classes + *label as usize])
-            .sum();
-        as_good += usize::from(whole - said <= own);
-    }
-    (as_good + 1) as f64 / (permutations + 1) as f64
-}
-
-/// Shapes of all representations.
-struct Shapes {
-    fused: Option<Structure>,
-    /// Of each encoder, with CKA and cosine to the fused representation.
-    modalities: Vec<(Structure, Option<f64>, Option<f64>)>,
-}
-
-impl Shapes {
-    fn of(model: &Input, rows: &Rows) -> Result<Self> {
-        let rows = &rows.evaluate;
-        let of_modality = |modality: &crate::Modality| {
-            let encoder = Structure::of(&modality.embedding, rows)?;
-            let Some(fused) = &model.fused else {
-                return Ok((encoder, None, None));
-            };
-            let like = [modality.alone.as_ref(), Some(&modality.embedding)];
-            let like = like
-                .into_iter()
-                .flatten()
-                .find(|other| other.columns() == fused.columns());
-            let cosine = like
-                .map(|other| structure::cosine(fused, other, rows))
-                .transpose()?
-                .flatten();
-            Ok((encoder, structure::cka(fused, &modality.embedding, rows)?, cosine))
-        };
-        let (fused, modalities) = rayon::join(
-            || model.fused.as_ref().map(|fused| Structure::of(fused, rows)).transpose(),
-            || model.modalities.par_iter().map(of_modality).collect::<Result<Vec<_>>>(),
-        );
-        Ok(Self {
-            fused: fused?,
-            modalities: modalities?,
-        })
-    }
 }

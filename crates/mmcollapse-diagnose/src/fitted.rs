@@ -3,7 +3,7 @@
 use rayon::prelude::*;
 
 use crate::error::Result;
-use crate::probe::Probed;
+use crate::probe::{Probed, right};
 use crate::rows::Rows;
 use crate::{Features, Input};
 
@@ -60,20 +60,60 @@ impl Fitted {
     }
 }
 
-/// The model's own logits of the classes that are diagnosed, by subset of modalities.
-pub(crate) fn model_logits(model: &Input, rows: &Rows) -> Result<Vec<(usize, Probed)>> {
-    let full = (1 << model.modalities.len()) - 1;
-    let whole = model.logits.iter().map(|logits| (full, logits));
-    let parts = model.subsets.iter().map(|(mask, logits)| (*mask, logits));
+/// What the model itself says, given some of the modalities.
+pub(crate) struct Output {
+    /// Bit i says whether modality i is given.
+    pub mask: usize,
+    /// Its logits of the classes that are diagnosed.
+    pub probed: Probed,
+    /// Whether each evaluated sample is right, among all classes of the model.
+    pub right: Vec<f64>,
+}
+
+/// The model's own outputs, by subset of modalities.
+pub(crate) fn outputs(model: &Input, rows: &Rows) -> Result<Vec<Output>> {
     let columns: Vec<usize> = rows.classes.iter().map(|&class| class as usize).collect();
-    whole
-        .chain(parts)
-        .map(|(mask, logits)| {
-            let kept = logits.keep(&columns);
-            Ok((
-                mask,
-                Probed::model(&kept.select(&rows.fit)?, &kept.select(&rows.evaluate)?),
-            ))
+    let labels: Vec<u32> = rows
+        .labels
+        .iter()
+        .map(|&label| columns[label as usize] as u32)
+        .collect();
+    let of = |(mask, logits): (usize, &Features)| {
+        let kept = logits.keep(&columns);
+        Ok(Output {
+            mask,
+            probed: Probed::model(&kept.select(&rows.fit)?, &kept.select(&rows.evaluate)?),
+            right: right(logits.select(&rows.evaluate)?.values(), &labels, logits.columns()),
         })
-        .collect()
+    };
+    all_logits(model).map(of).collect()
+}
+
+fn all_logits(model: &Input) -> impl Iterator<Item = (usize, &Features)> {
+    let full = (1 << model.modalities.len()) - 1;
+    let whole = model.logits.iter().map(move |logits| (full, logits));
+    whole.chain(model.subsets.iter().map(|(mask, logits)| (*mask, logits)))
+}
+
+/// Classes of the model's output that no diagnosed sample is of.
+pub(crate) fn note_absent(model: &Input, rows: &Rows) -> Option<String> {
+    /// Classes that are named.
+    const NAMED: usize = 10;
+    let columns = all_logits(model).map(|(_, logits)| logits.columns()).max()?;
+    let absent = (0..columns).filter(|&class| rows.classes.binary_search(&(class as i64)).is_err());
+    let absent: Vec<String> = absent.map(|class| class.to_string()).collect();
+    let (named, more) = absent.split_at(absent.len().min(NAMED));
+    let more = if more.is_empty() {
+        String::new()
+    } else {
+        format!(" and {} more", more.len())
+    };
+    (!absent.is_empty()).then(|| {
+        format!(
+            "the model's output has {columns} classes, of which {} have no diagnosed sample: {}{more}. Its accuracy counts them; information \
+             and unused shares are among the others",
+            absent.len(),
+            named.join(", ")
+        )
+    })
 }

@@ -5,6 +5,7 @@ use mmcollapse_probes::Matrix;
 
 use crate::error::{Result, input};
 use crate::features::{Features, refused};
+use crate::outputs::Outputs;
 
 /// The most modalities: all subsets of them are scored.
 const MOST_MODALITIES: usize = 6;
@@ -98,21 +99,9 @@ impl Input {
         if let Some(fused) = &fused {
             note_constant(&mut notes, "fused", fused);
         }
-        let logits = has("logits").then(|| outputs(arrays, "logits", &labels)).transpose()?;
+        let Outputs { logits, subsets } = Outputs::read(arrays, &of, &labels)?;
         if fused.is_none() && logits.is_none() {
             return Err(input("expected an array `fused` or `logits`, got neither", NAMES));
-        }
-        let mut subsets = Vec::new();
-        for name in &names {
-            if let Some(given) = name.strip_prefix("logits.") {
-                let places = given.split('+').map(|part| of.iter().position(|known| *known == part));
-                let mask = places.map(|place| place.map(|place| 1 << place)).sum::<Option<usize>>();
-                let Some(mask) = mask else {
-                    let reason = format!("array `{name}`: expected modalities among {}", of.join(", "));
-                    return Err(input(reason, "name a subset as logits.<modality>+<modality>"));
-                };
-                subsets.push((mask, outputs(arrays, name, &labels)?));
-            }
         }
         let weight = weights(arrays, &modalities, &has)?;
         let known = |name: &str| {
@@ -211,28 +200,6 @@ fn apart(split: &[bool], groups: &[i64]) -> Result<()> {
         }
     }
     Ok(())
-}
-
-/// Logits `[n, classes]` of which label k is column k; the one logit of a binary model becomes two.
-fn outputs(arrays: &Arrays, name: &str, labels: &[i64]) -> Result<Features> {
-    let mut array = arrays.read(name)?;
-    let n = labels.len();
-    if matches!(array.info.shape.as_slice(), [_] | [_, 1]) {
-        let of = |row: usize| [0.0, array.values.get(row).unwrap_or(f64::NAN)];
-        array.values = Values::Double((0..array.info.rows()).flat_map(of).collect());
-        array.info.shape = vec![array.info.rows(), 2];
-    }
-    let columns = array.info.shape.get(1).copied().unwrap_or(0);
-    let fits = |label: &i64| usize::try_from(*label).is_ok_and(|label| label < columns);
-    if array.info.shape.len() == 2 && !labels.iter().all(fits) {
-        let reason = format!("expected a column for every label, got {columns} columns");
-        return Err(refused(
-            &array,
-            reason,
-            "labels count from 0: label k belongs to column k",
-        ));
-    }
-    Features::new(array, Some(n))
 }
 
 /// Weights `[neurons, all widths]`, of one array or of one a modality.

@@ -11,6 +11,7 @@ mod features;
 mod fitted;
 pub mod html;
 mod input;
+mod outputs;
 pub mod planted;
 mod plot;
 mod pool;

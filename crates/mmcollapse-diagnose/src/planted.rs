@@ -68,6 +68,8 @@ pub struct PlantedModel {
     pub group: usize,
     /// Whether the model has an output: the best possible one of the fused latents.
     pub output: bool,
+    /// What the output favours each class by over the one before, as a logit; the best output favours none.
+    pub offset: f64,
 }
 
 impl Default for PlantedModel {
@@ -82,6 +84,7 @@ impl Default for PlantedModel {
             relu: false,
             group: 1,
             output: false,
+            offset: 0.0,
         }
     }
 }
@@ -195,7 +198,7 @@ impl PlantedModel {
         let mut logits = Vec::with_capacity(self.samples * self.classes);
         for row in 0..self.samples {
             for class in 0..self.classes {
-                let mut logit = -(class as f64) * libm::log(self.balance);
+                let mut logit = class as f64 * (self.offset - libm::log(self.balance));
                 for ((modality, z), mean) in self.modalities.iter().zip(reached).zip(means) {
                     if modality.repeats.is_some() {
                         continue;

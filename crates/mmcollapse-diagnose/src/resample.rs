@@ -6,7 +6,8 @@ use mmcollapse_probes::{SplitMix64, quantile};
 use rayon::prelude::*;
 use serde::Serialize;
 
-use crate::rows::{shuffle, stream};
+use crate::probe::{log_sum, losses};
+use crate::rows::{Rows, shuffle, stream};
 
 /// The most units that are drawn. Of more, units are dealt at random into so many blocks, which are drawn.
 const MOST_UNITS: usize = 5_000;
@@ -119,6 +120,26 @@ impl Resampled {
         let above = self.draws.iter().filter(|means| of(means) > 0.0).count();
         (self.draws.len() - above + 1) as f64 / (self.draws.len() + 1) as f64
     }
+}
+
+/// Chance that labels permuted over the samples lose no more than the samples' own, never below one in the permutations.
+pub(crate) fn permutation_p(logits: &[f64], rows: &Rows, permutations: usize, draws: &mut SplitMix64) -> f64 {
+    let classes = rows.classes.len();
+    let own: f64 = losses(logits, &rows.labels, classes).iter().sum();
+    // A loss is the logsum, which stays, less the logit of the label.
+    let whole: f64 = logits.chunks_exact(classes).map(log_sum).sum();
+    let mut labels = rows.labels.clone();
+    let mut as_good = 0;
+    for _ in 0..permutations {
+        shuffle(&mut labels, draws);
+        let said: f64 = labels
+            .iter()
+            .enumerate()
+            .map(|(row, label)| logits[row * classes + *label as usize])
+            .sum();
+        as_good += usize::from(whole - said <= own);
+    }
+    (as_good + 1) as f64 / (permutations + 1) as f64
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! Which samples fit the probes and which evaluate them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use mmcollapse_probes::SplitMix64;
 
@@ -12,6 +12,12 @@ const FEWEST: usize = 4;
 
 /// Fewest samples on either side.
 const FEWEST_SAMPLES: usize = 20;
+
+/// Fewest groups on either side: draws of fewer say nothing of how groups differ.
+const FEWEST_GROUPS: usize = 10;
+
+/// Fewest groups of a class on either side: each half of those that fit must have one.
+const FEWEST_GROUPS_OF_CLASS: usize = 2;
 
 /// Draws of a purpose: those of one purpose never move another's.
 pub(crate) fn stream(seed: u64, purpose: &str) -> SplitMix64 {
@@ -60,19 +66,26 @@ impl Rows {
             None => halves(&all, input_, &mut stream(settings.seed, "split")),
         };
         let (evaluate, fit): (Vec<usize>, Vec<usize>) = all.iter().partition(|&&row| evaluates[row]);
-        let mut counts: BTreeMap<i64, [usize; 2]> = BTreeMap::new();
+        enough_groups(input_, &fit, &evaluate)?;
+        let mut counts: BTreeMap<i64, [Count; 2]> = BTreeMap::new();
         for &row in &all {
-            counts.entry(input_.labels[row]).or_default()[usize::from(evaluates[row])] += 1;
+            let of_class = counts.entry(input_.labels[row]).or_default();
+            of_class[usize::from(evaluates[row])].add(input_, row);
         }
         let classes: Vec<i64> = counts
             .iter()
-            .filter(|(_, sides)| sides.iter().all(|count| *count >= FEWEST))
+            .filter(|(_, sides)| sides.iter().all(|side| side.suffices(input_)))
             .map(|(class, _)| *class)
             .collect();
+        let least = if input_.groups.is_some() {
+            format!("{FEWEST} samples of {FEWEST_GROUPS_OF_CLASS} groups")
+        } else {
+            format!("{FEWEST} samples")
+        };
         if classes.len() < 2 {
             return Err(input(
                 format!(
-                    "expected two classes with {FEWEST} samples on each side of the split, got {}",
+                    "array `labels`: expected two classes with {least} on each side of the split, got {}",
                     classes.len()
                 ),
                 "give more samples, or merge classes",
@@ -81,9 +94,9 @@ impl Rows {
         let mut notes = Vec::new();
         let lost: Vec<_> = counts.iter().filter(|(class, _)| !classes.contains(class)).collect();
         if !lost.is_empty() {
-            let samples: usize = lost.iter().map(|(_, sides)| sides[0] + sides[1]).sum();
+            let samples: usize = lost.iter().map(|(_, sides)| sides[0].samples + sides[1].samples).sum();
             notes.push(format!(
-                "{} of {} classes have fewer than {FEWEST} samples on a side of the split; their {samples} samples are left out",
+                "{} of {} classes have fewer than {least} on a side of the split; their {samples} samples are left out",
                 lost.len(),
                 counts.len()
             ));
@@ -93,19 +106,29 @@ impl Rows {
         let fit_most = settings
             .fit_rows
             .unwrap_or_else(|| fit_rows(widths.sum(), classes.len()));
-        let mut kept = |mut rows: Vec<usize>, most: usize, what: &str| {
+        let mut kept = |mut rows: Vec<usize>, most: usize, of_each: usize, what: &str| {
             rows.retain(|row| of_class(row).is_some());
-            let had = rows.len();
+            let (had, most) = (rows.len(), most.max(of_each * classes.len()));
             if had > most {
                 shuffle(&mut rows, &mut stream(settings.seed, what));
-                rows.truncate(most);
-                rows.sort_unstable();
+                let mut taken = vec![0; classes.len()];
+                let is_needed = |row: &usize| {
+                    let of = &mut taken[of_class(row).unwrap_or_default()];
+                    *of += 1;
+                    *of <= of_each
+                };
+                let (mut drawn, others): (Vec<usize>, Vec<usize>) = rows.into_iter().partition(is_needed);
+                drawn.extend(others);
+                drawn.truncate(most);
+                drawn.sort_unstable();
+                rows = drawn;
                 notes.push(format!("{most} of {had} samples {what}, drawn at random"));
             }
             rows
         };
-        let fit = kept(fit, fit_most, "fit the probes");
-        let evaluate = kept(evaluate, settings.evaluate_rows, "evaluate");
+        // A class of which nothing fits would be impossible to the probes.
+        let fit = kept(fit, fit_most, FEWEST, "fit the probes");
+        let evaluate = kept(evaluate, settings.evaluate_rows, 0, "evaluate");
         for (rows, what) in [(&fit, "to fit probes"), (&evaluate, "to evaluate")] {
             if rows.len() < FEWEST_SAMPLES {
                 let reason = format!("expected at least {FEWEST_SAMPLES} samples {what}, got {}", rows.len());
@@ -113,7 +136,9 @@ impl Rows {
             }
         }
         let labels = |rows: &[usize]| rows.iter().filter_map(of_class).map(|class| class as u32).collect();
+        enough_groups(input_, &fit, &evaluate)?;
         let halved = halves(&fit, input_, &mut stream(settings.seed, "halves"));
+        both_halves(input_, &fit, &halved, &classes)?;
         let mut units: BTreeMap<i64, usize> = BTreeMap::new();
         let unit = |(place, row): (usize, &usize)| match &input_.groups {
             Some(groups) => {
@@ -133,6 +158,57 @@ impl Rows {
             notes,
         })
     }
+}
+
+/// Samples of a class on one side, and their groups.
+#[derive(Default)]
+struct Count {
+    samples: usize,
+    groups: BTreeSet<i64>,
+}
+
+impl Count {
+    fn add(&mut self, input: &Input, row: usize) {
+        self.samples += 1;
+        self.groups.extend(input.groups.as_ref().map(|groups| groups[row]));
+    }
+
+    fn suffices(&self, input: &Input) -> bool {
+        self.samples >= FEWEST && (input.groups.is_none() || self.groups.len() >= FEWEST_GROUPS_OF_CLASS)
+    }
+}
+
+/// Refuses few groups: the interval of three looks narrow and means nothing.
+fn enough_groups(model: &Input, fit: &[usize], evaluate: &[usize]) -> Result<()> {
+    let Some(groups) = &model.groups else { return Ok(()) };
+    for (rows, what) in [(fit, "to fit probes"), (evaluate, "to evaluate")] {
+        let count = rows.iter().map(|&row| groups[row]).collect::<BTreeSet<i64>>().len();
+        if count < FEWEST_GROUPS {
+            return Err(input(
+                format!("array `groups`: expected at least {FEWEST_GROUPS} groups {what}, got {count}"),
+                "give samples of more groups, or leave `groups` out if the samples are independent",
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Refuses a class that one half of the samples that fit probes lacks: the probe of that half would call it impossible.
+fn both_halves(model: &Input, fit: &[usize], halved: &[bool], classes: &[i64]) -> Result<()> {
+    for class in classes {
+        for half in [false, true] {
+            let has = |(row, side): (&usize, &bool)| *side == half && model.labels[*row] == *class;
+            if !fit.iter().zip(halved).any(has) {
+                return Err(input(
+                    format!(
+                        "array `groups`: expected class {class} in both halves of the groups that fit probes, got one"
+                    ),
+                    format!("give more groups of class {class}, or leave its samples out of every array"),
+                ));
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Samples that fit probes of `width` features, so that the widest take seconds: 5 million numbers, fewer for more than ten
@@ -169,4 +245,24 @@ fn halves(rows: &[usize], input: &Input, draws: &mut SplitMix64) -> Vec<bool> {
         }
     }
     side
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::planted::PlantedModel;
+
+    #[test]
+    fn a_class_that_one_half_lacks_is_refused() {
+        let model = PlantedModel {
+            samples: 4,
+            ..PlantedModel::default()
+        };
+        let mut input = model.draw(0).unwrap();
+        input.labels = vec![0, 1, 0, 0];
+        let asked = |classes: &[i64]| both_halves(&input, &[0, 1, 2, 3], &[false, false, true, true], classes);
+        asked(&[0]).unwrap();
+        let error = asked(&[0, 1]).unwrap_err().to_string();
+        assert!(error.contains("`groups`: expected class 1 in both halves"), "{error}");
+    }
 }

@@ -4,8 +4,9 @@
 //! representation, or the model's output. Opinions are logits: of linear probes, or the model's own. For each pair:
 //!
 //! - **information** of the source: cross-entropy of the class frequencies less that of the source's opinion, in nats a sample;
-//! - **gain**: cross-entropy of the destination's opinion less that of the pool of both ([`crate::pool`]). It is what the source
-//!   knows of the label and the destination does not say;
+//! - **gain**: cross-entropy of the destination's opinion less that of the pool of both ([`crate::pool`]), each with an offset of
+//!   each class that is fitted. It is what the source knows of the label and the destination does not say, and no more: a
+//!   destination that favours a class lacks nothing;
 //! - **learning**: cross-entropy of the destination's probe of half the samples less that of its probe of all. About as much
 //!   would more samples bring ([excess loss falls as 1 / n]), so as much of a gain may be the probe's own fault;
 //! - **unused share**: (gain - learning) / information.
@@ -15,13 +16,16 @@
 //! [`LEVEL`] after Holm's correction over all pairs of all modalities. It is **uninformative** if no source of it is informative by itself.
 //! Otherwise it is **kept** if the interval of each unused share lies below [`TOLERATED`], and **undecided** if not.
 //!
+//! Where the output uses what the encoder knows (less than [`MARGIN`] unused, its interval below [`TOLERATED`]), the pairs of the
+//! fused representation do not count: a head may read what a linear probe cannot.
+//!
 //! [excess loss falls as 1 / n]: https://en.wikipedia.org/wiki/Akaike_information_criterion
 
 use mmcollapse_probes::holm;
 use serde::Serialize;
 
 use crate::error::Result;
-use crate::pool;
+use crate::pool::Pool;
 use crate::probe::{Probed, losses};
 use crate::resample::{Column, Columns, Estimated, Means, Resampled};
 use crate::rows::Rows;
@@ -113,12 +117,6 @@ pub struct Information {
     pub p: f64,
 }
 
-/// An opinion with its place.
-pub(crate) struct Opinion<K> {
-    pub of: K,
-    pub probed: Probed,
-}
-
 /// A pair whose columns are set, before samples are drawn again.
 pub(crate) struct Pair {
     pub modality: usize,
@@ -151,36 +149,50 @@ fn evidence(logits: &[f64], prior: &[f64]) -> Vec<f64> {
 
 /// Logits of one opinion in the scale that fits best.
 pub(crate) fn calibrated(probed: &Probed, rows: &Rows) -> Vec<f64> {
-    let weights = pool::weights(&[&probed.fit], &rows.fit_labels, rows.classes.len());
-    pool::pooled(&[&probed.evaluate], &weights)
+    Pool::scaled(&probed.fit, &rows.fit_labels, rows.classes.len()).logits(&[&probed.evaluate])
+}
+
+/// A destination, and the loss of each evaluated sample by it without any source.
+pub(crate) struct Target {
+    of: Destination,
+    probed: Probed,
+    base: Vec<f64>,
+}
+
+impl Target {
+    /// In the scale and with the offsets that fit best.
+    pub fn new(of: Destination, probed: Probed, rows: &Rows) -> Self {
+        let pool = Pool::fitted(&[&probed.fit], &rows.fit_labels, rows.classes.len());
+        let base = losses(&pool.logits(&[&probed.evaluate]), &rows.labels, rows.classes.len());
+        Self { of, probed, base }
+    }
 }
 
 /// Sets the columns of a pair. `permuted` is the p of the source's information by permutation, `information` its column.
 pub(crate) fn pair(
     columns: &mut Columns,
     rows: &Rows,
-    (modality, source): (usize, &Opinion<Source>),
-    destination: &Opinion<Destination>,
+    (modality, source, probed): (usize, Source, &Probed),
+    target: &Target,
     (information, permuted): (Column, f64),
 ) -> Pair {
     let (classes, prior) = (rows.classes.len(), prior(rows));
     let loss = |logits: &[f64]| losses(logits, &rows.labels, classes);
-    let base = loss(&calibrated(&destination.probed, rows));
-    let added = evidence(&source.probed.fit, &prior);
-    let weights = pool::weights(&[&destination.probed.fit, &added], &rows.fit_labels, classes);
-    let added = evidence(&source.probed.evaluate, &prior);
-    let both = loss(&pool::pooled(&[&destination.probed.evaluate, &added], &weights));
+    let added = evidence(&probed.fit, &prior);
+    let pool = Pool::fitted(&[&target.probed.fit, &added], &rows.fit_labels, classes);
+    let added = evidence(&probed.evaluate, &prior);
+    let both = loss(&pool.logits(&[&target.probed.evaluate, &added]));
     let less = |a: &[f64], b: &[f64]| -> Vec<f64> { a.iter().zip(b).map(|(a, b)| a - b).collect() };
-    let gain = columns.add(&less(&base, &both));
-    let learning = destination.probed.halves.as_ref().and_then(|half| {
-        let learning = less(half, &loss(&destination.probed.evaluate));
+    let gain = columns.add(&less(&target.base, &both));
+    let learning = target.probed.halves.as_ref().and_then(|half| {
+        let learning = less(half, &loss(&target.probed.evaluate));
         // A probe that more samples make worse has learnt all it can.
         (learning.iter().sum::<f64>() > 0.0).then(|| columns.add(&learning))
     });
     Pair {
         modality,
-        source: source.of,
-        destination: destination.of,
+        source,
+        destination: target.of,
         information,
         gain,
         learning,
@@ -216,11 +228,30 @@ pub(crate) fn tests(pairs: &[Pair], drawn: &Resampled) -> Result<Vec<Test>> {
     Ok(found)
 }
 
+/// The tests of a modality that count: those of the output alone where it uses what the encoder knows.
+pub(crate) fn counted(tests: &[Test]) -> impl Iterator<Item = &Test> + Clone {
+    let uses = |test: &Test| test.unused.value < MARGIN && test.unused.high < TOLERATED;
+    let used = tests
+        .iter()
+        .any(|test| (test.source, test.destination) == (Source::Encoder, Destination::Output) && uses(test));
+    tests
+        .iter()
+        .filter(move |test| !used || test.destination == Destination::Output)
+}
+
+/// Whether a probe of the fused representation misses for certain what the output uses.
+pub(crate) fn only_the_output_reads_it(tests: &[Test]) -> bool {
+    let missed = |test: &Test| test.destination == Destination::Fused && test.p_adjusted <= LEVEL;
+    tests.iter().any(missed) && !counted(tests).any(missed)
+}
+
 /// The verdict on a modality, and where its information is lost.
 pub(crate) fn judged(tests: &[Test], informative: bool) -> (Verdict, Option<Place>) {
     let lost = |source: Source, destination: Destination| {
         let of_pair = |test: &&Test| test.source == source && test.destination == destination;
-        tests.iter().find(of_pair).is_some_and(|test| test.p_adjusted <= LEVEL)
+        counted(tests)
+            .find(of_pair)
+            .is_some_and(|test| test.p_adjusted <= LEVEL)
     };
     let fused_given = tests.iter().any(|test| test.destination == Destination::Fused);
     let place = if lost(Source::Encoder, Destination::Fused) {
@@ -236,7 +267,7 @@ pub(crate) fn judged(tests: &[Test], informative: bool) -> (Verdict, Option<Plac
         Verdict::Neglected
     } else if !informative {
         Verdict::Uninformative
-    } else if tests.iter().all(|test| test.unused.high < TOLERATED) {
+    } else if counted(tests).all(|test| test.unused.high < TOLERATED) {
         Verdict::Kept
     } else {
         Verdict::Undecided
@@ -278,6 +309,23 @@ mod tests_of_the_rule {
         assert_eq!(of(&head[1..]), (Verdict::Neglected, Some(Place::Model)));
         let encoder = [test(Encoder, Fused, not, 0.1), test(Alone, Fused, sure, 0.5)];
         assert_eq!(of(&encoder), (Verdict::Neglected, Some(Place::Encoder)));
+    }
+
+    #[test]
+    fn what_the_output_uses_is_kept_although_no_probe_of_fused_finds_it() {
+        use Destination::{Fused, Output};
+        use Source::{Alone, Encoder};
+        let (sure, not) = (0.01, 1.0);
+        let gated = [test(Encoder, Fused, sure, 0.9), test(Encoder, Output, not, 0.02)];
+        assert_eq!(judged(&gated, true), (Verdict::Kept, None));
+        assert!(only_the_output_reads_it(&gated));
+        // A tenth and more may be unused: the fused representation counts.
+        let unsure = [gated[0], test(Encoder, Output, not, 0.15)];
+        assert_eq!(judged(&unsure, true), (Verdict::Neglected, Some(Place::Fusion)));
+        assert!(!only_the_output_reads_it(&unsure));
+        // What the encoder has not learnt is lost all the same.
+        let poor = [gated[0], gated[1], test(Alone, Output, sure, 0.5)];
+        assert_eq!(judged(&poor, true), (Verdict::Neglected, Some(Place::Encoder)));
     }
 
     #[test]

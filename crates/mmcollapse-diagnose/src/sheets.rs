@@ -1,7 +1,7 @@
 //! The tables of a diagnosis, for terminal and page alike.
 
 use crate::resample::Estimated;
-use crate::rule::{Destination, LEVEL, Place, Source, Test, Verdict};
+use crate::rule::{Destination, LEVEL, Place, Source, Test, Verdict, counted};
 use crate::{Diagnosis, ModalityFindings};
 
 /// A table.
@@ -33,15 +33,11 @@ fn place(place: Option<Place>) -> &'static str {
     }
 }
 
-/// The test that says most: the one that found the neglect, else the one with the largest unused share.
+/// The test that says most of those that count: the one that found the neglect, else the one with the largest unused share.
 pub(crate) fn leading(modality: &ModalityFindings) -> Option<&Test> {
-    let found = modality.tests.iter().find(|test| test.p_adjusted <= LEVEL);
-    found.or_else(|| {
-        modality
-            .tests
-            .iter()
-            .max_by(|a, b| a.unused.value.total_cmp(&b.unused.value))
-    })
+    let tests = counted(&modality.tests);
+    let found = tests.clone().find(|test| test.p_adjusted <= LEVEL);
+    found.or_else(|| tests.max_by(|a, b| a.unused.value.total_cmp(&b.unused.value)))
 }
 
 /// A pair in words.

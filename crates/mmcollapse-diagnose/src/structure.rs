@@ -4,10 +4,12 @@ use mmcollapse_probes::{
     Matrix, by_group, linear_cka, mean_cosine_similarity, mixing_share, monosemantic_share, ranks, shares,
     variance_inflation, weight_activation,
 };
+use rayon::prelude::*;
 use serde::Serialize;
 
 use crate::error::Result;
-use crate::{Features, Input};
+use crate::rows::{shuffle, stream};
+use crate::{Features, Input, Modality};
 
 /// Samples of which ranks, collinearity and cosines are taken.
 const MOST: usize = 2_000;
@@ -43,9 +45,9 @@ pub struct Structure {
 }
 
 impl Structure {
-    /// That of `features` on the first of these samples.
-    pub(crate) fn of(features: &Features, rows: &[usize]) -> Result<Self> {
-        let matrix = features.select(first(rows))?;
+    /// That of `features` on these samples.
+    pub(crate) fn of(features: &Features, rows: &Drawn) -> Result<Self> {
+        let matrix = features.select(&rows.most)?;
         let ranks = ranks(&matrix)?;
         // With as many columns as samples every column is a combination of the others.
         let inflation = (matrix.columns() < matrix.rows())
@@ -68,21 +70,74 @@ impl Structure {
     }
 }
 
-fn first(rows: &[usize]) -> &[usize] {
-    &rows[..rows.len().min(MOST)]
+/// Samples that shapes are taken of, drawn at random: a file may be in the order of its classes.
+pub(crate) struct Drawn {
+    /// For ranks, collinearity, cosines and neurons.
+    most: Vec<usize>,
+    /// For CKA, the first of them.
+    alike: Vec<usize>,
+}
+
+impl Drawn {
+    /// Of these samples, in their order.
+    pub(crate) fn of(rows: &[usize], seed: u64) -> Self {
+        let mut drawn = rows.to_vec();
+        shuffle(&mut drawn, &mut stream(seed, "structure"));
+        let first = |count: usize| {
+            let mut first = drawn[..drawn.len().min(count)].to_vec();
+            first.sort_unstable();
+            first
+        };
+        Self {
+            most: first(MOST),
+            alike: first(MOST_ALIKE),
+        }
+    }
 }
 
 /// Linear CKA of two representations; none where one of them does not vary.
-pub(crate) fn cka(a: &Features, b: &Features, rows: &[usize]) -> Result<Option<f64>> {
-    let rows = &rows[..rows.len().min(MOST_ALIKE)];
-    Ok(linear_cka(&a.select(rows)?, &b.select(rows)?).ok())
+pub(crate) fn cka(a: &Features, b: &Features, rows: &Drawn) -> Result<Option<f64>> {
+    Ok(linear_cka(&a.select(&rows.alike)?, &b.select(&rows.alike)?).ok())
 }
 
 /// Mean cosine of two representations of one width; none where widths differ.
-pub(crate) fn cosine(a: &Features, b: &Features, rows: &[usize]) -> Result<Option<f64>> {
-    let rows = first(rows);
-    let cosine = mean_cosine_similarity(&a.select(rows)?, &b.select(rows)?);
+pub(crate) fn cosine(a: &Features, b: &Features, rows: &Drawn) -> Result<Option<f64>> {
+    let cosine = mean_cosine_similarity(&a.select(&rows.most)?, &b.select(&rows.most)?);
     Ok(cosine.ok().map(|(cosine, _)| cosine))
+}
+
+/// Shapes of all representations.
+pub(crate) struct Shapes {
+    pub fused: Option<Structure>,
+    /// Of each encoder, with CKA and cosine to the fused representation.
+    pub modalities: Vec<(Structure, Option<f64>, Option<f64>)>,
+}
+
+impl Shapes {
+    /// On these samples.
+    pub(crate) fn of(model: &Input, rows: &Drawn) -> Result<Self> {
+        let of_modality = |modality: &Modality| {
+            let encoder = Structure::of(&modality.embedding, rows)?;
+            let Some(fused) = &model.fused else {
+                return Ok((encoder, None, None));
+            };
+            let like = [modality.alone.as_ref(), Some(&modality.embedding)];
+            let like = like
+                .into_iter()
+                .flatten()
+                .find(|other| other.columns() == fused.columns());
+            let cosine = like.map(|other| cosine(fused, other, rows)).transpose()?.flatten();
+            Ok((encoder, cka(fused, &modality.embedding, rows)?, cosine))
+        };
+        let (fused, modalities) = rayon::join(
+            || model.fused.as_ref().map(|fused| Structure::of(fused, rows)).transpose(),
+            || model.modalities.par_iter().map(of_modality).collect::<Result<Vec<_>>>(),
+        );
+        Ok(Self {
+            fused: fused?,
+            modalities: modalities?,
+        })
+    }
 }
 
 /// What the neurons of the fusion layer are made of, by mean |weight x activation|.
@@ -101,9 +156,9 @@ pub struct Neurons {
 }
 
 /// Attribution of neurons to modalities; none where no neuron responds to anything.
-pub(crate) fn neurons(input: &Input, weight: &Matrix, rows: &[usize]) -> Result<Option<Neurons>> {
+pub(crate) fn neurons(input: &Input, weight: &Matrix, rows: &Drawn) -> Result<Option<Neurons>> {
     let parts: Vec<&Features> = input.modalities.iter().map(|modality| &modality.embedding).collect();
-    let activations = Features::beside(&parts, first(rows))?;
+    let activations = Features::beside(&parts, &rows.most)?;
     let group: Vec<usize> = parts
         .iter()
         .enumerate()
@@ -125,4 +180,28 @@ pub(crate) fn neurons(input: &Input, weight: &Matrix, rows: &[usize]) -> Result<
         mixing: mixing_share(&by_modality, MIXES)?,
         pure: monosemantic_share(&by_modality, PURE)?,
     }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Of a file in the order of its classes the first samples would be those of a few.
+    #[test]
+    fn every_part_of_a_file_is_drawn_from() {
+        let rows: Vec<usize> = (0..10_000).collect();
+        let drawn = Drawn::of(&rows, 0);
+        assert_eq!((drawn.most.len(), drawn.alike.len()), (MOST, MOST_ALIKE));
+        for (drawn, expected) in [(&drawn.most, MOST / 10), (&drawn.alike, MOST_ALIKE / 10)] {
+            assert!(drawn.is_sorted());
+            for class in 0..10 {
+                let of_class = drawn.iter().filter(|row| *row / 1_000 == class).count();
+                assert!(
+                    of_class.abs_diff(expected) < expected / 2,
+                    "{of_class} of class {class}"
+                );
+            }
+        }
+        assert_eq!(Drawn::of(&rows[..5], 0).most, rows[..5]);
+    }
 }

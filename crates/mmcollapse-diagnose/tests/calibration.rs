@@ -1,8 +1,9 @@
 //! A small version of `examples/calibration.rs`: how often the rule errs on planted models.
 
+use mmcollapse_arrays::{Array, ArrayInfo, Dtype, Values};
 use mmcollapse_diagnose::planted::{Planted, PlantedModel};
 use mmcollapse_diagnose::rule::{Place, Verdict};
-use mmcollapse_diagnose::{Settings, diagnose};
+use mmcollapse_diagnose::{Features, Input, Modality, Settings, diagnose};
 
 const DRAWS: u64 = 12;
 
@@ -75,6 +76,31 @@ fn an_uninformative_modality_is_called_so() {
     assert!(uninformative >= 10, "{uninformative} of {DRAWS}");
 }
 
+/// Where fewer samples fit probes than would hold every class by chance.
+#[test]
+fn many_classes_of_few_samples_each_are_told() {
+    let strong = Planted::new(8.0, 1.0);
+    let model = PlantedModel {
+        classes: 60,
+        samples: 1_500,
+        ..two(strong, Planted::new(0.0, 0.0))
+    };
+    let settings = Settings {
+        fit_rows: Some(100),
+        ..settings(0)
+    };
+    let found = diagnose(&model.draw(0).unwrap(), &settings).unwrap();
+    assert_eq!(found.modalities[0].verdict, Verdict::Kept, "{:?}", found.notes);
+    let nats = found.modalities[0]
+        .information
+        .iter()
+        .map(|information| information.nats.value);
+    assert!(
+        nats.clone().count() > 0 && nats.clone().all(|nats| nats > 0.5 && nats < 10.0),
+        "{nats:?}"
+    );
+}
+
 /// What a probe is fitted to must not evaluate it: labels drawn without regard to the features are never informative for sure.
 #[test]
 fn wide_encoders_of_few_samples_do_not_look_informative() {
@@ -108,6 +134,136 @@ fn what_the_output_ignores_but_fused_holds_is_lost_at_the_head() {
     input.fused = None;
     let found = diagnose(&input, &settings(3)).unwrap();
     assert_eq!(found.modalities[1].lost_at, Some(Place::Model));
+}
+
+/// A model that favours some classes predicts worse, and yet uses all that its modalities know.
+#[test]
+fn an_output_that_favours_classes_neglects_nothing() {
+    for seed in 0..3 {
+        let model = PlantedModel {
+            output: true,
+            offset: 4.0,
+            samples: 1_000,
+            ..two(Planted::new(1.5, 1.0), Planted::new(1.5, 1.0))
+        };
+        let found = diagnose(&model.draw(seed).unwrap(), &settings(seed)).unwrap();
+        for modality in &found.modalities {
+            assert_eq!(modality.verdict, Verdict::Kept, "seed {seed}: {:?}", modality.tests);
+        }
+        // It does favour them.
+        let accuracy = found.accuracy_model.unwrap().value;
+        assert!(
+            accuracy < found.accuracy_encoders.value - 0.1,
+            "seed {seed}: {accuracy}"
+        );
+    }
+}
+
+/// Features of numbers, `[n, width]`.
+fn features(n: usize, values: Vec<f64>) -> Features {
+    let info = ArrayInfo {
+        name: "made".into(),
+        shape: vec![n, values.len() / n],
+        dtype: Dtype::F64,
+        path: "made".into(),
+    };
+    let values = Values::Double(values);
+    Features::new(Array { info, values }, Some(n)).unwrap()
+}
+
+/// The fused representation holds everything times a random sign, and the sign: no linear probe reads it, the head does.
+#[test]
+fn what_the_output_reads_of_a_fusion_that_no_probe_reads_is_kept() {
+    let (n, width) = (1_200, 3);
+    let mut draws = mmcollapse_probes::SplitMix64(7);
+    let (mut fused, mut logits, mut labels) = (Vec::new(), Vec::new(), Vec::new());
+    let mut embeddings = [Vec::new(), Vec::new()];
+    for row in 0..n {
+        let label = row % 2;
+        let mean = if label == 1 { 0.6 } else { -0.6 };
+        let x: Vec<f64> = (0..2 * width).map(|_| mean + draws.normal()).collect();
+        let sign = if draws.below(2) == 1 { 1.0 } else { -1.0 };
+        fused.extend(x.iter().map(|x| sign * x));
+        fused.push(sign);
+        // The log-odds of unit normals at 0.6 and -0.6.
+        logits.extend([0.0, 1.2 * x.iter().sum::<f64>()]);
+        embeddings[0].extend(&x[..width]);
+        embeddings[1].extend(&x[width..]);
+        labels.push(label as i64);
+    }
+    let modalities = ["a", "b"].into_iter().zip(embeddings).map(|(name, values)| Modality {
+        name: name.into(),
+        embedding: features(n, values),
+        alone: None,
+    });
+    let mut input = Input {
+        modalities: modalities.collect(),
+        fused: Some(features(n, fused)),
+        logits: Some(features(n, logits)),
+        subsets: Vec::new(),
+        weight: None,
+        labels,
+        split: None,
+        groups: None,
+        notes: Vec::new(),
+    };
+    let found = diagnose(&input, &settings(0)).unwrap();
+    for modality in &found.modalities {
+        assert_eq!((modality.verdict, modality.lost_at), (Verdict::Kept, None));
+        assert!(
+            modality.advice.iter().any(|line| line.contains("the output uses it")),
+            "{:?}",
+            modality.advice
+        );
+    }
+    // Without logits nothing tells that a head could.
+    input.logits = None;
+    let found = diagnose(&input, &settings(0)).unwrap();
+    assert_eq!(found.modalities[0].verdict, Verdict::Neglected);
+}
+
+/// Samples of two of four classes: the model may choose any of the four.
+#[test]
+fn the_accuracy_of_the_model_is_among_all_its_classes() {
+    let (n, width) = (400, 2);
+    let mut draws = mmcollapse_probes::SplitMix64(3);
+    let mut values = || -> Vec<f64> { (0..n * width).map(|_| draws.normal()).collect() };
+    let embeddings = [values(), values()];
+    let labels: Vec<i64> = (0..n as i64).map(|row| row % 2 * 2).collect();
+    // Of classes 0 and 2 it always prefers the right one; in three of four samples it says 1.
+    let logits = (0..n).flat_map(|row| {
+        let other = if row % 8 < 6 { 5.0 } else { -5.0 };
+        let two = if row % 2 == 1 { 1.0 } else { -1.0 };
+        [0.0, other, two, -9.0]
+    });
+    let logits = features(n, logits.collect());
+    let modalities = ["a", "b"].into_iter().zip(embeddings).map(|(name, values)| Modality {
+        name: name.into(),
+        embedding: features(n, values),
+        alone: None,
+    });
+    let input = Input {
+        modalities: modalities.collect(),
+        fused: None,
+        subsets: vec![(1, logits.clone())],
+        logits: Some(logits),
+        weight: None,
+        labels,
+        // By blocks of eight.
+        split: Some((0..n).map(|row| row / 8 % 2 == 1).collect()),
+        groups: None,
+        notes: Vec::new(),
+    };
+    let found = diagnose(&input, &settings(0)).unwrap();
+    assert_eq!(found.classes, [0, 2]);
+    assert_eq!(found.accuracy_model.unwrap().value, 0.25);
+    assert_eq!(found.modalities[0].accuracy_model_only.unwrap().value, 0.25);
+    let expected = "the model's output has 4 classes, of which 2 have no diagnosed sample: 1, 3";
+    assert!(
+        found.notes.iter().any(|note| note.starts_with(expected)),
+        "{:?}",
+        found.notes
+    );
 }
 
 #[test]

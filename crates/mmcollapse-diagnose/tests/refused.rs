@@ -172,6 +172,99 @@ fn numbers_are_checked() {
 }
 
 #[test]
+fn probabilities_are_no_logits() {
+    let one = |path: &Path| {
+        let values: Vec<f32> = (0..N).map(|i| i as f32 / 60.0).collect();
+        npy(path, "logits", &[N, 1], &values);
+    };
+    refused(
+        one,
+        &["`logits`", "values in [0, 1] alone", "give logits: log(p / (1 - p))"],
+    );
+    let two = |path: &Path| {
+        let values: Vec<f32> = (0..N).flat_map(|i| [i as f32 / 60.0, 1.0 - i as f32 / 60.0]).collect();
+        npy(path, "logits.sound", &[N, 2], &values);
+    };
+    refused(
+        two,
+        &["`logits.sound`", "rows in [0, 1] that sum to 1", "give logits: log(p)"],
+    );
+    // One value beyond, or rows that sum to something else, are logits.
+    let logits = |path: &Path| {
+        let values: Vec<f32> = (0..N).map(|i| i as f32 / 58.0).collect();
+        npy(path, "logits", &[N], &values);
+        let values: Vec<f32> = (0..N).flat_map(|i| [i as f32 / 60.0, 0.5]).collect();
+        npy(path, "logits.sound", &[N, 2], &values);
+    };
+    asked(logits).unwrap();
+}
+
+#[test]
+fn each_subset_of_modalities_is_given_once() {
+    let two = |names: [&'static str; 2]| {
+        move |path: &Path| {
+            for name in names {
+                npy(path, name, &[N, 2], &numbers(N * 2));
+            }
+        }
+    };
+    // As a sum this would be sound alone.
+    refused(
+        two(["logits.image+image", "logits.image"]),
+        &["`logits.image+image`", "expected each modality once, got `image` twice"],
+    );
+    refused(
+        two(["logits.image+sound", "logits.sound+image"]),
+        &["arrays `logits.image+sound` and `logits.sound+image`", "got two of one"],
+    );
+    refused(
+        two(["logits", "logits.image+sound"]),
+        &["arrays `logits.image+sound` and `logits`", "leave one of them out"],
+    );
+    // That of all modalities is the model's output.
+    asked(|path: &Path| {
+        npy(path, "logits.sound+image", &[N, 2], &numbers(N * 2));
+        std::fs::remove_file(path.join("fused.npy")).unwrap();
+    })
+    .unwrap();
+}
+
+#[test]
+fn few_groups_are_refused() {
+    let groups = |count: usize| {
+        move |path: &Path| {
+            let of: Vec<f32> = (0..N).map(|i| (i / 2 % count) as f32).collect();
+            npy(path, "groups", &[N], &of);
+        }
+    };
+    // Which side gets one group, or two of three, is drawn.
+    for (count, got) in [(1, "got"), (2, "got 1"), (3, "got"), (6, "got 3")] {
+        refused(
+            groups(count),
+            &[
+                "array `groups`",
+                "expected at least 10 groups to",
+                got,
+                "leave `groups` out",
+            ],
+        );
+    }
+    asked(groups(30)).unwrap();
+    // Class 2 has a group on each side: one half of those that fit would lack it.
+    let two = |path: &Path| {
+        let label = |i: usize| if i < 8 { 2.0 } else { (i % 2) as f32 };
+        let group = |i: usize| if i < 8 { i / 4 } else { i / 2 } as f32;
+        npy(path, "labels", &[N], &(0..N).map(label).collect::<Vec<_>>());
+        npy(path, "groups", &[N], &(0..N).map(group).collect::<Vec<_>>());
+    };
+    let noted = asked(two).unwrap();
+    assert!(
+        noted.contains("1 of 3 classes have fewer than 4 samples of 2 groups on a side of the split"),
+        "{noted}"
+    );
+}
+
+#[test]
 fn the_split_is_checked() {
     refused(
         |path| npy(path, "split", &[N], &vec![0.0; N]),

@@ -45,6 +45,15 @@ pub enum ModelError {
         /// What is wrong with it.
         reason: String,
     },
+    /// A checkpoint could not be written; the one before it is as it was.
+    #[error("checkpoint {path} cannot be written: {reason}")]
+    #[diagnostic(help("check that the folder can be written and the disk has room"))]
+    CheckpointUnwritten {
+        /// File of the checkpoint.
+        path: String,
+        /// What is wrong.
+        reason: String,
+    },
     /// A finished fit could not be left for other cells, or what another left cannot be believed.
     #[error("shared fit {path} cannot be used: {reason}")]
     #[diagnostic(help("check that the folder can be written and the disk has room"))]

@@ -2,6 +2,7 @@
 
 use mmcollapse_data::{Batch, Dataset, Kind, ModalitySpec};
 use mmcollapse_nn::{Device, Mode, Params, Result as TensorResult, Tensor};
+use mmcollapse_record::UpweightMode;
 
 use crate::{
     balancing::{self, Balancing, BalancingContext},
@@ -122,7 +123,7 @@ impl ModelSpec {
                 scope: root.pp("reallocation"),
             },
         )?;
-        let fusion = fusion::build(
+        let mut fusion = fusion::build(
             &self.fusion,
             &FusionContext {
                 modalities: &self.modalities,
@@ -133,11 +134,19 @@ impl ModelSpec {
                 scope: root.pp("fusion"),
             },
         )?;
-        let upweight = self
-            .upweight
-            .as_ref()
-            .map(|config| Upweight::new(config, widths[config.modality], self.classes, &root.pp("upweight")))
-            .transpose()?;
+        let upweight = match &self.upweight {
+            // A generative model has beta in its likelihood.
+            Some(config)
+                if config.mode == UpweightMode::Loss && fusion.weigh_likelihood(config.modality, 1.0 + config.beta) =>
+            {
+                None
+            }
+            Some(config) => {
+                let scope = root.pp("upweight");
+                Some(Upweight::new(config, widths[config.modality], self.classes, &scope)?)
+            }
+            None => None,
+        };
         let balancing = self.balancing.as_ref().map(|config| {
             let context = BalancingContext {
                 modalities: &self.modalities,

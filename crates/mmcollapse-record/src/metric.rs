@@ -97,6 +97,14 @@ pub struct Definition {
     pub revision: u32,
 }
 
+impl Definition {
+    /// Whether it says something of a run that trained to its end alone: ranks, similarities and what is read along training,
+    /// not scores and losses. Nothing is decided by it where too many runs diverged.
+    pub fn needs_whole_runs(&self) -> bool {
+        self.measured.is_some() || (self.unit == Unit::Number && self.split == Split::Train)
+    }
+}
+
 const fn share(key: &'static str, title: &'static str) -> Definition {
     Definition {
         key,
@@ -205,7 +213,7 @@ pub static METRICS: &[Definition] = &[
     share("accuracy_complete", "test accuracy complete (%)"),
     share("accuracy_only_{}", "test accuracy only {} (%)"),
     share("accuracy_with_{}", "test accuracy with {} (%)"),
-    share("accuracy_of_{}", "test accuracy of {} (%)"),
+    share("accuracy_of_{}", "test accuracy with any {} of the modalities (%)"),
     Definition {
         better: Better::Lower,
         ..share("accuracy_spread", "test accuracy spread (%)")
@@ -214,7 +222,7 @@ pub static METRICS: &[Definition] = &[
     share("auroc_complete", "test AUROC complete (%)"),
     share("auroc_only_{}", "test AUROC only {} (%)"),
     share("auroc_with_{}", "test AUROC with {} (%)"),
-    share("auroc_of_{}", "test AUROC of {} (%)"),
+    share("auroc_of_{}", "test AUROC with any {} of the modalities (%)"),
     Definition {
         better: Better::Lower,
         ..share("auroc_spread", "test AUROC spread (%)")
@@ -797,12 +805,37 @@ mod tests {
     }
 
     #[test]
+    fn scores_and_losses_stand_where_runs_diverged() {
+        let needs = |key: &str| metric(key).definition().needs_whole_runs();
+        for key in [
+            "accuracy",
+            "accuracy_of_1",
+            "auroc",
+            "brier",
+            "calibration_error",
+            "loss_semantic",
+        ] {
+            assert!(!needs(key), "{key}");
+        }
+        for key in [
+            "rank_effective",
+            "cka_sound",
+            "gradient_rank",
+            "agop_rank",
+            "rank_ratio",
+            "plateaus",
+        ] {
+            assert!(needs(key), "{key}");
+        }
+    }
+
+    #[test]
     fn metrics_have_units_and_titles() {
         for (key, unit, title) in [
             ("accuracy", Unit::Share, "test accuracy (%)"),
             ("accuracy_only_image", Unit::Share, "test accuracy only image (%)"),
             ("auroc_only_labs", Unit::Share, "test AUROC only labs (%)"),
-            ("auroc_of_2", Unit::Share, "test AUROC of 2 (%)"),
+            ("auroc_of_2", Unit::Share, "test AUROC with any 2 of the modalities (%)"),
             (
                 "accuracy_with_labs+notes",
                 Unit::Share,

@@ -72,7 +72,8 @@ pub enum Protocol {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum UpweightMode {
-    /// beta times the cross-entropy of a linear head on the modality's encoding is added to the loss.
+    /// beta times the cross-entropy of a linear head on the modality's encoding is added to the loss; in a generative model
+    /// the log-likelihood of the modality counts 1 + beta times.
     Loss,
     /// The modality's encoding is scaled by 1 + beta before fusion.
     Feature,

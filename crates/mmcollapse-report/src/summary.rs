@@ -6,7 +6,7 @@
 //! docs/methodology/statistics.md says why each number is what it is.
 
 mod check;
-mod decided;
+pub(crate) mod decided;
 pub(crate) mod frames;
 mod protocol;
 #[cfg(test)]
@@ -99,13 +99,13 @@ pub struct Group {
     pub diverged: usize,
     /// Seeds among them that left no score, the only ones that are not in the mean.
     pub unscored: usize,
-    /// Against the same fusion without reallocation; none for that row itself.
+    /// Against the same fusion without reallocation and balancing; none for that row itself.
     pub difference: Option<Difference>,
     /// What the paper has here.
     pub paper: Option<f64>,
 }
 
-/// A method against the same fusion without reallocation, on the same seeds.
+/// A method against the same fusion without reallocation and balancing, on the same seeds.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Difference {
     /// Position of the reference in [`Summary::methods`].
@@ -323,11 +323,14 @@ impl Summary {
         Ok(columns)
     }
 
-    /// The row a method is compared with: the same fusion, encoders left as they are.
+    /// The row a method is compared with: the same fusion, encoders left as they are; of a fusion that is trained otherwise its
+    /// control.
     fn reference(&self, method: usize) -> Option<usize> {
         let ours = &self.methods[method];
         if ours.is_vanilla() {
-            return None;
+            let twin = ours.fusion.twin.as_ref()?;
+            let is_twin = |other: &RowId| other.is_vanilla() && other.fusion.name == *twin;
+            return self.methods.iter().position(is_twin);
         }
         let same_name = |other: &RowId| other.is_vanilla() && other.fusion.name == ours.fusion.name;
         let same_method = |other: &RowId| other.is_vanilla() && other.fusion.method == ours.fusion.method;

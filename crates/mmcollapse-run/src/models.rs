@@ -269,6 +269,7 @@ impl Work for Training {
             Ok(outcome) => Ok(converted(outcome)),
             Err(ModelError::Interrupted) => Err(WorkError::Stopped),
             Err(ModelError::NoWeights { .. }) => Err(WorkError::NoWeights),
+            Err(error @ ModelError::Checkpoint { .. }) => Err(WorkError::Checkpoint(told(&error))),
             Err(error) => Err(WorkError::Failed(told(&error))),
         }
     }

@@ -5,10 +5,10 @@
 //! submits again as long as tasks end with cells left.
 //!
 //! ```text
-//! STORE/slurm/<digest>-<process>/jobs.json      the jobs
-//! STORE/slurm/<digest>-<process>/task.sh        what a task runs
-//! STORE/slurm/<digest>-<process>/task-<n>.log   what it said
-//! STORE/slurm/<digest>-<process>/failed-*.json  the jobs that cannot be done, with the reason
+//! STORE/slurm/<digest>-<time>-<process>/jobs.json      the jobs
+//! STORE/slurm/<digest>-<time>-<process>/task.sh        what a task runs
+//! STORE/slurm/<digest>-<time>-<process>/task-<n>.log   what it said
+//! STORE/slurm/<digest>-<time>-<process>/failed-*.json  the jobs that cannot be done, with the reason
 //! ```
 
 use std::collections::BTreeMap;
@@ -18,7 +18,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use mmcollapse_files::{sha256, write_atomic};
 use mmcollapse_record::{Outcome, Status};
@@ -134,7 +134,10 @@ struct Run<'a> {
 impl Run<'_> {
     fn all(&mut self) -> Result<(), String> {
         let text = serde_json::to_vec(self.jobs).map_err(|error| error.to_string())?;
-        let name = format!("{}-{}", &sha256(&text)[..12], std::process::id());
+        // In a container another run may have this process's number, or may have had it: its failures are not ours.
+        let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+        let since = since.map_or(0, |since| since.as_millis());
+        let name = format!("{}-{since}-{}", &sha256(&text)[..12], std::process::id());
         let folder = self.slurm.store.root().join("slurm").join(name);
         // Tasks run elsewhere, in another folder.
         let folder = std::path::absolute(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;

@@ -94,6 +94,8 @@ pub enum WorkError {
     Stopped,
     /// It was to be measured only, and its weights are gone.
     NoWeights,
+    /// Its checkpoint cannot be continued, for this reason.
+    Checkpoint(String),
     /// It cannot be done, for this reason.
     Failed(String),
 }
@@ -276,7 +278,12 @@ fn train(
             Found::Whole(stored) => {
                 let lacking = cell.lacking(&stored.outcome, measures);
                 let started = Instant::now();
-                let measured = !lacking.is_empty() && measure(&claim, work, cell, &stored, &lacking, stop)?;
+                let measured = !lacking.is_empty()
+                    && match measure(&claim, work, cell, &stored, &lacking, stop) {
+                        // The cell is another's by now, who measures it.
+                        Err(_) if !stop.is_set() && !claim.holds() => return busy(),
+                        measured => measured?,
+                    };
                 return Ok(Event::Done {
                     seconds: if measured {
                         started.elapsed().as_secs_f64()
@@ -318,7 +325,7 @@ fn train(
         Err(WorkError::NoWeights) => Event::Failed {
             error: "its weights are gone".to_owned(),
         },
-        Err(WorkError::Failed(error)) => Event::Failed { error },
+        Err(WorkError::Checkpoint(error) | WorkError::Failed(error)) => Event::Failed { error },
     }
 }
 
@@ -344,14 +351,18 @@ fn measure(
         Ok(measured) => measured,
         Err(WorkError::Stopped) => return Err(WorkError::Stopped),
         Err(WorkError::NoWeights) => return Ok(false),
-        Err(WorkError::Failed(reason)) => {
+        Err(WorkError::Checkpoint(reason) | WorkError::Failed(reason)) => {
             note(format!("it keeps its outcome without {}: {reason}", keys.join(", ")));
             return Ok(false);
         }
     };
     let mut stored = stored.clone();
     stored.outcome.add(&measured, lacking);
-    claim.finish(&stored).map_err(told)
+    if claim.finish(&stored).map_err(told)? {
+        Ok(true)
+    } else {
+        Err(WorkError::Stopped) // as where training finds that the cell is another's
+    }
 }
 
 /// Trains the claimed cell, from its checkpoint if there is one; a checkpoint that cannot be used is given up.
@@ -363,8 +374,7 @@ fn attempt(
     stop: &StopFlag,
 ) -> Result<Outcome, WorkError> {
     loop {
-        let checkpoint = claim.checkpoint();
-        let continued = checkpoint.exists();
+        let continued = claim.checkpoint().exists();
         let mut context = Context {
             claim,
             stop,
@@ -373,11 +383,9 @@ fn attempt(
             only_measure: false,
         };
         match work.run(cell, &mut context) {
-            Err(WorkError::Failed(error)) if continued && claim.holds() => {
-                note(format!(
-                    "{}: cannot be continued, done from the start: {error}",
-                    checkpoint.display()
-                ));
+            // Any other failure leaves the checkpoint: it may be of hours, and the reason gone at the next try.
+            Err(WorkError::Checkpoint(error)) if continued && claim.holds() => {
+                note(format!("done from the start: {error}"));
                 claim.forget_checkpoint().map_err(told)?;
             }
             result => return result,

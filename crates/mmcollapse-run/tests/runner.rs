@@ -74,9 +74,8 @@ impl Work for Fake {
         let pause = cell.config["milliseconds"].as_u64().unwrap();
         let state = context.checkpoint().join("state.json");
         let (mut epoch, mut sum): (u64, u64) = match fs::read(&state) {
-            Ok(bytes) => {
-                serde_json::from_slice(&bytes).map_err(|error| WorkError::Failed(format!("checkpoint: {error}")))?
-            }
+            Ok(bytes) => serde_json::from_slice(&bytes)
+                .map_err(|error| WorkError::Checkpoint(format!("cannot be continued: {error}")))?,
             Err(_) => (0, 0),
         };
         let mut say = |what: &str, number: u64| {
@@ -591,6 +590,25 @@ fn a_checkpoint_that_cannot_be_used_is_given_up() {
     assert!(notes.contains("cannot be continued"), "{notes}");
     check_values(root, &configs);
     assert!(!checkpoint.exists());
+}
+
+/// Hours may be in it, and the reason of a failure may be gone at the next try.
+#[test]
+fn another_failure_leaves_the_checkpoint() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    let mut configs = well(0..1, 1);
+    configs[0]["behave"] = "fail".into();
+    let checkpoint = Store::new(root)
+        .folder(&cell(&configs[0]).key())
+        .join("checkpoint/state.json");
+    write_atomic(&checkpoint, b"[0,0]").unwrap();
+    let (summary, _) = run(root, &configs, 1);
+    assert!(
+        matches!(&summary.fates[0], Fate::Failed(error) if error.contains("no such method")),
+        "{summary:?}"
+    );
+    assert_eq!(fs::read(&checkpoint).unwrap(), b"[0,0]");
 }
 
 #[test]

@@ -1,5 +1,8 @@
 //! Training, validation and test of a user's data set.
 
+use std::collections::BTreeMap;
+use std::ops::Range;
+
 use mmcollapse_nn::random::Stream;
 
 use super::described::Fractions;
@@ -11,6 +14,12 @@ pub(super) type Splits = [Vec<usize>; 3];
 
 const NAMES: [&str; 3] = ["training", "validation", "test"];
 
+/// Orders of the groups that are drawn at most, to find one that can be cut well.
+const ORDERS: u64 = 64;
+
+/// Seeds whose splits are told.
+const TOLD: u64 = 20;
+
 /// The splits that are given, or those that `seed` draws.
 pub(super) fn splits(columns: &Columns, labels: &[u32], classes: usize, seed: u64) -> Result<Splits, DataError> {
     let description = columns.description();
@@ -21,7 +30,7 @@ pub(super) fn splits(columns: &Columns, labels: &[u32], classes: usize, seed: u6
         .transpose()?;
     let splits = match (&description.split, &groups) {
         (Some(name), _) => given(columns, name)?,
-        (None, Some(groups)) => of_groups(groups, description.fractions, seed),
+        (None, Some(groups)) => of_groups(groups, labels, classes, description.fractions, seed),
         (None, None) => of_classes(labels, classes, description.fractions, seed),
     };
     let told = description
@@ -29,19 +38,27 @@ pub(super) fn splits(columns: &Columns, labels: &[u32], classes: usize, seed: u6
         .as_ref()
         .or(description.groups.as_ref())
         .unwrap_or(&description.labels);
-    for (split, name) in splits.iter().zip(NAMES) {
-        if split.is_empty() {
-            return Err(columns.wrong(told, format!("there is no sample for {name}")));
-        }
+    let (drawn, help) = match (&description.split, &groups) {
+        (Some(_), _) => (
+            String::new(),
+            "mark samples as 0 (training), 1 (validation) and 2 (test)",
+        ),
+        (None, Some(groups)) => (
+            format!(" with seed {seed}, which draws among {} groups", sorted(groups).len()),
+            "splits take whole groups, at least 3: give more groups to a class, or an array of `split`",
+        ),
+        (None, None) => (
+            format!(" with seed {seed}"),
+            "give more samples, raise `fractions`, or give an array of `split`",
+        ),
+    };
+    if let Some((_, name)) = splits.iter().zip(NAMES).find(|(split, _)| split.is_empty()) {
+        return Err(columns.advised(told, format!("there is no sample for {name}{drawn}"), help));
     }
-    let mut trained = vec![false; classes];
-    splits[0].iter().for_each(|&i| trained[labels[i] as usize] = true);
-    let untrained = trained.iter().filter(|trained| !**trained).count();
+    let untrained = lacking(&splits[0], labels, classes).len();
     if untrained > 0 {
-        return Err(columns.wrong(
-            told,
-            format!("{untrained} of {classes} classes have no training sample"),
-        ));
+        let reason = format!("{untrained} of {classes} classes have no training sample{drawn}");
+        return Err(columns.advised(told, reason, help));
     }
     if let (Some(groups), Some(name)) = (&groups, &description.groups) {
         let torn = torn(groups, &splits);
@@ -71,8 +88,11 @@ fn given(columns: &Columns, name: &str) -> Result<Splits, DataError> {
 /// Drawn within each class. A class of few samples has at least one for training.
 fn of_classes(labels: &[u32], classes: usize, fractions: Fractions, seed: u64) -> Splits {
     let mut splits = Splits::default();
-    for class in 0..classes {
-        let own: Vec<usize> = (0..labels.len()).filter(|&i| labels[i] as usize == class).collect();
+    let mut members: Vec<Vec<usize>> = vec![Vec::new(); classes];
+    for (i, &label) in labels.iter().enumerate() {
+        members[label as usize].push(i);
+    }
+    for (class, own) in members.iter().enumerate() {
         let order = Stream::at(seed, "own/split", class as u64).permutation(own.len());
         let part = |share: f64| (share * own.len() as f64).round() as usize;
         let test = part(fractions.test).min(own.len().saturating_sub(1));
@@ -92,30 +112,160 @@ fn of_classes(labels: &[u32], classes: usize, fractions: Fractions, seed: u64) -
     splits
 }
 
-/// Whole groups, drawn until test and then validation have their share.
-fn of_groups(groups: &[i64], fractions: Fractions, seed: u64) -> Splits {
+/// Each group once, in order.
+fn sorted(groups: &[i64]) -> Vec<i64> {
     let mut known = groups.to_vec();
     known.sort_unstable();
     known.dedup();
+    known
+}
+
+/// Whole groups in the order that is drawn, cut where the splits come nearest to their fractions. Of several orders the best is
+/// taken: one is enough where groups are many and small, but not where a few hold most samples.
+fn of_groups(groups: &[i64], labels: &[u32], classes: usize, fractions: Fractions, seed: u64) -> Splits {
+    let known = sorted(groups);
     let mut members = vec![Vec::new(); known.len()];
     for (i, group) in groups.iter().enumerate() {
         members[known.binary_search(group).unwrap_or_default()].push(i);
     }
-    let mut splits = Splits::default();
-    let n = groups.len() as f64;
-    for drawn in Stream::new(seed, "own/groups").permutation(known.len()) {
-        let wants = |split: usize, share: f64| (splits[split].len() as f64) < share * n;
-        let split = if wants(2, fractions.test) {
-            2
-        } else {
-            usize::from(wants(1, fractions.validation))
-        };
-        splits[split].append(&mut members[drawn]);
+    let mut best: Option<(Fault, Splits)> = None;
+    for draw in 0..ORDERS {
+        let order = Stream::at(seed, "own/groups", draw).permutation(known.len());
+        let splits = cut(&order, &members, fractions);
+        let fault = fault(&splits, labels, classes, fractions);
+        if best.as_ref().is_none_or(|(least, _)| fault < *least) {
+            best = Some((fault, splits));
+        }
+        if fault == Fault::default() {
+            break;
+        }
     }
-    for split in &mut splits {
-        split.sort_unstable();
+    best.map(|(_, splits)| splits).unwrap_or_default()
+}
+
+/// Groups in this order, first those of test, then those of validation. Each split has a group where there are three.
+fn cut(order: &[usize], members: &[Vec<usize>], fractions: Fractions) -> Splits {
+    let of = |places: Range<usize>| {
+        let rows = order[places].iter().flat_map(|&group| &members[group]);
+        let mut rows: Vec<usize> = rows.copied().collect();
+        rows.sort_unstable();
+        rows
+    };
+    let last = order.len();
+    if last < 3 {
+        return [of(0..last), Vec::new(), Vec::new()];
     }
-    splits
+    // Samples of the groups before each place.
+    let mut before = vec![0];
+    for &group in order {
+        before.push(before.last().copied().unwrap_or_default() + members[group].len());
+    }
+    let nearest = |from: usize, to: usize, share: f64| {
+        let off = |end: usize| ((before[end] - before[from]) as f64 - share * before[last] as f64).abs();
+        (from + 1..=to).min_by(|a, b| off(*a).total_cmp(&off(*b))).unwrap_or(to)
+    };
+    let test = nearest(0, last - 2, fractions.test);
+    let validation = nearest(test, last - 1, fractions.validation);
+    [of(validation..last), of(test..validation), of(0..test)]
+}
+
+/// What is wrong with splits, the worst first: classes that training lacks, samples that are in another split than the fractions
+/// say in hundredths, classes that the other splits lack.
+type Fault = (usize, u64, usize);
+
+fn fault(splits: &Splits, labels: &[u32], classes: usize, fractions: Fractions) -> Fault {
+    let n = labels.len() as f64;
+    let off = splits.iter().zip(shares(fractions));
+    let off: f64 = off.map(|(split, share)| (split.len() as f64 - share * n).abs()).sum();
+    let [untrained, rest @ ..] = splits.each_ref().map(|split| lacking(split, labels, classes).len());
+    (untrained, (100.0 * off / n).round() as u64, rest.iter().sum())
+}
+
+/// Shares of training, validation and test.
+fn shares(fractions: Fractions) -> [f64; 3] {
+    let Fractions { validation, test } = fractions;
+    [1.0 - validation - test, validation, test]
+}
+
+/// The classes of which a split has no sample.
+fn lacking(split: &[usize], labels: &[u32], classes: usize) -> Vec<usize> {
+    let mut has = vec![false; classes];
+    for &i in split {
+        has[labels[i] as usize] = true;
+    }
+    (0..classes).filter(|&class| !has[class]).collect()
+}
+
+/// Lines about the splits of several seeds: sizes, and what makes a run of one of them fail or say little.
+pub(super) fn over_seeds(columns: &Columns, labels: &[u32], classes: &[String]) -> Result<Vec<String>, DataError> {
+    let is_given = columns.description().split.is_some();
+    let present = columns.present()?;
+    let mut sizes = [(usize::MAX, 0); 3];
+    let mut told: BTreeMap<String, Vec<u64>> = BTreeMap::new();
+    let mut failed: Option<(DataError, Vec<u64>)> = None;
+    for seed in 0..if is_given { 1 } else { TOLD } {
+        let drawn = splits(columns, labels, classes.len(), seed);
+        match drawn.and_then(|drawn| check_presence(columns, &present, &drawn).map(|()| drawn)) {
+            Ok(drawn) => {
+                for ((least, most), split) in sizes.iter_mut().zip(&drawn) {
+                    (*least, *most) = ((*least).min(split.len()), (*most).max(split.len()));
+                }
+                for doubt in doubts(columns, &drawn, labels, classes) {
+                    told.entry(doubt).or_default().push(seed);
+                }
+            }
+            Err(error) => failed.get_or_insert((error, Vec::new())).1.push(seed),
+        }
+    }
+    let mut lines = Vec::new();
+    if !is_given {
+        let ranges: Vec<String> = NAMES.iter().zip(sizes).map(|(name, size)| range(name, size)).collect();
+        lines.push(format!("  seeds 0 to {}: {}", TOLD - 1, ranges.join(", ")));
+    }
+    let whose = |seeds: &[u64]| match seeds {
+        _ if is_given => String::new(),
+        seeds if seeds.len() as u64 == TOLD => "every seed: ".to_owned(),
+        seeds => {
+            let seeds: Vec<String> = seeds.iter().map(u64::to_string).collect();
+            format!("seeds {}: ", seeds.join(", "))
+        }
+    };
+    if let Some((error, seeds)) = failed {
+        lines.push(format!("  WARNING: {}cannot be trained: {error}", whose(&seeds)));
+    }
+    lines.extend(
+        told.iter()
+            .map(|(doubt, seeds)| format!("  WARNING: {}{doubt}", whose(seeds))),
+    );
+    Ok(lines)
+}
+
+fn range(name: &str, (least, most): (usize, usize)) -> String {
+    if least < most {
+        format!("{name} {least} to {most}")
+    } else {
+        format!("{name} {most}")
+    }
+}
+
+/// What a person should know of splits that can be trained.
+fn doubts(columns: &Columns, splits: &Splits, labels: &[u32], classes: &[String]) -> Vec<String> {
+    let mut doubts = Vec::new();
+    let description = columns.description();
+    for ((split, name), share) in splits.iter().zip(NAMES).zip(shares(description.fractions)) {
+        let lacking = lacking(split, labels, classes.len());
+        let names: Vec<&str> = lacking.iter().map(|&class| classes[class].as_str()).collect();
+        match names.len() {
+            0 => {}
+            1..=3 => doubts.push(format!("{name} has no sample of class {}", names.join(", "))),
+            _ => doubts.push(format!("{name} has no sample of more than 3 classes")),
+        }
+        let expected = share * labels.len() as f64;
+        if description.split.is_none() && (split.len() as f64 - expected).abs() > 0.5 * expected {
+            doubts.push(format!("the size of {name} differs from `fractions` by more than half"));
+        }
+    }
+    doubts
 }
 
 /// Groups that are in several splits.

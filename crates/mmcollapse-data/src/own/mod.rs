@@ -6,6 +6,7 @@
 mod cut;
 mod described;
 mod error;
+mod numbers;
 mod read;
 mod scale;
 #[cfg(test)]
@@ -16,7 +17,7 @@ use std::sync::{Mutex, PoisonError};
 
 use serde_json::{Map, Value};
 
-pub use described::{Description, Form};
+pub use described::{Description, Form, Fractions};
 pub use error::OwnError;
 
 use crate::{DataError, Dataset, DatasetSource, Kind, LoadOptions, ModalitySpec, cache, digests, sets};
@@ -81,6 +82,22 @@ pub fn paths() -> Vec<PathBuf> {
     added.iter().map(|set| set.path.clone()).collect()
 }
 
+/// The YAML of the data set called `name`, if it was added.
+pub fn path_of(name: &str) -> Option<PathBuf> {
+    find(name).map(|set| set.path.clone())
+}
+
+/// How much the samples of the seeds of the data set called `name` overlap, if it was added: test samples to each training sample
+/// where every seed cuts the same samples anew, 0 where the YAML gives the split and intervals are about these samples alone.
+pub fn overlap(name: &str) -> Option<f64> {
+    let description = &find(name)?.description;
+    let Fractions { validation, test } = description.fractions;
+    Some(match description.split {
+        Some(_) => 0.0,
+        None => test / (1.0 - validation - test),
+    })
+}
+
 /// The data set called `name`, if it was added.
 pub(crate) fn find(name: &str) -> Option<&'static OwnSet> {
     let added = ADDED.lock().unwrap_or_else(PoisonError::into_inner);
@@ -114,6 +131,11 @@ impl OwnSet {
             text,
             description,
         })
+    }
+
+    /// Shape and kind of each modality, in the order of the YAML.
+    pub fn specs(&self) -> &[ModalitySpec] {
+        &self.modalities
     }
 
     /// What a spec takes over from it.
@@ -161,7 +183,8 @@ impl OwnSet {
         ))
     }
 
-    /// Lines about it for a person: samples, classes, modalities, splits of the first seed.
+    /// Lines about it for a person: samples, classes, modalities, splits of the first seed, and what the splits of other seeds
+    /// are.
     ///
     /// # Errors
     /// See [`DatasetSource::load`].
@@ -209,6 +232,13 @@ impl OwnSet {
             ));
         }
         lines.push(format!("  split: {}", self.description.how_it_is_cut()));
+        let columns = Columns::open(&self.path, &self.description)?;
+        let (labels, classes) = columns.labels()?;
+        lines.extend(cut::over_seeds(&columns, &labels, &classes)?);
+        let unused = columns.unused();
+        if !unused.is_empty() {
+            lines.push(format!("  arrays not used: {}", unused.join(", ")));
+        }
         Ok(lines)
     }
 }
@@ -265,6 +295,7 @@ impl DatasetSource for OwnSet {
             &[
                 include_str!("mod.rs"),
                 include_str!("read.rs"),
+                include_str!("numbers.rs"),
                 include_str!("cut.rs"),
                 include_str!("scale.rs"),
                 &self.text,

@@ -2,10 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use mmcollapse_arrays::{ArrayInfo, Arrays, Values};
+use mmcollapse_arrays::{ArrayInfo, Arrays, Dtype, Values};
 
 use super::described::{Description, Form, Named, NotANumber};
 use super::error::OwnError;
+use super::numbers::Numbers;
 use crate::{DataError, Kind, ModalitySpec, Presence};
 
 /// The arrays that a description names.
@@ -16,8 +17,8 @@ pub(super) struct Columns<'a> {
     rows: usize,
 }
 
-/// The numbers of one modality, sample after sample; zero where a sample lacks it.
-pub(super) type Numbers = Vec<f32>;
+/// The largest code: samples are numbers of 32 bits, in which larger ones coincide.
+const LARGEST_CODE: usize = 1 << 24;
 
 impl<'a> Columns<'a> {
     /// Opens the files, and checks that each array is there with as many rows as there are labels.
@@ -89,14 +90,38 @@ impl<'a> Columns<'a> {
         OwnError::array(self.path, array, reason).into()
     }
 
+    /// An error about an array, with what to do.
+    pub fn advised(&self, array: &str, reason: impl Into<String>, help: &str) -> DataError {
+        OwnError::array(self.path, array, reason).advised(help).into()
+    }
+
     fn info(&self, name: &str) -> Result<&ArrayInfo, DataError> {
-        self.arrays.info(name).ok_or_else(|| {
+        if self.arrays.info(name).is_none() {
             let names: Vec<&str> = self.arrays.infos().map(|info| info.name.as_str()).collect();
             let help = format!("the files hold: {}", names.join(", "));
-            OwnError::array(self.path, name, "no file holds it")
-                .advised(help)
-                .into()
-        })
+            return Err(self.advised(name, "no file holds it", &help));
+        }
+        let readable = self.arrays.readable(name);
+        Ok(readable.map_err(|error| OwnError::unreadable(self.path, &error))?)
+    }
+
+    /// The arrays that the description does not name, those without numbers as such.
+    pub fn unused(&self) -> Vec<String> {
+        let description = self.description;
+        let single = [&description.present, &description.groups, &description.split];
+        let mut used: Vec<&str> = single.into_iter().flatten().map(String::as_str).collect();
+        used.push(&description.labels);
+        for (m, (_, form)) in description.modalities.iter().enumerate() {
+            used.push(description.array(m));
+            used.extend(form.lengths.as_deref());
+        }
+        let unused = self.arrays.infos().filter(|info| !used.contains(&info.name.as_str()));
+        unused
+            .map(|info| match info.dtype {
+                Dtype::Other => format!("{} (cannot be read as numbers)", info.name),
+                _ => info.name.clone(),
+            })
+            .collect()
     }
 
     /// An array of one number a sample.
@@ -201,6 +226,12 @@ impl<'a> Columns<'a> {
                     Some(vocabulary) => vocabulary,
                     None => self.whole(array)?.iter().max().map_or(1, |&most| most.max(1) as usize),
                 };
+                if vocabulary > LARGEST_CODE {
+                    let reason = format!("expected codes of at most {LARGEST_CODE}, got larger ones");
+                    let help = "number the codes from 1 without gaps, as `numpy.unique(codes, return_inverse=True)[1]` does; 0 \
+                                stands for no code";
+                    return Err(self.advised(array, reason, help));
+                }
                 Ok(ModalitySpec::new(name, &[length]).of(Kind::Codes { vocabulary }))
             }
             (Named::Codes, _) => refused("codes [n, length]"),
@@ -230,8 +261,7 @@ impl<'a> Columns<'a> {
         }))
     }
 
-    /// The numbers of a modality in the order that its encoder reads. What a sample lacks is zero; one that lacks a modality for
-    /// what is not finite in it is marked in `present`.
+    /// The numbers of a modality. A sample that lacks it for what is not finite in it is marked in `present`.
     pub fn numbers(&self, m: usize, spec: &ModalitySpec, present: &mut Presence) -> Result<Numbers, DataError> {
         let name = self.description.array(m);
         let lengths = match &self.form(m).lengths {
@@ -239,37 +269,25 @@ impl<'a> Columns<'a> {
             None => None,
         };
         if let Kind::Codes { vocabulary } = spec.kind {
-            return self.codes(name, vocabulary, lengths.as_deref(), spec, present, m);
+            return Ok(Numbers::new(self.codes(name, vocabulary)?, spec, lengths));
         }
         let array = self
             .arrays
             .read(name)
             .map_err(|error| OwnError::unreadable(self.path, &error))?;
-        let mut numbers: Numbers = match array.values {
-            Values::Single(values) => values,
-            Values::Double(values) => values.iter().map(|&v| v as f32).collect(),
-            Values::Whole(values) => values.iter().map(|&v| v as f32).collect(),
-        };
-        let width = numbers.len() / self.rows.max(1);
-        let steps = if spec.kind == Kind::Series { spec.shape[0] } else { 1 };
+        let numbers = Numbers::new(array.values, spec, lengths);
         let mut bad: Option<(usize, usize)> = None; // first row and count
-        for (i, row) in numbers.chunks_mut(width).enumerate() {
+        for i in 0..self.rows {
             if !present.get(i, m) {
-                row.fill(0.0);
                 continue;
             }
-            let taken = lengths.as_ref().map_or(steps, |lengths| lengths[i]) * (width / steps);
-            row[taken..].fill(0.0);
-            let not_finite = row.iter().filter(|value| !value.is_finite()).count();
+            let not_finite = numbers.row(i).iter().filter(|value| !value.is_finite()).count();
             if not_finite == 0 {
                 continue;
             }
             match self.form(m).not_a_number {
                 NotANumber::Mean => {}
-                NotANumber::Missing => {
-                    present.set(i, m, false);
-                    row.fill(0.0);
-                }
+                NotANumber::Missing => present.set(i, m, false),
                 NotANumber::Refused => {
                     let (first, count) = bad.unwrap_or((i, 0));
                     bad = Some((first, count + not_finite));
@@ -280,12 +298,7 @@ impl<'a> Columns<'a> {
             let reason = format!("{count} numbers are not finite, the first in row {first}");
             let help = "say `not_a_number: missing` (the sample lacks the modality) or `mean` under the modality, or mark the \
                         samples in the array of `present`";
-            return Err(OwnError::array(self.path, name, reason).advised(help).into());
-        }
-        if spec.kind == Kind::Series {
-            return Ok(with_marks(&numbers, self.rows, spec, lengths.as_deref(), |i| {
-                present.get(i, m)
-            }));
+            return Err(self.advised(name, reason, help));
         }
         Ok(numbers)
     }
@@ -301,15 +314,7 @@ impl<'a> Columns<'a> {
         lengths.ok_or_else(|| self.wrong(name, format!("expected lengths in 0..={most}, got others")))
     }
 
-    fn codes(
-        &self,
-        name: &str,
-        vocabulary: usize,
-        lengths: Option<&[usize]>,
-        spec: &ModalitySpec,
-        present: &Presence,
-        m: usize,
-    ) -> Result<Numbers, DataError> {
+    fn codes(&self, name: &str, vocabulary: usize) -> Result<Values, DataError> {
         let values = self.whole(name)?;
         if values.iter().any(|&code| code < 0 || code > vocabulary as i64) {
             return Err(self.wrong(
@@ -317,33 +322,6 @@ impl<'a> Columns<'a> {
                 format!("expected codes in 0..={vocabulary}, 0 where there is none, got others"),
             ));
         }
-        let length = spec.shape[0];
-        let of = |(place, &code): (usize, &i64)| {
-            let (i, at) = (place / length, place % length);
-            let is_there = present.get(i, m) && lengths.is_none_or(|lengths| at < lengths[i]);
-            if is_there { code as f32 } else { 0.0 }
-        };
-        Ok(values.iter().enumerate().map(of).collect())
+        Ok(Values::Whole(values))
     }
-}
-
-/// Each step of a series with a 1 before its features, and zeros after the last one.
-fn with_marks(
-    numbers: &[f32],
-    rows: usize,
-    spec: &ModalitySpec,
-    lengths: Option<&[usize]>,
-    has: impl Fn(usize) -> bool,
-) -> Numbers {
-    let (steps, width) = (spec.shape[0], spec.shape[1]);
-    let features = width - 1;
-    let mut marked = vec![0.0; rows * steps * width];
-    for i in (0..rows).filter(|&i| has(i)) {
-        for step in 0..lengths.map_or(steps, |lengths| lengths[i]) {
-            let to = &mut marked[(i * steps + step) * width..][..width];
-            to[0] = 1.0;
-            to[1..].copy_from_slice(&numbers[(i * steps + step) * features..][..features]);
-        }
-    }
-    marked
 }

@@ -1,6 +1,7 @@
 //! Standardising: by the training samples that have a modality, column by column, of images channel by channel.
 
 use super::described::Form;
+use super::numbers::Numbers;
 use crate::{Kind, ModalitySpec, Presence, Rows, Samples};
 
 /// Mean and standard deviation of each group of places; none where numbers stay as they are.
@@ -30,24 +31,22 @@ fn groups(spec: &ModalitySpec) -> usize {
 
 /// Mean and deviation over what the training samples have. What is constant, or nobody has, has deviation 1.
 pub(super) fn fitted(
-    numbers: &[f32],
+    numbers: &Numbers,
     spec: &ModalitySpec,
     train: &[usize],
     present: &Presence,
     m: usize,
     form: &Form,
 ) -> Scales {
-    let width = spec.width();
     // Shifted by the first value, so that the squares of large numbers do not swallow their spread.
     let mut sums = vec![(0.0_f64, 0.0_f64, 0.0_f64, None::<f64>); groups(spec)]; // count, sum, squares, shift
     for &i in train.iter().filter(|&&i| present.get(i, m)) {
-        let row = &numbers[i * width..(i + 1) * width];
+        let row = numbers.row(i);
         for (place, &value) in row.iter().enumerate() {
-            let Some(group) = group(place, spec).filter(|_| value.is_finite() && is_there(row, place, spec)) else {
+            let Some(group) = group(place, spec).filter(|_| value.is_finite() && is_there(&row, place, spec)) else {
                 continue;
             };
             let (count, sum, squares, shift) = &mut sums[group];
-            let value = f64::from(value);
             let moved = value - *shift.get_or_insert(value);
             *count += 1.0;
             *sum += moved;
@@ -58,7 +57,10 @@ pub(super) fn fitted(
         let Some(shift) = shift else { return (0.0, 1.0) };
         let mean = sum / count;
         let variance = squares / count - mean * mean;
-        let deviation = if variance > 1e-12 * (shift.abs() + 1.0) {
+        // Of what is constant every shifted number is 0, whatever its unit; the rest is rounding of these sums, or of the numbers
+        // themselves where they were computed in 64 bits.
+        let rounding = 1e-13 * shift.abs();
+        let deviation = if variance > (1e-12 * (squares / count)).max(rounding * rounding) {
             variance.sqrt()
         } else {
             1.0
@@ -72,16 +74,16 @@ pub(super) fn fitted(
 }
 
 /// Whether a place of a row belongs to a step that is there.
-fn is_there(row: &[f32], place: usize, spec: &ModalitySpec) -> bool {
+fn is_there<T: Copy + Into<f64>>(row: &[T], place: usize, spec: &ModalitySpec) -> bool {
     match (spec.kind, &spec.shape[..]) {
-        (Kind::Series, &[_, width]) => row[place / width * width] == 1.0,
+        (Kind::Series, &[_, width]) => row[place / width * width].into() == 1.0,
         _ => true,
     }
 }
 
 /// The rows of a split, standardised; what is not finite is the mean.
 pub(super) fn packed(
-    numbers: &[f32],
+    numbers: &Numbers,
     spec: &ModalitySpec,
     scales: &Scales,
     rows: &[usize],
@@ -90,24 +92,23 @@ pub(super) fn packed(
 ) -> Rows {
     let width = spec.width();
     let of = |&i: &usize| {
-        let mut row = numbers[i * width..(i + 1) * width].to_vec();
         if !present.get(i, m) {
-            return row;
+            return vec![0.0; width];
         }
-        for place in 0..width {
+        let row = numbers.row(i);
+        let standardised = |(place, &value): (usize, &f64)| {
             let Some(group) = group(place, spec).filter(|_| is_there(&row, place, spec)) else {
-                continue;
+                return value as f32;
             };
             let (mean, deviation) = scales.of[group];
-            let value = f64::from(row[place]);
             let value = if value.is_finite() { value } else { mean };
-            row[place] = if scales.is_on {
-                (value - mean) / deviation
+            if scales.is_on {
+                ((value - mean) / deviation) as f32
             } else {
-                value
-            } as f32;
-        }
-        row
+                value as f32
+            }
+        };
+        row.iter().enumerate().map(standardised).collect()
     };
     Rows::packed(width, rows.iter().map(of))
 }

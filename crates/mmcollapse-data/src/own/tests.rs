@@ -163,7 +163,7 @@ fn groups_stay_together_and_given_splits_are_taken() {
         let of = |rows: &[usize]| rows.iter().map(|i| i / 4).collect::<std::collections::BTreeSet<_>>();
         let groups = cut.each_ref().map(|rows| of(rows));
         assert_eq!(groups.iter().map(std::collections::BTreeSet::len).sum::<usize>(), 15);
-        assert_eq!(cut.each_ref().map(Vec::len), [36, 12, 12]);
+        assert_eq!(cut.each_ref().map(Vec::len), [40, 8, 12]);
     }
     let given = format!("{YAML}split: split\n");
     let cut = rows(&made(&given, &arrays(), 0).unwrap());
@@ -179,6 +179,133 @@ fn groups_stay_together_and_given_splits_are_taken() {
     assert!(
         torn.contains("array `groups`: 1 groups are in more than one split of array `split`"),
         "{torn}"
+    );
+}
+
+#[test]
+fn few_and_uneven_groups_come_as_near_to_the_fractions_as_they_can() {
+    // Of 60 samples the fractions want 39, 9 and 12.
+    let mut uneven = arrays();
+    let group = |i: usize| [36, 48, 54].iter().filter(|end| i >= **end).count();
+    uneven.get_mut("groups").unwrap().1 = (0..N).map(|i| group(i) as f32).collect();
+    let grouped = format!("{YAML}groups: groups\n");
+    let cut = |seed: u64| rows(&made(&grouped, &uneven, seed).unwrap());
+    let mut seen = std::collections::BTreeSet::new();
+    for seed in 0..20 {
+        let cut = cut(seed);
+        let sizes = cut.each_ref().map(Vec::len);
+        assert!(sizes == [42, 6, 12] || sizes == [36, 12, 12], "seed {seed}: {sizes:?}");
+        seen.insert(cut);
+    }
+    assert!(seen.len() > 1, "seeds draw other groups");
+    assert_eq!(cut(3), cut(3));
+}
+
+#[test]
+fn columns_of_any_unit_have_deviation_1_and_a_constant_one_is_found() {
+    let mut small = arrays();
+    let mut stream = Stream::new(2, "small");
+    small.get_mut("rows").unwrap().1 = (0..N)
+        .flat_map(|_| [stream.uniform(0.0, 1e-6) as f32, stream.uniform(0.0, 1e-20) as f32, 0.1])
+        .collect();
+    let dataset = made(YAML, &small, 0).unwrap();
+    let having = dataset.train.present.rows(0);
+    for j in 0..2 {
+        let column: Vec<f64> = having.iter().map(|&i| f64::from(dataset.train.row(0, i)[j])).collect();
+        let squares = column.iter().map(|x| x * x).sum::<f64>() / column.len() as f64;
+        assert!((squares - 1.0).abs() < 1e-5, "column {j}: {squares}");
+    }
+    assert!(having.iter().all(|&i| dataset.train.row(0, i)[2] == 0.0));
+    assert_eq!(scale::constant(&dataset.train, 0, &dataset.modalities[0]), 1);
+}
+
+/// Writes an `.npy` file of `[N]`.
+fn write_npy(folder: &Path, name: &str, descr: &str, numbers: impl Iterator<Item = [u8; 8]>) {
+    let header = format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': ({N},), }}\n");
+    let mut bytes = b"\x93NUMPY\x01\x00".to_vec();
+    bytes.extend((header.len() as u16).to_le_bytes());
+    bytes.extend(header.bytes());
+    bytes.extend(numbers.flatten());
+    write_atomic(&folder.join(format!("{name}.npy")), &bytes).unwrap();
+}
+
+#[test]
+fn times_keep_their_spread() {
+    let folder = tempfile::tempdir().unwrap();
+    let seconds: Vec<f64> = Stream::new(3, "times")
+        .normal_vec(N)
+        .iter()
+        .map(|x| 1.7e9 + 20.0 * f64::from(*x))
+        .collect();
+    let nanoseconds = seconds.iter().map(|time| (time * 1e9) as i64);
+    write_npy(folder.path(), "seconds", "<f8", seconds.iter().map(|x| x.to_le_bytes()));
+    write_npy(folder.path(), "nanoseconds", "<i8", nanoseconds.map(i64::to_le_bytes));
+    // The same but for rounding: what has no spread is not given one.
+    let still = (0..N).map(|i| if i % 2 == 0 { 0.3_f64 } else { 0.1 + 0.2 });
+    write_npy(folder.path(), "still", "<f8", still.map(f64::to_le_bytes));
+    let yaml = "name: mine\narrays: [mine.safetensors, seconds.npy, nanoseconds.npy, still.npy]\nsplit: split\n\
+                modalities: {seconds: {}, nanoseconds: {}, still: {}}\n";
+    let dataset = OwnSet::read(&write(folder.path(), yaml, &arrays()))
+        .unwrap()
+        .assemble(0)
+        .unwrap();
+    // The first 40 rows train.
+    let mean = seconds[..40].iter().sum::<f64>() / 40.0;
+    let variance = seconds[..40].iter().map(|x| (x - mean).powi(2)).sum::<f64>() / 40.0;
+    for m in 0..2 {
+        for (i, time) in seconds[..40].iter().enumerate() {
+            let (got, expected) = (dataset.train.row(m, i)[0], (time - mean) / variance.sqrt());
+            assert!((f64::from(got) - expected).abs() < 1e-5, "{m} {i}: {got} {expected}");
+        }
+    }
+    assert!((0..40).all(|i| dataset.train.row(2, i)[0].abs() < 1e-12));
+}
+
+#[test]
+fn what_nobody_names_may_be_text_and_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    write_npy(folder.path(), "ids", "<U2", (0..N).map(|_| *b"a\0\0\0b\0\0\0"));
+    let yaml = YAML.replace("arrays: mine.safetensors", "arrays: [mine.safetensors, ids.npy]");
+    let report = OwnSet::read(&write(folder.path(), &yaml, &arrays())).unwrap().report();
+    let report = report.unwrap().join("\n");
+    assert!(
+        report.contains("arrays not used: groups, split, ids (cannot be read as numbers)"),
+        "{report}"
+    );
+    assert!(
+        report.contains("seeds 0 to 19: training 39, validation 9, test 12") && !report.contains("WARNING"),
+        "{report}"
+    );
+    let asked = write(folder.path(), &format!("{yaml}groups: ids\n"), &arrays());
+    let error = OwnSet::read(&asked).unwrap_err().to_string();
+    assert!(error.contains("array `ids`: expected floats, integers"), "{error}");
+}
+
+#[test]
+fn what_splits_of_other_seeds_lack_is_told() {
+    // A class in one group alone, which every seed trains on.
+    let mut rare = arrays();
+    rare.get_mut("labels").unwrap().1 = (0..N).map(|i| if i < 4 { 6.0 } else { (i % 2) as f32 }).collect();
+    let folder = tempfile::tempdir().unwrap();
+    let set = OwnSet::read(&write(folder.path(), &format!("{YAML}groups: groups\n"), &rare)).unwrap();
+    let report = set.report().unwrap().join("\n");
+    for line in [
+        "seeds 0 to 19: training 40, validation 8, test 12",
+        "WARNING: every seed: validation has no sample of class 6",
+        "WARNING: every seed: test has no sample of class 6",
+    ] {
+        assert!(report.contains(line), "{report}");
+    }
+    // Groups of 36, 12, 6 and 6: with fractions that no whole groups have.
+    let mut uneven = arrays();
+    let group = |i: usize| [36, 48, 54].iter().filter(|end| i >= **end).count();
+    uneven.get_mut("groups").unwrap().1 = (0..N).map(|i| group(i) as f32).collect();
+    let yaml = format!("{YAML}groups: groups\nfractions: {{validation: 0.05, test: 0.05}}\n");
+    let report = OwnSet::read(&write(folder.path(), &yaml, &uneven)).unwrap().report();
+    let report = report.unwrap().join("\n");
+    assert!(
+        report.contains("WARNING: every seed: the size of test differs from `fractions` by more than half"),
+        "{report}"
     );
 }
 
@@ -305,6 +432,16 @@ fn what_does_not_belong_together_is_refused_with_its_place() {
             0.5,
             "array `labels`: expected whole numbers, got float32 with fractions",
         ),
+        (
+            "codes",
+            16_777_218.0,
+            "array `codes`: expected codes of at most 16777216, got larger ones | number the codes",
+        ),
+        (
+            "groups",
+            1.0,
+            "array `groups`: there is no sample for validation with seed 0, which draws among 1 groups | splits take whole",
+        ),
         ("present", 0.0, "no sample of training has modality `rows`"),
         (
             "present",
@@ -314,7 +451,12 @@ fn what_does_not_belong_together_is_refused_with_its_place() {
     ] {
         let mut changed = arrays();
         changed.get_mut(array).unwrap().1.fill(value);
-        let told = told(YAML, &changed);
+        let yaml = if array == "groups" {
+            format!("{YAML}groups: groups\n")
+        } else {
+            YAML.to_owned()
+        };
+        let told = told(&yaml, &changed);
         assert!(told.contains(expected), "{told}");
     }
     let mut short = arrays();

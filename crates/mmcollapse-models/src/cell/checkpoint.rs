@@ -115,7 +115,7 @@ pub(crate) fn write(
     fit: Option<(&str, &Params, &FitState)>,
 ) -> Result<()> {
     let path = folder.join(FILE);
-    let broken = |reason: String| ModelError::Checkpoint {
+    let broken = |reason: String| ModelError::CheckpointUnwritten {
         path: path.display().to_string(),
         reason,
     };

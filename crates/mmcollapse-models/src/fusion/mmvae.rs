@@ -52,7 +52,7 @@ pub(super) const ENTRY: Entry<Builder> = Entry {
     name: "mmvae",
     summary: "a mixture-of-experts autoencoder of the inputs; the classifier reads its latent (dense inputs only)",
     reference: "Shi et al., MMVAE, NeurIPS 2019, equation 3; its public code",
-    revision: 1,
+    revision: 2, // the second has beta as a factor of the likelihood
     resolve: resolve_as::<Config>,
     tuned: &[
         ("latent", Sampler::Whole(&[10, 20, 64])),
@@ -93,7 +93,8 @@ struct Config {
     objective: Objective,
     /// Weight of the bound beside the task (ours: the original has no task).
     weight: f64,
-    /// Factors of modalities' log-likelihoods by name, 1 where not named: the paper's beta in generative models.
+    /// Factors of modalities' log-likelihoods by name, 1 where not named. The protocol `upweighted_loss` multiplies its
+    /// modality's by 1 + beta.
     likelihood_weights: BTreeMap<String, f64>,
 }
 
@@ -348,6 +349,11 @@ impl Fusion for Mmvae {
         true
     }
 
+    fn weigh_likelihood(&mut self, modality: usize, factor: f64) -> bool {
+        self.decoders[modality].factor *= factor;
+        true
+    }
+
     fn forward(&self, encodings: &Encodings, mode: Mode) -> TensorResult<FusionOutput> {
         let experts = self.experts(encodings)?;
         let (fused, loss) = match mode {
@@ -564,7 +570,11 @@ mod tests {
         assert_eq!(trained(&off, &MISSING), Some(0.0));
         assert_eq!(trained(&small(), &MISSING[4..]), None);
         let plain = trained(&small(), &MISSING).unwrap();
-        assert_ne!(trained(&weighted(&[("b", 2.0)]), &MISSING).unwrap(), plain);
+        let double = trained(&weighted(&[("b", 2.0)]), &MISSING).unwrap();
+        assert_ne!(double, plain);
+        let mut model = dense(&Params::new(1, &Device::Cpu), &small());
+        assert!(model.weigh_likelihood(1, 2.0));
+        assert_eq!(loss(&model.forward(&samples(&MISSING), TRAIN).unwrap()), Some(double));
         // Without likelihoods what is left is the distance of the posterior from the prior.
         let none = weighted(&[("a", 0.0), ("b", 0.0), ("c", 0.0)]);
         let blind = trained(&none, &MISSING).unwrap();

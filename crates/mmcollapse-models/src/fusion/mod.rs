@@ -122,6 +122,11 @@ pub trait Fusion {
         false
     }
 
+    /// Makes the likelihood of a modality's inputs weigh `factor` times as much; false for fusions that have no likelihoods.
+    fn weigh_likelihood(&mut self, _modality: usize, _factor: f64) -> bool {
+        false
+    }
+
     /// Encodings to logits. Rows of absent modalities are zero and marked in `encodings.present`.
     ///
     /// # Errors

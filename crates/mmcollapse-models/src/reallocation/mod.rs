@@ -8,6 +8,7 @@ mod kd;
 mod mmd;
 mod none;
 mod only;
+mod trained_encoders;
 mod workbench;
 
 use mmcollapse_data::Presence;
@@ -151,8 +152,15 @@ pub struct Builder {
 }
 
 /// Every reallocation, in the order of `mmcollapse list methods`.
-pub static REALLOCATIONS: &[Entry<Builder>] =
-    &[none::ENTRY, kd::ENTRY, ebr::ENTRY, ebr::MOVED, mmd::ENTRY, only::ENTRY];
+pub static REALLOCATIONS: &[Entry<Builder>] = &[
+    none::ENTRY,
+    kd::ENTRY,
+    ebr::ENTRY,
+    ebr::MOVED,
+    mmd::ENTRY,
+    only::ENTRY,
+    trained_encoders::ENTRY,
+];
 
 /// Makes the reallocation that `config` names.
 ///

@@ -1,7 +1,8 @@
 //! A missing modality is that of the training samples that resemble the sample in what it has.
 //!
 //! Two samples are as far apart as the mean, over the modalities that both have, of the squared distance of their
-//! encodings in units of that modality's total variance over the training samples.
+//! encodings in units of that modality's total variance over the training samples. A modality that all of them encode alike
+//! tells nobody apart and is left out.
 
 use mmcollapse_data::Presence;
 use mmcollapse_nn::{Result as TensorResult, Tensor, ops::matmul};
@@ -18,7 +19,7 @@ pub(super) const ENTRY: Entry<Builder> = Entry {
     name: "nearest",
     summary: "a missing modality is that of the training sample nearest in the encodings of the others",
     reference: "Chaudhuri et al., ICML 2025, Table 6 (rep. NN); the distance is ours",
-    revision: 1,
+    revision: 2, // the first took no distance where an encoder was constant: the first training sample stood in
     resolve: resolve_as::<Config>,
     tuned: &[],
     build: |options, _| {
@@ -64,8 +65,8 @@ struct Bank {
     centred: Tensor,
     /// `[1, n]`, the squared length of each.
     squares: Tensor,
-    /// Their total variance.
-    variance: f64,
+    /// Their total variance; none if they are all the same.
+    variance: Option<f64>,
 }
 
 impl Bank {
@@ -83,16 +84,19 @@ impl Bank {
             centre,
             squares: centred.sqr()?.sum_keepdim(0)?,
             centred,
-            variance: f64::from(variance).max(f64::MIN_POSITIVE),
+            // A device divides by way of the reciprocal, which has to be a number in f32.
+            variance: (variance >= f32::MIN_POSITIVE).then(|| f64::from(variance)),
         })
     }
 
-    /// Squared distances of `z` `[b, width]` to every training sample, in units of the total variance, `b` rows of `n`.
-    fn distances(&self, z: &Tensor) -> TensorResult<Vec<Vec<f32>>> {
+    /// Squared distances of `z` `[b, width]` to every training sample, in units of the total variance, `b` rows of `n`; none
+    /// where that is 0.
+    fn distances(&self, z: &Tensor) -> TensorResult<Option<Vec<Vec<f32>>>> {
+        let Some(variance) = self.variance else { return Ok(None) };
         let z = z.broadcast_sub(&self.centre)?;
         let squares = z.sqr()?.sum_keepdim(1)?.broadcast_add(&self.squares)?;
         let distances = (squares - (matmul(&z, &self.centred)? * 2.0)?)?.maximum(0f32)?;
-        (distances / self.variance)?.to_vec2()
+        (distances / variance)?.to_vec2().map(Some)
     }
 }
 
@@ -151,10 +155,12 @@ impl Substitution for Nearest {
                 let index: Vec<u32> = chunk.iter().map(|&i| i as u32).collect();
                 let index = Tensor::new(index, seen[modality].device())?;
                 let distances = modalities.clone().map(|m| {
-                    let wanted = chunk.iter().any(|&i| had.get(i, m));
-                    wanted.then(|| self.bank[m].distances(&seen[m].index_select(&index, 0)?))
+                    if !chunk.iter().any(|&i| had.get(i, m)) {
+                        return Ok(None);
+                    }
+                    self.bank[m].distances(&seen[m].index_select(&index, 0)?)
                 });
-                let distances: Vec<_> = distances.map(Option::transpose).collect::<TensorResult<_>>()?;
+                let distances: Vec<_> = distances.collect::<TensorResult<_>>()?;
                 for (row, &i) in chunk.iter().enumerate() {
                     let of = distances.iter().enumerate().map(|(m, of)| {
                         let has = had.get(i, m);
@@ -198,6 +204,7 @@ mod tests {
         let distances = Bank::new(&tensor(&bank), &having)
             .unwrap()
             .distances(&tensor(&seen))
+            .unwrap()
             .unwrap();
 
         let variance: f64 = (0..width)
@@ -218,6 +225,28 @@ mod tests {
                 );
             }
         }
+    }
+
+    #[test]
+    fn an_encoder_that_is_constant_decides_nothing() {
+        let of = |rows: &[[f32; 2]; 4]| Tensor::new(rows, &Device::Cpu).unwrap();
+        let dead = of(&[[0.5, 0.5]; 4]);
+        assert!(
+            Bank::new(&dead, &[0, 1, 2, 3])
+                .unwrap()
+                .distances(&dead)
+                .unwrap()
+                .is_none()
+        );
+        // Subnormal, so that its reciprocal is no number in f32.
+        let nearly = of(&[[0.0, 0.0], [1e-20, 0.0], [0.0, 0.0], [1e-20, 0.0]]);
+        assert!(
+            Bank::new(&nearly, &[0, 1, 2, 3])
+                .unwrap()
+                .distances(&nearly)
+                .unwrap()
+                .is_none()
+        );
     }
 
     #[test]

@@ -27,6 +27,8 @@ pub enum Claimed {
 pub enum Reason {
     /// Fewer than two seeds have the difference.
     NotMeasured,
+    /// Today's code, settings or data would give other runs.
+    Stale,
     /// Too many runs diverged.
     Diverged,
     /// The manipulation check was not made.
@@ -148,7 +150,11 @@ impl Comparison {
         } else if self.margin < spread.floor() {
             Verdict::CannotDecide
         } else {
-            let sides = if one_sided { Sides::One } else { Sides::Two };
+            let sides = match self.claimed {
+                Claimed::Higher | Claimed::Lower => Sides::Two,
+                Claimed::AtMost => Sides::One,
+                Claimed::Within => Sides::Within,
+            };
             let n_needed = pairs_needed(self.margin, spread.sd, self.q, alpha, sides)?;
             Verdict::Inconclusive { n_needed }
         };

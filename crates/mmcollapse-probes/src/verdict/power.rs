@@ -5,6 +5,8 @@ use statrs::function::beta::beta_reg;
 use crate::Result;
 use crate::estimate::t_quantile;
 
+use super::spread::FLOOR;
+
 /// The power that [`pairs_needed`] asks for.
 const POWER: f64 = 0.8;
 
@@ -22,6 +24,8 @@ pub enum Sides {
     One,
     /// Both.
     Two,
+    /// Both have to be ruled out, each in a test of its own, where there is no difference: equivalence.
+    Within,
 }
 
 /// The probability that noncentral t with `freedom` degrees of freedom and noncentrality `shift` is at most `t`.
@@ -57,18 +61,23 @@ fn normal_cdf(x: f64) -> f64 {
 
 /// The power of the paired t test on `n` seeds at level `alpha` against a mean difference of `effect`.
 ///
-/// `q` enters as in the interval: the noncentrality is effect / (sd sqrt(1/n + q)). With q = 0 it equals statsmodels'
-/// `TTestPower().power(effect / sd, n, alpha)`.
+/// `q` enters as in the interval: the noncentrality is effect / (sd sqrt(1/n + q)), and no difference below 1.96 sd sqrt(q) counts.
+/// With q = 0 it equals statsmodels' `TTestPower().power(effect / sd, n, alpha)`. For equivalence `effect` is the margin, and both
+/// one-sided tests have to reject (Schuirmann 1987, Journal of Pharmacokinetics and Biopharmaceutics 15).
 ///
 /// # Errors
 /// A single seed.
 pub fn paired_power(effect: f64, sd: f64, q: f64, n: usize, alpha: f64, sides: Sides) -> Result<f64> {
     let freedom = n as f64 - 1.0;
-    let shift = effect / (sd * (1.0 / n as f64 + q).sqrt());
+    let error = (1.0 / n as f64 + q).sqrt();
+    let shift = effect / (sd * error);
+    let critical = |level: f64| -> Result<f64> { Ok(t_quantile(level, freedom)?.max(FLOOR * q.sqrt() / error)) };
+    let one_sided = || -> Result<f64> { Ok(1.0 - noncentral_t_cdf(critical(1.0 - alpha)?, freedom, shift)) };
     Ok(match sides {
-        Sides::One => 1.0 - noncentral_t_cdf(t_quantile(1.0 - alpha, freedom)?, freedom, shift),
+        Sides::One => one_sided()?,
+        Sides::Within => (2.0 * one_sided()? - 1.0).max(0.0),
         Sides::Two => {
-            let t = t_quantile(1.0 - alpha / 2.0, freedom)?;
+            let t = critical(1.0 - alpha / 2.0)?;
             1.0 - noncentral_t_cdf(t, freedom, shift) + noncentral_t_cdf(-t, freedom, shift)
         }
     })

@@ -5,7 +5,7 @@ use crate::estimate::{Interval, mean, standard_deviation, t_quantile};
 use crate::{MeasureError, Result};
 
 /// The normal quantile of a two-sided 95 % interval: what no number of seeds takes away from the half-width when q > 0.
-const FLOOR: f64 = 1.96;
+pub(super) const FLOOR: f64 = 1.96;
 
 /// Mean and spread of differences by seed, with the overlap of the seeds' samples.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -3,7 +3,7 @@
 //! ```text
 //! experiments/claims.yaml --claims--> tests
 //! results/EXPERIMENT/PRESET/{runs,table}.parquet --results--> values by seed
-//! both --verdict--> results/REPRODUCTION.md, results/report/index.html with every table and figure
+//! both --verdict--> results/REPRODUCTION.md, results/report/index.html with every table and figure, the verdicts in README.md
 //! ```
 
 pub mod claims;
@@ -12,6 +12,7 @@ pub(crate) mod frame;
 mod html;
 mod listed;
 mod page;
+mod readme;
 mod reproduction;
 mod results;
 pub(crate) mod shown;
@@ -46,8 +47,8 @@ pub enum Written {
     Kept(String),
 }
 
-/// Writes REPRODUCTION.md and `report/index.html` into the folder `results`; if they are there and would lose results, only
-/// with `force`.
+/// Writes REPRODUCTION.md and `report/index.html` into the folder `results`, and the verdicts into the README beside it; if the
+/// first are there and would lose results, only with `force`.
 ///
 /// Of each experiment the largest preset that has complete results is taken, else the largest that has any; smoke never.
 ///
@@ -82,24 +83,26 @@ pub fn write(experiments: &[ExperimentInfo], claims: &str, results: &Path, force
     written.collect::<Result<_>>().map(Written::Pages)
 }
 
-/// The two pages and where they go below `results`, without writing them.
+/// The pages and where they go, without writing them.
 ///
 /// # Errors
 /// As [`write`].
-pub fn pages(experiments: &[ExperimentInfo], claims: &str, results: &Path) -> Result<[(PathBuf, String); 2]> {
+pub fn pages(experiments: &[ExperimentInfo], claims: &str, results: &Path) -> Result<Vec<(PathBuf, String)>> {
     let claims = claims::Claims::parse(claims, experiments)?;
     made(&claims, &results::Results::read(experiments, results)?, results)
 }
 
-fn made(claims: &claims::Claims, results: &results::Results, root: &Path) -> Result<[(PathBuf, String); 2]> {
+fn made(claims: &claims::Claims, results: &results::Results, root: &Path) -> Result<Vec<(PathBuf, String)>> {
     let stated = stated::Stated::beside(root);
     let found = reproduction::found(claims, results, &stated)?;
     let reproduction = reproduction::markdown(claims, &found, results);
     let page = page::html(claims, &found, results);
-    Ok([
+    let mut all = vec![
         (root.join(REPRODUCTION), reproduction),
         (root.join("report").join("index.html"), page),
-    ])
+    ];
+    all.extend(readme::page(root, found)?);
+    Ok(all)
 }
 
 #[cfg(test)]

@@ -56,7 +56,7 @@ pub fn markdown(claims: &Claims, found: &[Found], results: &Results) -> String {
 /// What follows the claims: printed numbers, what does not add up, other results, and where all comes from.
 pub(super) fn rest(claims: &Claims, results: &Results) -> String {
     let mut text = "\n## Beside the paper's printed numbers\n".to_owned();
-    for measured in results.experiments.iter().filter(|m| !m.printed.is_empty()) {
+    for measured in results.experiments.iter().filter(|m| !m.printed.is_empty() && !m.stale) {
         printed(measured, &mut text);
     }
     text.push_str("\n## Where the paper does not add up\n\n");
@@ -294,7 +294,7 @@ pub(super) fn rule(found: &[Found]) -> String {
          | excluded | reaches 0 and excludes an effect as large as the margin |\n\
          | inconclusive | holds 0 and the margin; n is what would detect the margin with 80 % power |\n\
          | these data cannot decide | holds both, and the margin is below what any number of seeds could resolve |\n\
-         | not tested | is missing: not measured, runs diverged, or the manipulation check failed or was not made |\n\n\
+         | not tested | is missing: not measured, of an earlier revision, runs diverged, or the manipulation check failed or was not made |\n\n\
          A test over several rows (*all of*) is supported if every part is. It is contradicted or excluded if one part is, at level \
          1 − .05/(k · parts). Its parts show the narrower interval, at level 1 − .05/k. The margin is the gain that the paper prints for the comparison, else 1 point or .05 nats. Ranks and \
          variance inflation are compared as ratios. p is the exact Wilcoxon signed-rank test's and decides nothing. Differences of \

@@ -1,7 +1,7 @@
 //! What was measured, as the files under `results/` hold it.
 
 use mmcollapse_record::manipulation::{CONFUSED, REALLOCATED, SOUND};
-use mmcollapse_record::{ExperimentInfo, Metric, Preset, Provenance, RowName, Setting, Split};
+use mmcollapse_record::{ExperimentInfo, Metric, Preset, Provenance, RowName, Setting, same_level};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::{fs, io};
@@ -10,7 +10,7 @@ use miette::{IntoDiagnostic, Result, WrapErr};
 
 use super::STATES;
 use super::frame::Frame;
-use crate::summary::Column;
+use crate::summary::{Column, decided::test_to_train};
 
 /// The presets that count, the largest first.
 const PRESETS: [Preset; 2] = [Preset::Full, Preset::Quick];
@@ -167,12 +167,8 @@ impl Measured {
 
     /// Test samples to each training sample, where numbers of both splits were measured.
     pub fn test_to_train(&self) -> Option<f64> {
-        let mean = |split: Split| {
-            let of_split = self.values.iter().filter(|v| v.metric.definition().split == split);
-            let samples: Vec<f64> = of_split.map(|v| v.samples as f64).collect();
-            (!samples.is_empty()).then(|| samples.iter().sum::<f64>() / samples.len() as f64)
-        };
-        Some(mean(Split::Test)? / mean(Split::Train)?)
+        let all = self.values.iter();
+        test_to_train(all.map(|value| (value.metric.definition().split, value.seed, value.samples as usize)))
     }
 
     /// The share of a row's runs that diverged, among the seeds that `counts` takes; none where none was run.
@@ -209,10 +205,37 @@ impl Measured {
             && share("confusion_shuffled", &|_| true, &|value| value >= CONFUSED)
     }
 
-    /// Each seed's levels and values of a metric of a row; a seed that lacks one of the levels is left out.
-    pub fn by_seed(&self, protocol: &Setting, row: &RowName, metric: &Metric) -> BTreeMap<u64, Vec<(f64, f64)>> {
+    /// The levels at which each of some rows has a metric.
+    pub fn levels(&self, protocol: &Setting, rows: &[&RowName], metric: &Metric) -> Vec<f64> {
+        let of = |row: &RowName| -> Vec<f64> {
+            let values = self.of(protocol, row).filter(|value| value.metric == *metric);
+            values.map(|value| value.level).collect()
+        };
+        let of_each: Vec<Vec<f64>> = rows.iter().map(|row| of(row)).collect();
+        let has = |level: f64| {
+            of_each
+                .iter()
+                .all(|levels| levels.iter().any(|l| same_level(*l, level)))
+        };
+        let mut shared: Vec<f64> = of_each.iter().flatten().copied().filter(|level| has(*level)).collect();
+        shared.sort_by(f64::total_cmp);
+        shared.dedup_by(|a, b| same_level(*a, *b));
+        shared
+    }
+
+    /// Each seed's levels and values of a metric of a row, at these levels or at all it has; a seed that lacks one of them is
+    /// left out.
+    pub fn by_seed(
+        &self,
+        protocol: &Setting,
+        row: &RowName,
+        metric: &Metric,
+        levels: Option<&[f64]>,
+    ) -> BTreeMap<u64, Vec<(f64, f64)>> {
+        let counts = |level: f64| levels.is_none_or(|levels| levels.iter().any(|l| same_level(*l, level)));
         let mut seeds: BTreeMap<u64, Vec<(f64, f64)>> = BTreeMap::new();
-        for value in self.of(protocol, row).filter(|value| value.metric == *metric) {
+        let of_metric = self.of(protocol, row).filter(|value| value.metric == *metric);
+        for value in of_metric.filter(|value| counts(value.level)) {
             seeds.entry(value.seed).or_default().push((value.level, value.value));
         }
         let levels = seeds.values().map(Vec::len).max().unwrap_or(0);

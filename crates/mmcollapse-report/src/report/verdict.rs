@@ -84,6 +84,7 @@ pub fn families<'a>(claim: &'a Claim, claims: &Claims, results: &Results, stated
                 .map(|test| source.tested(test, claim.needs, tests.len(), stated))
                 .collect::<Result<_>>()?;
             let own = claim.exploratory.iter().filter(|c| c.dataset.as_deref() == dataset);
+            let own = own.filter(|c| source.measured(c, false).is_none_or(|measured| !measured.stale));
             let mut exploratory = own.map(|c| source.explored(c, false)).collect::<Result<Vec<_>>>()?;
             for test in &tests {
                 for comparison in &test.parts {
@@ -155,7 +156,7 @@ impl Source<'_> {
                 ..one
             },
         };
-        let run = verdict != Verdict::NotTested(Reason::NotMeasured);
+        let run = !matches!(verdict, Verdict::NotTested(Reason::NotMeasured | Reason::Stale));
         let measured = test
             .parts
             .first()
@@ -198,7 +199,7 @@ impl Source<'_> {
             estimate: None,
             verdict: None,
         };
-        let Some(measured) = self.measured(comparison, tuned) else {
+        let Some(measured) = self.measured(comparison, tuned).filter(|measured| !measured.stale) else {
             return Ok(compared);
         };
         compared.differences = comparison.differences(measured, counts);
@@ -218,7 +219,10 @@ impl Source<'_> {
     fn withheld(&self, compared: &Compared, seeds: Seeds, needs: Option<Check>) -> Option<Reason> {
         let comparison = compared.comparison;
         let measured = self.measured(comparison, compared.tuned);
-        let of_representation = comparison.metric.definition().measured.is_some();
+        if measured.is_some_and(|measured| measured.stale) {
+            return Some(Reason::Stale);
+        }
+        let of_representation = comparison.metric.definition().needs_whole_runs();
         let estimated = compared.estimate.is_some();
         if compared.diverged > DIVERGED && (of_representation || !estimated) {
             return Some(Reason::Diverged);
@@ -272,9 +276,13 @@ impl Comparison {
         if let Some(along) = &self.along {
             return self.correlation(along, measured, counts);
         }
-        let ours = self.quantities(&self.protocol, &self.row, measured);
+        // Of two rows under one protocol only what both have counts: a row may have been run at fewer levels.
+        let shared = self.against.as_ref().filter(|_| self.against_protocol.is_none());
+        let shared = shared.map(|row| measured.levels(&self.protocol, &[&self.row, row], &self.metric));
+        let quantities = |protocol, row| self.quantities(protocol, row, measured, shared.as_deref());
+        let ours = quantities(&self.protocol, &self.row);
         let other = self.against_protocol.as_ref().unwrap_or(&self.protocol);
-        let against = self.against.as_ref().map(|row| self.quantities(other, row, measured));
+        let against = self.against.as_ref().map(|row| quantities(other, row));
         let of_seed = |(seed, ours): (&u64, &f64)| match &against {
             Some(against) => Some(ours - against.get(seed)?),
             None => Some(*ours),
@@ -287,7 +295,7 @@ impl Comparison {
     /// over levels: the mean over seeds is Pearson's correlation within a level, the mean over levels.
     fn correlation(&self, along: &Metric, measured: &Measured, counts: &dyn Fn(u64) -> bool) -> Vec<f64> {
         let of = |metric: &Metric| {
-            let mut seeds = measured.by_seed(&self.protocol, &self.row, metric);
+            let mut seeds = measured.by_seed(&self.protocol, &self.row, metric, None);
             seeds.retain(|seed, _| counts(*seed));
             for levels in seeds.values_mut() {
                 levels.sort_by(|a, b| a.0.total_cmp(&b.0));
@@ -317,9 +325,15 @@ impl Comparison {
         products
     }
 
-    /// The quantity of a row that is compared, by seed; its logarithm where ratios are.
-    fn quantities(&self, protocol: &Setting, row: &RowName, measured: &Measured) -> BTreeMap<u64, f64> {
-        let seeds = measured.by_seed(protocol, row, &self.metric);
+    /// The quantity of a row that is compared, by seed, of these levels; its logarithm where ratios are.
+    fn quantities(
+        &self,
+        protocol: &Setting,
+        row: &RowName,
+        measured: &Measured,
+        levels: Option<&[f64]>,
+    ) -> BTreeMap<u64, f64> {
+        let seeds = measured.by_seed(protocol, row, &self.metric, levels);
         let quantity = |(seed, levels): (u64, Vec<(f64, f64)>)| {
             let levels = levels.into_iter().map(|(level, value)| {
                 let value = if self.is_of_ratios() { libm::log(value) } else { value };
@@ -428,7 +442,8 @@ pub fn word(verdict: Verdict) -> &'static str {
 /// Why a test has no verdict, for readers.
 pub fn reason(reason: Reason) -> &'static str {
     match reason {
-        Reason::NotMeasured => "not measured on its seeds",
+        Reason::NotMeasured => "too few of its seeds are measured",
+        Reason::Stale => "its runs are of an earlier revision",
         Reason::Diverged => "more than a tenth of the runs diverged",
         Reason::CheckNotMade => "the manipulation check was not made",
         Reason::CheckFailed => "too few runs pass the manipulation check",

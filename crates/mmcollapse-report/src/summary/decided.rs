@@ -3,6 +3,8 @@
 //! The unit is the difference of two rows on one seed, each seed's mean over the levels. Its interval and the margin decide
 //! (`mmcollapse_probes::judge`), as they do on a claim of the paper. docs/methodology/results.md explains the rule.
 
+use std::collections::BTreeMap;
+
 use miette::{IntoDiagnostic, Result, miette};
 use mmcollapse_probes::{Claimed, Comparison, Judged, Reason, judge, wilcoxon_signed_rank};
 use mmcollapse_record::{Better, Metric, Rule, Setting, Split};
@@ -99,8 +101,8 @@ impl Summary {
                     .iter()
                     .filter_map(|(seed, (value, _))| Some(value - theirs.get(seed)?.0))
                     .collect();
-                let of_representation = metric.definition().measured.is_some();
-                let part = if of_representation && diverged(&own).max(diverged(&theirs)) > DIVERGED {
+                let diverged = |method| self.diverged(&setting, method);
+                let part = if metric.definition().needs_whole_runs() && diverged(ours).max(diverged(other)) > DIVERGED {
                     Err(Reason::Diverged)
                 } else {
                     Ok(Comparison {
@@ -125,27 +127,47 @@ impl Summary {
         Ok(all)
     }
 
+    /// The share of a row's runs that diverged, whatever was measured of them: some may have left nothing to measure.
+    fn diverged(&self, setting: &Setting, method: usize) -> f64 {
+        let mut seeds: BTreeMap<u64, bool> = BTreeMap::new();
+        for run in self
+            .runs
+            .iter()
+            .filter(|run| run.method == method && run.setting == *setting)
+        {
+            *seeds.entry(run.seed).or_default() |= run.diverged;
+        }
+        let diverged = seeds.values().filter(|diverged| **diverged).count();
+        diverged as f64 / seeds.len().max(1) as f64
+    }
+
     /// Test samples to each training sample, where numbers of both splits were measured.
     fn test_to_train(&self) -> Option<f64> {
-        let mean = |split: Split| {
-            let of_split = self.runs.iter().filter(|run| run.metric.definition().split == split);
-            let samples: Vec<f64> = of_split.map(|run| run.n_test as f64).collect();
-            (!samples.is_empty()).then(|| samples.iter().sum::<f64>() / samples.len() as f64)
-        };
-        Some(mean(Split::Test)? / mean(Split::Train)?)
+        let all = self.runs.iter();
+        test_to_train(all.map(|run| (run.metric.definition().split, run.seed, run.n_test)))
     }
 }
 
-/// The share of the runs that diverged.
-fn diverged(seeds: &Seeds) -> f64 {
-    let diverged = seeds.values().filter(|(_, diverged)| *diverged).count();
-    diverged as f64 / seeds.len().max(1) as f64
+/// Test samples to each training sample, of numbers with their split, seed and samples; none where a split has none. A metric may
+/// be of a part of the samples, as with one modality alone: of each seed the largest number counts.
+pub(crate) fn test_to_train(numbers: impl Iterator<Item = (Split, u64, usize)>) -> Option<f64> {
+    let mut most: BTreeMap<(bool, u64), usize> = BTreeMap::new();
+    for (split, seed, samples) in numbers.filter(|(split, ..)| matches!(split, Split::Test | Split::Train)) {
+        let of_seed = most.entry((split == Split::Test, seed)).or_default();
+        *of_seed = samples.max(*of_seed);
+    }
+    let mean = |is_test: bool| {
+        let of_split = most.iter().filter(|((test, _), _)| *test == is_test);
+        let samples: Vec<f64> = of_split.map(|(_, samples)| *samples as f64).collect();
+        (!samples.is_empty()).then(|| samples.iter().sum::<f64>() / samples.len() as f64)
+    };
+    Some(mean(true)? / mean(false)?)
 }
 
 #[cfg(test)]
 mod tests {
     use mmcollapse_probes::Verdict;
-    use mmcollapse_record::Status;
+    use mmcollapse_record::{Score, Status};
 
     use super::*;
     use crate::summary::synthetic::{metric, record, table4};
@@ -223,6 +245,62 @@ mod tests {
             (judged.interval.low - (0.05 - 2.0 * 0.041_085_205)).abs() < 1e-7,
             "{judged:?}"
         );
+    }
+
+    /// A run that left nothing to measure has diverged all the same.
+    #[test]
+    fn runs_without_a_measure_count_as_diverged() {
+        let mut records = Vec::new();
+        for seed in 0..10_u64 {
+            for row in ["concat", "mine"] {
+                let has_diverged = row == "mine" && seed < 3;
+                let status = if has_diverged {
+                    Status::Diverged {
+                        reason: "loss is not finite".to_owned(),
+                        epoch: 4,
+                    }
+                } else {
+                    Status::Ok
+                };
+                let mut record = record(row, (row, "none"), "test_missing", seed, &[(0.9, 400)], status);
+                if !has_diverged {
+                    let share = Score {
+                        metric: metric("monosemantic_neurons"),
+                        value: 0.1 + 0.01 * seed as f64,
+                        ..record.outcome.scores[0].clone()
+                    };
+                    record.outcome.scores.push(share);
+                }
+                records.push(record);
+            }
+        }
+        let summary = Summary::new("table4", &records, &table4()).unwrap();
+        let rule = Rule {
+            margin: 0.01,
+            overlap: 0.0,
+        };
+        let metrics = [metric("monosemantic_neurons")];
+        let [one] = &summary.decided("mine", None, &metrics, rule, &table4()).unwrap()[..] else {
+            panic!("one comparison")
+        };
+        assert_eq!((one.n, one.judged), (7, Err(Reason::Diverged)));
+    }
+
+    /// Of a seed the largest number of samples counts: others are of the samples that have one modality, or of a part.
+    #[test]
+    fn samples_of_a_part_do_not_narrow_the_interval() {
+        let numbers = [
+            (Split::Test, 0, 386),
+            (Split::Test, 0, 256),
+            (Split::Validation, 0, 200),
+            (Split::Train, 0, 1370),
+            (Split::Train, 0, 900),
+            (Split::Test, 1, 388),
+            (Split::Train, 1, 1374),
+        ];
+        let ratio = test_to_train(numbers.into_iter()).unwrap();
+        assert!((ratio - 387.0 / 1372.0).abs() < 1e-12, "{ratio}");
+        assert_eq!(test_to_train([(Split::Test, 0, 386)].into_iter()), None);
     }
 
     #[test]

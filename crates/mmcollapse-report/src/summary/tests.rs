@@ -239,3 +239,39 @@ fn the_papers_tables_are_complete() {
         assert!(!paper.unclear.is_empty());
     }
 }
+
+/// A fusion that is trained otherwise is compared with the fusion that its spec calls its control, in the same family.
+#[test]
+fn a_balanced_fusion_is_compared_with_its_control() {
+    let mut records = Vec::new();
+    for seed in 0..10_u64 {
+        for (row, right) in [("concat", 400), ("opm", 410 + seed as usize), ("late_fusion", 405)] {
+            let mut record = record(
+                row,
+                ("concat", "none"),
+                "test_missing",
+                seed,
+                &[(0.9, right)],
+                Status::Ok,
+            );
+            if row == "opm" {
+                record.row.fusion.twin = Some("concat".to_owned());
+            }
+            records.push(record);
+        }
+    }
+    let summary = Summary::new("balancing", &records, &table4()).unwrap();
+    let with: Vec<_> = summary
+        .groups
+        .iter()
+        .filter(|group| group.difference.is_some())
+        .collect();
+    assert!(!with.is_empty());
+    for group in with {
+        let difference = group.difference.as_ref().unwrap();
+        assert_eq!(summary.methods[group.method].to_string(), "opm");
+        assert_eq!(summary.methods[difference.reference].to_string(), "concat");
+        assert_eq!(difference.family, 1);
+        assert!((difference.paired.estimate.mean - 14.5 / 450.0).abs() < 1e-12);
+    }
+}

@@ -118,6 +118,12 @@ impl Sheets<'_> {
             }
         }
         let name = &self.protocol.setting;
+        let balanced = self.methods().any(|(_, method)| method.fusion.twin.is_some());
+        let (adds, without) = if balanced {
+            ("reallocation or balancing adds", "reallocation and balancing")
+        } else {
+            ("reallocation adds", "reallocation")
+        };
         (!rows.is_empty()).then(|| Sheet {
             name: if self.of_paper() {
                 format!("{name}_difference")
@@ -125,12 +131,12 @@ impl Sheets<'_> {
                 format!("{name}_{}_difference", self.metric)
             },
             heading: if self.of_paper() {
-                format!("Protocol {name}: what reallocation adds to the same fusion")
+                format!("Protocol {name}: what {adds} to the same fusion")
             } else {
-                format!("Protocol {name}: {}, what reallocation adds", self.metric.title())
+                format!("Protocol {name}: {}, what {adds}", self.metric.title())
             },
             caption: format!(
-                "Difference in {} to the same fusion without reallocation{}, protocol {name}. Here: \
+                "Difference in {} to the same fusion without {without}{}, protocol {name}. Here: \
                  mean over seeds of the paired differences and half-width of its 95 % t interval. p: exact \
                  two-sided Wilcoxon signed-rank test on each seed's mean over the {}; p (Holm): corrected \
                  for the {family} tests of this sheet.{}",

@@ -174,7 +174,7 @@ impl Check<'_> {
                 self.plan.experiment,
                 self.plan.preset
             ),
-            "rows are compared seed by seed: export these seeds and predict them",
+            "rows are compared seed by seed: predict exported seeds; `--seeds N` compares with as many seeds as were exported",
         ))
     }
 

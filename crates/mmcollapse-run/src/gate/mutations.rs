@@ -114,6 +114,7 @@ fn of_reallocations() -> Vec<(&'static str, Vec<Value>)> {
             ],
         ),
         ("only", vec![json!({"modality": "sound"})]),
+        ("trained_encoders", vec![json!({"freeze": true})]),
     ]
 }
 

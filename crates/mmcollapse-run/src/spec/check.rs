@@ -68,16 +68,14 @@ fn twins(spec: &Spec) -> Checked {
             );
         }
     }
-    for (name, method) in &spec.reallocations {
-        if let Some(twin) = method
-            .twin
-            .as_ref()
-            .filter(|twin| !spec.reallocations.contains_key(*twin))
-        {
-            return fault(
-                "reallocations",
-                format!("reallocation `{name}` has the twin `{twin}`, which is not there"),
-            );
+    for (axis, methods) in [("fusion", &spec.fusions), ("reallocation", &spec.reallocations)] {
+        for (name, method) in methods {
+            if let Some(twin) = method.twin.as_ref().filter(|twin| !methods.contains_key(*twin)) {
+                return fault(
+                    &format!("{axis}s"),
+                    format!("{axis} `{name}` has the twin `{twin}`, which is not there"),
+                );
+            }
         }
     }
     Ok(())

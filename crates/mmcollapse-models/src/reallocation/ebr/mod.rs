@@ -37,7 +37,7 @@ use mmcollapse_nn::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::{Builder, Placed, Prepared, Reallocated, Reallocation, ReallocationContext, Workbench};
+use super::{Builder, Prepared, Reallocated, Reallocation, ReallocationContext, Workbench, trained_encoders};
 use crate::{
     encodings::Encodings,
     error::Result,
@@ -485,14 +485,7 @@ impl Reallocation for Ebr {
     fn prepare(&mut self, bench: &mut dyn Workbench) -> Result<Prepared> {
         let mut placed = Vec::new();
         if self.config.trained_encoders {
-            bench.alone()?;
-            for name in bench.modalities() {
-                placed.push(Placed {
-                    path: format!("encoder.{name}"),
-                    kept: super::ALONE.to_owned(),
-                    freeze: false,
-                });
-            }
+            placed = trained_encoders::placed(bench, false)?;
         }
         if self.config.start == Start::Autoencoder {
             for modality in 0..bench.modalities().len() {

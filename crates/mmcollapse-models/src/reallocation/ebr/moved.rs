@@ -7,11 +7,9 @@
 use mmcollapse_nn::{Mode, Result as TensorResult, Tensor};
 use serde::{Deserialize, Serialize};
 
-use super::{
-    Builder, Config, ENTRY as EBR, Placed, Prepared, Reallocated, Reallocation, ReallocationContext, Workbench,
-};
+use super::{Builder, Config, ENTRY as EBR, Prepared, Reallocated, Reallocation, ReallocationContext, Workbench};
 use super::{Layers, Options, configured, parse, parse_for, written};
-use crate::{error::Result, method::MethodConfig, registry::Entry};
+use crate::{error::Result, method::MethodConfig, reallocation::Placed, registry::Entry};
 
 /// Where the weights of the model with EBR are kept.
 const SOURCE: &str = "moved";

@@ -1,0 +1,130 @@
+//! The model's own output, given all modalities or some.
+
+use mmcollapse_arrays::{Array, Arrays, Values};
+
+use crate::error::{Result, input};
+use crate::features::{Features, refused};
+
+/// How far from 1 the chances of a sample may sum: those of a thousand classes in half precision do.
+const SUM_WITHIN: f64 = 0.01;
+
+/// The arrays `logits` and `logits.<subset>`.
+pub(crate) struct Outputs {
+    /// Given all modalities.
+    pub logits: Option<Features>,
+    /// Given some of them; bit i says whether modality i is given.
+    pub subsets: Vec<(usize, Features)>,
+}
+
+impl Outputs {
+    /// Reads them. `logits.<subset>` of all `modalities` is `logits`.
+    ///
+    /// # Errors
+    /// A subset of unknown or repeated modalities, two arrays of one subset, what is no logits of the `labels`.
+    pub fn read(arrays: &Arrays, modalities: &[&str], labels: &[i64]) -> Result<Self> {
+        let full = (1 << modalities.len()) - 1;
+        let mut known: Vec<(usize, &str)> = Vec::new();
+        let mut found = Self {
+            logits: None,
+            subsets: Vec::new(),
+        };
+        for info in arrays.infos() {
+            let name = info.name.as_str();
+            let mask = match name.strip_prefix("logits") {
+                Some("") => full,
+                Some(rest) if rest.starts_with('.') => subset(name, &rest[1..], modalities)?,
+                _ => continue,
+            };
+            if let Some((_, other)) = known.iter().find(|(of, _)| *of == mask) {
+                return Err(input(
+                    format!(
+                        "arrays `{other}` and `{name}`: expected one array for each subset of modalities, got two of one"
+                    ),
+                    "leave one of them out; `logits` is the output given all modalities",
+                ));
+            }
+            known.push((mask, name));
+            let logits = logits(arrays.read(name)?, labels)?;
+            if mask == full {
+                found.logits = Some(logits);
+            } else {
+                found.subsets.push((mask, logits));
+            }
+        }
+        Ok(found)
+    }
+}
+
+/// The modalities that `given` joins by `+`, as bits.
+fn subset(name: &str, given: &str, modalities: &[&str]) -> Result<usize> {
+    let help = "name a subset as logits.<modality>+<modality>";
+    let mut mask = 0;
+    for part in given.split('+') {
+        let Some(place) = modalities.iter().position(|known| *known == part) else {
+            let reason = format!(
+                "array `{name}`: expected modalities among {}, got `{part}`",
+                modalities.join(", ")
+            );
+            return Err(input(reason, help));
+        };
+        if mask >> place & 1 == 1 {
+            return Err(input(
+                format!("array `{name}`: expected each modality once, got `{part}` twice"),
+                help,
+            ));
+        }
+        mask |= 1 << place;
+    }
+    Ok(mask)
+}
+
+/// Logits `[n, classes]` of which label k is column k; the one logit of a binary model becomes two.
+fn logits(mut array: Array, labels: &[i64]) -> Result<Features> {
+    refuse_probabilities(&array)?;
+    if matches!(array.info.shape.as_slice(), [_] | [_, 1]) {
+        let of = |row: usize| [0.0, array.values.get(row).unwrap_or(f64::NAN)];
+        array.values = Values::Double((0..array.info.rows()).flat_map(of).collect());
+        array.info.shape = vec![array.info.rows(), 2];
+    }
+    let columns = array.info.shape.get(1).copied().unwrap_or(0);
+    let fits = |label: &i64| usize::try_from(*label).is_ok_and(|label| label < columns);
+    if array.info.shape.len() == 2 && !labels.iter().all(fits) {
+        let reason = format!("expected a column for every label, got {columns} columns");
+        return Err(refused(
+            &array,
+            reason,
+            "labels count from 0: label k belongs to column k",
+        ));
+    }
+    Features::new(array, Some(labels.len()))
+}
+
+/// Refuses probabilities, which as logits would say almost nothing. Turning them into logits here would have to guess what a
+/// probability that was rounded to 0 or 1 had been.
+fn refuse_probabilities(array: &Array) -> Result<()> {
+    let (rows, columns) = match array.info.shape.as_slice() {
+        [rows] => (*rows, 1),
+        [rows, columns] => (*rows, *columns),
+        _ => return Ok(()),
+    };
+    let value = |at: usize| array.values.get(at).unwrap_or(f64::NAN);
+    if rows * columns == 0 || !(0..rows * columns).all(|at| (0.0..=1.0).contains(&value(at))) {
+        return Ok(());
+    }
+    if columns == 1 {
+        return Err(refused(
+            array,
+            "expected logits, got values in [0, 1] alone, as probabilities are".into(),
+            "give logits: log(p / (1 - p)), or better what the model computes before the sigmoid",
+        ));
+    }
+    let sum = |row: usize| (row * columns..(row + 1) * columns).map(value).sum::<f64>();
+    if (0..rows).all(|row| (sum(row) - 1.0).abs() <= SUM_WITHIN) {
+        return Err(refused(
+            array,
+            "expected logits, got rows in [0, 1] that sum to 1, as probabilities do".into(),
+            "give logits: log(p), or better what the model computes before the softmax",
+        ));
+    }
+    Ok(())
+}
