@@ -150,6 +150,14 @@ fn alarms(draws: usize) {
                 ..two(full(1.5), full(1.0))
             },
         ),
+        (
+            "the same, 1 more for each next class",
+            PlantedModel {
+                output: true,
+                offset: 1.0,
+                ..two(full(1.5), full(1.0))
+            },
+        ),
     ];
     out(format_args!(
         "| nothing neglected | draws | false alarms, % | kept a / b, % |\n|---|--:|--:|--:|\n"

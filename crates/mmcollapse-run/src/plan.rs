@@ -250,6 +250,13 @@ impl Plan {
             }
             .into());
         }
+        if let Some((row, same)) = twice(&cells) {
+            let reason = format!(
+                "it trains the cells of `{}` once more: a preset lays its settings over those of a fusion",
+                same.name
+            );
+            return Err(refused(experiment, row, &reason).into());
+        }
         // Each seed draws its own samples; one digest stands for them all.
         let one = |digests: BTreeSet<String>| {
             let digests: Vec<String> = digests.into_iter().collect();
@@ -269,6 +276,15 @@ impl Plan {
                 .collect(),
         })
     }
+}
+
+/// A row, and one before it that trains and scores the same: what sets it apart has got lost.
+fn twice(cells: &[Planned]) -> Option<(&Row, &Row)> {
+    let mut known: BTreeMap<(&CellKey, &Setting), &Row> = BTreeMap::new();
+    cells.iter().find_map(|cell| {
+        let first = known.entry((&cell.key, &cell.setting)).or_insert(&cell.row);
+        (first.name != cell.row.name).then_some((&cell.row, *first))
+    })
 }
 
 /// Each training of a row: protocol and the rates it is scored at.

@@ -278,3 +278,29 @@ fn missing_presets_and_data_are_named() {
     let error = Plan::new(&experiment(other), Preset::Smoke, &Selection::default(), &mut Fake).unwrap_err();
     assert!(format!("{error:?}").contains("nowhere"), "{error:?}");
 }
+
+/// A row whose own setting a preset lays over would be published as a control that it is not.
+#[test]
+fn two_rows_of_the_same_cells_are_refused() {
+    const SAME: &str = "\
+dataset: avmnist
+modality: sound
+rates: [0.9]
+protocols: [test_missing]
+fusions:
+  concat: {config: {method: concat}}
+  long: {config: {method: concat}, training: {epochs: 9}}
+reallocations: {none: {}}
+rows: [{fusion: [concat, long], reallocation: [none]}]
+presets:
+  smoke: {seeds: 1, seconds: 1, training: {epochs: 2}}
+  quick: {seeds: 1, seconds: 1, training: {epochs: 2}, fusions: {long: {training: {epochs: 4}}}}
+";
+    let plan = |preset| Plan::new(&experiment(SAME), preset, &Selection::default(), &mut Fake);
+    let error = plan(Preset::Smoke).unwrap_err().to_string();
+    assert!(
+        error.contains("row `long`: it trains the cells of `concat` once more"),
+        "{error}"
+    );
+    assert_eq!(plan(Preset::Quick).unwrap().cells.len(), 2);
+}
