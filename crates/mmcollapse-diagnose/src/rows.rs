@@ -111,11 +111,11 @@ impl Rows {
             let (had, most) = (rows.len(), most.max(of_each * classes.len()));
             if had > most {
                 shuffle(&mut rows, &mut stream(settings.seed, what));
-                let mut taken = vec![0; classes.len()];
+                let mut taken = vec![BTreeSet::new(); classes.len()];
                 let is_needed = |row: &usize| {
                     let of = &mut taken[of_class(row).unwrap_or_default()];
-                    *of += 1;
-                    *of <= of_each
+                    let unit = input_.groups.as_ref().map_or(*row as i64, |groups| groups[*row]);
+                    of.len() < of_each && of.insert(unit)
                 };
                 let (mut drawn, others): (Vec<usize>, Vec<usize>) = rows.into_iter().partition(is_needed);
                 drawn.extend(others);
@@ -126,8 +126,8 @@ impl Rows {
             }
             rows
         };
-        // A class of which nothing fits would be impossible to the probes.
-        let fit = kept(fit, fit_most, FEWEST, "fit the probes");
+        // A class of which nothing fits would be impossible to the probes: two, one for each half.
+        let fit = kept(fit, fit_most, 2, "fit the probes");
         let evaluate = kept(evaluate, settings.evaluate_rows, 0, "evaluate");
         for (rows, what) in [(&fit, "to fit probes"), (&evaluate, "to evaluate")] {
             if rows.len() < FEWEST_SAMPLES {

@@ -171,6 +171,7 @@ impl Description {
                 return Err(format!("modality `{name}`: `vocabulary` must be at least 1, got 0"));
             }
         }
+        self.apart()?;
         let known = |name: &String| self.modalities.iter().any(|(modality, _)| modality == name);
         let names: Vec<&str> = self.modalities.iter().map(|(name, _)| name.as_str()).collect();
         for (what, name) in self
@@ -194,6 +195,23 @@ impl Description {
         }
         if self.arrays.all().is_empty() {
             return Err("`arrays` names no file".to_owned());
+        }
+        Ok(())
+    }
+
+    /// No modality reads what tells the label or the split: it would predict perfectly.
+    fn apart(&self) -> Result<(), String> {
+        let others = [
+            ("labels", Some(&self.labels)),
+            ("groups", self.groups.as_ref()),
+            ("split", self.split.as_ref()),
+            ("present", self.present.as_ref()),
+        ];
+        for (modality, (name, _)) in self.modalities.iter().enumerate() {
+            let array = self.array(modality);
+            if let Some((what, _)) = others.iter().find(|(_, other)| other.is_some_and(|other| other == array)) {
+                return Err(format!("modality `{name}` reads array `{array}`, which is that of `{what}`"));
+            }
         }
         Ok(())
     }

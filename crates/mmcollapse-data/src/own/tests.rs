@@ -409,8 +409,8 @@ fn what_does_not_belong_together_is_refused_with_its_place() {
         ),
         (
             "present: present",
-            "labels: rows",
-            "array `rows`: expected shape [n], got [60, 3]",
+            "labels: present",
+            "array `present`: expected shape [n], got [60, 4]",
         ),
         (
             "present: present",
@@ -425,6 +425,8 @@ fn what_does_not_belong_together_is_refused_with_its_place() {
     }
     let one = "name: mine\narrays: mine.safetensors\nmodalities:\n  rows: {}\n";
     assert!(told(one, &arrays()).contains("expected 2 to 8 modalities, got 1"));
+    let leaking = "name: mine\narrays: mine.safetensors\nmodalities:\n  rows: {}\n  told: {array: labels}\n";
+    assert!(told(leaking, &arrays()).contains("modality `told` reads array `labels`, which is that of `labels`"));
     for (array, value, expected) in [
         ("labels", 1.0, "array `labels`: expected at least 2 classes, got 1"),
         (
