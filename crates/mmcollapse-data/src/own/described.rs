@@ -209,8 +209,13 @@ impl Description {
         ];
         for (modality, (name, _)) in self.modalities.iter().enumerate() {
             let array = self.array(modality);
-            if let Some((what, _)) = others.iter().find(|(_, other)| other.is_some_and(|other| other == array)) {
-                return Err(format!("modality `{name}` reads array `{array}`, which is that of `{what}`"));
+            if let Some((what, _)) = others
+                .iter()
+                .find(|(_, other)| other.is_some_and(|other| other == array))
+            {
+                return Err(format!(
+                    "modality `{name}` reads array `{array}`, which is that of `{what}`"
+                ));
             }
         }
         Ok(())

@@ -86,6 +86,7 @@ pub fn families<'a>(claim: &'a Claim, claims: &Claims, results: &Results, stated
             let own = claim.exploratory.iter().filter(|c| c.dataset.as_deref() == dataset);
             let own = own.filter(|c| source.measured(c, false).is_none_or(|measured| !measured.stale));
             let mut exploratory = own.map(|c| source.explored(c, false)).collect::<Result<Vec<_>>>()?;
+            exploratory.retain(|compared| compared.estimate.is_some());
             for test in &tests {
                 for comparison in &test.parts {
                     let mut tuned = source.explored(comparison, true)?;
