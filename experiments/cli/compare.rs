@@ -16,7 +16,7 @@ use mmcollapse_run::on::spec_on;
 use mmcollapse_run::plan::{Filter, Plan, Selection};
 use mmcollapse_run::store::Store;
 
-use super::options::as_given;
+use super::options::dataset_flag;
 use super::{Ending, From, Place, What};
 
 /// What is compared.
@@ -80,10 +80,7 @@ pub(super) fn compare(
     let published = (!from.no_published).then_some(&cells);
     let gathered = Gathered::beside(&plan, &Store::new(&place.store), published)?;
     if gathered.records.is_empty() {
-        let dataset = what
-            .dataset
-            .as_ref()
-            .map_or_else(String::new, |name| format!(" --dataset {}", as_given(name)));
+        let dataset = dataset_flag(what.dataset.as_deref());
         return Err(miette!(
             help = format!(
                 "`mmcollapse reproduce {} --preset {}{dataset}` with the same --store and --results trains them. A table without its cells, or of older code, is no row \
@@ -201,10 +198,7 @@ fn beside(
 
 /// The flags that choose the result.
 fn flags(conditions: &Conditions, what: &What) -> String {
-    let dataset = conditions
-        .dataset
-        .as_ref()
-        .map_or_else(String::new, |name| format!(" --dataset {}", as_given(name)));
+    let dataset = dataset_flag(conditions.dataset.as_deref());
     format!(" --preset {}{dataset}", what.preset)
 }
 

@@ -117,10 +117,12 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
         .ok_or_else(|| format!("expected a whole number with s, m or h, such as 150m; got `{text}`"))
 }
 
-/// A data set as `--dataset` takes it: a user's own by the file name of its YAML, since folders are of one machine.
-pub(super) fn as_given(name: &str) -> String {
+/// `--dataset` as a command has it, nothing where there is none: a user's own by the file name of its YAML, since folders are of one
+/// machine.
+pub(super) fn dataset_flag(name: Option<&str>) -> String {
+    let Some(name) = name else { return String::new() };
     let file = mmcollapse_data::own::path_of(name).and_then(|path| Some(path.file_name()?.display().to_string()));
-    file.unwrap_or_else(|| name.to_owned())
+    format!(" --dataset {}", file.as_deref().unwrap_or(name))
 }
 
 /// Reads the name of a data set, or the YAML of a user's own.

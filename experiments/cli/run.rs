@@ -11,7 +11,7 @@ use miette::{Report, Result, miette};
 use mmcollapse_files::{duration_text, output, say, tell};
 
 use super::engine::{self, Engaged};
-use super::options::as_given;
+use super::options::dataset_flag;
 use super::store::limit;
 use super::{Ending, From, How, Place, What, interrupt};
 use super::{dry, results};
@@ -440,9 +440,7 @@ impl<'a> Showing<'a> {
         if let Some(seeds) = what.seeds {
             let _ = write!(command, " --seeds {seeds}");
         }
-        if let Some(dataset) = &conditions.dataset {
-            let _ = write!(command, " --dataset {}", as_given(dataset));
-        }
+        command += &dataset_flag(conditions.dataset.as_deref());
         if conditions.tuned.is_some() {
             command.push_str(" --tuned");
         }

@@ -182,7 +182,7 @@ fn fault(splits: &Splits, labels: &[u32], classes: usize, fractions: Fractions) 
 }
 
 /// Shares of training, validation and test.
-fn shares(fractions: Fractions) -> [f64; 3] {
+pub(super) fn shares(fractions: Fractions) -> [f64; 3] {
     let Fractions { validation, test } = fractions;
     [1.0 - validation - test, validation, test]
 }

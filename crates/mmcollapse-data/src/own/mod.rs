@@ -17,7 +17,7 @@ use std::sync::{Mutex, PoisonError};
 
 use serde_json::{Map, Value};
 
-pub use described::{Description, Form, Fractions};
+pub use described::{Description, Form};
 pub use error::OwnError;
 
 use crate::{DataError, Dataset, DatasetSource, Kind, LoadOptions, ModalitySpec, cache, digests, sets};
@@ -91,10 +91,10 @@ pub fn path_of(name: &str) -> Option<PathBuf> {
 /// where every seed cuts the same samples anew, 0 where the YAML gives the split and intervals are about these samples alone.
 pub fn overlap(name: &str) -> Option<f64> {
     let description = &find(name)?.description;
-    let Fractions { validation, test } = description.fractions;
+    let [train, _, test] = cut::shares(description.fractions);
     Some(match description.split {
         Some(_) => 0.0,
-        None => test / (1.0 - validation - test),
+        None => test / train,
     })
 }
 

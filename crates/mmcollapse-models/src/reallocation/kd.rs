@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::{
-    Builder, Placed, Prepared, Reallocated, Reallocation, Workbench,
+    Builder, Placed, Prepared, Reallocation, Workbench,
     workbench::{Preparation, digest, named},
 };
 use crate::{
@@ -241,13 +241,6 @@ impl Kd {
 }
 
 impl Reallocation for Kd {
-    fn transform(&self, _modality: usize, z: &Tensor, _mode: Mode) -> TensorResult<Reallocated> {
-        Ok(Reallocated {
-            encoding: z.clone(),
-            latent: None,
-        })
-    }
-
     fn prepare(&mut self, bench: &mut dyn Workbench) -> Result<Prepared> {
         let alone = bench.alone()?.to_vec();
         bench.diagnosis()?;

@@ -58,12 +58,17 @@ pub struct Placed {
 
 /// A way to bring the modalities' encodings together.
 pub trait Reallocation {
-    /// One modality's encoding `[rows, width]` to what the fusion sees. Each row is transformed by itself, as tokens are
-    /// transformed by the same map.
+    /// One modality's encoding `[rows, width]` to what the fusion sees; as it is if not said. Each row is transformed by itself,
+    /// as tokens are transformed by the same map.
     ///
     /// # Errors
     /// A shape that does not fit.
-    fn transform(&self, modality: usize, z: &Tensor, mode: Mode) -> TensorResult<Reallocated>;
+    fn transform(&self, _modality: usize, z: &Tensor, _mode: Mode) -> TensorResult<Reallocated> {
+        Ok(Reallocated {
+            encoding: z.clone(),
+            latent: None,
+        })
+    }
 
     /// Whether the fusion gets nothing of a modality, not even how many tokens it has.
     fn silences(&self, _modality: usize) -> bool {

@@ -1,9 +1,8 @@
 //! No reallocation: the fusion sees the encoders' output (the paper's "vanilla").
 
-use mmcollapse_nn::{Mode, Result as TensorResult, Tensor};
 use serde::{Deserialize, Serialize};
 
-use super::{Builder, Reallocated, Reallocation};
+use super::{Builder, Reallocation};
 use crate::registry::{Entry, parse_for, resolve_as};
 
 pub(super) const ENTRY: Entry<Builder> = Entry {
@@ -31,13 +30,6 @@ struct Config {}
 struct Unchanged;
 
 impl Reallocation for Unchanged {
-    fn transform(&self, _modality: usize, z: &Tensor, _mode: Mode) -> TensorResult<Reallocated> {
-        Ok(Reallocated {
-            encoding: z.clone(),
-            latent: None,
-        })
-    }
-
     fn is_vanilla(&self) -> bool {
         true
     }

@@ -2,10 +2,9 @@
 //!
 //! A control, not a method: KD and EBR (`trained_encoders`) start so too, and what that gives by itself is not theirs.
 
-use mmcollapse_nn::{Mode, Result as TensorResult, Tensor};
 use serde::{Deserialize, Serialize};
 
-use super::{ALONE, Builder, Placed, Prepared, Reallocated, Reallocation, Workbench};
+use super::{ALONE, Builder, Placed, Prepared, Reallocation, Workbench};
 use crate::{
     error::Result,
     registry::{Entry, Sampler, parse_for, resolve_as},
@@ -41,13 +40,6 @@ struct TrainedEncoders {
 }
 
 impl Reallocation for TrainedEncoders {
-    fn transform(&self, _modality: usize, z: &Tensor, _mode: Mode) -> TensorResult<Reallocated> {
-        Ok(Reallocated {
-            encoding: z.clone(),
-            latent: None,
-        })
-    }
-
     fn prepare(&mut self, bench: &mut dyn Workbench) -> Result<Prepared> {
         Ok(Prepared {
             placed: placed(bench, self.config.freeze)?,
