@@ -163,7 +163,16 @@ pub static EXPERIMENTS: &[ExperimentInfo] = &[
     experiment!(
         "balancing",
         "Methods that weigh the modalities in training, over every pattern that can be left",
-        Shows::Rows(&["accuracy_of_2", "accuracy_of_1", "auroc_of_4", "auroc_of_1", "auprc"]),
+        Shows::Rows(&[
+            "accuracy_of_2",
+            "accuracy_of_1",
+            "auroc_of_4",
+            "auroc_of_1",
+            "auprc",
+            "encoders",
+            "encoder_image",
+            "encoder_sound"
+        ]),
     ),
     experiment!(
         "rank-bottleneck",

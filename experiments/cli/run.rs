@@ -505,6 +505,13 @@ impl<'a> Showing<'a> {
                 shown.folder.display()
             );
         }
+        if shown.replaced_other_data {
+            tell!(
+                "{name} ({preset}): {} had a result of other data under the same name, which this one replaces. Another `name` in the \
+                 data set's file keeps both",
+                shown.folder.display()
+            );
+        }
         for file in shown.files {
             say!("{}", file.display());
         }

@@ -23,7 +23,11 @@ fn blocks(language: &str) -> Vec<&'static str> {
 
 /// Two classes that both modalities tell; what the page's YAML names.
 fn write_arrays(folder: &Path) {
-    let mut stream = Stream::new(4, "arrays");
+    write_other_arrays(folder, 4);
+}
+
+fn write_other_arrays(folder: &Path, seed: u64) {
+    let mut stream = Stream::new(seed, "arrays");
     let mut of = |shape: &[usize], strength: f64| {
         let width: usize = shape.iter().product();
         let values = (0..N).flat_map(|i| {
@@ -103,19 +107,27 @@ fn experiments_on_numbers_of_modalities_take_those_there_are() {
     write_arrays(folder.path());
     let yaml = "name: mine\narrays: my.safetensors\nmodalities: {audio: {}, video: {}}\n";
     write_atomic(&folder.path().join("mine.yaml"), yaml.as_bytes()).unwrap();
+    let told = |experiment: &str| {
+        let asked = ["reproduce", experiment, "--dataset", "mine.yaml"];
+        let output = run(
+            folder.path(),
+            &[&asked[..], &["--preset", "smoke", "--offline"]].concat(),
+        );
+        let told = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "{told}");
+        told
+    };
     for experiment in ["table6", "table7"] {
-        let asked = [
-            "reproduce",
-            experiment,
-            "--dataset",
-            "mine.yaml",
-            "--preset",
-            "smoke",
-            "--offline",
-        ];
-        let output = run(folder.path(), &asked);
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let told = told(experiment);
+        assert!(!told.contains("other data"), "{told}");
     }
+    // The same name, other contents.
+    write_other_arrays(folder.path(), 5);
+    let told = told("table7");
+    assert!(
+        told.contains("mine-smoke had a result of other data under the same name"),
+        "{told}"
+    );
 }
 
 #[test]

@@ -66,6 +66,9 @@ pub enum Measured {
     Mechanism(fn(&Representation) -> Reading),
     /// Of the fusion's weights, by models trained to read them; `mmcollapse-models` has them. Only where an experiment asks for it.
     Weights,
+    /// Of each encoder, by a linear probe fitted to its encodings of the training samples; `mmcollapse-models` has it. Only where an
+    /// experiment asks for it.
+    Encoder,
     /// Of what the cell's reallocation has trained, by models fitted to it; `mmcollapse-models` has them. Every cell with a
     /// reallocation has it, for which it may not be defined.
     Manipulation,
@@ -157,6 +160,14 @@ const fn weights(key: &'static str, title: &'static str) -> Definition {
         measured: Some(Measured::Weights),
         revision: 1,
         ..number(key, title, (Some(0), None))
+    }
+}
+
+const fn encoder(key: &'static str, title: &'static str) -> Definition {
+    Definition {
+        measured: Some(Measured::Encoder),
+        revision: 1,
+        ..share(key, title)
     }
 }
 
@@ -568,6 +579,16 @@ pub static METRICS: &[Definition] = &[
         split: Split::Train,
         ..number("epochs_to_90", "epochs until 90 % of the fall", (Some(1), None))
     },
+    Definition {
+        explanation: " Accuracy (AUROC with two classes) of a linear probe fitted to the frozen encoder's encodings of the training \
+                      samples: what it has learnt, whether or not the fusion uses it.",
+        ..encoder("encoder_{}", "linear probe of the {} encoder (%)")
+    },
+    Definition {
+        explanation: " Mean over the modalities of the accuracy (AUROC with two classes) of a linear probe fitted to the frozen encoder's \
+                      encodings of the training samples.",
+        ..encoder("encoders", "linear probes of the encoders (%)")
+    },
 ];
 
 impl Definition {
@@ -599,7 +620,10 @@ impl Definition {
 
     /// Whether only an experiment that asks for it has it.
     pub(crate) fn is_asked_for(&self) -> bool {
-        matches!(self.measured, Some(Measured::Mechanism(_) | Measured::Weights))
+        matches!(
+            self.measured,
+            Some(Measured::Mechanism(_) | Measured::Weights | Measured::Encoder)
+        )
     }
 
     /// Whether it is measured of runs with this reallocation: where there is none, there is nothing to check.

@@ -17,6 +17,9 @@ use crate::report::frame::Frame;
 /// Names that a refusal lists before it counts the rest.
 const NAMED: usize = 3;
 
+/// The file that says what a result's runs rest on.
+const RUNS: &str = "runs.provenance.json";
+
 /// A result that was written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Shown {
@@ -26,6 +29,8 @@ pub struct Shown {
     pub files: Vec<PathBuf>,
     /// What kept the folder that it would have had.
     pub kept: Option<Kept>,
+    /// Whether it replaced a result of a data set that has the same name and other contents.
+    pub replaced_other_data: bool,
 }
 
 /// Writes tables and figures of an experiment below `results`, into the folder of such a result or, if a more complete one is
@@ -58,12 +63,36 @@ pub fn publish(
         more_complete: kept.as_ref().map(name),
         ..provenance
     };
+    let other = |(name, digest): (&String, &String)| provenance.data.get(name).is_some_and(|new| new != digest);
+    let replaced_other_data = match provenance_of(&folder) {
+        Ok(Some(there)) => there.data.iter().any(other),
+        Ok(None) | Err(_) => false,
+    };
     let failed = || format!("making tables and figures in {}", folder.display());
     let files = render(experiment, records, &provenance, &folder).wrap_err_with(failed)?;
     sweep(&own, &folder, &extent)
         .into_diagnostic()
         .wrap_err("cannot remove the partial results that this one covers")?;
-    Ok(Shown { folder, files, kept })
+    Ok(Shown {
+        folder,
+        files,
+        kept,
+        replaced_other_data,
+    })
+}
+
+/// Provenance of the result in a folder; `None` if there is none, the reason if it cannot be read.
+fn provenance_of(folder: &Path) -> Result<Option<Provenance>, String> {
+    let path = folder.join(RUNS);
+    let bytes = match fs::read(&path) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(format!("{}: {error}", path.display())),
+    };
+    let provenance = serde_json::from_slice(&bytes);
+    provenance
+        .map(Some)
+        .map_err(|error| format!("{}: {error}", path.display()))
 }
 
 /// What a result holds.
@@ -86,20 +115,13 @@ impl Extent {
 
     /// What the result in a folder holds; `None` if there is none, the reason if it cannot be read.
     fn read(folder: &Path) -> Result<Option<Self>, String> {
-        let path = folder.join("runs.provenance.json");
-        let bytes = match fs::read(&path) {
-            Ok(bytes) => bytes,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                // Without it, what other files of a result rest on cannot be known.
-                return match files(folder).first() {
-                    None => Ok(None),
-                    Some(file) => Err(format!("{} is there without {}", file.display(), path.display())),
-                };
-            }
-            Err(error) => return Err(format!("{}: {error}", path.display())),
+        let Some(provenance) = provenance_of(folder)? else {
+            // Without it, what other files of a result rest on cannot be known.
+            return match files(folder).first() {
+                None => Ok(None),
+                Some(file) => Err(format!("{} is there without {RUNS}", file.display())),
+            };
         };
-        let provenance: Provenance =
-            serde_json::from_slice(&bytes).map_err(|error| format!("{}: {error}", path.display()))?;
         let read = || {
             let runs = Frame::read(folder.join("runs.parquet"))?;
             let (row, protocol) = (runs.names::<RowName>("row")?, runs.names::<Setting>("protocol")?);

@@ -359,6 +359,7 @@ fn a_line_says_where_the_table_of_a_seed_is() {
         folder: "results/fig8/quick".into(),
         files: Vec::new(),
         kept: None,
+        replaced_other_data: false,
     };
     assert_eq!(
         line("fig8", 1, 10, &shown),

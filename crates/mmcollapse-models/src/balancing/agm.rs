@@ -1,5 +1,9 @@
 //! AGM (Li et al., ICCV 2023): the encoders' gradients are weighed by how far the Shapley value of each modality's logits stands
 //! from where it stood along training.
+//!
+//! Its authors' code and that of its benchmark differ in a sign. The authors' slows a modality that is further ahead of the others
+//! than it was on average (`ratio_a = exp(score_visual - score_audio)`, of cross-entropies). The benchmark's slows one that is further
+//! behind.
 
 use mmcollapse_nn::{DType, GradStore, Mode, Result as TensorResult, Tensor, Var};
 use mmcollapse_probes::share_of_orders;
@@ -10,16 +14,16 @@ use crate::registry::{Entry, Sampler, parse_for, resolve_as};
 
 const NAME: &str = "agm";
 
-/// The most that a ratio is above another, so that the factor stays finite (public code).
-const MOST: f64 = 7.0;
+/// The most that a ratio is above another, so that the factor stays finite (its authors' code).
+const MOST: f64 = 10.0;
 
 pub(super) const ENTRY: Entry<Builder> = Entry {
     name: NAME,
     summary: "gradients are weighed by the Shapley value of each modality's logits",
-    reference: "Li et al., AGM, ICCV 2023; the public code of its benchmark (Xu et al. 2025)",
-    revision: 1,
+    reference: "Li et al., AGM, ICCV 2023; its authors' code, and that of its benchmark (Xu et al. 2025)",
+    revision: 2, // the first had its benchmark's sign and strength
     resolve: resolve_as::<Config>,
-    tuned: &[("alpha", Sampler::LogUniform(0.03, 1.0))],
+    tuned: &[("alpha", Sampler::LogUniform(0.03, 3.0))],
     build: |options, context| {
         let config: Config = parse_for("balancing", NAME, options)?;
         strength(NAME, "alpha", config.alpha)?;
@@ -36,14 +40,29 @@ pub(super) const ENTRY: Entry<Builder> = Entry {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 struct Config {
-    /// Strength (its benchmark: .1).
+    /// Strength (its authors' code: 1; its benchmark: .1).
     alpha: f64,
+    /// Which modality is slowed.
+    slows: Slows,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self { alpha: 0.1 }
+        Self {
+            alpha: 1.0,
+            slows: Slows::Leader,
+        }
     }
+}
+
+/// Which modality is slowed, against its own mean.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Slows {
+    /// The one that is further ahead of the others than on average (its authors' code).
+    Leader,
+    /// The one that is further behind (its benchmark's code).
+    Follower,
 }
 
 struct Agm {
@@ -77,19 +96,26 @@ fn mono_outputs(modalities: usize, logits: &[Option<Tensor>]) -> TensorResult<Ve
     (0..modalities).map(of).collect()
 }
 
-/// `exp(M / (M - 1) (s_m - mean s))`: how far each score stands from the others.
-fn ratios(scores: &[f64]) -> Vec<f64> {
-    let m = scores.len() as f64;
-    let mean = scores.iter().sum::<f64>() / m;
-    let stretch = m / (m - 1.0).max(1.0);
-    scores.iter().map(|score| libm::exp(stretch * (score - mean))).collect()
-}
+impl Config {
+    /// `exp(M / (M - 1) (mean s - s_m))`, s the cross-entropies: above 1 where modality m is ahead of the others. Its inverse where
+    /// the follower is slowed.
+    fn ratios(&self, scores: &[f64]) -> Vec<f64> {
+        let m = scores.len() as f64;
+        let mean = scores.iter().sum::<f64>() / m;
+        let stretch = match self.slows {
+            Slows::Leader => -1.0,
+            Slows::Follower => 1.0,
+        } * m
+            / (m - 1.0).max(1.0);
+        scores.iter().map(|score| libm::exp(stretch * (score - mean))).collect()
+    }
 
-/// `exp(alpha min(tau_m - r_m, 7))` with r the ratios of a batch and tau those of the means.
-fn factors(alpha: f64, scores: &[f64], means: &[f64]) -> Vec<f64> {
-    let (now, before) = (ratios(scores), ratios(means));
-    let of = |(tau, r): (&f64, &f64)| libm::exp(alpha * (tau - r).min(MOST));
-    before.iter().zip(&now).map(of).collect()
+    /// `exp(alpha min(tau_m - r_m, 10))` with r the ratios of a batch and tau those of the means.
+    fn factors(&self, scores: &[f64], means: &[f64]) -> Vec<f64> {
+        let (now, before) = (self.ratios(scores), self.ratios(means));
+        let of = |(tau, r): (&f64, &f64)| libm::exp(self.alpha * (tau - r).min(MOST));
+        before.iter().zip(&now).map(of).collect()
+    }
 }
 
 impl Balancing for Agm {
@@ -116,7 +142,7 @@ impl Balancing for Agm {
             .zip(&means)
             .map(|(score, mean)| score.unwrap_or(*mean))
             .collect();
-        let factors = factors(self.config.alpha, &scores, &means);
+        let factors = self.config.factors(&scores, &means);
         let n = (step + 1) as f64;
         for (mean, score) in means.iter_mut().zip(&scores) {
             *mean += (score - *mean) / n;
@@ -162,17 +188,25 @@ mod tests {
         assert!((total - 9.0).abs() < 1e-6, "they add up to all: {total}");
     }
 
+    /// Cross-entropies of two modalities, as in the authors' code: `r_a = exp(s_b - s_a)`, `k_a = exp(alpha min(tau_a - r_a, 10))`.
     #[test]
-    fn who_was_better_than_now_is_weighed_more() {
-        assert_eq!(factors(0.0, &[3.0, 1.0], &[0.5, 0.4]), [1.0, 1.0]);
-        // r = exp(2 * +-.5), tau = 1 at the start.
-        let start = factors(0.1, &[1.5, 0.5], &[0.0, 0.0]);
+    fn who_is_further_ahead_than_on_average_is_slowed() {
+        let of = |alpha: f64, slows: Slows| Config { alpha, slows };
+        let leader = of(0.1, Slows::Leader);
+        assert_eq!(of(0.0, Slows::Leader).factors(&[3.0, 1.0], &[0.5, 0.4]), [1.0, 1.0]);
         let e = std::f64::consts::E;
-        assert!((start[0] - libm::exp(0.1 * (1.0 - e))).abs() < 1e-12);
-        assert!((start[1] - libm::exp(0.1 * (1.0 - 1.0 / e))).abs() < 1e-12);
+        // The second has the lower cross-entropy by 1; at the start tau = 1.
+        let start = leader.factors(&[1.5, 0.5], &[0.0, 0.0]);
+        assert!((start[0] - libm::exp(0.1 * (1.0 - 1.0 / e))).abs() < 1e-12);
+        assert!((start[1] - libm::exp(0.1 * (1.0 - e))).abs() < 1e-12);
+        assert!(start[1] < 1.0 && start[0] > 1.0, "the leader is slowed: {start:?}");
+        // As far ahead as on average: neither.
+        assert_eq!(leader.factors(&[1.5, 0.5], &[2.5, 1.5]), [1.0, 1.0]);
         assert!(
-            (factors(0.1, &[0.0, 0.0], &[9.0, 1.0])[0] - libm::exp(0.7)).abs() < 1e-12,
-            "at most 7"
+            (leader.factors(&[0.0, 0.0], &[1.0, 9.0])[0] - libm::exp(1.0)).abs() < 1e-12,
+            "at most 10"
         );
+        let follower = of(0.1, Slows::Follower).factors(&[1.5, 0.5], &[0.0, 0.0]);
+        assert!(follower[0] < 1.0 && follower[1] > 1.0, "{follower:?}");
     }
 }

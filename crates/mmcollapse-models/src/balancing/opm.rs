@@ -43,7 +43,7 @@ struct Config {
     alpha: f64,
     /// Share of the steps that drop at all.
     executed: f64,
-    /// Share of the epochs before it acts (public code: 6 of 80 epochs).
+    /// Share of the epochs before it acts (public code: 6 epochs of 80, in a later script of 100).
     warm_up: f64,
 }
 

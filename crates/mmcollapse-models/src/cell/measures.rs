@@ -58,6 +58,7 @@ impl Run<'_> {
         {
             measures.extend(self.polysemanticity(model)?);
         }
+        measures.extend(self.encoders(model, samples, &asked)?);
         let mut add = |name: String, Reading { value, n }: Reading| measures.push(Measure { name, value, n });
         for definition in &asked {
             if let Some(Measured::Whole(of) | Measured::Mechanism(of)) = definition.measured {
@@ -80,6 +81,34 @@ impl Run<'_> {
             }
         }
         Ok((measures, neurons))
+    }
+
+    /// What a linear probe makes of each encoder, `encoder_M`, and their mean, `encoders`; of those the ones that are asked for.
+    fn encoders(&self, model: &Model, samples: &Samples, asked: &[&'static Definition]) -> Result<Vec<Measure>> {
+        let mut asked = asked
+            .iter()
+            .filter(|asked| matches!(asked.measured, Some(Measured::Encoder)));
+        if asked.clone().next().is_none() {
+            return Ok(Vec::new());
+        }
+        let mut measures = Vec::new();
+        for (modality, name) in self.spec.modalities.iter().enumerate() {
+            let [_, at_test] = self.probed(model.encoders[modality].as_ref(), modality, samples)?;
+            measures.push(Measure {
+                name: format!("encoder_{name}"),
+                value: at_test.quality(),
+                n: samples.present.rows(modality).len(),
+            });
+        }
+        if asked.any(|asked| asked.key == "encoders") {
+            let values: Option<Vec<f64>> = measures.iter().map(|measure| measure.value).collect();
+            measures.push(Measure {
+                name: "encoders".to_owned(),
+                value: values.map(|values| values.iter().sum::<f64>() / values.len() as f64),
+                n: samples.len(),
+            });
+        }
+        Ok(measures)
     }
 
     /// How many modalities a fusion neuron is of, by its weights; see [`polysemanticity`].
