@@ -4,7 +4,6 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use miette::{Result, miette};
-use mmcollapse_data::own;
 use mmcollapse_files::{say, tell};
 use mmcollapse_record::{ExperimentInfo, External, Provenance, Record, RowName, Rule};
 use mmcollapse_report::compare::{external_row, publish_external, takes_external, two_rows};
@@ -16,7 +15,7 @@ use mmcollapse_run::on::spec_on;
 use mmcollapse_run::plan::{Filter, Plan, Selection};
 use mmcollapse_run::store::Store;
 
-use super::options::dataset_flag;
+use super::options::{dataset_flag, documented_overlap};
 use super::{Ending, From, Place, What};
 
 /// What is compared.
@@ -97,8 +96,7 @@ pub(super) fn compare(
     }
     let margin = asked.margin / 100.0;
     let names: Vec<&str> = plan.data.keys().map(String::as_str).collect();
-    let own = what.dataset.as_deref().and_then(own::overlap);
-    let overlap = own.or_else(|| claims.overlap_of(&names));
+    let overlap = documented_overlap(claims, what.dataset.as_deref(), &names);
     let rule = overlap.map(|overlap| Rule { margin, overlap });
     if rule.is_none() {
         tell!(
@@ -108,11 +106,14 @@ pub(super) fn compare(
     }
     let flags = flags(&conditions, what);
     let rows = |command: &str| Rows {
-        provenance: gathered.provenance(
-            &plan,
-            &conditions,
-            &format!("mmcollapse compare {} {command}{flags}", experiment.name),
-        ),
+        provenance: Provenance {
+            overlap: overlap.filter(|overlap| *overlap > 0.0),
+            ..gathered.provenance(
+                &plan,
+                &conditions,
+                &format!("mmcollapse compare {} {command}{flags}", experiment.name),
+            )
+        },
         records: gathered.records.clone(),
     };
     match (&asked.rows, &asked.predictions, &asked.name) {

@@ -8,6 +8,7 @@ use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use mmcollapse_nn::device::DeviceChoice;
 use mmcollapse_record::Preset;
+use mmcollapse_report::report::claims::Claims;
 
 use super::{engine, run, store};
 
@@ -123,6 +124,13 @@ pub(super) fn dataset_flag(name: Option<&str>) -> String {
     let Some(name) = name else { return String::new() };
     let file = mmcollapse_data::own::path_of(name).and_then(|path| Some(path.file_name()?.display().to_string()));
     format!(" --dataset {}", file.as_deref().unwrap_or(name))
+}
+
+/// Test samples to each training sample where the seeds of a data set cut the same records anew, 0 where each draws its own: of a user's
+/// data by its YAML, else as the claims document it.
+pub(super) fn documented_overlap(claims: &Claims, dataset: Option<&str>, names: &[&str]) -> Option<f64> {
+    let own = dataset.and_then(mmcollapse_data::own::overlap);
+    own.or_else(|| claims.overlap_of(names))
 }
 
 /// Reads the name of a data set, or the YAML of a user's own.

@@ -1,6 +1,6 @@
 //! `reproduce`, `run` and `report`: plan, train, gather, publish.
 
-use mmcollapse_record::{ExperimentInfo, Split};
+use mmcollapse_record::{ExperimentInfo, Provenance, Split};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::Path;
@@ -11,11 +11,13 @@ use miette::{Report, Result, miette};
 use mmcollapse_files::{duration_text, output, say, tell};
 
 use super::engine::{self, Engaged};
-use super::options::dataset_flag;
+use super::options::{dataset_flag, documented_overlap};
 use super::store::limit;
 use super::{Ending, From, How, Place, What, interrupt};
 use super::{dry, results};
+use crate::{CLAIMS, EXPERIMENTS};
 use mmcollapse_report::publish::{Shown, publish};
+use mmcollapse_report::report::claims::Claims;
 use mmcollapse_run::gather::{Conditions, Gathered};
 use mmcollapse_run::models::ModelResolver;
 use mmcollapse_run::on::spec_on;
@@ -467,9 +469,18 @@ impl<'a> Showing<'a> {
     /// complete result.
     fn show(&self, gathered: &Gathered, is_end: bool) -> Result<Shown> {
         self.keep_cells()?;
-        let provenance = gathered.provenance(self.plan, self.conditions, &self.command);
+        let mut provenance = gathered.provenance(self.plan, self.conditions, &self.command);
+        provenance.overlap = Self::overlap(&provenance)?;
         let Published { results, force, .. } = self.published;
         publish(self.experiment, &gathered.records, provenance, results, force && is_end)
+    }
+
+    /// What captions are to say of seeds that cut the same records; nothing where each draws its own.
+    fn overlap(provenance: &Provenance) -> Result<Option<f64>> {
+        let claims = Claims::parse(CLAIMS, EXPERIMENTS)?;
+        let names: Vec<&str> = provenance.data.keys().map(String::as_str).collect();
+        let overlap = documented_overlap(&claims, provenance.dataset.as_deref(), &names);
+        Ok(overlap.filter(|overlap| *overlap > 0.0))
     }
 
     /// Makes the table of these seeds and says in a line where it is; nothing where they have no outcome.

@@ -518,7 +518,7 @@ fn a_measure_that_is_asked_for_later_needs_no_training() {
         shared: Some(folder.path()),
         ..Conditions::default()
     };
-    let asked = ["rank_effective", "cka_{}"].map(str::to_owned);
+    let asked = ["rank_effective", "cka_{}", "encoder_{}", "encoders"].map(str::to_owned);
     let later = Conditions {
         measures: &asked,
         only_measure: true,
@@ -530,15 +530,28 @@ fn a_measure_that_is_asked_for_later_needs_no_training() {
     let (measured, epochs) = run(later);
     let measured = measured.unwrap();
     assert_eq!(epochs, 0);
-    let is_new = |score: &&Score| ["rank_effective", "cka_image", "cka_sound"].contains(&score.metric.as_str());
-    assert_eq!(measured.scores.iter().filter(is_new).count(), 3);
+    let is_new = |score: &&Score| {
+        let new = ["rank_effective", "cka_", "encoder"];
+        new.iter().any(|new| score.metric.as_str().starts_with(new))
+    };
+    assert_eq!(measured.scores.iter().filter(is_new).count(), 6);
+    let value = |key: &str| measured.scores.iter().find(|score| score.metric == *key).unwrap().value;
+    let [image, sound] = [value("encoder_image"), value("encoder_sound")];
+    assert!((value("encoders") - (image + sound) / 2.0).abs() < 1e-12);
+    assert!(
+        image > 0.5 && sound > 0.5,
+        "what an encoder has learnt is read by a probe: {image}, {sound}"
+    );
     let old: Vec<&Score> = measured.scores.iter().filter(|score| !is_new(score)).collect();
     assert_eq!(old, plain.scores.iter().collect::<Vec<_>>());
     let added = measured
         .measured
         .keys()
         .filter(|key| !plain.measured.contains_key(*key));
-    assert_eq!(added.collect::<Vec<_>>(), ["cka_{}", "rank_effective"]);
+    assert_eq!(
+        added.collect::<Vec<_>>(),
+        ["cka_{}", "encoder_{}", "encoders", "rank_effective"]
+    );
     assert_eq!(measured.weights, plain.weights);
 }
 

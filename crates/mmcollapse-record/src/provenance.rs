@@ -55,6 +55,9 @@ pub struct Provenance {
     /// How settings were chosen, if they are not the spec's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tuned: Option<TunedBy>,
+    /// Test samples to each training sample where the seeds cut the same records anew, as documented; none where they do not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub overlap: Option<f64>,
     /// The row that this program did not train, if there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub external: Option<External>,

@@ -91,7 +91,7 @@ pub struct Panel {
     pub axis: Axis,
     /// One line a reallocation.
     pub lines: Vec<Line>,
-    /// Of the paper: style, place on the horizontal axis, value in percent.
+    /// Of the paper: style, place on the horizontal axis, value in the metric's unit.
     pub paper: Vec<(Style, usize, f64)>,
     /// A value that something is judged by: a dashed line.
     pub threshold: Option<f64>,
@@ -142,10 +142,10 @@ impl Point {
     }
 
     /// `87.3 ± 1.3`, or without an interval `22.3 (n = 2)`.
-    fn written(&self) -> String {
+    fn written(&self, digits: usize) -> String {
         match self.half() {
-            Some(half) => format!("{:.1} ± {half:.1}", self.mean),
-            None => format!("{:.1} (n = {})", self.mean, self.seeds),
+            Some(half) => format!("{:.digits$} ± {half:.digits$}", self.mean),
+            None => format!("{:.digits$} (n = {})", self.mean, self.seeds),
         }
     }
 }
@@ -163,9 +163,9 @@ impl Figure {
         let has_paper = |row: &PanelRow| row.panels.iter().any(|panel| !panel.paper.is_empty());
         Self {
             title: text.title.to_owned(),
-            note: note(summary, &paper.metric, text.preset),
+            note: note(summary, std::slice::from_ref(&paper.metric), text.preset),
             warnings: text.warnings,
-            y_label: format!("test {} (%)", paper.metric.words()),
+            y_label: paper.metric.title(),
             paper: rows.iter().any(has_paper),
             rows,
             legend: legend(summary, &styles),
@@ -220,7 +220,13 @@ fn panels(summary: &Summary, paper: &Paper, protocol: &ProtocolRun, styles: &[St
             });
             panels.len() - 1
         });
-        let point = |group: &Group| Some(Point::of(group.estimate.as_ref()?, 100.0, group.diverged));
+        let point = |group: &Group| {
+            Some(Point::of(
+                group.estimate.as_ref()?,
+                paper.metric.scale(),
+                group.diverged,
+            ))
+        };
         panels[place].lines.push(Line {
             style: styles[position],
             points: groups.iter().map(|group| group.and_then(point)).collect(),
@@ -235,7 +241,7 @@ fn panels(summary: &Summary, paper: &Paper, protocol: &ProtocolRun, styles: &[St
             let values = groups
                 .iter()
                 .enumerate()
-                .filter_map(|(x, group)| Some((styles[position], x, 100.0 * group.as_ref()?.paper?)));
+                .filter_map(|(x, group)| Some((styles[position], x, paper.metric.scale() * group.as_ref()?.paper?)));
             panels[place].paper.extend(values);
         }
     }
@@ -271,10 +277,11 @@ fn level_row(protocol: &ProtocolRun) -> PanelRow {
 /// In a note, where some means are of fewer seeds than a band needs.
 const FEW: &str = " No band where n ≤ 2; marks only where n = 1.";
 
-fn note(summary: &Summary, metric: &Metric, preset: &str) -> String {
+/// What marks and bands are, of how many seeds and samples, over all that is drawn of these metrics.
+fn note(summary: &Summary, metrics: &[Metric], preset: &str) -> String {
     let here = || {
-        let of_metric = |g: &&Group| g.metric == *metric && g.column != Column::MeanOfRates;
-        summary.groups.iter().filter(of_metric)
+        let of_metrics = |g: &&Group| metrics.contains(&g.metric) && g.column != Column::MeanOfRates;
+        summary.groups.iter().filter(of_metrics)
     };
     let range = |values: Vec<usize>| match (values.iter().min(), values.iter().max()) {
         (Some(low), Some(high)) if low == high => low.to_string(),
@@ -290,8 +297,17 @@ fn note(summary: &Summary, metric: &Metric, preset: &str) -> String {
             .flat_map(|g| [g.n_test.0, g.n_test.1])
             .collect(),
     );
-    let diverged = diverged(summary, metric);
-    let split = metric.definition().split.in_words();
+    let diverged = metrics
+        .first()
+        .map_or_else(String::new, |first| diverged(summary, first));
+    let mut splits: Vec<&str> = Vec::new();
+    for group in here() {
+        let split = group.metric.definition().split.in_words();
+        if !splits.contains(&split) {
+            splits.push(split);
+        }
+    }
+    let split = splits.join(" or ");
     if most < BAND_SEEDS {
         let few = if most == 1 {
             "Mark: one seed"

@@ -110,6 +110,10 @@ pub fn render(
     let facts = facts(provenance);
     let mut warnings = warnings(provenance);
     warnings.extend(lacking(records));
+    warnings.extend(provenance.overlap.map(|documented| {
+        let q = summary.test_to_train().unwrap_or(documented);
+        overlapping(provenance.seeds, q)
+    }));
     let preset = provenance.preset.as_str();
     let mut metrics = experiment.shows.metrics(&paper.metric).into_diagnostic()?;
     for metric in asked(experiment, &summary)? {
@@ -260,6 +264,15 @@ pub(crate) fn warnings(provenance: &Provenance) -> Vec<String> {
     }
     warnings.extend(provenance.tuned.as_ref().map(TunedBy::text));
     warnings
+}
+
+/// What intervals leave out where the seeds cut the same records anew.
+fn overlapping(seeds: usize, q: f64) -> String {
+    format!(
+        "All seeds cut the same records anew, so their runs are not independent. Intervals and p here do not count that: at n = {seeds} \
+         the intervals of the verdicts, which do, are {:.1} times as wide.",
+        (1.0 + seeds as f64 * q).sqrt()
+    )
 }
 
 /// Where a result comes from, one fact a line; the first one gives it again.

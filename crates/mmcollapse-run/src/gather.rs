@@ -103,6 +103,7 @@ pub fn provenance(plan: &Plan, command: String, stored: &[Stored], seeds: usize)
         wall_seconds: wall_seconds(stored),
         tuned: None,
         dataset: None,
+        overlap: None,
         external: None,
     }
 }

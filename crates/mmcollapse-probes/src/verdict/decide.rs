@@ -117,13 +117,28 @@ pub fn judge(parts: &[std::result::Result<Comparison, Reason>], family: usize) -
     Ok(Judgement { parts, verdict })
 }
 
+impl Claimed {
+    /// The level of an interval whose ends each err with the chance that a test of a family of `family` may: equivalence asks for
+    /// one-sided limits, so that its interval is narrower.
+    pub fn level(self, family: usize) -> f64 {
+        1.0 - self.sides() * ALPHA / family as f64
+    }
+
+    fn is_equivalence(self) -> bool {
+        matches!(self, Self::AtMost | Self::Within)
+    }
+
+    fn sides(self) -> f64 {
+        if self.is_equivalence() { 2.0 } else { 1.0 }
+    }
+}
+
 impl Comparison {
     /// Its interval at level 1 - `alpha`, and what it says as one of `of` comparisons.
     fn judged(&self, alpha: f64, of: usize) -> Result<Judged> {
         positive(self.margin)?;
         let spread = Spread::of(&self.differences, self.q)?;
-        let one_sided = matches!(self.claimed, Claimed::AtMost | Claimed::Within);
-        let sides = if one_sided { 2.0 } else { 1.0 };
+        let (one_sided, sides) = (self.claimed.is_equivalence(), self.claimed.sides());
         let interval = spread.interval(1.0 - sides * alpha)?;
         let wider = spread.interval(1.0 - sides * alpha / of as f64)?;
         // Turned so that the claimed side lies above 0.

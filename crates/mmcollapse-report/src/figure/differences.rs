@@ -80,7 +80,7 @@ fn line(summary: &Summary, versus: &Versus, ours: Option<usize>, difference: &Di
         told: (
             {
                 let sign = if mark.mean < 0.0 { "" } else { "+" };
-                format!("{sign}{}, p {}", mark.written(), probability(difference.holm_p)).replace('-', "−")
+                format!("{sign}{}, p {}", mark.written(1), probability(difference.holm_p)).replace('-', "−")
             },
             String::new(),
         ),

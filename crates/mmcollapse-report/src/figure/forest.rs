@@ -46,7 +46,7 @@ pub struct Forest {
 pub(super) struct Row {
     pub(super) name: String,
     pub(super) style: Style,
-    /// Every run, in percent.
+    /// Every run, in the metric's unit.
     pub(super) runs: Vec<f64>,
     pub(super) mean: Point,
     pub(super) paper: Option<f64>,
@@ -67,7 +67,7 @@ impl Forest {
         let mean_of = if levels > 1 { ", mean over the levels" } else { "" };
         Self {
             title: text.title.to_owned(),
-            note: note(summary, &paper.metric, text.preset)
+            note: note(summary, std::slice::from_ref(&paper.metric), text.preset)
                 .replace("Line and band", "Mark and bar")
                 .replace("No band", "No bar")
                 .replace("no band", "no bar")
@@ -75,7 +75,7 @@ impl Forest {
                 + " Squares: single runs."
                 + if printed { " Hollow: the paper's value." } else { "" },
             warnings: text.warnings,
-            x_label: format!("test {} (%){mean_of}", paper.metric.words()),
+            x_label: paper.metric.title() + mean_of,
             axis: Axis::of(&paper.metric),
             differences: false,
             parts,
@@ -230,13 +230,13 @@ fn rows(summary: &Summary, metric: &Metric, protocol: &ProtocolRun) -> Vec<Row> 
     let row = |place: usize| {
         let group = summary.get(&protocol.setting, place, metric, Column::MeanOfRates)?;
         let estimate = group.estimate.as_ref()?;
-        let mean = Point::of(estimate, 100.0, group.diverged);
+        let mean = Point::of(estimate, metric.scale(), group.diverged);
         let mut seeds: BTreeMap<u64, Vec<f64>> = BTreeMap::new();
         let of_method = |run: &&crate::summary::Run| {
             run.method == place && run.setting == protocol.setting && run.metric == *metric
         };
         for run in summary.runs.iter().filter(of_method) {
-            seeds.entry(run.seed).or_default().push(100.0 * run.value);
+            seeds.entry(run.seed).or_default().push(metric.scale() * run.value);
         }
         let average = |values: &Vec<f64>| values.iter().sum::<f64>() / values.len() as f64;
         let diverged = match group.diverged {
@@ -248,8 +248,8 @@ fn rows(summary: &Summary, metric: &Metric, protocol: &ProtocolRun) -> Vec<Row> 
             style: styles[place],
             runs: seeds.values().map(average).collect(),
             mean,
-            paper: group.paper.map(|paper| 100.0 * paper),
-            told: (mean.written(), diverged),
+            paper: group.paper.map(|paper| metric.scale() * paper),
+            told: (mean.written(if metric.is_share() { 1 } else { 3 }), diverged),
         })
     };
     (0..summary.methods.len()).filter_map(row).collect()

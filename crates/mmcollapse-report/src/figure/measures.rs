@@ -43,9 +43,7 @@ impl Figure {
     ) -> Self {
         Self {
             title: text.title.to_owned(),
-            note: measures
-                .first()
-                .map_or_else(String::new, |first| note(summary, first, text.preset)),
+            note: note(summary, measures, text.preset),
             warnings: text.warnings,
             y_label: String::new(),
             paper: false,

@@ -52,6 +52,7 @@ fn provenance() -> Provenance {
         commit_not_known: None,
         preset_seeds: None,
         more_complete: None,
+        overlap: None,
         external: None,
     }
 }
@@ -149,6 +150,26 @@ fn what_is_incomplete_or_a_smoke_test_says_so() {
     let table = fs::read_to_string(folder.path().join("table.md")).unwrap();
     assert!(table.contains("Incomplete: 7 of 407 cells are missing"));
     assert!(table.contains("Preset smoke"));
+}
+
+/// At n = 10 and q = 1601 / 5599: sqrt(1 + 10 q) = 1.96.
+#[test]
+fn what_intervals_leave_out_is_said_where_seeds_share_records() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = |overlap| {
+        let provenance = Provenance {
+            overlap,
+            seeds: 10,
+            ..provenance()
+        };
+        render(&TABLE, &experiment(10), &provenance, folder.path()).unwrap();
+        fs::read_to_string(folder.path().join("table.md")).unwrap()
+    };
+    assert!(
+        text(Some(1601.0 / 5599.0))
+            .contains("at n = 10 the intervals of the verdicts, which do, are 2.0 times as wide")
+    );
+    assert!(!text(None).contains("times as wide"));
 }
 
 #[test]

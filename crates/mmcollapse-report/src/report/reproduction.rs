@@ -287,7 +287,8 @@ pub(super) fn rule(found: &[Found]) -> String {
          is mean ± t(n−1) · s · √(1/n + q). q is 0 where each seed draws its own samples; where seeds cut the same records anew, it \
          is the number of test samples by that of training samples. On avMNIST each seed draws its own images and pairs, but the \
          sound clips are the same 1050 and 450 in every seed: no interval covers other speakers.\n\n\
-         The tests of a claim on one data set share an error of 5 %: with k of them intervals are at level 1 − .05/k.\n\n\
+         The tests of a claim on one data set share an error of 5 %: with k of them intervals are at level 1 − .05/k. *At most* and *within* \
+         ask for equivalence: their intervals have one-sided limits at that level, and no p.\n\n\
          | verdict | the interval |\n| --- | --- |\n\
          | supported | lies on the claimed side of 0 |\n\
          | contradicted | lies on the other side |\n\

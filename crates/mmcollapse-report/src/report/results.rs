@@ -168,7 +168,7 @@ impl Measured {
     /// Test samples to each training sample, where numbers of both splits were measured.
     pub fn test_to_train(&self) -> Option<f64> {
         let all = self.values.iter();
-        test_to_train(all.map(|value| (value.metric.definition().split, value.seed, value.samples as usize)))
+        test_to_train(all.map(|value| (&value.metric, value.seed, value.samples as usize)))
     }
 
     /// The share of a row's runs that diverged, among the seeds that `counts` takes; none where none was run.

@@ -152,7 +152,12 @@ impl Source<'_> {
                 verdict: Some(verdict),
                 ..one
             },
+            // Not tested, its interval is that of its family all the same.
             Err(reason) => Compared {
+                estimate: one.estimate.and_then(|(spread, _)| {
+                    let level = Claimed::from(one.comparison.claimed).level(family);
+                    Some((spread, spread.interval(level).ok()?))
+                }),
                 verdict: Some(Verdict::NotTested(reason)),
                 ..one
             },
@@ -382,8 +387,11 @@ impl Compared<'_> {
         self.differences.len() as f64 >= SEEDS * seeds.n as f64
     }
 
-    /// The exact two-sided p of the signed-rank test, which decides nothing.
+    /// The exact two-sided p of the signed-rank test of 0, which decides nothing; none for equivalence, which asks for the margin.
     pub fn wilcoxon(&self) -> Option<f64> {
+        if matches!(self.comparison.claimed, Direction::AtMost | Direction::Within) {
+            return None;
+        }
         wilcoxon_signed_rank(&self.differences).ok().map(|test| test.p)
     }
 

@@ -92,7 +92,13 @@ impl Sheets<'_> {
                 continue;
             };
             family = mean.family;
-            let mut cells = vec![method.label(), "here".to_owned()];
+            // What is compared with another fusion than the plain one says so.
+            let reference = &self.summary.methods[mean.reference];
+            let label = match (&method.fusion.twin, &reference.fusion.twin) {
+                (Some(_), Some(_)) => format!("{} (against {})", method.label(), reference.label()),
+                _ => method.label(),
+            };
+            let mut cells = vec![label, "here".to_owned()];
             cells.extend(groups.iter().map(|group| {
                 let difference = group.and_then(|g| g.difference.as_ref());
                 number::or_dash(difference.map(|d| number::signed(self.metric, &d.paired.estimate)))
