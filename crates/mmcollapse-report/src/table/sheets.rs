@@ -162,7 +162,12 @@ impl Sheets<'_> {
 
     /// The other scores: with all modalities, and with each alone; none if there are none.
     pub(super) fn other_metrics(&self, shown: &[Metric]) -> Option<Sheet> {
-        let metric = self.paper.metric.words();
+        // Beside a measure that is no share stand accuracies.
+        let metric = if self.paper.metric.is_share() {
+            self.paper.metric.words()
+        } else {
+            "accuracy".to_owned()
+        };
         let of_rates = self.of_rates();
         self.metric_sheet(
             "modalities",
