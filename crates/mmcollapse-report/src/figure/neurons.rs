@@ -40,7 +40,7 @@ const QUESTIONS: [Question; 2] = [
 impl Figure {
     /// The neurons of the methods `rows`, named as in claims.
     pub fn of_neurons(records: &[Record], summary: &Summary, rows: &[&str], text: FigureText) -> Self {
-        // Lines have too many places for marks: each row has a colour of its own.
+        // Lines have too many places for all marks: each row has a colour of its own, too.
         let shown: Vec<(&RowId, Style)> = rows
             .iter()
             .filter_map(|row| summary.methods.iter().find(|method| *method == row))

@@ -17,8 +17,10 @@ const SMALL_MARK: f64 = 1.6;
 pub const STROKE: f64 = 1.9;
 /// Opacity of a band.
 pub const BAND: f64 = 0.14;
-/// With more places than this, lines have no marks and are not moved aside.
+/// With more places than this, lines have a few marks only and are not moved aside.
 const MARKED_PLACES: usize = 12;
+/// Marks of such a line, so that it is known without its colour.
+const FEW_MARKS: usize = 4;
 /// Horizontal distance of neighbouring lines, so that equal values do not hide each other.
 const SIDESTEP: f64 = 5.0;
 /// Length of a dash and of the gap behind it.
@@ -78,9 +80,10 @@ impl Frame<'_> {
                     continue;
                 };
                 // A single seed is a mark everywhere, as no line is drawn through it.
-                if marked || point.seeds == 1 {
+                let spaced = has_mark(x, line.points.len(), k, panel.lines.len());
+                if marked || spaced || point.seeds == 1 {
                     let at = (self.x_of(line, x) + side(k), self.y(point.mean));
-                    canvas.mark(at, if marked { MARK } else { SMALL_MARK }, line.style)?;
+                    canvas.mark(at, if marked || spaced { MARK } else { SMALL_MARK }, line.style)?;
                 }
                 if beyond(&point, self.scale) {
                     let (_, top, _, _) = self.edges;
@@ -240,6 +243,12 @@ impl Frame<'_> {
         let end = bottom - self.strip;
         end - (end - top) * self.scale.place(value)
     }
+}
+
+/// Whether a line with many places has one of its few marks here; neighbouring lines have theirs elsewhere.
+fn has_mark(place: usize, places: usize, line: usize, lines: usize) -> bool {
+    let step = (places / FEW_MARKS).max(1);
+    place % step == (line * step / lines.max(1) + step / 2) % step
 }
 
 /// Height of the strip that the panel needing most of it needs, for values that the axis does not reach.
