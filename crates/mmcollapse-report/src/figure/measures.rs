@@ -21,6 +21,8 @@ impl Figure {
                         .iter()
                         .filter(|measure| summary.measures(protocol, measure) && !is_null(measure, measures))
                         .map(|measure| panel(summary, protocol, &fusion.fusion.name, measure, styles))
+                        // A measure may not be defined for a fusion.
+                        .filter(|panel| panel.lines.iter().any(|line| line.points.iter().any(Option::is_some)))
                         .collect(),
                     ..row
                 }
