@@ -1,12 +1,18 @@
 //! Linear probes whose penalty is chosen, and what they say of samples that they were not fitted to.
 
-use mmcollapse_probes::{LinearProbe, Matrix};
+use mmcollapse_probes::{LinearProbe, Matrix, Penalised};
 
 use crate::error::Result;
 use crate::rows::Rows;
 
-/// Penalties, from the strongest: the search stops where a weaker one no longer helps.
+/// Penalties, from the strongest. All are tried: a difference of two columns that say much the same tells nothing until the penalty is weak.
 const PENALTIES: [f64; 6] = [1e4, 1e3, 1e2, 10.0, 1.0, 0.1];
+
+/// Largest entry of the gradient of the mean loss at a probe.
+const TOLERANCE: f64 = 1e-5;
+
+/// How far a weight of a probe may be from the optimum.
+const WEIGHT_WITHIN: f64 = 1e-3;
 
 /// What a linear probe says.
 #[derive(Clone, Debug)]
@@ -29,14 +35,23 @@ impl Probed {
         let classes = rows.classes.len();
         let places = |half: bool| -> Vec<usize> { (0..fit.rows()).filter(|&at| rows.fit_half[at] == half).collect() };
         let sides = [places(false), places(true)];
-        let mut parts = Vec::new();
-        for side in &sides {
-            let labels: Vec<u32> = side.iter().map(|&at| rows.fit_labels[at]).collect();
-            parts.push((fit.select(side)?, labels));
-        }
+        let parts = sides.each_ref().map(|side| -> Result<(Matrix, Vec<u32>)> {
+            let labels = side.iter().map(|&at| rows.fit_labels[at]).collect();
+            Ok((fit.select(side)?, labels))
+        });
+        let [first, second] = parts;
+        let parts = [first?, second?];
+        let halves = [
+            Penalised::new(&parts[0].0, &parts[0].1, classes)?,
+            Penalised::new(&parts[1].0, &parts[1].1, classes)?,
+        ];
         let mut best: Option<(f64, f64, [LinearProbe; 2], Vec<f64>)> = None;
+        let mut last: Option<[LinearProbe; 2]> = None;
         for penalty in PENALTIES {
-            let of = |side: usize| LinearProbe::fit_penalised(&parts[side].0, &parts[side].1, classes, penalty);
+            let of = |side: usize| {
+                let near = last.as_ref().map(|probes| &probes[side]);
+                halves[side].fit(penalty, tolerance(penalty, sides[side].len()), near)
+            };
             let probes = [of(0)?, of(1)?];
             let mut logits = vec![0.0; fit.rows() * classes];
             for (side, probe) in probes.iter().enumerate() {
@@ -47,12 +62,11 @@ impl Probed {
                 }
             }
             let loss: f64 = losses(&logits, &rows.fit_labels, classes).iter().sum();
-            if best.as_ref().is_some_and(|(_, least, ..)| loss >= *least) {
-                break;
+            last = Some(probes.clone());
+            if loss.is_finite() && best.as_ref().is_none_or(|(_, least, ..)| loss < *least) {
+                best = Some((penalty, loss, probes, logits));
             }
-            best = Some((penalty, loss, probes, logits));
         }
-        // The first penalty is always kept: its loss is finite.
         let Some((penalty, _, probes, logits)) = best else {
             return Err(mmcollapse_probes::MeasureError::Degenerate {
                 measure: "linear probe",
@@ -63,7 +77,8 @@ impl Probed {
         let of_half =
             |probe: &LinearProbe| -> Result<Vec<f64>> { Ok(losses(&probe.logits(evaluate)?, &rows.labels, classes)) };
         let (first, second) = (of_half(&probes[0])?, of_half(&probes[1])?);
-        let probe = LinearProbe::fit_penalised(fit, &rows.fit_labels, classes, penalty)?;
+        let whole = Penalised::new(fit, &rows.fit_labels, classes)?;
+        let probe = whole.fit(penalty, tolerance(penalty, fit.rows()), Some(&probes[0]))?;
         Ok(Self {
             fit: logits,
             evaluate: probe.logits(evaluate)?,
@@ -81,6 +96,12 @@ impl Probed {
             probe: None,
         }
     }
+}
+
+/// Largest entry of the gradient for a penalty. The loss is as flat as `penalty / n`: with a weak penalty a small gradient is far from
+/// the optimum.
+fn tolerance(penalty: f64, n: usize) -> f64 {
+    TOLERANCE.min(WEIGHT_WITHIN * penalty / n as f64)
 }
 
 /// Cross-entropy of each sample in nats.

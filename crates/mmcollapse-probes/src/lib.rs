@@ -40,7 +40,7 @@ pub use eigen::symmetric_eigenvalues;
 pub use error::MeasureError;
 pub use estimate::{Estimate, Interval, bootstrap_interval, estimate, mean, quantile, standard_deviation, t_interval};
 pub use holm::holm;
-pub use linear_probe::LinearProbe;
+pub use linear_probe::{LinearProbe, Penalised};
 pub use matrix::Matrix;
 pub use mechanism::{
     Closeness, Crossing, FeatureRole, FusionLayer, NeuronGroup, PlantedFeature, PlantedFeatures, RoleOdds, agop,

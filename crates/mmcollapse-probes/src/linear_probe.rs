@@ -55,37 +55,8 @@ impl LinearProbe {
     /// # Errors
     /// Those of [`LinearProbe::fit`]; a penalty that is not positive and finite.
     pub fn fit_penalised(samples: &Matrix, labels: &[u32], classes: usize, penalty: f64) -> Result<Self> {
-        if !(penalty > 0.0 && penalty.is_finite()) {
-            return Err(MeasureError::Parameter {
-                measure: MEASURE,
-                parameter: "penalty",
-                expected: "positive and finite",
-                got: penalty,
-            });
-        }
-        at_least(MEASURE, 1, samples.rows())?;
-        at_least_one(MEASURE, "classes", classes)?;
-        same_length(MEASURE, samples.rows(), labels.len())?;
-        if let Some(label) = labels.iter().find(|label| **label as usize >= classes) {
-            return Err(MeasureError::Parameter {
-                measure: MEASURE,
-                parameter: "label",
-                expected: "below the number of classes",
-                got: f64::from(*label),
-            });
-        }
-        let standards = standards(samples);
-        let problem = Problem {
-            samples: standardised(samples, &standards),
-            features: samples.columns(),
-            labels,
-            classes,
-            penalty,
-        };
-        Ok(Self {
-            standards,
-            weights: minimum(&problem),
-        })
+        // The sums of published results are one after the other: those in lanes differ in their last digits.
+        Penalised::new(samples, labels, classes)?.fitted(penalty, TOLERANCE, None, dot)
     }
 
     /// Logits of `samples` `[n, features]`, class by class for each sample.
@@ -99,6 +70,92 @@ impl LinearProbe {
         Ok(rows
             .flat_map(|x| self.weights.chunks_exact(x.len() + 1).map(move |class| logit(class, x)))
             .collect())
+    }
+}
+
+/// Inner product of two vectors.
+type Inner = fn(&[f64], &[f64]) -> f64;
+
+/// Samples to which probes of several penalties are fitted: what these share is computed once.
+pub struct Penalised<'a> {
+    standards: Vec<Standard>,
+    /// Standardised, row by row.
+    samples: Vec<f64>,
+    labels: &'a [u32],
+    classes: usize,
+    /// See [`gram`].
+    gram: Vec<Vec<f64>>,
+}
+
+impl<'a> Penalised<'a> {
+    /// Takes `samples` `[n, features]` and their `labels`, each below `classes`.
+    ///
+    /// # Errors
+    /// Those of [`LinearProbe::fit`].
+    pub fn new(samples: &Matrix, labels: &'a [u32], classes: usize) -> Result<Self> {
+        at_least(MEASURE, 1, samples.rows())?;
+        at_least_one(MEASURE, "classes", classes)?;
+        same_length(MEASURE, samples.rows(), labels.len())?;
+        if let Some(label) = labels.iter().find(|label| **label as usize >= classes) {
+            return Err(MeasureError::Parameter {
+                measure: MEASURE,
+                parameter: "label",
+                expected: "below the number of classes",
+                got: f64::from(*label),
+            });
+        }
+        let standards = standards(samples);
+        let samples = standardised(samples, &standards);
+        Ok(Self {
+            gram: gram(&samples, standards.len(), labels.len()),
+            standards,
+            samples,
+            labels,
+            classes,
+        })
+    }
+
+    /// The probe with this penalty whose gradient of the mean loss has no entry above `tolerance`.
+    ///
+    /// The curvature of the loss is `penalty / n` at least. So no weight is farther than `tolerance * n / penalty` from the optimum,
+    /// times the root of their number. The search starts at `near`, a probe of other samples or another penalty.
+    ///
+    /// # Errors
+    /// A penalty or tolerance that is not positive and finite; a probe of other features or classes.
+    pub fn fit(&self, penalty: f64, tolerance: f64, near: Option<&LinearProbe>) -> Result<LinearProbe> {
+        self.fitted(penalty, tolerance, near, lanes)
+    }
+
+    fn fitted(&self, penalty: f64, tolerance: f64, near: Option<&LinearProbe>, inner: Inner) -> Result<LinearProbe> {
+        for (parameter, got) in [("penalty", penalty), ("tolerance", tolerance)] {
+            if !(got > 0.0 && got.is_finite()) {
+                return Err(MeasureError::Parameter {
+                    measure: MEASURE,
+                    parameter,
+                    expected: "positive and finite",
+                    got,
+                });
+            }
+        }
+        let problem = Problem {
+            samples: &self.samples,
+            features: self.standards.len(),
+            labels: self.labels,
+            classes: self.classes,
+            penalty,
+        };
+        let start = match near {
+            Some(probe) => {
+                same_length(MEASURE, probe.weights.len(), problem.dimension())?;
+                probe.weights.clone()
+            }
+            None => vec![0.0; problem.dimension()],
+        };
+        let curvature = Preconditioner::of(&problem, self.gram.clone(), inner);
+        Ok(LinearProbe {
+            standards: self.standards.clone(),
+            weights: minimum(&problem, &curvature, tolerance, start),
+        })
     }
 }
 
@@ -149,7 +206,7 @@ fn lanes(a: &[f64], b: &[f64]) -> f64 {
 /// What is minimised.
 struct Problem<'a> {
     /// Standardised, row by row.
-    samples: Vec<f64>,
+    samples: &'a [f64],
     features: usize,
     labels: &'a [u32],
     classes: usize,
@@ -204,22 +261,20 @@ impl Problem<'_> {
     }
 }
 
-/// Where the loss is least, by L-BFGS from 0 with backtracking (Nocedal and Wright, Numerical Optimization, algorithms 7.4 and
+/// Where the loss is least, by L-BFGS from `at` with backtracking (Nocedal and Wright, Numerical Optimization, algorithms 7.4 and
 /// 3.1), preconditioned. The loss is convex: what is found is the least value there is.
-fn minimum(problem: &Problem) -> Vec<f64> {
-    let start = Preconditioner::of(problem);
-    let mut at = vec![0.0; problem.dimension()];
+fn minimum(problem: &Problem, start: &Preconditioner, tolerance: f64, mut at: Vec<f64>) -> Vec<f64> {
     let (mut loss, mut gradient) = problem.loss(&at);
     let mut memory: VecDeque<Pair> = VecDeque::with_capacity(MEMORY);
     for _ in 0..STEPS {
-        if gradient.iter().all(|g| g.abs() <= TOLERANCE) {
+        if gradient.iter().all(|g| g.abs() <= tolerance) {
             break;
         }
-        let mut direction = descent(&gradient, &memory, &start);
+        let mut direction = descent(&gradient, &memory, start);
         if dot(&direction, &gradient) >= 0.0 {
             // What is remembered has been rounded away.
             memory.clear();
-            direction = descent(&gradient, &memory, &start);
+            direction = descent(&gradient, &memory, start);
         }
         let slope = dot(&direction, &gradient);
         let mut step = 1.0;
@@ -290,30 +345,38 @@ fn descent(gradient: &[f64], memory: &VecDeque<Pair>, start: &Preconditioner) ->
     direction
 }
 
+/// `1/4 X'X / n` of the features and a last one that is 1: the lower triangle, row by row, each as long as its number from 1.
+fn gram(samples: &[f64], features: usize, n: usize) -> Vec<Vec<f64>> {
+    let (n, width) = (n as f64, features + 1);
+    let mut rows: Vec<Vec<f64>> = (0..width).map(|i| vec![0.0; i + 1]).collect();
+    // Some rows at a time, which stay in the processor's cache while all samples are added.
+    for (place, rows) in rows.chunks_mut(CACHED).enumerate() {
+        for x in samples.chunks_exact(features) {
+            for (i, row) in rows.iter_mut().enumerate() {
+                // The last row is the intercept's, whose feature is 1.
+                let factor = x.get(place * CACHED + i).copied().unwrap_or(1.0) / (4.0 * n);
+                for (entry, x) in row.iter_mut().zip(x) {
+                    *entry += factor * x;
+                }
+            }
+        }
+    }
+    rows
+}
+
 /// About the curvature in the weights and intercept of one class, `(1/4 X'X + penalty) / n`, as its Cholesky factor. Features that repeat
 /// each other take several times the steps without it. After Boehning, Multinomial logistic regression algorithm, 1992, who bounds
 /// the curvature so.
 struct Preconditioner {
     /// Lower triangle, row by row, each as long as its number from 1.
     rows: Vec<Vec<f64>>,
+    inner: Inner,
 }
 
 impl Preconditioner {
-    fn of(problem: &Problem) -> Self {
+    /// `rows` are those of [`gram`].
+    fn of(problem: &Problem, mut rows: Vec<Vec<f64>>, inner: Inner) -> Self {
         let (n, width) = (problem.labels.len() as f64, problem.features + 1);
-        let mut rows: Vec<Vec<f64>> = (0..width).map(|i| vec![0.0; i + 1]).collect();
-        // Some rows at a time, which stay in the processor's cache while all samples are added.
-        for (place, rows) in rows.chunks_mut(CACHED).enumerate() {
-            for x in problem.samples.chunks_exact(problem.features) {
-                for (i, row) in rows.iter_mut().enumerate() {
-                    // The last row is the intercept's, whose feature is 1.
-                    let factor = x.get(place * CACHED + i).copied().unwrap_or(1.0) / (4.0 * n);
-                    for (entry, x) in row.iter_mut().zip(x) {
-                        *entry += factor * x;
-                    }
-                }
-            }
-        }
         for (i, row) in rows.iter_mut().enumerate() {
             row[i] += if i < problem.features {
                 problem.penalty / n
@@ -325,11 +388,11 @@ impl Preconditioner {
             let (above, from) = rows.split_at_mut(i);
             let row = &mut from[0];
             for (j, other) in above.iter().enumerate() {
-                row[j] = (row[j] - dot(&row[..j], &other[..j])) / other[j];
+                row[j] = (row[j] - inner(&row[..j], &other[..j])) / other[j];
             }
-            row[i] = (row[i] - dot(&row[..i], &row[..i])).sqrt();
+            row[i] = (row[i] - inner(&row[..i], &row[..i])).sqrt();
         }
-        Self { rows }
+        Self { rows, inner }
     }
 
     /// Each class's part of `values`, multiplied with its inverse.
@@ -337,7 +400,7 @@ impl Preconditioner {
         let width = self.rows.len();
         for part in values.chunks_exact_mut(width) {
             for (i, row) in self.rows.iter().enumerate() {
-                part[i] = (part[i] - dot(&row[..i], &part[..i])) / row[i];
+                part[i] = (part[i] - (self.inner)(&row[..i], &part[..i])) / row[i];
             }
             for (i, row) in self.rows.iter().enumerate().rev() {
                 part[i] /= row[i];
@@ -371,7 +434,7 @@ mod tests {
     fn the_gradient_is_that_of_the_loss() {
         for classes in [2, 3] {
             let problem = Problem {
-                samples: vec![0.5, -1.0, 1.5, 0.25, -2.0, 0.75],
+                samples: &[0.5, -1.0, 1.5, 0.25, -2.0, 0.75],
                 features: 2,
                 labels: &[0, 1, 1],
                 classes,
@@ -404,15 +467,42 @@ mod tests {
             let matrix = Matrix::new(&samples, 60, 3).unwrap();
             let probe = LinearProbe::fit(&matrix, &labels, classes).unwrap();
             let problem = Problem {
-                samples: standardised(&matrix, &probe.standards),
+                samples: &standardised(&matrix, &probe.standards),
                 features: 3,
                 labels: &labels,
                 classes,
                 penalty: 1.0,
             };
             let (_, gradient) = problem.loss(&probe.weights);
-            assert!(gradient.iter().all(|g| g.abs() <= TOLERANCE), "{classes}: {gradient:?}");
+            assert!(gradient.iter().all(|g| g.abs() <= tolerance), "{classes}: {gradient:?}");
         }
+    }
+
+    /// A small penalty leaves a flat loss: what is found must not depend on where the search began.
+    #[test]
+    fn a_tighter_tolerance_finds_the_same_weights_from_anywhere() {
+        let samples: Vec<f64> = (0..180).map(|i| ((i * i * 7 % 23) as f64 - 11.0) / 5.0).collect();
+        let labels: Vec<u32> = (0..60).map(|i| u32::from(i % 7 > 3) * (1 + i % 2)).collect();
+        let matrix = Matrix::new(&samples, 60, 3).unwrap();
+        let penalised = Penalised::new(&matrix, &labels, 3).unwrap();
+        let far = penalised.fit(100.0, 1e-5, None).unwrap();
+        let found = penalised.fit(0.01, 1e-9, None).unwrap();
+        let other = penalised.fit(0.01, 1e-9, Some(&far)).unwrap();
+        for (a, b) in found.weights.iter().zip(&other.weights) {
+            // 1e-9 * 60 / 0.01, and a little for their number.
+            assert!((a - b).abs() < 5e-5, "{a} {b}");
+        }
+        let usual = LinearProbe::fit_penalised(&matrix, &labels, 3, 0.01).unwrap();
+        assert!(
+            usual
+                .weights
+                .iter()
+                .zip(&found.weights)
+                .all(|(a, b)| (a - b).abs() < 0.5)
+        );
+        assert!(penalised.fit(1.0, 0.0, None).is_err());
+        let narrow = LinearProbe::fit(&Matrix::new(&samples[..60], 60, 1).unwrap(), &labels, 3).unwrap();
+        assert!(penalised.fit(1.0, 1e-5, Some(&narrow)).is_err());
     }
 
     #[test]
