@@ -1,6 +1,6 @@
 //! How often the rule errs on planted models: `cargo run --release -p mmcollapse-diagnose --example calibration [DRAWS [TABLE]]`.
 //!
-//! Prints the tables of docs/diagnose.md: both, or the one that a second argument names, `alarms` or `power`.
+//! Prints the tables of docs/diagnose.md: all, or the one that a second argument names, `alarms`, `power` or `ratios`.
 
 use mmcollapse_diagnose::planted::{Planted, PlantedModel};
 use mmcollapse_diagnose::rule::Verdict;
@@ -200,17 +200,52 @@ fn power(draws: usize) {
     }
 }
 
+/// Models whose output weighs the second modality too little, so that the first counts too much.
+fn ratios(draws: usize) {
+    out(format_args!(
+        "| classes | strengths | weight of b | samples | a neglected, % | a kept, % | b neglected, % | b kept, % |\n\
+         |--:|--:|--:|--:|--:|--:|--:|--:|\n"
+    ));
+    for (classes, first, second, weight, samples) in [
+        (2, 1.0, 2.0, 0.2, 2_000),
+        (2, 1.5, 1.5, 0.2, 2_000),
+        (2, 1.5, 1.5, 0.3, 2_000),
+        (4, 1.5, 2.5, 0.2, 2_000),
+        (4, 1.0, 2.0, 0.3, 2_000),
+        (4, 1.5, 1.5, 0.2, 2_000),
+        (4, 1.5, 1.5, 0.3, 2_000),
+        (4, 1.5, 1.5, 0.2, 6_000),
+    ] {
+        let model = PlantedModel {
+            classes,
+            samples,
+            output: true,
+            fused_width: 0,
+            ..two(full(first), Planted::weighed(second, weight))
+        };
+        let counts = counted(&model, draws, Some(1));
+        let of = |modality: usize, verdict: usize| percent(counts.verdicts[modality][verdict], draws);
+        out(format_args!(
+            "| {classes} | {first} / {second} | {weight} | {samples} | {} | {} | {} | {} |\n",
+            of(0, 0),
+            of(0, 1),
+            of(1, 0),
+            of(1, 1)
+        ));
+    }
+}
+
 fn main() {
     let mut arguments = std::env::args().skip(1);
     let draws = arguments.next().and_then(|text| text.parse().ok()).unwrap_or(200);
-    let table = arguments.next();
-    if table.as_deref() != Some("power") {
-        alarms(draws);
-    }
-    if table.is_none() {
-        out(format_args!("\n"));
-    }
-    if table.as_deref() != Some("alarms") {
-        power(draws);
+    let asked = arguments.next();
+    let tables: [(&str, fn(usize)); 3] = [("alarms", alarms), ("power", power), ("ratios", ratios)];
+    for (place, (name, table)) in tables.into_iter().enumerate() {
+        if asked.is_none() && place > 0 {
+            out(format_args!("\n"));
+        }
+        if asked.as_deref().is_none_or(|asked| asked == name) {
+            table(draws);
+        }
     }
 }

@@ -25,7 +25,7 @@ pub struct Modality {
 }
 
 /// What is known of a model.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Input {
     /// In the order of their names.
     pub modalities: Vec<Modality>,

@@ -25,6 +25,8 @@ pub struct Planted {
     pub used: f64,
     /// The modality whose latent it repeats.
     pub repeats: Option<usize>,
+    /// What the output multiplies its evidence by; at 1 the output is the best.
+    pub weight: f64,
 }
 
 impl Planted {
@@ -34,6 +36,15 @@ impl Planted {
             strength,
             used,
             repeats: None,
+            weight: 1.0,
+        }
+    }
+
+    /// A modality that reaches the fusion in full, and whose evidence the output multiplies by `weight`.
+    pub fn weighed(strength: f64, weight: f64) -> Self {
+        Self {
+            weight,
+            ..Self::new(strength, 1.0)
         }
     }
 
@@ -43,6 +54,7 @@ impl Planted {
             strength: 0.0,
             used,
             repeats: Some(of),
+            weight: 1.0,
         }
     }
 }
@@ -60,13 +72,13 @@ pub struct PlantedModel {
     pub balance: f64,
     /// Width of each encoder's output.
     pub width: usize,
-    /// Width of the fused representation.
+    /// Width of the fused representation; at 0 there is none.
     pub fused_width: usize,
     /// Whether the fused representation goes through a ReLU.
     pub relu: bool,
     /// Samples of each group, which share class and most of their noise; 1 is without groups.
     pub group: usize,
-    /// Whether the model has an output: the best possible one of the fused latents.
+    /// Whether the model has an output: the best possible one of the fused latents, if every weight is 1.
     pub output: bool,
     /// What the output favours each class by over the one before, as a logit; the best output favours none.
     pub offset: f64,
@@ -179,7 +191,7 @@ impl PlantedModel {
         });
         Ok(Input {
             modalities: modalities.collect::<Result<_>>()?,
-            fused: Some(features(fused, n)?),
+            fused: (self.fused_width > 0).then(|| features(fused, n)).transpose()?,
             logits: self
                 .output
                 .then(|| features(self.best(&reached, &means), n))
@@ -209,7 +221,7 @@ impl PlantedModel {
                         let mean = modality.used * mean;
                         z * mean - 0.5 * mean * mean
                     });
-                    logit += of.sum::<f64>();
+                    logit += modality.weight * of.sum::<f64>();
                 }
                 logits.push(logit);
             }

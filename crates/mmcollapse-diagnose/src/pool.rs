@@ -4,6 +4,9 @@
 //! minimise the cross-entropy on samples that no opinion was fitted to, so that a pool of two is better than one of one only if
 //! the second opinion knows what the first does not. One weight an opinion leaves little to overfit.
 //!
+//! No weight is below 0. A pool that may subtract an opinion reads what a destination weighs too little: where it counts one
+//! modality too much and another too little, the difference to the first tells of the second.
+//!
 //! An offset of each class may be fitted too: a model that favours a class loses nothing that a modality knows.
 
 use crate::probe::{log_sum, losses};
@@ -32,51 +35,30 @@ pub(crate) struct Pool {
 }
 
 impl Pool {
-    /// The weight of one opinion that minimises the cross-entropy of `labels`.
-    pub fn scaled(opinion: &[f64], labels: &[u32], classes: usize) -> Self {
-        Self::minimised(&[opinion], labels, classes, 0)
+    /// The weight of one opinion beside `offsets` that are given, so that the cross-entropy of `labels` is least.
+    pub fn scaled(opinion: &[f64], labels: &[u32], offsets: &[f64]) -> Self {
+        let samples = Samples {
+            opinions: &[opinion],
+            labels,
+            classes: offsets.len(),
+            given: offsets,
+        };
+        let fitted = samples.least(&[true]);
+        Self {
+            weights: fitted.weights,
+            offsets: offsets.to_vec(),
+        }
     }
 
     /// Weights of `opinions`, each logits `[n, classes]`, and offsets that minimise the cross-entropy of `labels`.
     pub fn fitted(opinions: &[&[f64]], labels: &[u32], classes: usize) -> Self {
-        Self::minimised(opinions, labels, classes, classes)
-    }
-
-    /// Newton's method, whose systems conjugate gradients solve: with a thousand offsets no matrix of them is made.
-    fn minimised(opinions: &[&[f64]], labels: &[u32], classes: usize, offsets: usize) -> Self {
         let samples = Samples {
             opinions,
             labels,
             classes,
+            given: &[],
         };
-        let mut at = Self {
-            weights: (0..opinions.len()).map(|i| f64::from(u8::from(i == 0))).collect(),
-            offsets: vec![0.0; offsets],
-        };
-        let mut loss = samples.loss(&at);
-        for _ in 0..STEPS {
-            let chances = samples.chances(&at);
-            let gradient = samples.gradient(&at, &chances);
-            let step = samples.newton_step(&gradient, &chances);
-            if gradient.dot(&step) < PROMISED {
-                break;
-            }
-            let mut length = 1.0;
-            loop {
-                let mut next = at.clone();
-                next.add(-length, &step);
-                let next_loss = samples.loss(&next);
-                if next_loss < loss {
-                    (at, loss) = (next, next_loss);
-                    break;
-                }
-                length /= 2.0;
-                if length < 1e-9 {
-                    return at;
-                }
-            }
-        }
-        at
+        samples.least(&vec![true; opinions.len()])
     }
 
     /// Logits of the pool of `opinions`.
@@ -126,9 +108,87 @@ struct Samples<'a> {
     opinions: &'a [&'a [f64]],
     labels: &'a [u32],
     classes: usize,
+    /// Offsets that are not fitted; without them they are.
+    given: &'a [f64],
 }
 
 impl Samples<'_> {
+    /// The pool of the opinions that are `among`, with no weight below 0.
+    ///
+    /// The loss is convex: where weights below 0 are best, one of them is 0 at the best pool without any.
+    fn least(&self, among: &[bool]) -> Pool {
+        let taken: Vec<usize> = (0..among.len()).filter(|&at| among[at]).collect();
+        let opinions: Vec<&[f64]> = taken.iter().map(|&at| self.opinions[at]).collect();
+        let free = Samples {
+            opinions: &opinions,
+            ..*self
+        }
+        .minimised();
+        let mut weights = vec![0.0; among.len()];
+        for (&at, weight) in taken.iter().zip(&free.weights) {
+            weights[at] = *weight;
+        }
+        let free = Pool { weights, ..free };
+        let without = |at: usize| {
+            let among: Vec<bool> = (0..among.len()).map(|other| among[other] && other != at).collect();
+            self.least(&among)
+        };
+        let negative = (0..among.len()).filter(|&at| free.weights[at] < 0.0);
+        let best = negative
+            .map(without)
+            .min_by(|a, b| self.loss(a).total_cmp(&self.loss(b)));
+        best.unwrap_or(free)
+    }
+
+    /// Newton's method, whose systems conjugate gradients solve: with a thousand offsets no matrix of them is made.
+    fn minimised(&self) -> Pool {
+        let offsets = if self.given.is_empty() { self.classes } else { 0 };
+        let mut at = Pool {
+            weights: (0..self.opinions.len()).map(|i| f64::from(u8::from(i == 0))).collect(),
+            offsets: vec![0.0; offsets],
+        };
+        let mut loss = self.loss(&at);
+        for _ in 0..STEPS {
+            let chances = self.chances(&at);
+            let gradient = self.gradient(&at, &chances);
+            let step = self.newton_step(&gradient, &chances);
+            if gradient.dot(&step) < PROMISED {
+                break;
+            }
+            let mut length = 1.0;
+            loop {
+                let mut next = at.clone();
+                next.add(-length, &step);
+                let next_loss = self.loss(&next);
+                if next_loss < loss {
+                    (at, loss) = (next, next_loss);
+                    break;
+                }
+                length /= 2.0;
+                if length < 1e-9 {
+                    return at;
+                }
+            }
+        }
+        at
+    }
+
+    /// Logits of the pool, with the offsets that are given.
+    fn logits(&self, at: &Pool) -> Vec<f64> {
+        let mut z = at.logits(self.opinions);
+        // Of no opinion the offsets are all that is said.
+        if self.opinions.is_empty() {
+            z = at.offsets.repeat(self.labels.len());
+            z.resize(self.labels.len() * self.classes, 0.0);
+        }
+        for row in z.chunks_exact_mut(self.classes) {
+            for (z, offset) in row.iter_mut().zip(self.given) {
+                *z += offset;
+            }
+        }
+        z
+    }
+
     fn n(&self) -> f64 {
         self.labels.len() as f64
     }
@@ -142,15 +202,13 @@ impl Samples<'_> {
     }
 
     fn loss(&self, at: &Pool) -> f64 {
-        let losses: f64 = losses(&at.logits(self.opinions), self.labels, self.classes)
-            .iter()
-            .sum();
+        let losses: f64 = losses(&self.logits(at), self.labels, self.classes).iter().sum();
         losses / self.n() + 0.5 * at.dot(&self.held(at))
     }
 
     /// Chance of each class of each sample.
     fn chances(&self, at: &Pool) -> Vec<f64> {
-        let mut z = at.logits(self.opinions);
+        let mut z = self.logits(at);
         for row in z.chunks_exact_mut(self.classes) {
             let whole = log_sum(row);
             for z in row {
@@ -260,7 +318,7 @@ mod tests {
     fn one_opinion_is_calibrated() {
         // Log-odds of 2 that are right in 3 of 4 cases: the truth is ln 3.
         let logits = [0.0, 2.0, 0.0, 2.0, 0.0, 2.0, 0.0, 2.0];
-        let found = Pool::scaled(&logits, &[1, 1, 1, 0], 2);
+        let found = Pool::scaled(&logits, &[1, 1, 1, 0], &[0.0; 2]);
         assert!((found.weights[0] - libm::log(3.0) / 2.0).abs() < 1e-4, "{found:?}");
     }
 
@@ -295,6 +353,35 @@ mod tests {
         );
     }
 
+    /// An output that counts the first opinion three times says nothing of the second: the first less twice itself would.
+    #[test]
+    fn an_opinion_is_never_subtracted() {
+        let (first, second, labels) = independent();
+        let output: Vec<f64> = first.iter().zip(&second).map(|(a, b)| 3.0 * a + b).collect();
+        let of = |source: &[f64]| Pool::fitted(&[&output, source], &labels, 2);
+        let alone = Pool::fitted(&[&output], &labels, 2);
+        let counted = of(&first);
+        assert_eq!(counted.weights[1], 0.0);
+        assert!((counted.weights[0] - alone.weights[0]).abs() < 1e-6, "{counted:?}");
+        // The second is added: a third of the output's weight is right of the first.
+        let found = of(&second).weights;
+        assert!((found[0] - libm::log(3.0) / 3.0).abs() < 1e-3, "{found:?}");
+        assert!((found[1] - libm::log(3.0) * 2.0 / 3.0).abs() < 1e-3, "{found:?}");
+    }
+
+    #[test]
+    fn an_opinion_that_is_wrong_is_left_out() {
+        let (first, second, labels) = independent();
+        let wrong: Vec<f64> = first.iter().map(|z| -z).collect();
+        assert_eq!(Pool::scaled(&wrong, &labels, &[0.0; 2]).weights, [0.0]);
+        let both = Pool::fitted(&[&wrong, &wrong], &labels, 2);
+        assert_eq!(both.weights, [0.0; 2]);
+        // What is taken off lets the other be: alone it is right as often as with the first.
+        let found = Pool::fitted(&[&wrong, &second], &labels, 2);
+        assert!((found.weights[1] - libm::log(3.0)).abs() < 1e-3, "{found:?}");
+        assert_eq!(found.weights[0], 0.0);
+    }
+
     #[test]
     fn an_offset_is_taken_off() {
         let (first, _, labels) = independent();
@@ -307,7 +394,7 @@ mod tests {
             assert!((z[1] - z[0] - expected).abs() < 1e-3, "{found:?}");
         }
         // Without offsets the opinion keeps its own.
-        let scaled = Pool::scaled(&shifted, &labels, 2).logits(&[&shifted]);
+        let scaled = Pool::scaled(&shifted, &labels, &[0.0; 2]).logits(&[&shifted]);
         assert!(scaled.chunks_exact(2).take(2).all(|z| (z[1] - z[0]).abs() < 0.9));
     }
 
@@ -337,6 +424,7 @@ mod tests {
             opinions: &[&opinion],
             labels: &labels,
             classes,
+            given: &[],
         };
         let chances = samples.chances(&found);
         let said = |class: usize| chances.iter().skip(class).step_by(classes).sum::<f64>();

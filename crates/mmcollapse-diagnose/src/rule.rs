@@ -147,9 +147,11 @@ fn evidence(logits: &[f64], prior: &[f64]) -> Vec<f64> {
     logits.chunks_exact(prior.len()).flat_map(of).collect()
 }
 
-/// Logits of one opinion in the scale that fits best.
+/// Logits of one opinion: those of the class frequencies and its evidence beyond them, in the scale that fits best.
 pub(crate) fn calibrated(probed: &Probed, rows: &Rows) -> Vec<f64> {
-    Pool::scaled(&probed.fit, &rows.fit_labels, rows.classes.len()).logits(&[&probed.evaluate])
+    let prior = prior(rows);
+    Pool::scaled(&evidence(&probed.fit, &prior), &rows.fit_labels, &prior)
+        .logits(&[&evidence(&probed.evaluate, &prior)])
 }
 
 /// A destination, and the loss of each evaluated sample by it without any source.

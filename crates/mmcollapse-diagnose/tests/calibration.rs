@@ -136,6 +136,62 @@ fn what_the_output_ignores_but_fused_holds_is_lost_at_the_head() {
     assert_eq!(found.modalities[1].lost_at, Some(Place::Model));
 }
 
+/// Where the output counts a too much and b too little, a subtracted from it would tell of b: that is no neglect of a.
+#[test]
+fn an_output_of_wrong_ratio_neglects_what_it_weighs_too_little() {
+    for (classes, first, second, weight, least) in
+        [(2, 1.0, 2.0, 0.2, 8), (4, 1.0, 2.0, 0.3, 8), (4, 1.5, 1.5, 0.2, 11)]
+    {
+        let model = PlantedModel {
+            classes,
+            samples: 2_000,
+            output: true,
+            fused_width: 0,
+            ..two(Planted::new(first, 1.0), Planted::weighed(second, weight))
+        };
+        let mut found = 0;
+        for seed in 0..DRAWS {
+            let verdicts = verdicts(&model, seed);
+            assert_ne!(verdicts[0], Verdict::Neglected, "{classes} {weight} seed {seed}");
+            found += u64::from(verdicts[1] == Verdict::Neglected);
+        }
+        assert!(found >= least, "{classes} {weight}: {found} of {DRAWS}");
+    }
+}
+
+/// Two columns that say much the same, whose difference tells the class, among 50 of noise: no strong penalty finds it.
+#[test]
+fn a_difference_of_two_columns_is_found() {
+    let n = 3_000;
+    let mut draws = mmcollapse_probes::SplitMix64(1);
+    let (mut a, mut b, mut logits, mut labels) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    for row in 0..n {
+        let sign = if row % 2 == 1 { 1.0 } else { -1.0 };
+        let (signal, shared) = (sign + 0.7 * draws.normal(), draws.normal());
+        a.extend([shared + 0.05 * signal, shared - 0.05 * signal]);
+        a.extend((0..50).map(|_| draws.normal()));
+        b.push(sign + draws.normal());
+        logits.extend([0.0, 2.0 * signal / 0.49 + 2.0 * b[row]]);
+        labels.push((row % 2) as i64);
+    }
+    let modalities = [("a", a), ("b", b)].map(|(name, values)| Modality {
+        name: name.into(),
+        embedding: features(n, values),
+        alone: None,
+    });
+    let input = Input {
+        modalities: modalities.into(),
+        logits: Some(features(n, logits)),
+        labels,
+        ..Input::default()
+    };
+    let found = diagnose(&input, &settings(0)).unwrap();
+    assert_eq!(found.modalities[0].verdict, Verdict::Kept);
+    // ln 2 less the mean of ln(1 + exp(-2 (1 + .7 z) / .49)) over normal z, by scipy's quadrature.
+    let nats = found.modalities[0].information[0].nats.value;
+    assert!((nats - 0.5047).abs() < 0.04, "{nats}");
+}
+
 /// A model that favours some classes predicts worse, and yet uses all that its modalities know.
 #[test]
 fn an_output_that_favours_classes_neglects_nothing() {
