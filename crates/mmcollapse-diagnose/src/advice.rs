@@ -11,7 +11,7 @@ const LOW_RANK: f64 = 0.25;
 pub(crate) const FINDINGS: &str = "docs/findings.md";
 
 /// What to try for a modality.
-pub(crate) fn of(found: &ModalityFindings, fused: Option<&Structure>) -> Vec<String> {
+pub(crate) fn of(found: &ModalityFindings, fused: Option<&Structure>, unread: bool) -> Vec<String> {
     let name = &found.name;
     match (found.verdict, found.lost_at) {
         (Verdict::Neglected, Some(Place::Encoder)) => vec![
@@ -49,6 +49,11 @@ pub(crate) fn of(found: &ModalityFindings, fused: Option<&Structure>) -> Vec<Str
         (Verdict::Uninformative, _) => {
             let alone = found.information.iter().any(|known| known.source == Source::Alone);
             let mut said = vec![format!("No linear probe finds the label in {name}.")];
+            if unread {
+                said.push(format!(
+                    "The model reads what no linear probe of the encoders finds: {name} may tell the label together with another modality, or not linearly. Compare `logits.<subset>` with and without it."
+                ));
+            }
             if !alone {
                 said.push(format!(
                     "If a model of {name} alone predicts better than chance, write `alone.{name}`: its encoder may have collapsed."

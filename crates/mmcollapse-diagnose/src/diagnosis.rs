@@ -6,9 +6,9 @@ use crate::contribution::{evenness, permuted_right, shapley_of};
 use crate::error::{Result, input};
 use crate::fitted::{Fitted, Of, note_absent, outputs};
 use crate::probe::{losses, right};
-use crate::resample::{Column, Columns, Estimated, Means, permutation_p};
+use crate::resample::{Column, Columns, Estimated, Means, Resampled, permutation_p};
 use crate::rows::{Rows, stream};
-use crate::rule::{self, Destination, Information, LEVEL, Place, Source, Target, Test, Verdict};
+use crate::rule::{self, Added, Destination, Information, Place, Source, Stated, TOLERATED, Target, Test, Verdict};
 use crate::structure::{self, Neurons, Shapes, Structure};
 use crate::{Input, Settings, advice};
 
@@ -67,7 +67,7 @@ pub struct ModalityFindings {
     pub verdict: Verdict,
     /// Where its information is lost.
     pub lost_at: Option<Place>,
-    /// Whether the other encoders know all that it knows, as far as accuracy tells: its utilisation is not above 0.
+    /// Whether the other encoders surely know what it knows, but for a tenth at most ([`rule`]).
     pub redundant: bool,
     /// What each source knows of the label.
     pub information: Vec<Information>,
@@ -148,11 +148,20 @@ pub fn diagnose(model: &Input, settings: &Settings) -> Result<Diagnosis> {
     ];
     let targets: Vec<Target> = destinations
         .into_iter()
-        .filter_map(|(of, probed)| Some(Target::new(of, probed?.clone(), &rows)))
+        .filter_map(|(of, probed)| {
+            let stated = Stated::of(probed?, &rows);
+            Some(Target { of, stated })
+        })
         .collect();
+    let all = fitted.get(Of::Encoders(full)).map(|probed| Stated::of(probed, &rows));
     let mut pairs = Vec::new();
     let mut known = Vec::new();
+    let mut added: Vec<Vec<Added>> = Vec::new();
     for modality in 0..count {
+        let others = fitted
+            .get(Of::Encoders(full & !(1 << modality)))
+            .map(|probed| Stated::of(probed, &rows));
+        let mut of_modality = Vec::new();
         let mut sources = vec![(Source::Encoder, fitted.get(Of::Encoders(1 << modality)))];
         sources.push((Source::Alone, fitted.get(Of::Alone(modality))));
         for (of, probed) in sources {
@@ -180,9 +189,22 @@ pub fn diagnose(model: &Input, settings: &Settings) -> Result<Diagnosis> {
                     (column, permuted),
                 ));
             }
+            if let (Some(all), Some(others)) = (&all, &others) {
+                of_modality.push(Added {
+                    source: of,
+                    information: column,
+                    permuted,
+                    gain: columns.add(&others.gain(probed, &rows)),
+                    joint: columns.add(&rule::less(&others.losses, &all.losses)),
+                });
+            }
             known.push((modality, of, column, permuted, is_right(&mut columns, &probed.evaluate)));
         }
+        added.push(of_modality);
     }
+    let unread = all
+        .as_ref()
+        .map(|all| Unread::of(&mut columns, &targets, all, &prior_losses, &rows));
     let fused_right = fitted
         .get(Of::Fused)
         .map(|probed| is_right(&mut columns, &probed.evaluate));
@@ -195,6 +217,7 @@ pub fn diagnose(model: &Input, settings: &Settings) -> Result<Diagnosis> {
     }
 
     let drawn = columns.resampled(settings.resamples, settings.seed);
+    let unread = unread.flatten().and_then(|unread| unread.note(&drawn));
     let mean = |column: Column| drawn.estimate(move |means| means.of(column));
     let tests = rule::tests(&pairs, &drawn)?;
     let whole = probes[full];
@@ -222,8 +245,7 @@ pub fn diagnose(model: &Input, settings: &Settings) -> Result<Diagnosis> {
                 p: drawn.p_above_zero(|means| means.of(column)).max(permuted),
             })
             .collect();
-        let informative = information.iter().any(|of| of.p <= LEVEL);
-        let (verdict, lost_at) = rule::judged(&tests, informative);
+        let (verdict, lost_at) = rule::judged(&tests);
         let accuracy = |source: Source| {
             let found = of_it.clone().find(|(_, of, ..)| *of == source);
             found.map(|(.., column)| mean(*column))
@@ -239,7 +261,7 @@ pub fn diagnose(model: &Input, settings: &Settings) -> Result<Diagnosis> {
             name: modality.name.clone(),
             verdict,
             lost_at,
-            redundant: informative && utilisation.low <= 0.0,
+            redundant: rule::redundant(&added[place], &drawn),
             information,
             tests,
             accuracy_encoder,
@@ -254,12 +276,13 @@ pub fn diagnose(model: &Input, settings: &Settings) -> Result<Diagnosis> {
             encoder,
             advice: Vec::new(),
         };
-        found.advice = advice::of(&found, fused.as_ref());
+        found.advice = advice::of(&found, fused.as_ref(), unread.is_some());
         modalities.push(found);
     }
     let mut notes = model.notes.clone();
     notes.extend(rows.notes.iter().cloned());
     notes.extend(note_absent(model, &rows));
+    notes.extend(unread);
     Ok(Diagnosis {
         schema: SCHEMA,
         samples: model.samples(),
@@ -284,4 +307,49 @@ pub fn diagnose(model: &Input, settings: &Settings) -> Result<Diagnosis> {
         neurons,
         classes: rows.classes,
     })
+}
+
+/// Columns of what the model says and no linear probe of its encoders.
+struct Unread {
+    of: Destination,
+    /// What the output knows, or a probe of the fused representation.
+    model: Column,
+    /// What the probe of all encoders knows.
+    encoders: Column,
+    /// What more samples would add to it.
+    learning: Option<Column>,
+}
+
+impl Unread {
+    /// Of the output, or of the fused representation where there is none.
+    fn of(columns: &mut Columns, targets: &[Target<'_>], all: &Stated<'_>, prior: &[f64], rows: &Rows) -> Option<Self> {
+        let target = targets.last()?;
+        Some(Self {
+            of: target.of,
+            model: columns.add(&rule::less(prior, &target.stated.losses)),
+            encoders: columns.add(&rule::less(prior, &all.losses)),
+            learning: all.probed.learning(rows).map(|learning| columns.add(&learning)),
+        })
+    }
+
+    /// Says so if more than a quarter of what the model knows is certain to be of that kind.
+    fn note(&self, drawn: &Resampled) -> Option<String> {
+        let encoders = |means: &Means| means.of(self.encoders).max(0.0);
+        let learning = |means: &Means| self.learning.map_or(0.0, |column| means.of(column).max(0.0));
+        let model = |means: &Means| means.of(self.model);
+        let share = |means: &Means| (model(means) - encoders(means) - learning(means)) / model(means).max(0.0);
+        let known = drawn.estimate(model);
+        (known.low > 0.0 && drawn.estimate(share).low > TOLERATED).then(|| {
+            let what = match self.of {
+                Destination::Fused => "a probe of `fused` knows",
+                Destination::Output => "the output knows",
+            };
+            format!(
+                "{what} {:.2} nats of the label, a linear probe of all encoders together {:.2}: the model reads what no linear probe of \
+                 encoders finds, as where modalities tell only together. Verdicts do not see that",
+                known.value,
+                encoders(&drawn.whole)
+            )
+        })
+    }
 }

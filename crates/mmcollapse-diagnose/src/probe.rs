@@ -87,6 +87,13 @@ impl Probed {
         })
     }
 
+    /// What the probe gained from half to all samples that fit, of each evaluated sample; none where nothing was fitted.
+    pub fn learning(&self, rows: &Rows) -> Option<Vec<f64>> {
+        let whole = losses(&self.evaluate, &rows.labels, rows.classes.len());
+        let halves = self.halves.as_ref()?;
+        Some(halves.iter().zip(&whole).map(|(half, whole)| half - whole).collect())
+    }
+
     /// The model's own logits of both sides.
     pub fn model(fit: &Matrix, evaluate: &Matrix) -> Self {
         Self {

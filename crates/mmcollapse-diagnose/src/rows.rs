@@ -211,10 +211,9 @@ fn both_halves(model: &Input, fit: &[usize], halved: &[bool], classes: &[i64]) -
     Ok(())
 }
 
-/// Samples that fit probes of `width` features, so that the widest take seconds: 5 million numbers, fewer for more than ten
-/// classes, at least 2,000 samples, at most 20,000.
+/// Samples that fit probes of `width` features: 50 million logits' products, at least 2,000 samples, at most 20,000.
 fn fit_rows(width: usize, classes: usize) -> usize {
-    (50_000_000 / (width.max(1) * classes.max(10))).clamp(2_000, 20_000)
+    (50_000_000 / (width * classes).max(1)).clamp(2_000, 20_000)
 }
 
 /// Puts each of `rows` on one of two sides of equal size, class by class; groups stay whole.
@@ -251,6 +250,14 @@ fn halves(rows: &[usize], input: &Input, draws: &mut SplitMix64) -> Vec<bool> {
 mod tests {
     use super::*;
     use crate::planted::PlantedModel;
+
+    /// As docs/diagnose.md and the help of `--fit-rows` say.
+    #[test]
+    fn samples_that_fit_are_fifty_million_by_width_and_classes() {
+        assert_eq!(fit_rows(2_048, 2), 12_207);
+        assert_eq!(fit_rows(2_048, 10), 2_441);
+        assert_eq!((fit_rows(16, 2), fit_rows(4_096, 1_000)), (20_000, 2_000));
+    }
 
     #[test]
     fn a_class_that_one_half_lacks_is_refused() {

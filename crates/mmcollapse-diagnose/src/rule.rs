@@ -14,10 +14,14 @@
 //! A modality is **neglected** if, for a pair, it is certain that its source is informative and that more than [`MARGIN`] of its
 //! information is unused: both p of the bootstrap over samples, and the permutation p of the information, are at most
 //! [`LEVEL`] after Holm's correction over all pairs of all modalities. It is **uninformative** if no source of it is informative by itself.
-//! Otherwise it is **kept** if the interval of each unused share lies below [`TOLERATED`], and **undecided** if not.
+//! Otherwise it is **kept** if the interval of each unused share of an informative source lies below [`TOLERATED`], and **undecided** if
+//! not. A source that tells nothing has nothing that could be unused.
 //!
 //! Where the output uses what the encoder knows (less than [`MARGIN`] unused, its interval below [`TOLERATED`]), the pairs of the
 //! fused representation do not count: a head may read what a linear probe cannot.
+//!
+//! A modality is **redundant** if the other encoders know what its sources know: the interval of what each adds to them lies below
+//! [`MARGIN`] of its information.
 //!
 //! [excess loss falls as 1 / n]: https://en.wikipedia.org/wiki/Akaike_information_criterion
 
@@ -94,6 +98,8 @@ pub struct Test {
     pub source: Source,
     /// Where it should be.
     pub destination: Destination,
+    /// Whether it is certain that the source knows anything of the label.
+    pub informative: bool,
     /// Nats a sample that the source adds to the destination.
     pub gain: Estimated,
     /// Nats a sample that more samples would add to the destination's probe.
@@ -154,20 +160,40 @@ pub(crate) fn calibrated(probed: &Probed, rows: &Rows) -> Vec<f64> {
         .logits(&[&evidence(&probed.evaluate, &prior)])
 }
 
-/// A destination, and the loss of each evaluated sample by it without any source.
-pub(crate) struct Target {
-    of: Destination,
-    probed: Probed,
-    base: Vec<f64>,
+/// An opinion, and the loss of each evaluated sample by it, in the scale and with the offsets that fit best.
+pub(crate) struct Stated<'a> {
+    pub probed: &'a Probed,
+    pub losses: Vec<f64>,
 }
 
-impl Target {
-    /// In the scale and with the offsets that fit best.
-    pub fn new(of: Destination, probed: Probed, rows: &Rows) -> Self {
+impl<'a> Stated<'a> {
+    /// Of this opinion.
+    pub fn of(probed: &'a Probed, rows: &Rows) -> Self {
         let pool = Pool::fitted(&[&probed.fit], &rows.fit_labels, rows.classes.len());
-        let base = losses(&pool.logits(&[&probed.evaluate]), &rows.labels, rows.classes.len());
-        Self { of, probed, base }
+        let losses = losses(&pool.logits(&[&probed.evaluate]), &rows.labels, rows.classes.len());
+        Self { probed, losses }
     }
+
+    /// What `source` adds to it, sample by sample.
+    pub fn gain(&self, source: &Probed, rows: &Rows) -> Vec<f64> {
+        let (classes, prior) = (rows.classes.len(), prior(rows));
+        let added = evidence(&source.fit, &prior);
+        let pool = Pool::fitted(&[&self.probed.fit, &added], &rows.fit_labels, classes);
+        let added = evidence(&source.evaluate, &prior);
+        let both = pool.logits(&[&self.probed.evaluate, &added]);
+        less(&self.losses, &losses(&both, &rows.labels, classes))
+    }
+}
+
+/// A destination.
+pub(crate) struct Target<'a> {
+    pub of: Destination,
+    pub stated: Stated<'a>,
+}
+
+/// The difference, sample by sample.
+pub(crate) fn less(a: &[f64], b: &[f64]) -> Vec<f64> {
+    a.iter().zip(b).map(|(a, b)| a - b).collect()
 }
 
 /// Sets the columns of a pair. `permuted` is the p of the source's information by permutation, `information` its column.
@@ -175,31 +201,60 @@ pub(crate) fn pair(
     columns: &mut Columns,
     rows: &Rows,
     (modality, source, probed): (usize, Source, &Probed),
-    target: &Target,
+    target: &Target<'_>,
     (information, permuted): (Column, f64),
 ) -> Pair {
-    let (classes, prior) = (rows.classes.len(), prior(rows));
-    let loss = |logits: &[f64]| losses(logits, &rows.labels, classes);
-    let added = evidence(&probed.fit, &prior);
-    let pool = Pool::fitted(&[&target.probed.fit, &added], &rows.fit_labels, classes);
-    let added = evidence(&probed.evaluate, &prior);
-    let both = loss(&pool.logits(&[&target.probed.evaluate, &added]));
-    let less = |a: &[f64], b: &[f64]| -> Vec<f64> { a.iter().zip(b).map(|(a, b)| a - b).collect() };
-    let gain = columns.add(&less(&target.base, &both));
-    let learning = target.probed.halves.as_ref().and_then(|half| {
-        let learning = less(half, &loss(&target.probed.evaluate));
-        // A probe that more samples make worse has learnt all it can.
-        (learning.iter().sum::<f64>() > 0.0).then(|| columns.add(&learning))
-    });
     Pair {
         modality,
         source,
         destination: target.of,
         information,
-        gain,
-        learning,
+        gain: columns.add(&target.stated.gain(probed, rows)),
+        // A probe that more samples make worse has learnt all it can.
+        learning: target
+            .stated
+            .probed
+            .learning(rows)
+            .filter(|learning| learning.iter().sum::<f64>() > 0.0)
+            .map(|learning| columns.add(&learning)),
         permuted,
     }
+}
+
+/// Columns by which a source of a modality may be redundant.
+pub(crate) struct Added {
+    pub source: Source,
+    pub information: Column,
+    /// p of the information by permutation.
+    pub permuted: f64,
+    /// What the source adds to the probe of the other encoders, in a pool.
+    pub gain: Column,
+    /// What the probe of all encoders says more than that of the others.
+    pub joint: Column,
+}
+
+/// Whether the other encoders know what the sources of a modality know. A modality is not redundant where a model of it alone knows what
+/// its encoder does not: there the encoder has collapsed, whatever the others know.
+pub(crate) fn redundant(of: &[Added], drawn: &Resampled) -> bool {
+    let informative = |added: &&Added| {
+        let nats = drawn.p_above_zero(|means| means.of(added.information));
+        nats.max(added.permuted) <= LEVEL
+    };
+    let share = |part: Column, of: &Added| {
+        let share = move |means: &Means| means.of(part) / means.of(of.information).max(0.0);
+        drawn.estimate(share).high
+    };
+    let known = |added: &Added| share(added.gain, added) <= MARGIN && share(added.joint, added) <= MARGIN;
+    let source = |source: Source| of.iter().filter(informative).find(|added| added.source == source);
+    let Some(encoder) = source(Source::Encoder) else {
+        return false;
+    };
+    let alone = source(Source::Alone).is_none_or(|alone| {
+        let (own, whole) = (encoder.information, alone.information);
+        let lacks = drawn.estimate(|means| (means.of(whole) - means.of(own)) / means.of(whole).max(0.0));
+        known(alone) && lacks.high < TOLERATED
+    });
+    known(encoder) && alone
 }
 
 /// Judges all pairs of all modalities together.
@@ -215,6 +270,7 @@ pub(crate) fn tests(pairs: &[Pair], drawn: &Resampled) -> Result<Vec<Test>> {
             Test {
                 source: pair.source,
                 destination: pair.destination,
+                informative: p_information <= LEVEL,
                 gain: drawn.estimate(|means| means.of(pair.gain)),
                 learning: learning(&drawn.whole),
                 unused: drawn.estimate(|means| lost(means) / information(means).max(0.0)),
@@ -232,7 +288,7 @@ pub(crate) fn tests(pairs: &[Pair], drawn: &Resampled) -> Result<Vec<Test>> {
 
 /// The tests of a modality that count: those of the output alone where it uses what the encoder knows.
 pub(crate) fn counted(tests: &[Test]) -> impl Iterator<Item = &Test> + Clone {
-    let uses = |test: &Test| test.unused.value < MARGIN && test.unused.high < TOLERATED;
+    let uses = |test: &Test| test.informative && test.unused.value < MARGIN && test.unused.high < TOLERATED;
     let used = tests
         .iter()
         .any(|test| (test.source, test.destination) == (Source::Encoder, Destination::Output) && uses(test));
@@ -248,7 +304,7 @@ pub(crate) fn only_the_output_reads_it(tests: &[Test]) -> bool {
 }
 
 /// The verdict on a modality, and where its information is lost.
-pub(crate) fn judged(tests: &[Test], informative: bool) -> (Verdict, Option<Place>) {
+pub(crate) fn judged(tests: &[Test]) -> (Verdict, Option<Place>) {
     let lost = |source: Source, destination: Destination| {
         let of_pair = |test: &&Test| test.source == source && test.destination == destination;
         counted(tests)
@@ -267,9 +323,9 @@ pub(crate) fn judged(tests: &[Test], informative: bool) -> (Verdict, Option<Plac
     };
     let verdict = if place.is_some() {
         Verdict::Neglected
-    } else if !informative {
+    } else if !tests.iter().any(|test| test.informative) {
         Verdict::Uninformative
-    } else if counted(tests).all(|test| test.unused.high < TOLERATED) {
+    } else if counted(tests).all(|test| !test.informative || test.unused.high < TOLERATED) {
         Verdict::Kept
     } else {
         Verdict::Undecided
@@ -290,6 +346,7 @@ mod tests_of_the_rule {
         Test {
             source,
             destination,
+            informative: true,
             gain: estimated(0.0),
             learning: 0.0,
             unused: estimated(high),
@@ -302,15 +359,14 @@ mod tests_of_the_rule {
     fn where_information_is_lost_is_the_first_place_that_lacks_it() {
         use Destination::{Fused, Output};
         use Source::{Alone, Encoder};
-        let of = |tests: &[Test]| judged(tests, true);
         let (sure, not) = (0.01, 0.2);
         let fusion = [test(Encoder, Fused, sure, 0.5), test(Encoder, Output, sure, 0.5)];
-        assert_eq!(of(&fusion), (Verdict::Neglected, Some(Place::Fusion)));
+        assert_eq!(judged(&fusion), (Verdict::Neglected, Some(Place::Fusion)));
         let head = [test(Encoder, Fused, not, 0.1), test(Encoder, Output, sure, 0.5)];
-        assert_eq!(of(&head), (Verdict::Neglected, Some(Place::Head)));
-        assert_eq!(of(&head[1..]), (Verdict::Neglected, Some(Place::Model)));
+        assert_eq!(judged(&head), (Verdict::Neglected, Some(Place::Head)));
+        assert_eq!(judged(&head[1..]), (Verdict::Neglected, Some(Place::Model)));
         let encoder = [test(Encoder, Fused, not, 0.1), test(Alone, Fused, sure, 0.5)];
-        assert_eq!(of(&encoder), (Verdict::Neglected, Some(Place::Encoder)));
+        assert_eq!(judged(&encoder), (Verdict::Neglected, Some(Place::Encoder)));
     }
 
     #[test]
@@ -319,22 +375,30 @@ mod tests_of_the_rule {
         use Source::{Alone, Encoder};
         let (sure, not) = (0.01, 1.0);
         let gated = [test(Encoder, Fused, sure, 0.9), test(Encoder, Output, not, 0.02)];
-        assert_eq!(judged(&gated, true), (Verdict::Kept, None));
+        assert_eq!(judged(&gated), (Verdict::Kept, None));
         assert!(only_the_output_reads_it(&gated));
         // A tenth and more may be unused: the fused representation counts.
         let unsure = [gated[0], test(Encoder, Output, not, 0.15)];
-        assert_eq!(judged(&unsure, true), (Verdict::Neglected, Some(Place::Fusion)));
+        assert_eq!(judged(&unsure), (Verdict::Neglected, Some(Place::Fusion)));
         assert!(!only_the_output_reads_it(&unsure));
         // What the encoder has not learnt is lost all the same.
         let poor = [gated[0], gated[1], test(Alone, Output, sure, 0.5)];
-        assert_eq!(judged(&poor, true), (Verdict::Neglected, Some(Place::Encoder)));
+        assert_eq!(judged(&poor), (Verdict::Neglected, Some(Place::Encoder)));
     }
 
     #[test]
     fn without_an_alarm_the_interval_decides() {
-        let one = |high| [test(Source::Encoder, Destination::Fused, 0.3, high)];
-        assert_eq!(judged(&one(0.2), true), (Verdict::Kept, None));
-        assert_eq!(judged(&one(0.3), true), (Verdict::Undecided, None));
-        assert_eq!(judged(&one(0.3), false), (Verdict::Uninformative, None));
+        let one = |high| test(Source::Encoder, Destination::Fused, 0.3, high);
+        assert_eq!(judged(&[one(0.2)]), (Verdict::Kept, None));
+        assert_eq!(judged(&[one(0.3)]), (Verdict::Undecided, None));
+        let nothing = Test {
+            informative: false,
+            ..one(f64::NAN)
+        };
+        assert_eq!(judged(&[nothing]), (Verdict::Uninformative, None));
+        // Nothing of it can be unused.
+        assert_eq!(judged(&[one(0.2), nothing]), (Verdict::Kept, None));
+        assert_eq!(judged(&[nothing, one(0.2)]), (Verdict::Kept, None));
+        assert_eq!(judged(&[one(0.3), nothing]), (Verdict::Undecided, None));
     }
 }

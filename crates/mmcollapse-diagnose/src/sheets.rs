@@ -33,11 +33,16 @@ fn place(place: Option<Place>) -> &'static str {
     }
 }
 
-/// The test that says most of those that count: the one that found the neglect, else the one with the largest unused share.
+/// The test that says most of those that count: the one that found the neglect, else the one with the largest unused share of a source
+/// that knows anything.
 pub(crate) fn leading(modality: &ModalityFindings) -> Option<&Test> {
     let tests = counted(&modality.tests);
     let found = tests.clone().find(|test| test.p_adjusted <= LEVEL);
-    found.or_else(|| tests.max_by(|a, b| a.unused.value.total_cmp(&b.unused.value)))
+    let informative = tests
+        .clone()
+        .filter(|test| test.informative && test.unused.value.is_finite());
+    let largest = informative.max_by(|a, b| a.unused.value.total_cmp(&b.unused.value));
+    found.or(largest).or_else(|| tests.clone().next())
 }
 
 /// A pair in words.

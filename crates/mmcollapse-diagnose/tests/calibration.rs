@@ -334,3 +334,122 @@ fn what_a_model_alone_knows_and_the_encoder_does_not_is_lost_in_the_encoder() {
     assert_eq!(found.modalities[1].verdict, Verdict::Neglected);
     assert_eq!(found.modalities[1].lost_at, Some(Place::Encoder));
 }
+
+/// A model of b alone that learnt nothing says nothing against the encoder, whose information is used.
+#[test]
+fn an_uninformative_model_alone_leaves_the_verdict() {
+    let model = two(Planted::new(1.5, 1.0), Planted::new(1.5, 1.0));
+    let noise = two(Planted::new(1.5, 1.0), Planted::new(0.0, 0.0));
+    for seed in 0..3 {
+        let mut input = model.draw(seed).unwrap();
+        input.modalities[1].alone = Some(noise.draw(seed + 50).unwrap().modalities[1].embedding.clone());
+        let found = diagnose(&input, &settings(seed)).unwrap();
+        assert_eq!(found.modalities[1].verdict, Verdict::Kept, "seed {seed}");
+        let informative: Vec<bool> = found.modalities[1].tests.iter().map(|test| test.informative).collect();
+        assert_eq!(informative, [true, false]);
+        // Its share is that of the encoder: information and unused share have intervals.
+        let text = mmcollapse_diagnose::terminal::text(&found);
+        let row = text.lines().find(|line| line.starts_with("  b "));
+        assert_eq!(row.unwrap().matches('[').count(), 2, "{text}");
+    }
+}
+
+fn redundant(input: &Input) -> Vec<bool> {
+    let found = diagnose(input, &settings(0)).unwrap();
+    found.modalities.iter().map(|modality| modality.redundant).collect()
+}
+
+#[test]
+fn only_what_the_others_surely_know_is_redundant() {
+    let full = Planted::new(1.5, 1.0);
+    let twice = PlantedModel {
+        samples: 1_000,
+        ..two(full, Planted::repeating(0, 1.0))
+    };
+    let twice = twice.draw(1).unwrap();
+    assert_eq!(redundant(&twice), [true; 2]);
+    // Modalities of their own: of few samples, and where the commonest class is right in 99 of 100.
+    let few = PlantedModel {
+        samples: 120,
+        classes: 2,
+        ..two(full, full)
+    };
+    let rare = PlantedModel {
+        samples: 8_000,
+        classes: 2,
+        balance: 99.0,
+        ..two(Planted::new(0.6, 1.0), Planted::new(0.6, 1.0))
+    };
+    for (what, model) in [("few", few), ("rare", rare)] {
+        for seed in 0..4 {
+            assert_eq!(redundant(&model.draw(seed).unwrap()), [false; 2], "{what} {seed}");
+        }
+    }
+    // An encoder that collapsed tells nothing that others could know, although they know what it once did.
+    let noise = two(full, Planted::new(0.0, 0.0));
+    let noise = PlantedModel {
+        samples: 1_000,
+        ..noise
+    }
+    .draw(9)
+    .unwrap();
+    let mut collapsed = twice.clone();
+    collapsed.modalities[1].alone = Some(twice.modalities[1].embedding.clone());
+    assert_eq!(redundant(&collapsed), [true; 2]);
+    collapsed.modalities[1].embedding = noise.modalities[1].embedding.clone();
+    assert_eq!(redundant(&collapsed), [false; 2]);
+    // One that lost half of it is no better.
+    let halved = twice.modalities[1].embedding.clone();
+    let weak = PlantedModel {
+        samples: 1_000,
+        ..two(full, Planted::new(0.7, 1.0))
+    };
+    collapsed.modalities[1].embedding = weak.draw(1).unwrap().modalities[1].embedding.clone();
+    collapsed.modalities[1].alone = Some(halved);
+    assert!(!redundant(&collapsed)[1]);
+}
+
+/// The label is whether two signs differ: neither tells it, and no linear probe of both does.
+#[test]
+fn an_interaction_is_noted() {
+    let n = 1_200;
+    let mut draws = mmcollapse_probes::SplitMix64(5);
+    let (mut embeddings, mut logits, mut labels) = ([Vec::new(), Vec::new()], Vec::new(), Vec::new());
+    for _ in 0..n {
+        let signs = [0, 1].map(|_| if draws.below(2) == 1 { 1.0 } else { -1.0 });
+        for (embedding, sign) in embeddings.iter_mut().zip(signs) {
+            embedding.extend([sign + 0.3 * draws.normal(), draws.normal()]);
+        }
+        labels.push(i64::from(signs[0] != signs[1]));
+        logits.extend([0.0, -3.0 * signs[0] * signs[1] + draws.normal()]);
+    }
+    let modalities = ["a", "b"].into_iter().zip(embeddings).map(|(name, values)| Modality {
+        name: name.into(),
+        embedding: features(n, values),
+        alone: None,
+    });
+    let input = Input {
+        modalities: modalities.collect(),
+        logits: Some(features(n, logits)),
+        labels,
+        ..Input::default()
+    };
+    let found = diagnose(&input, &settings(0)).unwrap();
+    assert!(
+        found
+            .notes
+            .iter()
+            .any(|note| note.contains("a linear probe of all encoders together 0.0")),
+        "{:?}",
+        found.notes
+    );
+    for modality in &found.modalities {
+        assert_eq!(modality.verdict, Verdict::Uninformative);
+        assert!(
+            modality
+                .advice
+                .iter()
+                .any(|line| line.contains("together with another modality"))
+        );
+    }
+}

@@ -44,6 +44,7 @@ fn the_sound_is_neglected_by_the_fusion_and_the_image_kept() {
             .any(|line| line.contains("docs/findings.md"))
     );
     assert!(found.modalities[0].advice.is_empty());
+    assert!(found.notes.is_empty(), "{:?}", found.notes);
 }
 
 #[test]
