@@ -239,7 +239,7 @@ fn main() {
     let mut arguments = std::env::args().skip(1);
     let draws = arguments.next().and_then(|text| text.parse().ok()).unwrap_or(200);
     let asked = arguments.next();
-    let tables: [(&str, fn(usize)); 3] = [("alarms", alarms), ("power", power), ("ratios", ratios)];
+    let tables = [("alarms", alarms as fn(usize)), ("power", power), ("ratios", ratios)];
     for (place, (name, table)) in tables.into_iter().enumerate() {
         if asked.is_none() && place > 0 {
             out(format_args!("\n"));

@@ -3,6 +3,7 @@
 use mmcollapse_probes::{SplitMix64, shapley};
 
 use crate::error::Result;
+use crate::features::View;
 use crate::probe::{Probed, right};
 use crate::resample::{Column, Means};
 use crate::rows::{Rows, shuffle};
@@ -45,7 +46,7 @@ pub(crate) fn permuted_right(
     let classes = rows.classes.len();
     let parts: Vec<&Features> = input.modalities.iter().map(|modality| &modality.embedding).collect();
     let Some(probe) = &all.probe else { return Ok(Vec::new()) };
-    let whole = Features::beside(&parts, &rows.evaluate)?;
+    let whole = Features::beside(&parts, &rows.evaluate, View::Columns)?;
     let mut of_modalities = Vec::new();
     let mut start = 0;
     for part in &parts {

@@ -1,8 +1,10 @@
 //! The probes of a diagnosis: of each subset of encoders, of models alone, of the fused representation.
 
+use mmcollapse_probes::Matrix;
 use rayon::prelude::*;
 
 use crate::error::Result;
+use crate::features::View;
 use crate::probe::{Probed, right};
 use crate::rows::Rows;
 use crate::{Features, Input};
@@ -46,8 +48,8 @@ impl Fitted {
                 }
             };
             let (fit, evaluate) = (
-                Features::beside(&parts, &rows.fit)?,
-                Features::beside(&parts, &rows.evaluate)?,
+                Features::beside(&parts, &rows.fit, View::Columns)?,
+                Features::beside(&parts, &rows.evaluate, View::Columns)?,
             );
             Ok((of, Probed::of(&fit, &evaluate, rows)?))
         });
@@ -79,11 +81,16 @@ pub(crate) fn outputs(model: &Input, rows: &Rows) -> Result<Vec<Output>> {
         .map(|&label| columns[label as usize] as u32)
         .collect();
     let of = |(mask, logits): (usize, &Features)| {
-        let kept = logits.keep(&columns);
+        let fit = logits.select(&rows.fit, View::Raw)?;
+        let evaluate = logits.select(&rows.evaluate, View::Raw)?;
+        let kept = |of: &Matrix| -> Vec<f64> {
+            let of_row = |row: &[f64]| columns.iter().map(|&column| row[column]).collect::<Vec<_>>();
+            of.values().chunks_exact(of.columns()).flat_map(of_row).collect()
+        };
         Ok(Output {
             mask,
-            probed: Probed::model(&kept.select(&rows.fit)?, &kept.select(&rows.evaluate)?),
-            right: right(logits.select(&rows.evaluate)?.values(), &labels, logits.columns()),
+            probed: Probed::model(kept(&fit), kept(&evaluate), columns.len()),
+            right: right(evaluate.values(), &labels, logits.columns()),
         })
     };
     all_logits(model).map(of).collect()

@@ -1,10 +1,13 @@
 //! The arrays of a model, by their names.
 
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
 use mmcollapse_arrays::{Array, Arrays, Values};
 use mmcollapse_probes::Matrix;
 
 use crate::error::{Result, input};
-use crate::features::{Features, refused};
+use crate::features::{Features, View, refused};
 use crate::outputs::Outputs;
 
 /// The most modalities: all subsets of them are scored.
@@ -45,6 +48,8 @@ pub struct Input {
     pub groups: Option<Vec<i64>>,
     /// What a reader should know of the arrays.
     pub notes: Vec<String>,
+    /// Files of `labels`, `split` and `groups`, which errors name.
+    pub files: BTreeMap<String, PathBuf>,
 }
 
 impl Input {
@@ -55,17 +60,25 @@ impl Input {
     pub fn read(arrays: &Arrays) -> Result<Self> {
         let names: Vec<String> = arrays.infos().map(|info| info.name.clone()).collect();
         let has = |name: &str| names.iter().any(|known| known == name);
+        let read = files(arrays);
         if !has("labels") {
             return Err(input(
-                format!("expected an array `labels`, got {}", names.join(", ")),
+                format!("{read}: expected an array `labels`, got {}", names.join(", ")),
                 NAMES,
             ));
         }
+        let known = ["labels", "split", "groups"].into_iter();
+        let files: BTreeMap<String, PathBuf> = known
+            .filter_map(|name| Some((name.to_owned(), arrays.info(name)?.path.clone())))
+            .collect();
         let labels = wholes(&arrays.read("labels")?, None)?;
         let n = labels.len();
         if labels.iter().all(|label| *label == labels[0]) {
             return Err(input(
-                format!("array `labels`: expected at least two classes, got one in {n} samples"),
+                format!(
+                    "{}: expected at least two classes, got one in {n} samples",
+                    named(&files, "labels")
+                ),
                 "diagnose samples of all classes",
             ));
         }
@@ -79,37 +92,51 @@ impl Input {
             .filter_map(|name| name.strip_prefix("embedding."))
             .collect();
         of.sort_unstable();
+        if of.first().is_some_and(|name| name.is_empty()) {
+            let reason = format!("{read}: array `embedding.`: expected the name of a modality behind the dot");
+            return Err(input(reason, NAMES));
+        }
         if !(2..=MOST_MODALITIES).contains(&of.len()) {
             let found = if of.is_empty() { "none".into() } else { of.join(", ") };
-            let reason = format!("expected 2 to {MOST_MODALITIES} arrays `embedding.<modality>`, got {found}");
+            let reason = format!("{read}: expected 2 to {MOST_MODALITIES} arrays `embedding.<modality>`, got {found}");
             return Err(input(reason, NAMES));
         }
         let mut notes = Vec::new();
         let mut modalities = Vec::new();
         for name in &of {
             let embedding = Features::new(arrays.read(&format!("embedding.{name}"))?, Some(n))?;
-            note_constant(&mut notes, &format!("embedding.{name}"), &embedding);
+            let alone = features(&format!("alone.{name}"))?;
+            notes.extend(
+                [Some(&embedding), alone.as_ref()]
+                    .into_iter()
+                    .flatten()
+                    .flat_map(Features::notes),
+            );
             modalities.push(Modality {
                 name: (*name).to_owned(),
                 embedding,
-                alone: features(&format!("alone.{name}"))?,
+                alone,
             });
         }
         let fused = features("fused")?;
-        if let Some(fused) = &fused {
-            note_constant(&mut notes, "fused", fused);
-        }
+        notes.extend(fused.iter().flat_map(Features::notes));
         let Outputs { logits, subsets } = Outputs::read(arrays, &of, &labels)?;
         if fused.is_none() && logits.is_none() {
-            return Err(input("expected an array `fused` or `logits`, got neither", NAMES));
+            return Err(input(
+                format!("{read}: expected an array `fused` or `logits`, got neither"),
+                NAMES,
+            ));
         }
         let weight = weights(arrays, &modalities, &has)?;
         let known = |name: &str| {
-            let alone = name.strip_prefix("alone.").or_else(|| name.strip_prefix("weight."));
+            let alone = name.strip_prefix("alone.");
+            let weight = name
+                .strip_prefix("weight.")
+                .filter(|_| weight.is_some() && !has("weight"));
             ["labels", "fused", "logits", "split", "groups", "weight"].contains(&name)
                 || name.starts_with("embedding.")
                 || name.starts_with("logits.")
-                || alone.is_some_and(|modality| of.contains(&modality))
+                || alone.or(weight).is_some_and(|modality| of.contains(&modality))
         };
         let ignored: Vec<&str> = names.iter().map(String::as_str).filter(|name| !known(name)).collect();
         if !ignored.is_empty() {
@@ -120,7 +147,7 @@ impl Input {
             .then(|| wholes(&arrays.read("groups")?, Some(n)))
             .transpose()?;
         if let (Some(split), Some(groups)) = (&split, &groups) {
-            apart(split, groups)?;
+            apart(split, groups, &files)?;
         }
         Ok(Self {
             modalities,
@@ -132,6 +159,7 @@ impl Input {
             split,
             groups,
             notes,
+            files,
         })
     }
 
@@ -139,12 +167,29 @@ impl Input {
     pub fn samples(&self) -> usize {
         self.labels.len()
     }
+
+    /// An array of numbers a sample, by file and name.
+    pub(crate) fn named(&self, array: &str) -> String {
+        named(&self.files, array)
+    }
 }
 
-fn note_constant(notes: &mut Vec<String>, name: &str, features: &Features) {
-    let (constant, columns) = (features.constant(), features.columns());
-    if constant > 0 {
-        notes.push(format!("`{name}`: {constant} of {columns} columns are constant"));
+fn named(files: &BTreeMap<String, PathBuf>, array: &str) -> String {
+    match files.get(array) {
+        Some(path) => format!("{}: array `{array}`", path.display()),
+        None => format!("array `{array}`"),
+    }
+}
+
+/// The files that were read; of many the first and how many more.
+fn files(arrays: &Arrays) -> String {
+    let mut paths: Vec<String> = arrays.infos().map(|info| info.path.display().to_string()).collect();
+    paths.sort();
+    paths.dedup();
+    match paths.as_slice() {
+        [] => "no array".into(),
+        [only] => only.clone(),
+        [first, rest @ ..] => format!("{first} and {} more", rest.len()),
     }
 }
 
@@ -163,6 +208,11 @@ fn wholes(array: &Array, rows: Option<usize>) -> Result<Vec<i64>> {
         Values::Single(values) => values.iter().map(|&value| whole(f64::from(value))).collect(),
         Values::Double(values) => values.iter().map(|&value| whole(value)).collect(),
     };
+    if let Some(row) = (0..array.values.len()).find(|&at| array.values.get(at).is_some_and(|value| !value.is_finite()))
+    {
+        let reason = format!("row {row}: expected a whole number, got NaN or an infinity");
+        return Err(refused(array, reason, "leave this sample out of every array"));
+    }
     read.ok_or_else(|| {
         let reason = format!("expected whole numbers, got {} with fractions", array.info.dtype);
         refused(
@@ -189,12 +239,16 @@ fn split(array: &Array, n: usize) -> Result<Vec<bool>> {
 }
 
 /// Refuses a group on both sides of the split: what a probe learns of a patient would count as skill.
-fn apart(split: &[bool], groups: &[i64]) -> Result<()> {
+fn apart(split: &[bool], groups: &[i64], files: &BTreeMap<String, PathBuf>) -> Result<()> {
     let mut sides = std::collections::HashMap::new();
     for (row, (side, group)) in split.iter().zip(groups).enumerate() {
         if sides.entry(group).or_insert(side) != &side {
             return Err(input(
-                format!("arrays `split` and `groups`: the group of row {row} is on both sides of the split"),
+                format!(
+                    "{} and {}: the group of row {row} is on both sides of the split",
+                    named(files, "split"),
+                    named(files, "groups")
+                ),
                 "split by group, or leave out `split`",
             ));
         }
@@ -241,5 +295,5 @@ fn weights(arrays: &Arrays, modalities: &[Modality], has: &impl Fn(&str) -> bool
         return Ok(None);
     };
     let rows: Vec<usize> = (0..parts[0].rows()).collect();
-    Features::beside(&parts.iter().collect::<Vec<_>>(), &rows).map(Some)
+    Features::beside(&parts.iter().collect::<Vec<_>>(), &rows, View::Raw).map(Some)
 }

@@ -5,7 +5,7 @@ use mmcollapse_arrays::{Array, Arrays, Values};
 use crate::error::{Result, input};
 use crate::features::{Features, refused};
 
-/// How far from 1 the chances of a sample may sum: those of a thousand classes in half precision do.
+/// How far from 1 the chances of a sample may sum, and the largest be: those of a thousand classes in half precision do.
 const SUM_WITHIN: f64 = 0.01;
 
 /// The arrays `logits` and `logits.<subset>`.
@@ -44,7 +44,7 @@ impl Outputs {
                 ));
             }
             known.push((mask, name));
-            let logits = logits(arrays.read(name)?, labels)?;
+            let logits = logits(arrays.read(name)?, labels, mask == full)?;
             if mask == full {
                 found.logits = Some(logits);
             } else {
@@ -79,9 +79,10 @@ fn subset(name: &str, given: &str, modalities: &[&str]) -> Result<usize> {
 }
 
 /// Logits `[n, classes]` of which label k is column k; the one logit of a binary model becomes two.
-fn logits(mut array: Array, labels: &[i64]) -> Result<Features> {
-    refuse_probabilities(&array)?;
-    if matches!(array.info.shape.as_slice(), [_] | [_, 1]) {
+fn logits(mut array: Array, labels: &[i64], whole: bool) -> Result<Features> {
+    refuse_probabilities(&array, whole)?;
+    let one = matches!(array.info.shape.as_slice(), [_] | [_, 1]);
+    if one {
         let of = |row: usize| [0.0, array.values.get(row).unwrap_or(f64::NAN)];
         array.values = Values::Double((0..array.info.rows()).flat_map(of).collect());
         array.info.shape = vec![array.info.rows(), 2];
@@ -89,41 +90,57 @@ fn logits(mut array: Array, labels: &[i64]) -> Result<Features> {
     let columns = array.info.shape.get(1).copied().unwrap_or(0);
     let fits = |label: &i64| usize::try_from(*label).is_ok_and(|label| label < columns);
     if array.info.shape.len() == 2 && !labels.iter().all(fits) {
-        let reason = format!("expected a column for every label, got {columns} columns");
-        return Err(refused(
-            &array,
-            reason,
-            "labels count from 0: label k belongs to column k",
-        ));
+        let (reason, help) = if one {
+            (
+                "expected labels 0 and 1 beside one logit, got others".to_owned(),
+                "one logit is that of label 1 against label 0; labels count from 0",
+            )
+        } else {
+            (
+                format!("expected a column for every label, got {columns} columns"),
+                "labels count from 0: label k belongs to column k",
+            )
+        };
+        return Err(refused(&array, reason, help));
     }
     Features::new(array, Some(labels.len()))
 }
 
 /// Refuses probabilities, which as logits would say almost nothing. Turning them into logits here would have to guess what a
 /// probability that was rounded to 0 or 1 had been.
-fn refuse_probabilities(array: &Array) -> Result<()> {
+///
+/// Rows of several classes that sum to 1 or to 100 surely are. Values in [0, 1] alone are taken for sigmoids of each class, if they vary:
+/// logits of a trained model hardly ever stay there, and those that do say the same in another size. Of some modalities only the
+/// largest logit counts (`whole` is false), which sigmoids leave where it was.
+fn refuse_probabilities(array: &Array, whole: bool) -> Result<()> {
     let (rows, columns) = match array.info.shape.as_slice() {
         [rows] => (*rows, 1),
         [rows, columns] => (*rows, *columns),
         _ => return Ok(()),
     };
     let value = |at: usize| array.values.get(at).unwrap_or(f64::NAN);
-    if rows * columns == 0 || !(0..rows * columns).all(|at| (0.0..=1.0).contains(&value(at))) {
-        return Ok(());
+    let within = |most: f64| {
+        let (low, high) = (-SUM_WITHIN * most, most + SUM_WITHIN * most);
+        rows * columns > 0 && (0..rows * columns).all(|at| (low..=high).contains(&value(at)))
+    };
+    let sum = |row: usize| (row * columns..(row + 1) * columns).map(value).sum::<f64>();
+    for (most, name) in [(1.0, "probabilities"), (100.0, "percentages")] {
+        if columns > 1 && within(most) && (0..rows).all(|row| (sum(row) - most).abs() <= SUM_WITHIN * most) {
+            let log = if most > 1.0 { "log(p / 100)" } else { "log(p)" };
+            return Err(refused(
+                array,
+                format!("expected logits, got rows in [0, {most}] that sum to {most}, as {name} do"),
+                &format!("give logits: {log}, or better what the model computes before the softmax"),
+            ));
+        }
     }
-    if columns == 1 {
+    let varies = || (columns..rows * columns).any(|at| value(at) != value(at % columns));
+    if within(1.0) && (columns == 1 || (whole && varies())) {
         return Err(refused(
             array,
             "expected logits, got values in [0, 1] alone, as probabilities are".into(),
-            "give logits: log(p / (1 - p)), or better what the model computes before the sigmoid",
-        ));
-    }
-    let sum = |row: usize| (row * columns..(row + 1) * columns).map(value).sum::<f64>();
-    if (0..rows).all(|row| (sum(row) - 1.0).abs() <= SUM_WITHIN) {
-        return Err(refused(
-            array,
-            "expected logits, got rows in [0, 1] that sum to 1, as probabilities do".into(),
-            "give logits: log(p), or better what the model computes before the softmax",
+            "give logits: log(p / (1 - p)), or better what the model computes before the sigmoid; if these are logits, give them times 10: \
+             their size changes nothing",
         ));
     }
     Ok(())

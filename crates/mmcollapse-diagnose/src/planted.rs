@@ -4,6 +4,8 @@
 //! representation `B [z_1', z_2', ...]` with `z_m' = u z_m + sqrt(1 - u^2) noise`: at use u = 1 all of a modality's latent reaches the
 //! fusion, at 0 noise takes its place. A and B are random, so that no column is a latent.
 
+use std::collections::BTreeMap;
+
 use mmcollapse_arrays::{Array, ArrayInfo, Dtype, Values};
 
 use crate::error::Result;
@@ -202,6 +204,7 @@ impl PlantedModel {
             labels,
             split: None,
             notes: Vec::new(),
+            files: BTreeMap::new(),
         })
     }
 

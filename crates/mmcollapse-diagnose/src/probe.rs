@@ -3,6 +3,7 @@
 use mmcollapse_probes::{LinearProbe, Matrix, Penalised};
 
 use crate::error::Result;
+use crate::features::power;
 use crate::rows::Rows;
 
 /// Penalties, from the strongest. All are tried: a difference of two columns that say much the same tells nothing until the penalty is weak.
@@ -13,6 +14,12 @@ const TOLERANCE: f64 = 1e-5;
 
 /// How far a weight of a probe may be from the optimum.
 const WEIGHT_WITHIN: f64 = 1e-3;
+
+/// Logits of a model are brought to a median distance to the largest of half as much at least.
+const USUAL_GAP: f64 = 4.0;
+
+/// Distance to the largest logit beyond which a class is impossible: squares of it are finite.
+const LEAST: f64 = 1e100;
 
 /// What a linear probe says.
 #[derive(Clone, Debug)]
@@ -94,11 +101,31 @@ impl Probed {
         Some(halves.iter().zip(&whole).map(|(half, whole)| half - whole).collect())
     }
 
-    /// The model's own logits of both sides.
-    pub fn model(fit: &Matrix, evaluate: &Matrix) -> Self {
+    /// The model's own logits of both sides, in the size of usual ones.
+    ///
+    /// Their size says nothing: pools fit it, from 1 on. What all classes of a sample share says nothing either, and costs digits.
+    pub fn model(mut fit: Vec<f64>, mut evaluate: Vec<f64>, classes: usize) -> Self {
+        let largest = fit.iter().chain(&evaluate).fold(0.0, |most: f64, z| most.max(z.abs()));
+        let first = power(largest);
+        for row in fit.chunks_exact_mut(classes).chain(evaluate.chunks_exact_mut(classes)) {
+            let best = row.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+            for z in row {
+                *z = *z * first - best * first;
+            }
+        }
+        let mut gaps: Vec<f64> = fit.iter().filter(|z| **z < 0.0).map(|z| -z).collect();
+        if !gaps.is_empty() {
+            // The median: a class that the model rules out may have any logit.
+            let middle = gaps.len() / 2;
+            let (_, gap, _) = gaps.select_nth_unstable_by(middle, f64::total_cmp);
+            let usual = USUAL_GAP * power(*gap);
+            for z in fit.iter_mut().chain(&mut evaluate) {
+                *z = (*z * usual).max(-LEAST);
+            }
+        }
         Self {
-            fit: fit.values().to_vec(),
-            evaluate: evaluate.values().to_vec(),
+            fit,
+            evaluate,
             halves: None,
             probe: None,
         }
@@ -133,4 +160,27 @@ pub(crate) fn right(logits: &[f64], labels: &[u32], classes: usize) -> Vec<f64> 
         f64::from(u8::from(best == *label as usize))
     };
     logits.chunks_exact(classes).zip(labels).map(of).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn logits_of_any_size_and_offset_say_the_same() {
+        let plain = [0.0, 3.0, -1.0, 2.0, 0.5, 2.5];
+        let of = |change: &dyn Fn(f64) -> f64| {
+            let changed: Vec<f64> = plain.iter().map(|z| change(*z)).collect();
+            Probed::model(changed.clone(), changed, 3).fit
+        };
+        // The median distance, 3, is from 2 to 4 as it is.
+        assert_eq!(of(&|z| z), [-3.0, 0.0, -4.0, -0.5, -2.0, 0.0]);
+        let powers = [700, -700].map(|power| libm::ldexp(1.0, power));
+        assert!(powers.iter().all(|power| of(&|z| z * power) == of(&|z| z)));
+        assert_eq!(of(&|z| 1e12 + z), of(&|z| z));
+        // A class that is ruled out moves no other.
+        let ruled = Probed::model(vec![0.0, 3.0, -1e300, 2.0, 0.5, 2.5], Vec::new(), 3).fit;
+        assert_eq!(ruled, [-3.0, 0.0, -LEAST, -0.5, -2.0, 0.0]);
+        assert_eq!(of(&|_| 0.5), [0.0; 6]);
+    }
 }

@@ -85,7 +85,8 @@ impl Rows {
         if classes.len() < 2 {
             return Err(input(
                 format!(
-                    "array `labels`: expected two classes with {least} on each side of the split, got {}",
+                    "{}: expected two classes with {least} on each side of the split, got {}",
+                    input_.named("labels"),
                     classes.len()
                 ),
                 "give more samples, or merge classes",
@@ -131,7 +132,11 @@ impl Rows {
         let evaluate = kept(evaluate, settings.evaluate_rows, 0, "evaluate");
         for (rows, what) in [(&fit, "to fit probes"), (&evaluate, "to evaluate")] {
             if rows.len() < FEWEST_SAMPLES {
-                let reason = format!("expected at least {FEWEST_SAMPLES} samples {what}, got {}", rows.len());
+                let reason = format!(
+                    "{}: expected at least {FEWEST_SAMPLES} samples {what}, got {}",
+                    input_.named("labels"),
+                    rows.len()
+                );
                 return Err(input(reason, "give more samples"));
             }
         }
@@ -185,7 +190,10 @@ fn enough_groups(model: &Input, fit: &[usize], evaluate: &[usize]) -> Result<()>
         let count = rows.iter().map(|&row| groups[row]).collect::<BTreeSet<i64>>().len();
         if count < FEWEST_GROUPS {
             return Err(input(
-                format!("array `groups`: expected at least {FEWEST_GROUPS} groups {what}, got {count}"),
+                format!(
+                    "{}: expected at least {FEWEST_GROUPS} groups {what}, got {count}",
+                    model.named("groups")
+                ),
                 "give samples of more groups, or leave `groups` out if the samples are independent",
             ));
         }
@@ -201,7 +209,8 @@ fn both_halves(model: &Input, fit: &[usize], halved: &[bool], classes: &[i64]) -
             if !fit.iter().zip(halved).any(has) {
                 return Err(input(
                     format!(
-                        "array `groups`: expected class {class} in both halves of the groups that fit probes, got one"
+                        "{}: expected class {class} in both halves of the groups that fit probes, got one",
+                        model.named("groups")
                     ),
                     format!("give more groups of class {class}, or leave its samples out of every array"),
                 ));

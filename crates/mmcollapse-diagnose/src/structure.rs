@@ -7,7 +7,8 @@ use mmcollapse_probes::{
 use rayon::prelude::*;
 use serde::Serialize;
 
-use crate::error::Result;
+use crate::error::{DiagnoseError, Result};
+use crate::features::View;
 use crate::rows::{shuffle, stream};
 use crate::{Features, Input, Modality};
 
@@ -47,11 +48,11 @@ pub struct Structure {
 impl Structure {
     /// That of `features` on these samples.
     pub(crate) fn of(features: &Features, rows: &Drawn) -> Result<Self> {
-        let matrix = features.select(&rows.most)?;
+        let matrix = features.select(&rows.most, View::Centred)?;
         let ranks = ranks(&matrix)?;
         // With as many columns as samples every column is a combination of the others.
         let inflation = (matrix.columns() < matrix.rows())
-            .then(|| variance_inflation(&matrix))
+            .then(|| variance_inflation(&features.select(&rows.most, View::Columns)?).map_err(DiagnoseError::from))
             .transpose()?;
         let mean = inflation.as_ref().and_then(|inflation| {
             let finite = inflation.features.iter().flatten().filter(|factor| factor.is_finite());
@@ -97,12 +98,14 @@ impl Drawn {
 
 /// Linear CKA of two representations; none where one of them does not vary.
 pub(crate) fn cka(a: &Features, b: &Features, rows: &Drawn) -> Result<Option<f64>> {
-    Ok(linear_cka(&a.select(&rows.alike)?, &b.select(&rows.alike)?).ok())
+    let of = |features: &Features| features.select(&rows.alike, View::Centred);
+    Ok(linear_cka(&of(a)?, &of(b)?).ok())
 }
 
 /// Mean cosine of two representations of one width; none where widths differ.
 pub(crate) fn cosine(a: &Features, b: &Features, rows: &Drawn) -> Result<Option<f64>> {
-    let cosine = mean_cosine_similarity(&a.select(&rows.most)?, &b.select(&rows.most)?);
+    let of = |features: &Features| features.select(&rows.most, View::Scaled);
+    let cosine = mean_cosine_similarity(&of(a)?, &of(b)?);
     Ok(cosine.ok().map(|(cosine, _)| cosine))
 }
 
@@ -158,7 +161,7 @@ pub struct Neurons {
 /// Attribution of neurons to modalities; none where no neuron responds to anything.
 pub(crate) fn neurons(input: &Input, weight: &Matrix, rows: &Drawn) -> Result<Option<Neurons>> {
     let parts: Vec<&Features> = input.modalities.iter().map(|modality| &modality.embedding).collect();
-    let activations = Features::beside(&parts, &rows.most)?;
+    let activations = Features::beside(&parts, &rows.most, View::Raw)?;
     let group: Vec<usize> = parts
         .iter()
         .enumerate()

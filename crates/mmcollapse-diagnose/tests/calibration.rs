@@ -261,7 +261,7 @@ fn what_the_output_reads_of_a_fusion_that_no_probe_reads_is_kept() {
         labels,
         split: None,
         groups: None,
-        notes: Vec::new(),
+        ..Input::default()
     };
     let found = diagnose(&input, &settings(0)).unwrap();
     for modality in &found.modalities {
@@ -308,7 +308,7 @@ fn the_accuracy_of_the_model_is_among_all_its_classes() {
         // By blocks of eight.
         split: Some((0..n).map(|row| row / 8 % 2 == 1).collect()),
         groups: None,
-        notes: Vec::new(),
+        ..Input::default()
     };
     let found = diagnose(&input, &settings(0)).unwrap();
     assert_eq!(found.classes, [0, 2]);
@@ -451,5 +451,71 @@ fn an_interaction_is_noted() {
                 .iter()
                 .any(|line| line.contains("together with another modality"))
         );
+    }
+}
+
+/// A model of two modalities, each array changed by its name.
+fn changed(change: impl Fn(&str, f64) -> f64) -> mmcollapse_diagnose::Diagnosis {
+    let n = 800;
+    let mut draws = mmcollapse_probes::SplitMix64(11);
+    let mut arrays = [
+        ("a", Vec::new()),
+        ("b", Vec::new()),
+        ("fused", Vec::new()),
+        ("logits", Vec::new()),
+    ];
+    let mut labels = Vec::new();
+    for row in 0..n {
+        let mean = if row % 2 == 1 { 0.6 } else { -0.6 };
+        let x: Vec<f64> = (0..4).map(|_| mean + draws.normal()).collect();
+        // Fused lacks half of b; the output weighs b little.
+        let rows = [
+            vec![x[0], x[1]],
+            vec![x[2], x[3]],
+            vec![x[0] + 0.3 * draws.normal(), x[1], x[2]],
+            vec![0.0, 1.2 * (x[0] + x[1]) + 0.3 * (x[2] + x[3])],
+        ];
+        for ((name, values), row) in arrays.iter_mut().zip(rows) {
+            values.extend(row.into_iter().map(|x| change(name, x)));
+        }
+        labels.push((row % 2) as i64);
+    }
+    let [a, b, fused, logits] = arrays.map(|(_, values)| features(n, values));
+    let modality = |(name, embedding): (&str, Features)| Modality {
+        name: name.into(),
+        embedding,
+        alone: None,
+    };
+    let input = Input {
+        modalities: [("a", a), ("b", b)].map(modality).into(),
+        fused: Some(fused),
+        logits: Some(logits),
+        labels,
+        ..Input::default()
+    };
+    diagnose(&input, &settings(0)).unwrap()
+}
+
+/// Numbers of any size in f64, and with any offset that leaves them digits.
+#[test]
+fn size_and_offset_of_an_array_change_nothing() {
+    let usual = mmcollapse_diagnose::terminal::text(&changed(|_, x| x));
+    assert!(usual.contains("NEGLECTED"), "{usual}");
+    for name in ["a", "b", "fused", "logits"] {
+        for power in [650, -650] {
+            let found = changed(|of, x| if of == name { libm::ldexp(x, power) } else { x });
+            assert_eq!(mmcollapse_diagnose::terminal::text(&found), usual, "{name} 2^{power}");
+        }
+        // Its cosine is that of the offset; all else is the same but for the digits that it cost.
+        let found = changed(|of, x| if of == name { 1e10 + x } else { x });
+        let usual = changed(|_, x| x);
+        for (found, usual) in found.modalities.iter().zip(&usual.modalities) {
+            assert_eq!(found.verdict, usual.verdict);
+            assert!((found.information[0].nats.value - usual.information[0].nats.value).abs() < 1e-4);
+            for (found, usual) in found.tests.iter().zip(&usual.tests) {
+                assert!((found.gain.value - usual.gain.value).abs() < 1e-4, "{name}");
+            }
+            assert!((found.cka.unwrap() - usual.cka.unwrap()).abs() < 1e-4, "{name}");
+        }
     }
 }

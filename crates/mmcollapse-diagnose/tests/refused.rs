@@ -82,6 +82,21 @@ fn arrays_that_fit_are_diagnosed() {
         "{noted}"
     );
     assert!(noted.contains("arrays not used: loss"), "{noted}");
+    // Weights of one modality alone, and beside those of all.
+    let part = |path: &Path| npy(path, "weight.image", &[4, 3], &numbers(12));
+    let noted = asked(part).unwrap();
+    assert!(noted.contains("arrays not used: weight.image"), "{noted}");
+    let both = |path: &Path| {
+        part(path);
+        npy(path, "weight.sound", &[4, 3], &numbers(12));
+    };
+    assert_eq!(asked(both).unwrap(), "");
+    let all = |path: &Path| {
+        both(path);
+        npy(path, "weight", &[4, 6], &numbers(24));
+    };
+    let noted = asked(all).unwrap();
+    assert!(noted.contains("arrays not used: weight.image, weight.sound"), "{noted}");
 }
 
 #[test]
@@ -90,15 +105,19 @@ fn missing_arrays_are_named() {
         |name: &'static str| move |path: &Path| std::fs::remove_file(path.join(format!("{name}.npy"))).unwrap();
     refused(
         without("labels"),
-        &["expected an array `labels`", "embedding.<modality>"],
+        &[".npy and 2 more: expected an array `labels`", "embedding.<modality>"],
     );
     refused(
         without("fused"),
-        &["expected an array `fused` or `logits`, got neither"],
+        &[".npy and 2 more: expected an array `fused` or `logits`, got neither"],
     );
     refused(
         without("embedding.sound"),
-        &["expected 2 to 6 arrays `embedding.<modality>`, got image"],
+        &[".npy and 2 more: expected 2 to 6 arrays `embedding.<modality>`, got image"],
+    );
+    refused(
+        |path| npy(path, "embedding.", &[N, 3], &numbers(N * 3)),
+        &["array `embedding.`: expected the name of a modality"],
     );
 }
 
@@ -153,11 +172,11 @@ fn numbers_are_checked() {
     );
     refused(
         |path| npy(path, "labels", &[N], &vec![3.0; N]),
-        &["expected at least two classes, got one in 60 samples"],
+        &["labels.npy: array `labels`: expected at least two classes, got one in 60 samples"],
     );
     refused(
         |path| npy(path, "labels", &[N], &(0..N).map(|i| i as f32).collect::<Vec<_>>()),
-        &["expected two classes with 4 samples"],
+        &["labels.npy: array `labels`: expected two classes with 4 samples"],
     );
     let three = |path: &Path| {
         npy(
@@ -168,7 +187,28 @@ fn numbers_are_checked() {
         );
         npy(path, "logits", &[N], &numbers(N));
     };
+    refused(
+        three,
+        &["`logits`", "expected labels 0 and 1 beside one logit, got others"],
+    );
+    let three = |path: &Path| {
+        three(path);
+        npy(path, "logits", &[N, 2], &numbers(2 * N));
+    };
     refused(three, &["`logits`", "expected a column for every label, got 2 columns"]);
+    for name in ["labels", "groups", "split"] {
+        let broken = |path: &Path| {
+            let mut values: Vec<f32> = (0..N).map(|i| (i % 2) as f32).collect();
+            values[3] = f32::NAN;
+            npy(path, name, &[N], &values);
+        };
+        refused(
+            broken,
+            &[&format!(
+                "{name}.npy: array `{name}`: row 3: expected a whole number, got NaN"
+            )],
+        );
+    }
 }
 
 #[test]
@@ -189,14 +229,35 @@ fn probabilities_are_no_logits() {
         two,
         &["`logits.sound`", "rows in [0, 1] that sum to 1", "give logits: log(p)"],
     );
-    // One value beyond, or rows that sum to something else, are logits.
+    let rows = |path: &Path, name: &str, of: &dyn Fn(f32) -> [f32; 2]| {
+        let values: Vec<f32> = (0..N).flat_map(|i| of(i as f32 / 60.0)).collect();
+        npy(path, name, &[N, 2], &values);
+    };
+    // Means of probabilities in f32 go beyond 1, in bf16 by a hundredth.
+    for over in [1.000_000_1, 1.007] {
+        refused(
+            |path| rows(path, "logits", &|p| [over * p, over * (1.0 - p)]),
+            &["rows in [0, 1] that sum to 1"],
+        );
+    }
+    refused(
+        |path| rows(path, "logits", &|p| [100.0 * p, 100.0 - 100.0 * p]),
+        &["rows in [0, 100] that sum to 100, as percentages do", "log(p / 100)"],
+    );
+    // A sigmoid of each class.
+    refused(
+        |path| rows(path, "logits", &|p| [p, 0.5]),
+        &["`logits`", "values in [0, 1] alone", "give them times 10"],
+    );
+    // Logits: one value beyond; of some modalities, where only the largest counts; of a model that says the same of every sample.
     let logits = |path: &Path| {
         let values: Vec<f32> = (0..N).map(|i| i as f32 / 58.0).collect();
         npy(path, "logits", &[N], &values);
-        let values: Vec<f32> = (0..N).flat_map(|i| [i as f32 / 60.0, 0.5]).collect();
-        npy(path, "logits.sound", &[N, 2], &values);
+        rows(path, "logits.sound", &|p| [p, 0.5]);
     };
     asked(logits).unwrap();
+    asked(|path| rows(path, "logits", &|_| [0.2, 0.6])).unwrap();
+    asked(|path| rows(path, "logits", &|p| [10.0 * p, 5.0])).unwrap();
 }
 
 #[test]
@@ -242,7 +303,7 @@ fn few_groups_are_refused() {
         refused(
             groups(count),
             &[
-                "array `groups`",
+                "groups.npy: array `groups`",
                 "expected at least 10 groups to",
                 got,
                 "leave `groups` out",
@@ -288,5 +349,20 @@ fn the_split_is_checked() {
             &(0..N).map(|i| (i / 8) as f32).collect::<Vec<_>>(),
         );
     };
-    refused(apart, &["the group of row 30 is on both sides of the split"]);
+    refused(
+        apart,
+        &[
+            "split.npy: array `split`",
+            "groups.npy: array `groups`",
+            "the group of row 30 is on both sides of the split",
+        ],
+    );
+    let few = |path: &Path| {
+        let of: Vec<f32> = (0..N).map(|i| if i < 16 { 1.0 } else { 0.0 }).collect();
+        npy(path, "split", &[N], &of);
+    };
+    refused(
+        few,
+        &["labels.npy: array `labels`: expected at least 20 samples to evaluate, got 16"],
+    );
 }
