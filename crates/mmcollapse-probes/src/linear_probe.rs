@@ -474,7 +474,7 @@ mod tests {
                 penalty: 1.0,
             };
             let (_, gradient) = problem.loss(&probe.weights);
-            assert!(gradient.iter().all(|g| g.abs() <= tolerance), "{classes}: {gradient:?}");
+            assert!(gradient.iter().all(|g| g.abs() <= TOLERANCE), "{classes}: {gradient:?}");
         }
     }
 
