@@ -5,7 +5,7 @@ use serde::Serialize;
 use crate::contribution::{evenness, permuted_right, shapley_of};
 use crate::error::{Result, input};
 use crate::fitted::{Fitted, Of, note_absent, outputs};
-use crate::probe::{losses, right};
+use crate::probe::{Probed, losses, right};
 use crate::resample::{Column, Columns, Estimated, Means, Resampled, permutation_p};
 use crate::rows::{Rows, stream};
 use crate::rule::{self, Added, Destination, Information, Place, Source, Stated, TOLERATED, Target, Test, Verdict};
@@ -202,9 +202,10 @@ pub fn diagnose(model: &Input, settings: &Settings) -> Result<Diagnosis> {
         }
         added.push(of_modality);
     }
+    let singles: Vec<&Probed> = (0..count).filter_map(|at| fitted.get(Of::Encoders(1 << at))).collect();
     let unread = all
         .as_ref()
-        .map(|all| Unread::of(&mut columns, &targets, all, &prior_losses, &rows));
+        .map(|all| Unread::of(&mut columns, &targets, (all, &singles), &prior_losses, &rows));
     let fused_right = fitted
         .get(Of::Fused)
         .map(|probed| is_right(&mut columns, &probed.evaluate));
@@ -314,27 +315,41 @@ struct Unread {
     of: Destination,
     /// What the output knows, or a probe of the fused representation.
     model: Column,
-    /// What the probe of all encoders knows.
-    encoders: Column,
+    /// What the probe of all encoders knows, and a pool of the probes of each: one penalty may not suit all.
+    encoders: [Column; 2],
     /// What more samples would add to it.
     learning: Option<Column>,
 }
 
 impl Unread {
     /// Of the output, or of the fused representation where there is none.
-    fn of(columns: &mut Columns, targets: &[Target<'_>], all: &Stated<'_>, prior: &[f64], rows: &Rows) -> Option<Self> {
+    fn of(
+        columns: &mut Columns,
+        targets: &[Target<'_>],
+        (all, singles): (&Stated<'_>, &[&Probed]),
+        prior: &[f64],
+        rows: &Rows,
+    ) -> Option<Self> {
         let target = targets.last()?;
         Some(Self {
             of: target.of,
             model: columns.add(&rule::less(prior, &target.stated.losses)),
-            encoders: columns.add(&rule::less(prior, &all.losses)),
+            encoders: [
+                columns.add(&rule::less(prior, &all.losses)),
+                columns.add(&rule::less(prior, &rule::pooled(singles, rows))),
+            ],
             learning: all.probed.learning(rows).map(|learning| columns.add(&learning)),
         })
     }
 
     /// Says so if more than a quarter of what the model knows is certain to be of that kind.
     fn note(&self, drawn: &Resampled) -> Option<String> {
-        let encoders = |means: &Means| means.of(self.encoders).max(0.0);
+        let encoders = |means: &Means| {
+            self.encoders
+                .map(|column| means.of(column))
+                .into_iter()
+                .fold(0.0, f64::max)
+        };
         let learning = |means: &Means| self.learning.map_or(0.0, |column| means.of(column).max(0.0));
         let model = |means: &Means| means.of(self.model);
         let share = |means: &Means| (model(means) - encoders(means) - learning(means)) / model(means).max(0.0);

@@ -185,6 +185,17 @@ impl<'a> Stated<'a> {
     }
 }
 
+/// Loss of each evaluated sample by the pool of several probes.
+pub(crate) fn pooled(of: &[&Probed], rows: &Rows) -> Vec<f64> {
+    let prior = prior(rows);
+    let fit: Vec<Vec<f64>> = of.iter().map(|probed| evidence(&probed.fit, &prior)).collect();
+    let evaluate: Vec<Vec<f64>> = of.iter().map(|probed| evidence(&probed.evaluate, &prior)).collect();
+    let borrowed: Vec<&[f64]> = fit.iter().map(Vec::as_slice).collect();
+    let pool = Pool::fitted(&borrowed, &rows.fit_labels, prior.len());
+    let borrowed: Vec<&[f64]> = evaluate.iter().map(Vec::as_slice).collect();
+    losses(&pool.logits(&borrowed), &rows.labels, prior.len())
+}
+
 /// A destination.
 pub(crate) struct Target<'a> {
     pub of: Destination,
