@@ -338,7 +338,7 @@ impl Unread {
                 columns.add(&rule::less(prior, &all.losses)),
                 columns.add(&rule::less(prior, &rule::pooled(singles, rows))),
             ],
-            learning: all.probed.learning(rows).map(|learning| columns.add(&learning)),
+            learning: all.learning.as_ref().map(|learning| columns.add(learning)),
         })
     }
 

@@ -4,7 +4,9 @@ use mmcollapse_probes::{LinearProbe, Matrix, Penalised};
 
 use crate::error::Result;
 use crate::features::power;
+use crate::pool::Pool;
 use crate::rows::Rows;
+use crate::rule::{evidence, prior};
 
 /// Penalties, from the strongest. All are tried: a difference of two columns that say much the same tells nothing until the penalty is weak.
 const PENALTIES: [f64; 6] = [1e4, 1e3, 1e2, 10.0, 1.0, 0.1];
@@ -28,8 +30,8 @@ pub(crate) struct Probed {
     pub fit: Vec<f64>,
     /// Logits of the samples that evaluate, by the probe of all that fit.
     pub evaluate: Vec<f64>,
-    /// Mean over the two halves of the loss of each evaluated sample in nats; none where nothing was fitted.
-    pub halves: Option<Vec<f64>>,
+    /// Logits of the samples that evaluate, by the probe of each half; none where nothing was fitted.
+    pub halves: Option<[Vec<f64>; 2]>,
     /// The probe of all that fit.
     pub probe: Option<LinearProbe>,
 }
@@ -37,7 +39,8 @@ pub(crate) struct Probed {
 impl Probed {
     /// Fits probes to `fit` `[fit samples, width]`, asked about `evaluate` `[samples, width]`.
     ///
-    /// The penalty is the one whose two probes of half the samples lose least on the other halves.
+    /// The penalty is the one whose two probes of half the samples lose least on the other halves, in the scale that fits best. In their
+    /// own scale probes of many columns are too sure of themselves, and a strong penalty that hides what they know would win.
     pub fn of(fit: &Matrix, evaluate: &Matrix, rows: &Rows) -> Result<Self> {
         let classes = rows.classes.len();
         let places = |half: bool| -> Vec<usize> { (0..fit.rows()).filter(|&at| rows.fit_half[at] == half).collect() };
@@ -48,16 +51,17 @@ impl Probed {
         });
         let [first, second] = parts;
         let parts = [first?, second?];
-        let halves = [
+        let penalised = [
             Penalised::new(&parts[0].0, &parts[0].1, classes)?,
             Penalised::new(&parts[1].0, &parts[1].1, classes)?,
         ];
+        let prior = prior(rows);
         let mut best: Option<(f64, f64, [LinearProbe; 2], Vec<f64>)> = None;
         let mut last: Option<[LinearProbe; 2]> = None;
         for penalty in PENALTIES {
             let of = |side: usize| {
                 let near = last.as_ref().map(|probes| &probes[side]);
-                halves[side].fit(penalty, tolerance(penalty, sides[side].len()), near)
+                penalised[side].fit(penalty, tolerance(penalty, sides[side].len()), near)
             };
             let probes = [of(0)?, of(1)?];
             let mut logits = vec![0.0; fit.rows() * classes];
@@ -68,7 +72,9 @@ impl Probed {
                     logits[at * classes..(at + 1) * classes].copy_from_slice(said);
                 }
             }
-            let loss: f64 = losses(&logits, &rows.fit_labels, classes).iter().sum();
+            let evidence = evidence(&logits, &prior);
+            let scaled = Pool::scaled(&evidence, &rows.fit_labels, &prior).logits(&[&evidence]);
+            let loss: f64 = losses(&scaled, &rows.fit_labels, classes).iter().sum();
             last = Some(probes.clone());
             if loss.is_finite() && best.as_ref().is_none_or(|(_, least, ..)| loss < *least) {
                 best = Some((penalty, loss, probes, logits));
@@ -81,24 +87,15 @@ impl Probed {
             }
             .into());
         };
-        let of_half =
-            |probe: &LinearProbe| -> Result<Vec<f64>> { Ok(losses(&probe.logits(evaluate)?, &rows.labels, classes)) };
-        let (first, second) = (of_half(&probes[0])?, of_half(&probes[1])?);
+        let halves = [probes[0].logits(evaluate)?, probes[1].logits(evaluate)?];
         let whole = Penalised::new(fit, &rows.fit_labels, classes)?;
         let probe = whole.fit(penalty, tolerance(penalty, fit.rows()), Some(&probes[0]))?;
         Ok(Self {
             fit: logits,
             evaluate: probe.logits(evaluate)?,
-            halves: Some(first.iter().zip(&second).map(|(a, b)| f64::midpoint(*a, *b)).collect()),
+            halves: Some(halves),
             probe: Some(probe),
         })
-    }
-
-    /// What the probe gained from half to all samples that fit, of each evaluated sample; none where nothing was fitted.
-    pub fn learning(&self, rows: &Rows) -> Option<Vec<f64>> {
-        let whole = losses(&self.evaluate, &rows.labels, rows.classes.len());
-        let halves = self.halves.as_ref()?;
-        Some(halves.iter().zip(&whole).map(|(half, whole)| half - whole).collect())
     }
 
     /// The model's own logits of both sides, in the size of usual ones.

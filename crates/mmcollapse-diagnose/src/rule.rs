@@ -7,7 +7,7 @@
 //! - **gain**: cross-entropy of the destination's opinion less that of the pool of both ([`crate::pool`]), each with an offset of
 //!   each class that is fitted. It is what the source knows of the label and the destination does not say, and no more: a
 //!   destination that favours a class lacks nothing;
-//! - **learning**: cross-entropy of the destination's probe of half the samples less that of its probe of all. About as much
+//! - **learning**: cross-entropy of the destination's probe of half the samples less that of its probe of all, both scaled alike. About as much
 //!   would more samples bring ([excess loss falls as 1 / n]), so as much of a gain may be the probe's own fault;
 //! - **unused share**: (gain - learning) / information.
 //!
@@ -148,7 +148,7 @@ pub(crate) fn prior(rows: &Rows) -> Vec<f64> {
 }
 
 /// Logits less those of the class frequencies: what a source adds to an opinion that knows these already.
-fn evidence(logits: &[f64], prior: &[f64]) -> Vec<f64> {
+pub(crate) fn evidence(logits: &[f64], prior: &[f64]) -> Vec<f64> {
     let of = |row: &[f64]| row.iter().zip(prior).map(|(z, p)| z - p).collect::<Vec<_>>();
     logits.chunks_exact(prior.len()).flat_map(of).collect()
 }
@@ -162,16 +162,28 @@ pub(crate) fn calibrated(probed: &Probed, rows: &Rows) -> Vec<f64> {
 
 /// An opinion, and the loss of each evaluated sample by it, in the scale and with the offsets that fit best.
 pub(crate) struct Stated<'a> {
-    pub probed: &'a Probed,
+    probed: &'a Probed,
     pub losses: Vec<f64>,
+    /// What it gained from half to all samples that fit; none where nothing was fitted.
+    pub learning: Option<Vec<f64>>,
 }
 
 impl<'a> Stated<'a> {
     /// Of this opinion.
     pub fn of(probed: &'a Probed, rows: &Rows) -> Self {
         let pool = Pool::fitted(&[&probed.fit], &rows.fit_labels, rows.classes.len());
-        let losses = losses(&pool.logits(&[&probed.evaluate]), &rows.labels, rows.classes.len());
-        Self { probed, losses }
+        let loss = |logits: &Vec<f64>| losses(&pool.logits(&[logits]), &rows.labels, rows.classes.len());
+        let whole = loss(&probed.evaluate);
+        let learning = probed.halves.as_ref().map(|halves| {
+            let [first, second] = halves.each_ref().map(loss);
+            let mean: Vec<f64> = first.iter().zip(&second).map(|(a, b)| f64::midpoint(*a, *b)).collect();
+            less(&mean, &whole)
+        });
+        Self {
+            probed,
+            losses: whole,
+            learning,
+        }
     }
 
     /// What `source` adds to it, sample by sample.
@@ -224,10 +236,10 @@ pub(crate) fn pair(
         // A probe that more samples make worse has learnt all it can.
         learning: target
             .stated
-            .probed
-            .learning(rows)
+            .learning
+            .as_ref()
             .filter(|learning| learning.iter().sum::<f64>() > 0.0)
-            .map(|learning| columns.add(&learning)),
+            .map(|learning| columns.add(learning)),
         permuted,
     }
 }
