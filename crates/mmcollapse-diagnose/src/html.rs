@@ -113,7 +113,8 @@ fn plots(found: &Diagnosis) -> Vec<(&'static str, Plot)> {
         .iter()
         .filter(|modality| modality.verdict != Verdict::Uninformative)
     {
-        for test in &modality.tests {
+        // A share of nothing would stretch the axis beyond all others.
+        for test in modality.tests.iter().filter(|test| test.informative) {
             let name = if modality.tests.len() > 1 {
                 format!("{}: {}", modality.name, sheets::pair(test))
             } else {

@@ -144,7 +144,8 @@ fn tests(found: &Diagnosis) -> Sheet {
                 known.map_or("-".into(), |known| p_value(known.p)),
                 nats(test.gain),
                 format!("{:.3}", test.learning),
-                percent(test.unused),
+                // Of a source that knows nothing the share is noise over noise.
+                maybe(test.informative.then_some(test.unused)),
                 p_value(test.p_adjusted),
             ]);
         }
