@@ -537,7 +537,7 @@ fn a_measure_that_is_asked_for_later_needs_no_training() {
     assert_eq!(measured.scores.iter().filter(is_new).count(), 6);
     let value = |key: &str| measured.scores.iter().find(|score| score.metric == *key).unwrap().value;
     let [image, sound] = [value("encoder_image"), value("encoder_sound")];
-    assert!((value("encoders") - (image + sound) / 2.0).abs() < 1e-12);
+    assert!((value("encoders") - f64::midpoint(image, sound)).abs() < 1e-12);
     assert!(
         image > 0.5 && sound > 0.5,
         "what an encoder has learnt is read by a probe: {image}, {sound}"
