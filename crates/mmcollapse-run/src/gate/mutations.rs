@@ -139,7 +139,14 @@ fn of_balancings() -> Vec<(&'static str, Vec<Value>)> {
             "pmr",
             vec![json!({"alpha": 0.0}), json!({"momentum": 0.9, "until": 1.0})],
         ),
-        ("agm", vec![json!({"alpha": 0.0}), json!({"alpha": 1.0})]),
+        (
+            "agm",
+            vec![
+                json!({"alpha": 0.0}),
+                json!({"alpha": 0.3}),
+                json!({"slows": "follower"}),
+            ],
+        ),
         ("mmpareto", vec![json!({"gamma": 1.0})]),
         (
             "relearning",
