@@ -3,9 +3,9 @@
 //! The tensor of every product of features, one of each modality (and a 1, so that fewer take part too), is
 //! mapped by weights that are a sum of `rank` outer products, so it is never formed:
 //! fused = b + sum over r of v_r (W_1r [z_1; 1]) * ... * (W_mr [z_m; 1]), with * element by element (its equation 4).
-//! The 1 leaves a missing modality, whose z is zero, its constant part. `rank` bounds what the head can hold, which
-//! makes it the knob of any study of rank. LMF reads its prediction off the fused vector; here it goes through
-//! the same dropout and classifier as every other fusion.
+//! The 1 leaves a missing modality, whose z is zero, its constant part. LMF reads its prediction off the fused vector, so that
+//! `rank` bounds the bilinear form of a class. Here the fused vector goes through the same dropout and classifier as in every other
+//! fusion: each of its `hidden` numbers has `rank` products of its own, and `rank` bounds neither a class nor the layer.
 
 use mmcollapse_nn::{
     Init, Mode, Result as TensorResult, Tensor,
