@@ -1,6 +1,6 @@
 //! `reproduce`, `run` and `report`: plan, train, gather, publish.
 
-use mmcollapse_record::{ExperimentInfo, Provenance, Split};
+use mmcollapse_record::{ExperimentInfo, Split};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::Path;
@@ -145,7 +145,7 @@ pub fn reproduce(asked: &Asked, how: &How, published: Published<'_>) -> Result<E
             &target.conditions,
             &target.what,
             published,
-        );
+        )?;
         if interrupt.requests() > 0 || is_at_end() {
             // Planning may have taken all the time; what an earlier command trained is kept all the same.
             showing.keep_cells()?;
@@ -324,7 +324,7 @@ pub fn report(
             );
             continue;
         }
-        Showing::new(experiment, &plan, &store, &conditions, &what, published).make()?;
+        Showing::new(experiment, &plan, &store, &conditions, &what, published)?.make()?;
     }
     Ok(Ending::Well)
 }
@@ -426,6 +426,8 @@ struct Showing<'a> {
     conditions: &'a Conditions,
     /// The command that makes it.
     command: String,
+    /// Test samples to each training sample where the seeds cut the same records anew.
+    overlap: Option<f64>,
     published: Published<'a>,
 }
 
@@ -437,7 +439,7 @@ impl<'a> Showing<'a> {
         conditions: &'a Conditions,
         what: &What,
         published: Published<'a>,
-    ) -> Self {
+    ) -> Result<Self> {
         let mut command = format!("mmcollapse reproduce {} --preset {}", experiment.name, what.preset);
         if let Some(seeds) = what.seeds {
             let _ = write!(command, " --seeds {seeds}");
@@ -446,14 +448,18 @@ impl<'a> Showing<'a> {
         if conditions.tuned.is_some() {
             command.push_str(" --tuned");
         }
-        Self {
+        let claims = Claims::parse(CLAIMS, EXPERIMENTS)?;
+        let names: Vec<&str> = plan.data.keys().map(String::as_str).collect();
+        let overlap = documented_overlap(&claims, conditions.dataset.as_deref(), &names);
+        Ok(Self {
             experiment,
             plan,
             store,
             conditions,
             command,
+            overlap: overlap.filter(|overlap| *overlap > 0.0),
             published,
-        }
+        })
     }
 
     /// Adds what the store has to the cells that are published beside the result.
@@ -470,17 +476,9 @@ impl<'a> Showing<'a> {
     fn show(&self, gathered: &Gathered, is_end: bool) -> Result<Shown> {
         self.keep_cells()?;
         let mut provenance = gathered.provenance(self.plan, self.conditions, &self.command);
-        provenance.overlap = Self::overlap(&provenance)?;
+        provenance.overlap = self.overlap;
         let Published { results, force, .. } = self.published;
         publish(self.experiment, &gathered.records, provenance, results, force && is_end)
-    }
-
-    /// What captions are to say of seeds that cut the same records; nothing where each draws its own.
-    fn overlap(provenance: &Provenance) -> Result<Option<f64>> {
-        let claims = Claims::parse(CLAIMS, EXPERIMENTS)?;
-        let names: Vec<&str> = provenance.data.keys().map(String::as_str).collect();
-        let overlap = documented_overlap(&claims, provenance.dataset.as_deref(), &names);
-        Ok(overlap.filter(|overlap| *overlap > 0.0))
     }
 
     /// Makes the table of these seeds and says in a line where it is; nothing where they have no outcome.

@@ -173,17 +173,7 @@ fn a_difference_of_two_columns(noise: usize) -> mmcollapse_diagnose::ModalityFin
         logits.extend([0.0, 2.0 * signal / 0.49 + 2.0 * b[row]]);
         labels.push((row % 2) as i64);
     }
-    let modalities = [("a", a), ("b", b)].map(|(name, values)| Modality {
-        name: name.into(),
-        embedding: features(n, values),
-        alone: None,
-    });
-    let input = Input {
-        modalities: modalities.into(),
-        logits: Some(features(n, logits)),
-        labels,
-        ..Input::default()
-    };
+    let input = with_output([a, b], logits, labels);
     diagnose(&input, &settings(0)).unwrap().modalities.swap_remove(0)
 }
 
@@ -237,6 +227,22 @@ fn features(n: usize, values: Vec<f64>) -> Features {
     Features::new(Array { info, values }, Some(n)).unwrap()
 }
 
+/// Embeddings of the modalities `a` and `b`, and the model's logits.
+fn with_output(embeddings: [Vec<f64>; 2], logits: Vec<f64>, labels: Vec<i64>) -> Input {
+    let n = labels.len();
+    let modalities = ["a", "b"].into_iter().zip(embeddings).map(|(name, values)| Modality {
+        name: name.into(),
+        embedding: features(n, values),
+        alone: None,
+    });
+    Input {
+        modalities: modalities.collect(),
+        logits: Some(features(n, logits)),
+        labels,
+        ..Input::default()
+    }
+}
+
 /// The fused representation holds everything times a random sign, and the sign: no linear probe reads it, the head does.
 #[test]
 fn what_the_output_reads_of_a_fusion_that_no_probe_reads_is_kept() {
@@ -257,21 +263,9 @@ fn what_the_output_reads_of_a_fusion_that_no_probe_reads_is_kept() {
         embeddings[1].extend(&x[width..]);
         labels.push(label as i64);
     }
-    let modalities = ["a", "b"].into_iter().zip(embeddings).map(|(name, values)| Modality {
-        name: name.into(),
-        embedding: features(n, values),
-        alone: None,
-    });
     let mut input = Input {
-        modalities: modalities.collect(),
         fused: Some(features(n, fused)),
-        logits: Some(features(n, logits)),
-        subsets: Vec::new(),
-        weight: None,
-        labels,
-        split: None,
-        groups: None,
-        ..Input::default()
+        ..with_output(embeddings, logits, labels)
     };
     let found = diagnose(&input, &settings(0)).unwrap();
     for modality in &found.modalities {
@@ -437,18 +431,7 @@ fn an_interaction_is_noted() {
         labels.push(i64::from(signs[0] != signs[1]));
         logits.extend([0.0, -3.0 * signs[0] * signs[1] + draws.normal()]);
     }
-    let modalities = ["a", "b"].into_iter().zip(embeddings).map(|(name, values)| Modality {
-        name: name.into(),
-        embedding: features(n, values),
-        alone: None,
-    });
-    let input = Input {
-        modalities: modalities.collect(),
-        logits: Some(features(n, logits)),
-        labels,
-        ..Input::default()
-    };
-    let found = diagnose(&input, &settings(0)).unwrap();
+    let found = diagnose(&with_output(embeddings, logits, labels), &settings(0)).unwrap();
     assert!(
         found
             .notes
@@ -494,18 +477,10 @@ fn changed(change: impl Fn(&str, f64) -> f64) -> mmcollapse_diagnose::Diagnosis 
         }
         labels.push((row % 2) as i64);
     }
-    let [a, b, fused, logits] = arrays.map(|(_, values)| features(n, values));
-    let modality = |(name, embedding): (&str, Features)| Modality {
-        name: name.into(),
-        embedding,
-        alone: None,
-    };
+    let [a, b, fused, logits] = arrays.map(|(_, values)| values);
     let input = Input {
-        modalities: [("a", a), ("b", b)].map(modality).into(),
-        fused: Some(fused),
-        logits: Some(logits),
-        labels,
-        ..Input::default()
+        fused: Some(features(n, fused)),
+        ..with_output([a, b], logits, labels)
     };
     diagnose(&input, &settings(0)).unwrap()
 }

@@ -337,7 +337,7 @@ fn a_table_of_some_seeds_says_what_is_missing() {
         force: false,
         anew: true,
     };
-    let showing = Showing::new(&EXPERIMENT, &plan, &store, &conditions, &what(None), published);
+    let showing = Showing::new(&EXPERIMENT, &plan, &store, &conditions, &what(None), published).unwrap();
     assert_eq!(showing.of_seeds(&BTreeSet::from([7])).unwrap(), None);
     let table = results.join("table4/smoke/table.md");
     assert_eq!(
