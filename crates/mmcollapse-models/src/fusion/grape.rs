@@ -24,7 +24,7 @@ pub(super) const ENTRY: Entry<Builder> = Entry {
     name: "grape",
     summary: "samples and modalities as a bipartite graph; a missing modality is a missing edge",
     reference: "You et al., GRAPE, NeurIPS 2020",
-    revision: 1,
+    revision: 2, // in the first a batch without a modality moved its running mean
     resolve: resolve_as::<Config>,
     tuned: &[
         ("width", Sampler::Whole(&[32, 64, 128])),

@@ -88,23 +88,24 @@ impl Rest {
     /// The next states of the modalities' nodes, given what comes along their edges.
     fn nodes(&self, nodes: &Tensor, samples: &Tensor, view: &View, mode: Mode) -> TensorResult<Tensor> {
         let heard = if mode.is_train() {
-            let mut heard = Vec::with_capacity(view.edges.len());
-            for edges in &view.edges {
-                heard.push(match &edges.states {
-                    None => samples.narrow(0, 0, 1)?.zeros_like()?,
-                    Some(states) => {
-                        let ends = select_rows(samples, &edges.rows)?;
-                        let message = self.to_modality.forward_relu(&Tensor::cat(&[&ends, states], 1)?)?;
-                        message.mean_keepdim(0)?
-                    }
-                });
+            let (mut heard, mut running) = (Vec::new(), Vec::new());
+            for (m, edges) in view.edges.iter().enumerate() {
+                let before = self.heard.as_detached_tensor().narrow(0, m, 1)?;
+                let Some(states) = &edges.states else {
+                    heard.push(before.zeros_like()?);
+                    running.push(before); // nobody spoke to it
+                    continue;
+                };
+                let ends = select_rows(samples, &edges.rows)?;
+                let message = self.to_modality.forward_relu(&Tensor::cat(&[&ends, states], 1)?)?;
+                let now = message.mean_keepdim(0)?;
+                running.push(((before * (1.0 - MOMENTUM))? + (now.detach() * MOMENTUM)?)?);
+                heard.push(now);
             }
-            let heard = Tensor::cat(&heard, 0)?; // [m, width]
             if view.first {
-                let kept = (self.heard.as_detached_tensor() * (1.0 - MOMENTUM))?;
-                self.heard.set(&(kept + (heard.detach() * MOMENTUM)?)?)?;
+                self.heard.set(&Tensor::cat(&running, 0)?)?;
             }
-            heard
+            Tensor::cat(&heard, 0)? // [m, width]
         } else {
             self.heard.as_detached_tensor()
         };
@@ -394,7 +395,7 @@ mod tests {
         } else {
             x.clone()
         };
-        rows.to_vec2().unwrap()
+        rows.to_dtype(DType::F64).unwrap().to_vec2().unwrap()
     }
 
     #[test]
@@ -468,6 +469,45 @@ mod tests {
             assert!(expected.iter().flatten().any(|state| *state > 0.01));
         }
     }
+
+    #[test]
+    fn a_batch_without_a_modality_leaves_what_its_node_heard() {
+        let params = Params::new(3, &Device::Cpu);
+        let names = ["a", "b"].map(str::to_owned);
+        let context = FusionContext {
+            modalities: &names,
+            inputs: &[],
+            widths: &[3, 2],
+            places: &[0; 2],
+            classes: 2,
+            scope: params.root(),
+        };
+        let graph = Graph::new(&context, WIDTH, 2, 0.0).unwrap();
+        let mut stream = Stream::new(5, "graph");
+        let mut z = |width: usize| Tensor::from_vec(stream.normal_vec(5 * width), (5, width), &Device::Cpu).unwrap();
+        let z = vec![z(3), z(2)];
+        let heard = || table(graph.layers[0].rest.as_ref().unwrap().heard.as_tensor());
+        let train = |with_b: bool, first: bool| {
+            let encodings = Encodings {
+                z: z.clone(),
+                tokens: None,
+                inputs: None,
+                latents: vec![None, None],
+                present: Presence::from_fn(5, 2, |_, m| m == 0 || with_b),
+            };
+            let mode = Mode::Train { seed: 1, step: 0 };
+            let edges = graph.edges(&encodings, mode).unwrap();
+            graph.forward(View { batch: 5, edges, first }, mode).unwrap();
+            heard()
+        };
+        let both = train(true, true);
+        assert!(both.iter().all(|node| node.iter().any(|v| *v > 0.0)), "{both:?}");
+        let without = train(false, true);
+        assert_eq!(without[1], both[1], "b has heard nothing");
+        assert_ne!(without[0], both[0], "a has heard the batch");
+        assert_eq!(train(true, false), without, "the thinned view moves nothing");
+    }
+
     #[test]
     fn thinning_takes_some_edges_of_some_samples_and_never_all() {
         let params = Params::new(3, &Device::Cpu);

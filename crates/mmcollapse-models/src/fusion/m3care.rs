@@ -17,8 +17,8 @@
 //! with; its projections and similarities are computed anew, with the weights as they are.
 //!
 //! Where this departs from the public code. It sums over neighbours; a mean is the same for a batch and for a bank, which is
-//! larger. It lets a sample be its own neighbour, which no sample is in the bank; here its own features come through the
-//! gate. It zeroes whole rows of the graph where a modality is missing, so that a sample gathers nothing of what it lacks;
+//! larger. It lets a sample be its own neighbour in both rounds. Here it is in the first (k may be j), and not in the
+//! second, as no sample is in the bank: its own features come through the gate. It zeroes whole rows of the graph where a modality is missing, so that a sample gathers nothing of what it lacks;
 //! here only neighbours that lack it are passed over. What passes the threshold has the threshold added again there, as a
 //! constant, and a term L_stab keeps the lengths of phi's features at those of the encodings; neither is in the
 //! formula used here. Its blocks have four heads, then one, and normalise last; here all blocks are alike and those of the
@@ -35,7 +35,7 @@ use super::{
     Builder, Fusion, FusionContext, FusionOutput,
     bank::{Bank, Known},
     head::Head,
-    similarity::Similarity,
+    similarity::{Mix, Settings, Similarity, to_others},
     tokens::Tokens,
 };
 use crate::{
@@ -49,7 +49,9 @@ pub(super) const ENTRY: Entry<Builder> = Entry {
     name: "m3care",
     summary: "a missing modality is gathered from similar samples by graph convolution; a transformer reads the tokens",
     reference: "Zhang et al., M3Care, KDD 2022; its public code",
-    revision: 2, // the first kept encodings with dropout in the bank
+    // The first kept encodings with dropout in the bank. The second summed kernels, and let no sample count among its own
+    // neighbours.
+    revision: 3,
     resolve: resolve_as::<Config>,
     tuned: &[
         ("width", Sampler::Whole(&[32, 64, 128])),
@@ -77,6 +79,13 @@ struct Config {
     kernels: usize,
     /// Width of a kernel over that of the one before it (M3Care: 2).
     kernel_ratio: f64,
+    /// How kernels of learned features and of encodings are mixed (M3Care: by sum for health records, by product in its
+    /// paper and for images).
+    mix: Mix,
+    /// Where the share of the encodings' kernel starts, before a sigmoid (M3Care: -.3 for health records, 2 for images).
+    eps: f64,
+    /// Where the least similarity of neighbours starts, before a sigmoid (M3Care: 0 for health records, 2 for images).
+    threshold: f64,
     /// Training samples that evaluation looks up neighbours among (ours: four batches of 64).
     bank: usize,
     /// Blocks of the transformer (M3Care: 2).
@@ -97,6 +106,9 @@ impl Default for Config {
             width: 64,
             kernels: 3,
             kernel_ratio: 2.0,
+            mix: Mix::Sum,
+            eps: -0.3,
+            threshold: 0.0,
             bank: 256,
             blocks: 2,
             heads: 4,
@@ -111,7 +123,7 @@ impl Default for Config {
 struct Links<'a> {
     /// A from each sample to each known one, `[batch, known]`.
     to_known: &'a Tensor,
-    /// A among the known ones, `[known, known]`.
+    /// A among the known ones, `[known, known]`, that of each to itself included.
     among_known: &'a Tensor,
 }
 
@@ -184,10 +196,23 @@ impl M3Care {
                 config.kernel_ratio
             )));
         }
+        for (name, value) in [("eps", config.eps), ("threshold", config.threshold)] {
+            if !value.is_finite() {
+                return Err(refused(format!("`{name}` must be a finite number, got {value}")));
+            }
+        }
         let names = context.modalities.iter();
+        let compared = Settings {
+            width: config.width,
+            kernels: config.kernels,
+            ratio: config.kernel_ratio,
+            mix: config.mix,
+            eps: config.eps,
+            threshold: config.threshold,
+        };
         Ok(Self {
             tokens: Tokens::new(context, config.width, config.blocks, config.heads, config.block_dropout)?,
-            similarity: Similarity::new(context, config.width, config.kernels, config.kernel_ratio)?,
+            similarity: Similarity::new(context, compared)?,
             imputations: names
                 .map(|name| Imputation::new(context, name, config.width))
                 .collect::<TensorResult<_>>()?,
@@ -216,10 +241,10 @@ impl M3Care {
         };
         let known = bank.as_ref().unwrap_or(&batch);
         let scales = known.scales()?;
-        let among_known = self.similarity.among(known, &scales)?;
+        let among_known = self.similarity.between(known, known, &scales)?;
         let x = self.features(&batch.known)?;
         let (known_x, to_known) = match &bank {
-            None => (x.clone(), among_known.clone()),
+            None => (x.clone(), to_others(&among_known)?),
             Some(bank) => (
                 self.features(&bank.known)?,
                 self.similarity.between(&batch, bank, &scales)?,
@@ -314,7 +339,7 @@ mod tests {
         let (x, known_x) = (features(2), features(3));
         let (present, known_present) = ([1.0, 0.0], [1.0, 0.0, 1.0]);
         let to_known = [[0.5, 0.2, 0.0], [0.0, 0.0, 0.4]];
-        let among_known = [[0.0, 0.3, 0.6], [0.3, 0.0, 0.1], [0.6, 0.1, 0.0]];
+        let among_known = [[0.5, 0.3, 0.6], [0.3, 0.5, 0.1], [0.6, 0.1, 0.5]];
         let column = |v: &[f32]| Tensor::from_slice(v, (v.len(), 1), &Device::Cpu).unwrap();
         let tensor = |v: &[Vec<f32>]| Tensor::new(v.to_vec(), &Device::Cpu).unwrap();
         let links = Links {
@@ -401,6 +426,13 @@ mod tests {
                     ..Config::default()
                 },
                 "`kernel_ratio` must be positive",
+            ),
+            (
+                Config {
+                    threshold: f64::NAN,
+                    ..Config::default()
+                },
+                "`threshold` must be a finite number",
             ),
         ] {
             let context = FusionContext {

@@ -30,7 +30,8 @@ pub(super) const ENTRY: Entry<Builder> = Entry {
     name: "muse",
     summary: "GRAPE's graph, its states contrasted between a whole and a thinned view and between labels",
     reference: "Wu et al., MUSE, ICLR 2024",
-    revision: 2, // the first could drop all edges of a sample
+    // The first could drop all edges of a sample. In the second a batch without a modality moved its running mean.
+    revision: 3,
     resolve: resolve_as::<Config>,
     tuned: &[
         ("width", Sampler::Whole(&[64, 128])),

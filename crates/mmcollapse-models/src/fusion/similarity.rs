@@ -1,13 +1,16 @@
 //! How similar samples are, by the modalities that both have: M3Care's kernels (Zhang et al., KDD 2022, section 4.2).
 //!
-//! Of modality m, with phi_m a network of three layers and k a sum of Gaussian kernels,
+//! Of modality m, with phi_m a network of three layers, k a mean of Gaussian kernels and e = sigmoid(eps_m),
 //!
 //! ```text
-//! k(x, y)   = sum over i < kernels of exp(-|x - y|^2 / (scale * ratio^(i - kernels / 2)))
-//! s_m(i, j) = [(1 - sigmoid(eps_m)) k(phi_m(z_i), phi_m(z_j)) + sigmoid(eps_m)] k(z_i, z_j)
+//! k(x, y)   = mean over i < kernels of exp(-|x - y|^2 / (scale * ratio^(i - kernels / 2)))
+//! s_m(i, j) = (1 - e) k(phi_m(z_i), phi_m(z_j)) + e k(z_i, z_j)              by sum
+//! s_m(i, j) = [(1 - e) k(phi_m(z_i), phi_m(z_j)) + e] k(z_i, z_j)            by product
 //! s(i, j)   = mean of s_m(i, j) over the modalities m that both have; 0 if there is none
 //! A(i, j)   = relu(s(i, j) - sigmoid(threshold))
 //! ```
+//!
+//! The product is the paper's. Of the two public notebooks one has it (images of eyes), the other the sum (health records).
 //!
 //! The scale is the mean squared distance of different samples, a constant to the gradient. The public code sends
 //! the features through one batch norm before they are compared; the scale does as much for their size, and statistics of
@@ -19,10 +22,33 @@ use mmcollapse_nn::{
     ops::{exp, matmul, relu, sigmoid},
 };
 
+use serde::{Deserialize, Serialize};
+
 use super::{FusionContext, bank::Known};
 
-/// Where `eps` and `threshold` start, as in the public code.
-const START: f64 = 2.0;
+/// How the kernels of learned features and of encodings make one similarity.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Mix {
+    /// A weighted mean of both.
+    Sum,
+    /// That of the encodings, lowered where the learned features differ.
+    Product,
+}
+
+/// Of a [`Similarity`].
+pub(super) struct Settings {
+    /// Of the layers of phi.
+    pub width: usize,
+    pub kernels: usize,
+    /// Width of a kernel over that of the one before it.
+    pub ratio: f64,
+    pub mix: Mix,
+    /// Where `eps` starts, before the sigmoid.
+    pub eps: f64,
+    /// Where `threshold` starts, before the sigmoid.
+    pub threshold: f64,
+}
 
 /// Added to a scale, so that samples which are all alike are not divided by 0.
 const LEAST_SCALE: f64 = 1e-6;
@@ -32,8 +58,7 @@ pub(super) struct Similarity {
     phi: Vec<[Linear; 3]>,
     eps: Vec<Tensor>,
     threshold: Tensor,
-    kernels: usize,
-    ratio: f64,
+    settings: Settings,
 }
 
 /// Some samples, with their learned features.
@@ -58,10 +83,9 @@ impl Compared {
 pub(super) type Scales = Vec<[Tensor; 2]>;
 
 impl Similarity {
-    /// Networks of `width`, and so many kernels each of which is `ratio` times as wide as the one before it.
-    pub fn new(context: &FusionContext, width: usize, kernels: usize, ratio: f64) -> TensorResult<Self> {
-        let scope = &context.scope;
-        let start = Init::Constant(START);
+    /// Networks of their own for each modality, below the fusion's scope.
+    pub fn new(context: &FusionContext, settings: Settings) -> TensorResult<Self> {
+        let (scope, width) = (&context.scope, settings.width);
         let phi = |(name, &input): (&String, &usize)| {
             let scope = scope.pp("phi").pp(name);
             Ok([
@@ -74,13 +98,12 @@ impl Similarity {
         let eps = context
             .modalities
             .iter()
-            .map(|name| scope.pp("eps").var(name, (1, 1), start));
+            .map(|name| scope.pp("eps").var(name, (1, 1), Init::Constant(settings.eps)));
         Ok(Self {
             phi: named.map(phi).collect::<TensorResult<_>>()?,
             eps: eps.collect::<TensorResult<_>>()?,
-            threshold: scope.var("threshold", (1, 1), start)?,
-            kernels,
-            ratio,
+            threshold: scope.var("threshold", (1, 1), Init::Constant(settings.threshold))?,
+            settings,
         })
     }
 
@@ -103,9 +126,13 @@ impl Similarity {
             let learned = self.kernel(&from.learned[m], &to.learned[m], learned_scale)?;
             let plain = self.kernel(&from.known.z[m], &to.known.z[m], scale)?;
             let eps = sigmoid(&self.eps[m])?;
-            let mixed = learned.broadcast_mul(&eps.affine(-1.0, 1.0)?)?.broadcast_add(&eps)?;
+            let learned = learned.broadcast_mul(&eps.affine(-1.0, 1.0)?)?;
+            let mixed = match self.settings.mix {
+                Mix::Sum => (learned + plain.broadcast_mul(&eps)?)?,
+                Mix::Product => (learned.broadcast_add(&eps)? * plain)?,
+            };
             let both = from.known.present[m].broadcast_mul(&to.known.present[m].t()?)?; // [from, to]
-            let part = ((mixed * plain)? * &both)?;
+            let part = (mixed * &both)?;
             sum = Some(match sum {
                 Some(sum) => (sum + part)?,
                 None => part,
@@ -122,21 +149,21 @@ impl Similarity {
         relu(&mean.broadcast_sub(&sigmoid(&self.threshold)?)?)
     }
 
-    /// A among samples, `[samples, samples]`, without that of a sample to itself.
-    pub fn among(&self, samples: &Compared, scales: &Scales) -> TensorResult<Tensor> {
-        let a = self.between(samples, samples, scales)?;
-        &a * Tensor::eye(a.dim(0)?, a.dtype(), a.device())?.affine(-1.0, 1.0)?
-    }
-
     fn kernel(&self, x: &Tensor, y: &Tensor, scale: &Tensor) -> TensorResult<Tensor> {
         let distances = squared_distances(x, y)?.broadcast_div(scale)?;
         let mut sum = distances.zeros_like()?;
-        for i in 0..self.kernels {
-            let width = libm::pow(self.ratio, i as f64 - (self.kernels / 2) as f64);
+        let Settings { kernels, ratio, .. } = self.settings;
+        for i in 0..kernels {
+            let width = libm::pow(ratio, i as f64 - (kernels / 2) as f64);
             sum = (sum + exp(&(&distances * (-1.0 / width))?)?)?;
         }
-        Ok(sum)
+        sum / kernels as f64
     }
+}
+
+/// A among samples, without that of a sample to itself.
+pub(super) fn to_others(among: &Tensor) -> TensorResult<Tensor> {
+    among * Tensor::eye(among.dim(0)?, among.dtype(), among.device())?.affine(-1.0, 1.0)?
 }
 
 /// Mean squared distance `[1, 1]` of two different rows of `x [n, width]` that are `present [n, 1]`, without going through
@@ -177,6 +204,19 @@ mod tests {
 
     #[test]
     fn similarities_are_those_of_the_formula() {
+        for (mix, eps, threshold) in [(Mix::Sum, -0.3, 0.0), (Mix::Product, 2.0, -0.5)] {
+            similarities_are(&Settings {
+                width: 4,
+                kernels: 3,
+                ratio: 2.0,
+                mix,
+                eps,
+                threshold,
+            });
+        }
+    }
+
+    fn similarities_are(settings: &Settings) {
         let params = Params::new(2, &Device::Cpu);
         let names = ["a".to_owned(), "b".to_owned()];
         let context = FusionContext {
@@ -187,7 +227,10 @@ mod tests {
             classes: 2,
             scope: params.root(),
         };
-        let similarity = Similarity::new(&context, 4, 3, 2.0).unwrap();
+        let Settings {
+            mix, eps, threshold, ..
+        } = *settings;
+        let similarity = Similarity::new(&context, Settings { ..*settings }).unwrap();
         // Four samples; the third lacks a, the fourth b.
         let z = [
             vec![vec![0.2, -0.4], vec![0.5, 0.1], vec![0.0, 0.0], vec![-0.3, 0.6]],
@@ -205,15 +248,20 @@ mod tests {
         };
         let compared = similarity.compared(known).unwrap();
         let scales = compared.scales().unwrap();
-        let a: Vec<Vec<f32>> = similarity.among(&compared, &scales).unwrap().to_vec2().unwrap();
+        let a = similarity.between(&compared, &compared, &scales).unwrap();
+        let others: Vec<Vec<f32>> = to_others(&a).unwrap().to_vec2().unwrap();
+        let a: Vec<Vec<f32>> = a.to_vec2().unwrap();
 
         let relu = |x: Vec<f64>| -> Vec<f64> { x.into_iter().map(|x| x.max(0.0)).collect() };
         let phi = |m: usize, z: &[f64]| {
             let [first, second, third] = &similarity.phi[m];
             layer(third, &relu(layer(second, &relu(layer(first, z)))))
         };
-        let sigmoid_of_start = 1.0 / (1.0 + libm::exp(-2.0));
-        let kernel = |d: f64, scale: f64| -> f64 { [0.5, 1.0, 2.0].iter().map(|w| libm::exp(-d / (scale * w))).sum() };
+        let sigmoid = |x: f64| 1.0 / (1.0 + libm::exp(-x));
+        let (e, threshold) = (sigmoid(eps), sigmoid(threshold));
+        let kernel = |d: f64, scale: f64| -> f64 {
+            [0.5, 1.0, 2.0].iter().map(|w| libm::exp(-d / (scale * w))).sum::<f64>() / 3.0
+        };
         let s_m = |m: usize, i: usize, j: usize| {
             let pairs = || {
                 let all = (0..4).flat_map(|i| (0..4).map(move |j| (i, j)));
@@ -224,7 +272,11 @@ mod tests {
             let plain = |i: usize, j: usize| distance(&z[m][i], &z[m][j]);
             let learned = |i: usize, j: usize| distance(&phi(m, &z[m][i]), &phi(m, &z[m][j]));
             let k = kernel(learned(i, j), mean(&learned) + 1e-6);
-            ((1.0 - sigmoid_of_start) * k + sigmoid_of_start) * kernel(plain(i, j), mean(&plain) + 1e-6)
+            let of_encodings = kernel(plain(i, j), mean(&plain) + 1e-6);
+            match mix {
+                Mix::Sum => (1.0 - e) * k + e * of_encodings,
+                Mix::Product => ((1.0 - e) * k + e) * of_encodings,
+            }
         };
         let mut linked = 0;
         for i in 0..4 {
@@ -232,8 +284,9 @@ mod tests {
                 let shared: Vec<usize> = (0..2).filter(|&m| has[m][i] && has[m][j]).collect();
                 let sum: f64 = shared.iter().map(|&m| s_m(m, i, j)).sum();
                 let s = sum / shared.len().max(1) as f64;
-                let expected = if i == j { 0.0 } else { (s - sigmoid_of_start).max(0.0) };
-                linked += usize::from(expected > 0.0);
+                let expected = (s - threshold).max(0.0);
+                linked += usize::from(i != j && expected > 0.0);
+                assert_eq!(others[i][j], if i == j { 0.0 } else { a[i][j] });
                 assert!(
                     (f64::from(a[i][j]) - expected).abs() < 1e-4,
                     "{i} {j}: {} {expected}",

@@ -43,7 +43,9 @@ pub(super) const ENTRY: Entry<Builder> = Entry {
     name: "smil",
     summary: "a missing modality is a mix of prototypes; features regularised by noise; one meta-learning step",
     reference: "Ma et al., SMIL, AAAI 2021",
-    revision: 2, // the first did not divide by the sum of the prototypes' weights
+    // The first did not divide by the sum of the prototypes' weights. In the second the prototypes followed encodings with
+    // dropout.
+    revision: 3,
     resolve: resolve_as::<Config>,
     tuned: &[
         ("prototypes", Sampler::Whole(&[5, 10, 20])),
@@ -252,12 +254,6 @@ impl Fusion for Smil {
         let Mode::Train { seed, step } = mode else {
             return self.evaluate(encodings);
         };
-        for (m, (z, prototypes)) in encodings.z.iter().zip(&self.prototypes).enumerate() {
-            let rows = encodings.present.rows(m);
-            if !rows.is_empty() {
-                prototypes.follow(&select_rows(z, &rows)?)?;
-            }
-        }
         let joined = self.joined(encodings)?; // [b, sum of widths]
         let h = self.head.fuse(&joined)?; // [b, hidden]
         let left_out = LeftOut::of(encodings)?;
@@ -289,6 +285,17 @@ impl Fusion for Smil {
             weight: 1.0,
         });
         Ok(output)
+    }
+
+    fn remember(&self, clean: &dyn Fn() -> TensorResult<Encodings>) -> TensorResult<()> {
+        let encodings = clean()?;
+        for (m, (z, prototypes)) in encodings.z.iter().zip(&self.prototypes).enumerate() {
+            let rows = encodings.present.rows(m);
+            if !rows.is_empty() {
+                prototypes.follow(&select_rows(z, &rows)?)?;
+            }
+        }
+        Ok(())
     }
 
     /// Cross-entropy of the incomplete samples, and of the complete ones after the inner step.
@@ -375,15 +382,18 @@ mod tests {
                 ..Config::default()
             },
         );
+        // What the prototypes follow is the clean encodings, not those that a step is taken on.
+        model
+            .forward(&encodings(false), Mode::Train { seed: 1, step: 0 })
+            .unwrap();
+        assert!(values(&model.prototypes[1].centres()).iter().all(|c| *c == 0.0));
         for _ in 0..3 {
-            model
-                .forward(&encodings(false), Mode::Train { seed: 1, step: 0 })
-                .unwrap();
+            model.remember(&|| Ok(encodings(false))).unwrap();
         }
         let without = encodings(true);
         let joined: Vec<Vec<f32>> = model.joined(&without).unwrap().to_vec2().unwrap();
         let centres: Vec<Vec<f32>> = model.prototypes[1].centres().to_vec2().unwrap();
-        assert!(centres.iter().flatten().all(|c| *c != 0.0), "training has filled them");
+        assert!(centres.iter().flatten().all(|c| *c != 0.0), "they have been filled");
         let weights = model.weights[0][1].as_ref().unwrap();
         let (w, b): (Vec<Vec<f32>>, Vec<f32>) = (
             weights.weight().to_vec2().unwrap(),

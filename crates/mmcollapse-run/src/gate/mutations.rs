@@ -51,7 +51,11 @@ fn of_fusions() -> Vec<(&'static str, Vec<Value>)> {
         ("grape", vec![json!({"edge_drop": 0.0})]),
         (
             "m3care",
-            vec![json!({"kernel_ratio": 4.0}), json!({"block_dropout": 0.0})],
+            vec![
+                json!({"kernel_ratio": 4.0}),
+                json!({"mix": "product"}),
+                json!({"block_dropout": 0.0}),
+            ],
         ),
         (
             "muse",
