@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use mmcollapse_nn::candle::bail;
-use mmcollapse_nn::layers::{gelu, layer_norm, softmax};
+use mmcollapse_nn::layers::{layer_norm, softmax};
 use mmcollapse_nn::{DType, Result, Tensor, ops};
 use serde::Deserialize;
 
@@ -171,7 +171,7 @@ impl Block {
     fn forward(&self, x: &Tensor, heads: usize) -> Result<Tensor> {
         let attended = self.attended.forward(&self.attend(x, heads)?)?;
         let x = self.attended_norm.forward(&(x + attended)?)?;
-        let output = self.output.forward(&gelu(&self.hidden.forward(&x)?)?)?;
+        let output = self.output.forward(&ops::gelu(&self.hidden.forward(&x)?)?)?;
         self.output_norm.forward(&(x + output)?)
     }
 

@@ -3,8 +3,6 @@
 //! Names, shapes and start are those of PyTorch's `nn.TransformerEncoderLayer(norm_first=True,
 //! activation="gelu")`, so that its checkpoints fit.
 
-use std::f64::consts::FRAC_1_SQRT_2;
-
 use candle_core::bail;
 
 use super::{Dropout, LayerNorm, Linear};
@@ -97,7 +95,7 @@ impl AttentionBlock {
         }
         let attended = self.attend(&self.norm1.forward(x)?, present, mode)?;
         let x = (x + self.dropout1.forward(&attended, mode)?)?;
-        let hidden = gelu(&self.linear1.forward(&self.norm2.forward(&x)?)?)?;
+        let hidden = ops::gelu(&self.linear1.forward(&self.norm2.forward(&x)?)?)?;
         let hidden = self.dropout.forward(&hidden, mode)?;
         let branch = self.linear2.forward(&hidden)?;
         x + self.dropout2.forward(&branch, mode)?
@@ -155,14 +153,4 @@ pub fn softmax(x: &Tensor) -> Result<Tensor> {
     let top = x.detach().max_keepdim(D::Minus1)?;
     let odds = ops::exp(&x.broadcast_sub(&top)?)?;
     odds.broadcast_div(&odds.sum_keepdim(D::Minus1)?)
-}
-
-/// `x Phi(x)` (Hendrycks and Gimpel 2016), exact as PyTorch's default. Written out, because the gradients of
-/// candle's own are rounded to six digits.
-///
-/// # Errors
-/// Whatever candle reports, such as memory running out on a device.
-pub fn gelu(x: &Tensor) -> Result<Tensor> {
-    let distribution = ((ops::erf(&(x * FRAC_1_SQRT_2)?)? + 1.0)? * 0.5)?;
-    x * distribution
 }

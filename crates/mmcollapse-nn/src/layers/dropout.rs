@@ -3,7 +3,7 @@
 use candle_core::bail;
 
 use crate::random::Stream;
-use crate::{Device, Mode, Result, Scope, Tensor};
+use crate::{Device, Mode, Result, Scope, Tensor, ops};
 
 /// Sets values to 0 with probability `p` in training and scales the others by `1/(1-p)`; the identity in
 /// evaluation.
@@ -48,6 +48,6 @@ impl Dropout {
         let mask = Tensor::from_vec(mask, x.dims(), &Device::Cpu)?
             .to_dtype(x.dtype())?
             .to_device(x.device())?;
-        x * mask
+        ops::masked(x, &mask)
     }
 }

@@ -13,7 +13,7 @@ mod gru;
 mod layer_norm;
 mod linear;
 
-pub use attention::{AttentionBlock, attention, gelu, softmax};
+pub use attention::{AttentionBlock, attention, softmax};
 pub use batch_norm::BatchNorm2d;
 pub use conv::Conv2d;
 pub use dropout::Dropout;
