@@ -1,12 +1,14 @@
 //! `compare`: predictions of another program beside every row of an experiment, and two rows beside each other.
 
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
 use miette::{Result, miette};
 use mmcollapse_files::{say, tell};
 use mmcollapse_record::{ExperimentInfo, External, Provenance, Record, RowName, Rule};
-use mmcollapse_report::compare::{external_row, publish_external, takes_external, two_rows};
+use mmcollapse_report::compare::{external_row, takes_external, two_rows};
+use mmcollapse_report::publish::publish;
 use mmcollapse_report::report::claims::Claims;
 use mmcollapse_run::exchange;
 use mmcollapse_run::gather::{Conditions, Gathered};
@@ -18,6 +20,9 @@ use mmcollapse_run::store::Store;
 use super::options::{dataset_flag, documented_overlap};
 use super::{Ending, From, Place, What};
 
+/// Points that a comparison is to detect if nothing else is said.
+const MARGIN: f64 = 1.0;
+
 /// What is compared.
 #[derive(Args, Clone)]
 pub struct Asked {
@@ -25,16 +30,16 @@ pub struct Asked {
     #[arg(requires = "name", conflicts_with = "rows", required_unless_present = "rows")]
     predictions: Option<PathBuf>,
     /// Name of the method in tables and of its folder.
-    #[arg(long, requires = "predictions")]
+    #[arg(long, requires = "predictions", conflicts_with = "rows")]
     name: Option<String>,
     /// Compare two rows of the experiment: whether the first is better than the second.
     #[arg(long, num_args = 2, value_names = ["ROW", "AGAINST"])]
     rows: Option<Vec<String>>,
     /// The difference, in points, that a comparison is to detect or to exclude.
-    #[arg(long, value_name = "POINTS", default_value_t = 1.0, value_parser = points)]
+    #[arg(long, value_name = "POINTS", default_value_t = MARGIN, value_parser = points)]
     margin: f64,
     /// Show predictions that look as if test labels were used, with this reason beside them.
-    #[arg(long, value_name = "REASON", requires = "predictions")]
+    #[arg(long, value_name = "REASON", requires = "predictions", value_parser = clap::builder::NonEmptyStringValueParser::new())]
     despite: Option<String>,
 }
 
@@ -60,6 +65,9 @@ pub(super) fn compare(
     from: &From,
     claims: &Claims,
 ) -> Result<Ending> {
+    if asked.predictions.is_some() {
+        takes_external(experiment)?;
+    }
     let mut resolver = ModelResolver::new(place.offline);
     let selection = Selection {
         seeds: what.seeds,
@@ -104,7 +112,7 @@ pub(super) fn compare(
             names.join(", ")
         );
     }
-    let flags = flags(&conditions, what);
+    let flags = flags(&conditions, what, asked);
     let rows = |command: &str| Rows {
         provenance: Provenance {
             overlap: overlap.filter(|overlap| *overlap > 0.0),
@@ -126,6 +134,12 @@ pub(super) fn compare(
                     pair[1]
                 ));
             };
+            if row == against {
+                return Err(miette!(
+                    help = format!("`mmcollapse list {}` prints its rows", experiment.name),
+                    "--rows {row} {against}: expected two rows, got the same twice"
+                ));
+            }
             let rows = rows(&format!("--rows {row} {against}"));
             let rule = rule.ok_or_else(|| {
                 miette!(
@@ -139,7 +153,6 @@ pub(super) fn compare(
             Ok(Ending::Well)
         }
         (None, Some(file), Some(name)) => {
-            takes_external(experiment)?;
             let row = external_row(name, &gathered.records)?;
             let scored = exchange::scored(&plan, file, &row, resolver.options(), &gathered.records)?;
             let of_file = file.file_name().unwrap_or_default().display();
@@ -189,18 +202,38 @@ fn beside(
     }
     let name = external.row.clone();
     rows.records.extend(own);
-    let files = publish_external(experiment, &rows.records, &rows.provenance, external, results)?;
+    let provenance = Provenance {
+        external: Some(external),
+        ..rows.provenance
+    };
+    let shown = publish(experiment, &rows.records, provenance, results, false)?;
     tell!("{name} stands beside {paired} cells of the same seeds");
-    for file in files {
+    if let Some(kept) = &shown.kept {
+        tell!("{kept}");
+    }
+    for file in &shown.files {
         say!("{}", file.display());
     }
     Ok(Ending::Well)
 }
 
 /// The flags that choose the result.
-fn flags(conditions: &Conditions, what: &What) -> String {
-    let dataset = dataset_flag(conditions.dataset.as_deref());
-    format!(" --preset {}{dataset}", what.preset)
+fn flags(conditions: &Conditions, what: &What, asked: &Asked) -> String {
+    let mut flags = format!(
+        " --preset {}{}",
+        what.preset,
+        dataset_flag(conditions.dataset.as_deref())
+    );
+    if let Some(seeds) = what.seeds {
+        let _ = write!(flags, " --seeds {seeds}");
+    }
+    if asked.margin != MARGIN {
+        let _ = write!(flags, " --margin {}", asked.margin);
+    }
+    if let Some(reason) = &asked.despite {
+        let _ = write!(flags, " --despite '{}'", reason.replace('\'', "'\\''"));
+    }
+    flags
 }
 
 #[cfg(test)]

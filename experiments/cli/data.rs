@@ -10,8 +10,8 @@ use mmcollapse_data::ehr::plant::{self, Planted, SYNTHETIC};
 use mmcollapse_data::manifest::BuiltIn;
 use mmcollapse_data::own::OwnSet;
 use mmcollapse_data::status::Verified;
-use mmcollapse_data::{DataError, LoadOptions, ModalitySpec};
-use mmcollapse_models::{ENCODERS, MethodConfig, Training, encoders, registry};
+use mmcollapse_data::{DataError, DatasetSource, LoadOptions, ModalitySpec};
+use mmcollapse_models::{ENCODERS, MethodConfig, ModelError, Training, encoders, registry};
 use mmcollapse_nn::{Device, Params};
 use mmcollapse_run::spec::lay_over;
 use serde_json::{Map, Value};
@@ -160,10 +160,13 @@ fn check_settings(path: &Path, set: &OwnSet) -> Result<()> {
         check_training(&single(key, value)).map_err(|reason| wrong(path, &format!("training.{key}"), &reason, None))?;
     }
     check_training(&own.training).map_err(|reason| wrong(path, "training", &reason, None))?;
-    for (modality, config) in &own.encoders {
-        if let Some(spec) = set.specs().iter().find(|spec| spec.name == *modality) {
-            check_encoder(path, spec, config)?;
-        }
+    for spec in set.specs() {
+        let usual = || encoders::default_for(set.name(), spec).map_err(|error| told(path, spec, &error));
+        let config = match own.encoders.get(&spec.name) {
+            Some(config) => config.clone(),
+            None => Value::from(single("method", &Value::from(usual()?))),
+        };
+        check_encoder(path, spec, &config)?;
     }
     Ok(())
 }
@@ -186,10 +189,7 @@ fn check_encoder(path: &Path, spec: &ModalitySpec, config: &Value) -> Result<()>
         let help = "name the encoder as `{method: mlp}`; `mmcollapse list methods` prints all with their options";
         wrong(path, &place, &error, Some(help.to_owned()))
     })?;
-    let told = |error: mmcollapse_models::ModelError| {
-        let help = error.help().map(|help| help.to_string());
-        wrong(path, &place, &error, help)
-    };
+    let told = |error: ModelError| told(path, spec, &error);
     let entry = registry::find("encoder", ENCODERS, &config.method).map_err(told)?;
     for (key, value) in &config.options {
         (entry.resolve)(&single(key, value)).map_err(|reason| wrong(path, &format!("{place}.{key}"), &reason, None))?;
@@ -198,6 +198,12 @@ fn check_encoder(path: &Path, spec: &ModalitySpec, config: &Value) -> Result<()>
     let scope = Params::new(0, &Device::Cpu).root();
     encoders::build(&config.method, &options, spec, &scope).map_err(told)?;
     Ok(())
+}
+
+/// What an encoder cannot do, with the place that names it.
+fn told(path: &Path, spec: &ModalitySpec, error: &ModelError) -> Report {
+    let help = error.help().map(|help| help.to_string());
+    wrong(path, &format!("encoders.{}", spec.name), error, help)
 }
 
 fn single(key: &str, value: &Value) -> Map<String, Value> {

@@ -7,6 +7,7 @@ use clap::Args;
 use miette::Result;
 use mmcollapse_files::{say, tell};
 use mmcollapse_record::{ExperimentInfo, Preset};
+use mmcollapse_report::compare::takes_external;
 use mmcollapse_run::exchange;
 use mmcollapse_run::models::ModelResolver;
 use mmcollapse_run::on::spec_on;
@@ -70,6 +71,7 @@ pub(super) fn export(
         first_seed: asked.seed.as_ref().map(|range| range.start),
         only: Filter::default(),
     };
+    takes_external(experiment)?;
     let mut resolver = ModelResolver::new(asked.offline);
     let spec = spec(experiment, dataset, &selection, asked.preset, &mut resolver)?;
     let plan = Plan::of(experiment, &spec, asked.preset, &selection, &mut resolver)?;

@@ -68,7 +68,10 @@ impl Target {
             .then(|| Tuned::of(published.results, experiment, &spec, what.preset))
             .transpose()?;
         let plan = match &tuned {
-            Some(tuned) => tuned.plan(experiment, &spec, &selection, resolver)?,
+            Some(tuned) => {
+                tuned.check_data(resolver)?;
+                tuned.plan(experiment, &spec, &selection, resolver)?
+            }
             None => Plan::of(experiment, &spec, what.preset, &selection, resolver)?,
         };
         let conditions = Conditions::of(&spec, &plan, tuned.map(|tuned| tuned.by(&spec)))?;

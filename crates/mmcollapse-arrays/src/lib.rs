@@ -98,6 +98,10 @@ impl Arrays {
     /// A file of another kind, one that cannot be read. An array that cannot be read is an error once it is asked for.
     pub fn open(path: &Path) -> Result<Self> {
         let metadata = fs::metadata(path).map_err(|error| ArrayError::of(path, error.to_string()))?;
+        if !metadata.is_dir() && !metadata.is_file() {
+            return Err(ArrayError::of(path, "expected a file or a folder, got something else")
+                .help("write the arrays to a file: pipes and devices are not read"));
+        }
         let entries = if metadata.is_dir() { folder(path)? } else { file(path)? };
         if entries.is_empty() {
             return Err(ArrayError::of(path, "expected at least one array, got none"));

@@ -7,7 +7,7 @@ use std::panic::{self, AssertUnwindSafe};
 use std::path::Path;
 use std::sync::Arc;
 
-use parquet::basic::{ConvertedType, LogicalType, Type};
+use parquet::basic::{ConvertedType, LogicalType, Repetition, Type};
 use parquet::column::reader::{ColumnReader, ColumnReaderImpl};
 use parquet::data_type::DataType;
 use parquet::file::reader::{FileReader, SerializedFileReader};
@@ -221,15 +221,15 @@ impl Lists {
         let scale = scale(&descriptor);
         match group.get_column_reader(column).map_err(unreadable)? {
             ColumnReader::FloatColumnReader(from) => {
-                let read = self.values(from, n, &descriptor)?;
+                let read = self.values(from, n, &descriptor, Some(f32::NAN))?;
                 self.numbers.extend(read.into_iter().map(f64::from));
             }
             ColumnReader::DoubleColumnReader(from) => {
-                let read = self.values(from, n, &descriptor)?;
+                let read = self.values(from, n, &descriptor, Some(f64::NAN))?;
                 self.numbers.extend(read);
             }
             ColumnReader::Int32ColumnReader(from) => {
-                let read = self.values(from, n, &descriptor)?;
+                let read = self.values(from, n, &descriptor, None)?;
                 let read = read.into_iter().map(|value| {
                     if is_unsigned(&descriptor) {
                         i64::from(value.cast_unsigned())
@@ -240,23 +240,23 @@ impl Lists {
                 self.put(read, scale)?;
             }
             ColumnReader::Int64ColumnReader(from) => {
-                let read = self.values(from, n, &descriptor)?;
+                let read = self.values(from, n, &descriptor, None)?;
                 if is_unsigned(&descriptor) && read.iter().any(|value| *value < 0) {
                     return Err(format!("{}; {}", npy::TOO_LARGE, npy::SMALLER));
                 }
                 self.put(read.into_iter(), scale)?;
             }
             ColumnReader::BoolColumnReader(from) => {
-                let read = self.values(from, n, &descriptor)?;
+                let read = self.values(from, n, &descriptor, None)?;
                 self.wholes.extend(read.into_iter().map(i64::from));
             }
             ColumnReader::FixedLenByteArrayColumnReader(from) => {
-                for value in self.values(from, n, &descriptor)? {
+                for value in self.values(from, n, &descriptor, None)? {
                     self.numbers.push(number(value.data(), scale)?);
                 }
             }
             ColumnReader::ByteArrayColumnReader(from) => {
-                for value in self.values(from, n, &descriptor)? {
+                for value in self.values(from, n, &descriptor, None)? {
                     self.numbers.push(number(value.data(), scale)?);
                 }
             }
@@ -277,12 +277,14 @@ impl Lists {
         Ok(())
     }
 
-    /// The values of `n` rows, whose lengths are kept.
+    /// The values of `n` rows, whose lengths are kept; `missing` stands for one that is missing, which is an error without it.
+    /// Pandas writes NaN so.
     fn values<T: DataType>(
         &mut self,
         mut from: ColumnReaderImpl<T>,
         n: usize,
         column: &ColumnDescriptor,
+        missing: Option<T::T>,
     ) -> Reasoned<Vec<T::T>> {
         let (mut defined, mut repeated, mut values) = (Vec::new(), Vec::new(), Vec::new());
         let before = self.lengths.len();
@@ -292,6 +294,13 @@ impl Lists {
             return Err(format!("expected {n} rows in a row group, got {rows}"));
         }
         let deepest = column.max_def_level();
+        let optional = column.self_type().get_basic_info().repetition() == Repetition::OPTIONAL;
+        let missing = missing.filter(|_| optional);
+        // In a column without levels nothing is missing.
+        let (mut given, mut filled) = (values.into_iter(), Vec::new());
+        if defined.is_empty() {
+            filled.extend(given.by_ref());
+        }
         if column.max_rep_level() == 0 {
             self.lengths.resize(before + n, 1);
         }
@@ -301,14 +310,20 @@ impl Lists {
             if column.max_rep_level() > 0 && begins {
                 self.lengths.push(0);
             }
-            if *level != deepest {
+            let value = match &missing {
+                Some(missing) if *level == deepest - 1 => Some(missing.clone()),
+                _ if *level == deepest => given.next(),
+                _ => None,
+            };
+            let Some(value) = value else {
                 let row = if column.max_rep_level() > 0 {
                     self.lengths.len() - 1
                 } else {
                     before + place
                 };
                 return Err(format!("row {row}: expected a number, got a missing value"));
-            }
+            };
+            filled.push(value);
             if column.max_rep_level() > 0
                 && let Some(length) = self.lengths.last_mut()
             {
@@ -316,6 +331,6 @@ impl Lists {
             }
         }
         // A list that cannot be missing and holds numbers that cannot be missing has levels all the same.
-        Ok(values)
+        Ok(filled)
     }
 }

@@ -80,11 +80,20 @@ impl Predicted {
         let (condition, data) = (text(find("condition")?)?, text(find("data")?)?);
         let named = [seed, sample, condition, data].map(|column| column.place);
         let others = file.columns.iter().filter(|column| !named.contains(&column.place));
-        let classes = others.clone().count();
+        let is_class = |name: &str| {
+            name.strip_prefix('p')
+                .is_some_and(|class| class.parse::<usize>().is_ok())
+        };
+        let classes = others.clone().filter(|column| is_class(&column.name)).count();
         let names: Vec<String> = (0..classes.max(1)).map(|class| format!("p{class}")).collect();
         if let Some(unknown) = others.into_iter().find(|column| !names.contains(&column.name)) {
+            let index = if unknown.name.starts_with("__index_level") {
+                ": it is the index of a pandas frame; write with `index=False`"
+            } else {
+                ""
+            };
             return Err(format!(
-                "column `{}` is not known; the probabilities of {classes} classes are {} to {}",
+                "column `{}` is not known{index}; the probabilities of {classes} classes are {} to {}",
                 unknown.name,
                 names[0],
                 names[names.len() - 1]

@@ -468,11 +468,21 @@ pub static METRICS: &[Definition] = &[
     Definition {
         explanation: " Where: of each feature's attribution only where it sits counts, not how much of it there is; pairs that the label \
                       ties together do not count.",
+        revision: 1, // the null at 0 left fewer pairs out than what it is compared with
         ..mechanism(
             "role_places_excess",
             "log-odds of where noise sits, excess",
             (Unit::Number, (None, None)),
             probes::role_places_excess,
+        )
+    },
+    Definition {
+        explanation: " With tied: the same, pairs that the label ties together counted.",
+        ..mechanism(
+            "role_places_tied_excess",
+            "log-odds of where noise sits, tied pairs counted, excess",
+            (Unit::Number, (None, None)),
+            probes::role_places_tied_excess,
         )
     },
     Definition {

@@ -181,7 +181,7 @@ const TRAIN_NOISE: &str = "train_noise_";
 
 impl ProtocolKind {
     /// Every one, with the paper's amplitudes of noise.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 18] = [
         Self::TestMissing,
         Self::TrainAvailability,
         Self::TrainNoise(Amplitude { thousandths: 1000 }),
@@ -198,6 +198,8 @@ impl ProtocolKind {
         Self::Planted(Planting::Noise),
         Self::Planted(Planting::NoiseRedundant),
         Self::Planted(Planting::NoisierRedundant),
+        Self::Planted(Planting::NoiseAdditive),
+        Self::Planted(Planting::PairsUnlabelled),
     ];
 
     /// Its name where it has no amplitude.

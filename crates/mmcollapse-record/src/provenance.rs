@@ -180,8 +180,14 @@ pub struct TunedBy {
 }
 
 impl TunedBy {
-    /// In a sentence.
-    pub fn text(&self) -> String {
+    /// In a sentence; `overlap` where all seeds cut the same records anew, those of the trials among them.
+    pub fn text(&self, overlap: bool) -> String {
+        let had = if overlap {
+            "the choice was by validation, but seeds cut the same records anew: some test samples were validation or training samples of \
+             the trials"
+        } else {
+            "the test had no part in the choice"
+        };
         let seeds = match &self.seeds[..] {
             [seed] => format!("seed {seed}"),
             [first, .., last] => format!("seeds {first} to {last}"),
@@ -189,7 +195,7 @@ impl TunedBy {
         };
         format!(
             "Settings tuned: each row has the best of {} trials by its score on validation ({} at {}, {seeds}); every row had \
-             the same number of trials, and the test had no part in the choice.{}",
+             the same number of trials, and {had}.{}",
             self.trials,
             self.protocol,
             self.rate,

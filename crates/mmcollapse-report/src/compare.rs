@@ -1,14 +1,12 @@
 //! Rows compared with each other: one that another program trained beside ours, or two of ours.
 
-use std::path::{Path, PathBuf};
-
 use miette::{IntoDiagnostic, Result, miette};
 use mmcollapse_record::{
     ExperimentInfo, External, MethodName, Metric, Provenance, Record, RowId, RowName, Rule, Shows,
 };
 
 use crate::paper::Paper;
-use crate::render::{facts, paper_of, render, warnings};
+use crate::render::{facts, paper_of, warnings};
 use crate::summary::{Summary, Versus};
 use crate::table::{Sheet, Table, Tests, decided, markdown};
 
@@ -76,29 +74,14 @@ pub fn takes_external(experiment: &ExperimentInfo) -> Result<()> {
     }
 }
 
-/// Writes tables and figure of `records`, the row that another program trained among them, into a folder of their own below
-/// `results`: `table4/quick-with-my-method`. Returns the files.
-///
-/// # Errors
-/// Those of [`render`].
-pub fn publish_external(
-    experiment: &ExperimentInfo,
-    records: &[Record],
-    provenance: &Provenance,
-    external: External,
-    results: &Path,
-) -> Result<Vec<PathBuf>> {
-    let own = provenance
-        .preset
-        .folder(provenance.dataset.as_deref(), provenance.tuned.is_some());
-    let folder = results
-        .join(experiment.name)
-        .join(format!("{own}{WITH}{}", external.row));
-    let provenance = Provenance {
-        external: Some(external),
-        ..provenance.clone()
-    };
-    render(experiment, records, &provenance, &folder)
+/// What the folder of a result is called: with the row of another program it has one of its own, `quick-with-my-method`.
+pub(crate) fn folder(provenance: &Provenance) -> String {
+    let dataset = provenance.dataset.as_deref();
+    let own = provenance.preset.folder(dataset, provenance.tuned.is_some());
+    match &provenance.external {
+        Some(external) => format!("{own}{WITH}{}", external.row),
+        None => own,
+    }
 }
 
 /// What is said of an external row beside its scores: verdicts, and tests against every other row.

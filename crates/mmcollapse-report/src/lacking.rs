@@ -8,14 +8,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use mmcollapse_record::{Definition, Record};
 
 /// One sentence a measure that some runs lack: which runs, and why.
-pub(crate) fn lacking(records: &[Record]) -> Vec<String> {
+pub(crate) fn lacking(records: &[&Record]) -> Vec<String> {
     Definition::of_representation()
         .filter_map(|measure| of_measure(records, measure))
         .collect()
 }
 
-fn of_measure(records: &[Record], measure: &Definition) -> Option<String> {
-    let lacks = |record: &&Record| {
+fn of_measure(records: &[&Record], measure: &Definition) -> Option<String> {
+    let lacks = |record: &&&Record| {
         let is_asked = measure.is_of(&record.row.reallocation.method);
         is_asked && record.outcome.lacks(record.setting.protocol, measure)
     };
@@ -42,7 +42,7 @@ fn of_measure(records: &[Record], measure: &Definition) -> Option<String> {
     (!rows.is_empty()).then(|| {
         format!(
             "Without {}: {}. They were scored before this measure was added or changed, and their weights are not kept.",
-            measure.key,
+            measure.key.replace("{}", "*"),
             rows.join(", ")
         )
     })
@@ -62,10 +62,14 @@ mod tests {
             record("concat", ("concat", "none"), protocol, seed, &right, Status::Ok)
         };
         let mut records: Vec<Record> = (0..3).map(|seed| of("test_missing", seed)).collect();
-        assert!(lacking(&records).is_empty(), "nobody was asked for a measure");
+        assert!(
+            lacking(&records.iter().collect::<Vec<_>>()).is_empty(),
+            "nobody was asked for a measure"
+        );
         records[1].outcome.measured.insert("rank_stable".to_owned(), 0);
-        let [sentence] = &lacking(&records)[..] else {
-            panic!("{:?}", lacking(&records))
+        let all: Vec<&Record> = records.iter().collect();
+        let [sentence] = &lacking(&all)[..] else {
+            panic!("{:?}", lacking(&all))
         };
         assert!(
             sentence.starts_with("Without rank_stable: concat (seeds 0, 2)."),
@@ -73,6 +77,6 @@ mod tests {
         );
         // Another protocol, which nobody asks, lacks nothing.
         records.push(of("missing", 7));
-        assert_eq!(lacking(&records).len(), 1);
+        assert_eq!(lacking(&records.iter().collect::<Vec<_>>()).len(), 1);
     }
 }

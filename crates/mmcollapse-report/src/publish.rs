@@ -11,6 +11,7 @@ use std::{fmt, fs, io};
 
 use miette::{IntoDiagnostic, Result, WrapErr};
 
+use crate::compare;
 use crate::render::{is_ours, render};
 use crate::report::frame::Frame;
 
@@ -45,10 +46,7 @@ pub fn publish(
     results: &Path,
     replace: bool,
 ) -> Result<Shown> {
-    let name = provenance
-        .preset
-        .folder(provenance.dataset.as_deref(), provenance.tuned.is_some());
-    let own = results.join(experiment.name).join(name);
+    let own = results.join(experiment.name).join(compare::folder(&provenance));
     let extent = Extent::of(records);
     let Place { folder, kept } = if replace {
         Place {

@@ -13,7 +13,7 @@
 //! | `table.provenance.json`, `runs.provenance.json`, `figure.provenance.json` | command, commit, data, machine, time |
 
 use mmcollapse_record::{
-    Commit, ExperimentInfo, External, Metric, OriginCount, Preset, Provenance, Record, Shows, TunedBy, Unit,
+    Commit, ExperimentInfo, External, Metric, OriginCount, Preset, Provenance, Record, Shows, Unit,
 };
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -109,7 +109,12 @@ pub fn render(
     let summary = Summary::new(experiment.name, records, &paper)?;
     let facts = facts(provenance);
     let mut warnings = warnings(provenance);
-    warnings.extend(lacking(records));
+    // Of what another program trained nothing but predictions is known.
+    let external = provenance.external.as_ref().map(|external| external.row.as_str());
+    let ours = records
+        .iter()
+        .filter(|record| external != Some(record.row.to_string().as_str()));
+    warnings.extend(lacking(&ours.collect::<Vec<_>>()));
     warnings.extend(provenance.overlap.map(|documented| {
         let q = summary.test_to_train().unwrap_or(documented);
         overlapping(provenance.seeds, q)
@@ -262,7 +267,12 @@ pub(crate) fn warnings(provenance: &Provenance) -> Vec<String> {
         ));
         warnings.extend(provenance.excerpt.clone());
     }
-    warnings.extend(provenance.tuned.as_ref().map(TunedBy::text));
+    warnings.extend(
+        provenance
+            .tuned
+            .as_ref()
+            .map(|tuned| tuned.text(provenance.overlap.is_some())),
+    );
     warnings
 }
 

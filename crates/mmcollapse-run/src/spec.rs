@@ -325,7 +325,8 @@ impl Spec {
     }
 
     /// What a user's own data set makes of it, unless the spec says what becomes of it there: its modality, its modalities, one
-    /// level for each number of them, its encoders and its training.
+    /// level for each number of them, its encoders and its training. What the spec says of encoders is about other data: a series of
+    /// its own may be longer than those.
     pub fn adapt(&mut self, own: &Adapted) {
         if !self.datasets.contains_key(&self.dataset) {
             self.modality = self.modality.take().map(|_| own.modality.clone());
@@ -341,9 +342,44 @@ impl Spec {
                 self.rates = (2..=own.modalities.len()).map(|count| count as f64).collect();
             }
         }
-        self.encoders.extend(own.encoders.clone());
+        self.ask_alone(&own.modalities);
+        self.encoders.clone_from(&own.encoders);
         for preset in self.presets.values_mut() {
+            preset.encoders.clear();
             lay_over(&mut preset.training, &own.training);
+        }
+    }
+
+    /// Where rows keep only a modality that is not among `modalities`, rows that keep each of these instead.
+    fn ask_alone(&mut self, modalities: &[String]) {
+        let of_another = |method: &Method| {
+            let alone = method.config.get("modality").and_then(Value::as_str);
+            let is_only = method.config.get("method").and_then(Value::as_str) == Some("only");
+            is_only && alone.is_some_and(|alone| !modalities.iter().any(|known| known == alone))
+        };
+        let gone: BTreeMap<String, Method> = self
+            .reallocations
+            .iter()
+            .filter(|(_, method)| of_another(method))
+            .map(|(name, method)| (name.clone(), method.clone()))
+            .collect();
+        let Some(like) = gone.values().next() else { return };
+        let name = |modality: &String| format!("{modality}_only");
+        for modality in modalities {
+            let mut method = like.clone();
+            method.title = None;
+            method
+                .config
+                .insert("modality".to_owned(), Value::from(modality.clone()));
+            self.reallocations.insert(name(modality), method);
+        }
+        let of_presets = self.presets.values_mut().flat_map(|preset| &mut preset.rows);
+        for group in self.rows.iter_mut().chain(of_presets.flatten()) {
+            let before = group.reallocation.len();
+            group.reallocation.retain(|row| !gone.contains_key(row));
+            if group.reallocation.len() < before {
+                group.reallocation.extend(modalities.iter().map(name));
+            }
         }
     }
 

@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use mmcollapse_nn::random::Stream;
 
-use super::described::Fractions;
+use super::described::{Description, Fractions};
 use super::read::Columns;
 use crate::{DataError, Presence, Rows, Samples};
 
@@ -17,8 +17,8 @@ const NAMES: [&str; 3] = ["training", "validation", "test"];
 /// Orders of the groups that are drawn at most, to find one that can be cut well.
 const ORDERS: u64 = 64;
 
-/// Seeds whose splits are told.
-const TOLD: u64 = 20;
+/// Seeds whose splits are told: those of the presets `smoke` and `quick`.
+const TOLD: [Range<u64>; 2] = [0..3, 100..140];
 
 /// The splits that are given, or those that `seed` draws.
 pub(super) fn splits(columns: &Columns, labels: &[u32], classes: usize, seed: u64) -> Result<Splits, DataError> {
@@ -203,14 +203,19 @@ pub(super) fn over_seeds(columns: &Columns, labels: &[u32], classes: &[String]) 
     let mut sizes = [(usize::MAX, 0); 3];
     let mut told: BTreeMap<String, Vec<u64>> = BTreeMap::new();
     let mut failed: Option<(DataError, Vec<u64>)> = None;
-    for seed in 0..if is_given { 1 } else { TOLD } {
+    let seeds: Vec<u64> = TOLD
+        .into_iter()
+        .flatten()
+        .take(if is_given { 1 } else { usize::MAX })
+        .collect();
+    for &seed in &seeds {
         let drawn = splits(columns, labels, classes.len(), seed);
-        match drawn.and_then(|drawn| check_presence(columns, &present, &drawn).map(|()| drawn)) {
+        match drawn.and_then(|drawn| check_presence(columns, &present, &drawn, None).map(|()| drawn)) {
             Ok(drawn) => {
                 for ((least, most), split) in sizes.iter_mut().zip(&drawn) {
                     (*least, *most) = ((*least).min(split.len()), (*most).max(split.len()));
                 }
-                for doubt in doubts(columns, &drawn, labels, classes) {
+                for doubt in doubts(columns, &present, &drawn, labels, classes) {
                     told.entry(doubt).or_default().push(seed);
                 }
             }
@@ -220,14 +225,18 @@ pub(super) fn over_seeds(columns: &Columns, labels: &[u32], classes: &[String]) 
     let mut lines = Vec::new();
     if !is_given {
         let ranges: Vec<String> = NAMES.iter().zip(sizes).map(|(name, size)| range(name, size)).collect();
-        lines.push(format!("  seeds 0 to {}: {}", TOLD - 1, ranges.join(", ")));
+        let told: Vec<String> = TOLD
+            .iter()
+            .map(|seeds| format!("{} to {}", seeds.start, seeds.end - 1))
+            .collect();
+        lines.push(format!("  seeds {}: {}", told.join(" and "), ranges.join(", ")));
     }
-    let whose = |seeds: &[u64]| match seeds {
+    let whose = |these: &[u64]| match these.len() {
         _ if is_given => String::new(),
-        seeds if seeds.len() as u64 == TOLD => "every seed: ".to_owned(),
-        seeds => {
-            let seeds: Vec<String> = seeds.iter().map(u64::to_string).collect();
-            format!("seeds {}: ", seeds.join(", "))
+        all if all == seeds.len() => "every seed: ".to_owned(),
+        _ => {
+            let these: Vec<String> = these.iter().map(u64::to_string).collect();
+            format!("seeds {}: ", these.join(", "))
         }
     };
     if let Some((error, seeds)) = failed {
@@ -249,7 +258,7 @@ fn range(name: &str, (least, most): (usize, usize)) -> String {
 }
 
 /// What a person should know of splits that can be trained.
-fn doubts(columns: &Columns, splits: &Splits, labels: &[u32], classes: &[String]) -> Vec<String> {
+fn doubts(columns: &Columns, present: &Presence, splits: &Splits, labels: &[u32], classes: &[String]) -> Vec<String> {
     let mut doubts = Vec::new();
     let description = columns.description();
     for ((split, name), share) in splits.iter().zip(NAMES).zip(shares(description.fractions)) {
@@ -260,12 +269,35 @@ fn doubts(columns: &Columns, splits: &Splits, labels: &[u32], classes: &[String]
             1..=3 => doubts.push(format!("{name} has no sample of class {}", names.join(", "))),
             _ => doubts.push(format!("{name} has no sample of more than 3 classes")),
         }
+        if let Some(only) = only_weak(description, present, split) {
+            doubts.push(format!(
+                "{only}; of {name} they have nothing left where experiments take that one away, and are guessed"
+            ));
+        }
         let expected = share * labels.len() as f64;
         if description.split.is_none() && (split.len() as f64 - expected).abs() > 0.5 * expected {
             doubts.push(format!("the size of {name} differs from `fractions` by more than half"));
         }
     }
     doubts
+}
+
+/// How many samples of a split have the weak modality and no other, in words.
+fn only_weak(description: &Description, present: &Presence, split: &[usize]) -> Option<String> {
+    let names: Vec<&String> = description.modalities.iter().map(|(name, _)| name).collect();
+    let weak = match &description.weak {
+        Some(weak) => names.iter().position(|name| *name == weak)?,
+        None => names.len().checked_sub(1)?,
+    };
+    let others = |i: usize| (0..names.len()).any(|m| m != weak && present.get(i, m));
+    let only = split.iter().filter(|&&i| !others(i)).count();
+    (only > 0).then(|| {
+        format!(
+            "{only} of {} samples have modality `{}` alone",
+            split.len(),
+            names[weak]
+        )
+    })
 }
 
 /// Groups that are in several splits.
@@ -284,14 +316,26 @@ fn torn(groups: &[i64], splits: &Splits) -> usize {
     torn.len()
 }
 
-/// Each modality must be there in training and at test, and each sample must have one.
-pub(super) fn check_presence(columns: &Columns, present: &Presence, splits: &Splits) -> Result<(), DataError> {
+/// Each modality must be there in training and at test, and each sample must have one. The error names the seed that drew the splits
+/// if one is given.
+pub(super) fn check_presence(
+    columns: &Columns,
+    present: &Presence,
+    splits: &Splits,
+    seed: Option<u64>,
+) -> Result<(), DataError> {
     let description = columns.description();
     for (m, (modality, _)) in description.modalities.iter().enumerate() {
         for (split, name) in splits.iter().zip(NAMES) {
             if !split.iter().any(|&i| present.get(i, m)) {
-                let reason = format!("no sample of {name} has modality `{modality}`");
-                return Err(columns.wrong(description.array(m), reason));
+                let drawn = match seed {
+                    Some(seed) if description.split.is_none() => format!(" with seed {seed}"),
+                    _ => String::new(),
+                };
+                let reason = format!("no sample of {name} has modality `{modality}`{drawn}");
+                let help = "each split needs samples with each modality: give more of them, raise `fractions`, leave the modality out, or give \
+                            an array of `split`; `data check` tells of which seeds";
+                return Err(columns.advised(description.array(m), reason, help));
             }
         }
     }
@@ -299,8 +343,12 @@ pub(super) fn check_presence(columns: &Columns, present: &Presence, splits: &Spl
     let bare: Vec<usize> = bare.collect();
     match (bare.first(), &description.present) {
         (Some(first), array) => {
-            let reason = format!("{} samples have no modality, the first in row {first}", bare.len());
-            Err(columns.wrong(array.as_deref().unwrap_or(&description.labels), reason))
+            let reason = format!(
+                "{} samples have no modality, the first in row {first}; what `not_a_number: missing` takes away counts",
+                bare.len()
+            );
+            let array = array.as_deref().unwrap_or(description.array(0));
+            Err(columns.advised(array, reason, "leave these samples out of all arrays"))
         }
         (None, _) => Ok(()),
     }

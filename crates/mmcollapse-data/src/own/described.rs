@@ -6,9 +6,16 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::OwnError;
+use crate::Kind;
 
 /// Modalities that a data set has at least and at most: all subsets of more are not scored.
 const MODALITIES: std::ops::RangeInclusive<usize> = 2..=8;
+
+/// Letters that a name has at most: names of files are made of it.
+const LONGEST: usize = 60;
+
+/// Names that modalities may not have: what export calls its other arrays.
+const TAKEN: [&str; 3] = ["labels", "present", "seen"];
 
 /// What a user says of a data set.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -150,6 +157,12 @@ impl Description {
             letters.next().is_some_and(|first| first.is_ascii_lowercase())
                 && letters.all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
         };
+        if self.name.len() > LONGEST {
+            return Err(format!(
+                "`name` has {} letters, expected at most {LONGEST}",
+                self.name.len()
+            ));
+        }
         if !is_slug(&self.name) {
             return Err(format!(
                 "`name: {}` must begin with a lower-case letter and hold only those, digits and hyphens",
@@ -164,12 +177,34 @@ impl Description {
             if !is_word {
                 return Err(format!("modality `{name}`: names hold letters, digits and _ only"));
             }
+            if name.len() > LONGEST {
+                let letters = name.len();
+                return Err(format!(
+                    "a modality's name has {letters} letters, expected at most {LONGEST}"
+                ));
+            }
+            if TAKEN.contains(&name.as_str()) {
+                let taken = TAKEN.join(", ");
+                return Err(format!(
+                    "modality `{name}`: the names {taken} are of other arrays in what `export` writes; name it otherwise and say \
+                     `array: {name}`"
+                ));
+            }
+            if Kind::NAMES.contains(&name.as_str()) && self.encoders.contains_key(name) {
+                return Err(format!(
+                    "`encoders` names modality `{name}`, which is also a kind of modality: all of the kind would have the encoder; name \
+                     it otherwise and say `array: {name}`"
+                ));
+            }
             if self.modalities[..i].iter().any(|(other, _)| other == name) {
                 return Err(format!("modality `{name}` is described twice"));
             }
             if form.vocabulary == Some(0) {
                 return Err(format!("modality `{name}`: `vocabulary` must be at least 1, got 0"));
             }
+        }
+        if let Some(twice) = (1..self.classes.len()).find(|&i| self.classes[..i].contains(&self.classes[i])) {
+            return Err(format!("`classes` names class {twice} as another one"));
         }
         self.apart()?;
         let known = |name: &String| self.modalities.iter().any(|(modality, _)| modality == name);

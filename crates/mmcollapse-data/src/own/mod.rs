@@ -171,7 +171,7 @@ impl OwnSet {
                     .map(|rows| scale::packed(&numbers, spec, &scales, rows, &present, m)),
             );
         }
-        cut::check_presence(&columns, &present, &splits)?;
+        cut::check_presence(&columns, &present, &splits, Some(seed))?;
         let [train, validation, test] = cut::samples(&splits, inputs, &labels, &present);
         Ok(Dataset::new(
             self.name(),
@@ -222,7 +222,7 @@ impl OwnSet {
             let constant = if constant == 0 {
                 String::new()
             } else {
-                format!(", {constant} constant in training")
+                format!(", {constant} constant in training, which are 0 in every split")
             };
             lines.push(format!(
                 "  {}: {} {:?}, {having} samples have it{constant}",

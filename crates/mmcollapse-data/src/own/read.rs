@@ -129,7 +129,11 @@ impl<'a> Columns<'a> {
         let info = self.info(name)?;
         let expected = rows.map_or("n".to_owned(), |rows| rows.to_string());
         if info.shape.len() != 1 || rows.is_some_and(|rows| info.rows() != rows) {
-            return Err(self.wrong(name, format!("expected shape [{expected}], got {:?}", info.shape)));
+            let reason = format!("expected shape [{expected}], got {:?}", info.shape);
+            return Err(match info.shape[..] {
+                [_, _] => self.advised(name, reason, "of a row for each class, `array.argmax(1)` is the class"),
+                _ => self.wrong(name, reason),
+            });
         }
         Ok(info)
     }
@@ -140,22 +144,27 @@ impl<'a> Columns<'a> {
             .arrays
             .read(name)
             .map_err(|error| OwnError::unreadable(self.path, &error))?;
-        let of = |values: &mut dyn Iterator<Item = f64>| -> Option<Vec<i64>> {
-            values
-                .map(|v| (v.is_finite() && v.fract() == 0.0 && v.abs() < 9e15).then_some(v as i64))
-                .collect()
+        let rows = array.info.rows().max(1);
+        let (dtype, each) = (array.info.dtype, array.info.shape.iter().product::<usize>() / rows);
+        let of = |values: &mut dyn Iterator<Item = f64>| -> Result<Vec<i64>, String> {
+            let whole = |(place, v): (usize, f64)| {
+                let got = match v {
+                    v if !v.is_finite() => "one that is not finite",
+                    v if v.fract() != 0.0 => "a fraction",
+                    v if v.abs() >= 9e15 => "one too large to be exact",
+                    v => return Ok(v as i64),
+                };
+                let row = place / each.max(1);
+                Err(format!("expected whole numbers, got {got} among {dtype} in row {row}"))
+            };
+            values.enumerate().map(whole).collect()
         };
         let whole = match array.values {
-            Values::Whole(values) => Some(values),
+            Values::Whole(values) => Ok(values),
             Values::Single(values) => of(&mut values.iter().map(|&v| f64::from(v))),
             Values::Double(values) => of(&mut values.iter().copied()),
         };
-        whole.ok_or_else(|| {
-            self.wrong(
-                name,
-                format!("expected whole numbers, got {} with fractions", array.info.dtype),
-            )
-        })
+        whole.map_err(|reason| self.wrong(name, reason))
     }
 
     /// Class of each sample, and the classes' names.
@@ -295,7 +304,7 @@ impl<'a> Columns<'a> {
             }
         }
         if let Some((first, count)) = bad {
-            let reason = format!("{count} numbers are not finite, the first in row {first}");
+            let reason = format!("{count} numbers are not finite in 32 bits, the first in row {first}");
             let help = "say `not_a_number: missing` (the sample lacks the modality) or `mean` under the modality, or mark the \
                         samples in the array of `present`";
             return Err(self.advised(name, reason, help));
@@ -316,10 +325,22 @@ impl<'a> Columns<'a> {
 
     fn codes(&self, name: &str, vocabulary: usize) -> Result<Values, DataError> {
         let values = self.whole(name)?;
-        if values.iter().any(|&code| code < 0 || code > vocabulary as i64) {
+        let is_code = |&code: &i64| code >= 0 && code <= vocabulary as i64;
+        if let Some(place) = values.iter().position(|code| !is_code(code)) {
+            // The largest code is a number of the array unless the user says it.
+            let stated = self
+                .description
+                .modalities
+                .iter()
+                .find(|(_, form)| form.vocabulary == Some(vocabulary));
+            let expected = match stated {
+                Some(_) => format!("expected codes in 0..={vocabulary}, as `vocabulary` says"),
+                None => "expected codes of at least 0".to_owned(),
+            };
+            let row = place / (values.len() / self.rows.max(1)).max(1);
             return Err(self.wrong(
                 name,
-                format!("expected codes in 0..={vocabulary}, 0 where there is none, got others"),
+                format!("{expected}, 0 where there is none, got another in row {row}"),
             ));
         }
         Ok(Values::Whole(values))

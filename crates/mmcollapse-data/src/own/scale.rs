@@ -29,7 +29,8 @@ fn groups(spec: &ModalitySpec) -> usize {
     }
 }
 
-/// Mean and deviation over what the training samples have. What is constant, or nobody has, has deviation 1.
+/// Mean and deviation over what the training samples have. What is constant there, or nobody has, has an infinite deviation: it is 0
+/// everywhere, as nothing can be learnt from it.
 pub(super) fn fitted(
     numbers: &Numbers,
     spec: &ModalitySpec,
@@ -54,7 +55,9 @@ pub(super) fn fitted(
         }
     }
     let of = |(count, sum, squares, shift): &(f64, f64, f64, Option<f64>)| {
-        let Some(shift) = shift else { return (0.0, 1.0) };
+        let Some(shift) = shift else {
+            return (0.0, f64::INFINITY);
+        };
         let mean = sum / count;
         let variance = squares / count - mean * mean;
         // Of what is constant every shifted number is 0, whatever its unit; the rest is rounding of these sums, or of the numbers
@@ -63,7 +66,7 @@ pub(super) fn fitted(
         let deviation = if variance > (1e-12 * (squares / count)).max(rounding * rounding) {
             variance.sqrt()
         } else {
-            1.0
+            f64::INFINITY
         };
         (shift + mean, deviation)
     };

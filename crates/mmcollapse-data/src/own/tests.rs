@@ -273,12 +273,58 @@ fn what_nobody_names_may_be_text_and_is_told() {
         "{report}"
     );
     assert!(
-        report.contains("seeds 0 to 19: training 39, validation 9, test 12") && !report.contains("WARNING"),
+        report.contains("seeds 0 to 2 and 100 to 139: training 39, validation 9, test 12")
+            && !report.contains("WARNING"),
         "{report}"
     );
     let asked = write(folder.path(), &format!("{yaml}groups: ids\n"), &arrays());
     let error = OwnSet::read(&asked).unwrap_err().to_string();
     assert!(error.contains("array `ids`: expected floats, integers"), "{error}");
+}
+
+#[test]
+fn names_that_mean_something_else_are_refused() {
+    let refused = |yaml: &str| made(yaml, &arrays(), 0).unwrap_err().to_string();
+    for name in ["labels", "present", "seen"] {
+        let error = refused(&YAML.replace("  picture: {array: pixels}", &format!("  {name}: {{array: pixels}}")));
+        assert!(
+            error.contains(&format!("modality `{name}`")) && error.contains("export"),
+            "{error}"
+        );
+    }
+    let error = refused(&format!("{YAML}encoders: {{codes: {{method: code_bag}}}}\n"));
+    assert!(error.contains("also a kind of modality"), "{error}");
+    let error = refused(&YAML.replace("name: mine", &format!("name: {}", "m".repeat(61))));
+    assert!(error.contains("61 letters, expected at most 60"), "{error}");
+}
+
+#[test]
+fn a_column_that_is_constant_in_training_is_zero_at_test_too() {
+    let mut shifted = arrays();
+    let values = &mut shifted.get_mut("rows").unwrap().1;
+    (50..N).for_each(|i| values[3 * i + 2] = 1e6);
+    let dataset = made(&format!("{YAML}split: split\n"), &shifted, 0).unwrap();
+    let test = dataset.test.for_final_evaluation();
+    for i in test.present.rows(0) {
+        assert_eq!(test.row(0, i)[2], 0.0, "row {i}");
+    }
+}
+
+#[test]
+fn samples_that_lose_their_only_modality_are_told() {
+    let mut alone = arrays();
+    let present = &mut alone.get_mut("present").unwrap().1;
+    // Of the 10 test samples two have the picture alone, which is the last modality.
+    for i in [51, 55] {
+        (0..3).for_each(|m| present[4 * i + m] = 0.0);
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let set = OwnSet::read(&write(folder.path(), &format!("{YAML}split: split\n"), &alone)).unwrap();
+    let report = set.report().unwrap().join("\n");
+    assert!(
+        report.contains("2 of 10 samples have modality `picture` alone; of test"),
+        "{report}"
+    );
 }
 
 #[test]
@@ -290,7 +336,7 @@ fn what_splits_of_other_seeds_lack_is_told() {
     let set = OwnSet::read(&write(folder.path(), &format!("{YAML}groups: groups\n"), &rare)).unwrap();
     let report = set.report().unwrap().join("\n");
     for line in [
-        "seeds 0 to 19: training 40, validation 8, test 12",
+        "seeds 0 to 2 and 100 to 139: training 40, validation 8, test 12",
         "WARNING: every seed: validation has no sample of class 6",
         "WARNING: every seed: test has no sample of class 6",
     ] {
@@ -317,7 +363,7 @@ fn what_is_not_finite_is_refused_missing_or_the_mean() {
     let error = made(YAML, &broken, 0).unwrap_err();
     let told = error.to_string();
     assert!(
-        told.contains("array `rows`: 2 numbers are not finite, the first in row 11"),
+        told.contains("array `rows`: 2 numbers are not finite in 32 bits, the first in row 11"),
         "{told}"
     );
     assert!(
@@ -432,7 +478,7 @@ fn what_does_not_belong_together_is_refused_with_its_place() {
         (
             "labels",
             0.5,
-            "array `labels`: expected whole numbers, got float32 with fractions",
+            "array `labels`: expected whole numbers, got a fraction among float32 in row 0",
         ),
         (
             "codes",

@@ -35,6 +35,8 @@ pub enum Pairing {
     Product,
     /// Redundant: the label has the first, and the second is a copy of it.
     Copy,
+    /// Complementary and additive: the label has their sum. Both predict by themselves, and nothing ties them.
+    Sum,
 }
 
 /// What is planted.
@@ -59,6 +61,8 @@ pub struct PlantedFeatures {
     pub pair_weight: f64,
     /// Noise features of each modality.
     pub noise: usize,
+    /// Features that a modality has at least: further noise makes them up.
+    pub fill: usize,
     /// Noise features that each modality has more than the one before it: unequal modalities.
     pub noisier: usize,
     /// Standard deviation of a predictive or conjugate feature.
@@ -91,6 +95,7 @@ impl Default for PlantedFeatures {
             pairing: Pairing::Xor,
             pair_weight: 1.0,
             noise: 4,
+            fill: 0,
             noisier: 0,
             strength: 1.0,
             noise_strength: 1.0,
@@ -140,7 +145,8 @@ pub struct Truth {
 impl PlantedFeatures {
     /// Features of a modality.
     fn features(&self, modality: usize) -> usize {
-        self.predictive + 2 * self.conjugates + self.noise + modality * self.noisier
+        let predictive = self.predictive + 2 * self.conjugates;
+        predictive + self.noise.max(self.fill.saturating_sub(predictive)) + modality * self.noisier
     }
 
     /// Places of a modality's features among all.
@@ -234,6 +240,7 @@ impl PlantedFeatures {
         let before = (modality + self.modalities - 1) % self.modalities;
         match place.checked_sub(self.predictive) {
             None => Role::Predictive,
+            Some(k) if k < 2 * pairs && self.pairing == Pairing::Sum => Role::Predictive,
             Some(k) if k < pairs => Role::Conjugate(self.places(next).start + self.predictive + pairs + k),
             Some(k) if k < 2 * pairs => Role::Conjugate(self.places(before).start + self.predictive + k - pairs),
             Some(_) => Role::Noise,
@@ -245,7 +252,7 @@ impl PlantedFeatures {
         let places: Vec<Range<usize>> = (0..self.modalities).map(|modality| self.places(modality)).collect();
         // Of a feature the place in its modality.
         let own = |place: usize, feature: &Feature| place - places[feature.modality].start;
-        let most = self.noise + (self.modalities - 1) * self.noisier;
+        let most = self.features(self.modalities - 1) - self.predictive - 2 * self.conjugates;
         let mut stream = Stream::new(seed, &format!("planted/values/{split}"));
         let mut labels = Stream::new(seed, &format!("planted/labels/{split}"));
         let shared = self.noise_correlation.sqrt();
@@ -264,7 +271,8 @@ impl PlantedFeatures {
             let mut sum = 0.0;
             for (place, feature) in features.iter().enumerate() {
                 match feature.role {
-                    Role::Predictive => sum += values[place],
+                    Role::Predictive if own(place, feature) < self.predictive => sum += values[place],
+                    Role::Predictive => sum += self.pair_weight * values[place],
                     // Each pair once, from its first feature.
                     Role::Conjugate(other) if own(place, feature) < self.predictive + self.conjugates => {
                         match self.pairing {
@@ -274,6 +282,7 @@ impl PlantedFeatures {
                                 values[other] = values[place];
                                 sum += self.pair_weight * values[place];
                             }
+                            Pairing::Sum => {} // they have no such role
                         }
                     }
                     _ => {}

@@ -135,9 +135,49 @@ impl Fusion for LateFusion {
                 None => loss,
             });
         }
-        match total {
-            Some(t) => Ok(t),
-            None => bail!("a batch in which no sample has any modality cannot be trained on"),
+        // A batch in which no sample has any modality teaches nothing.
+        total.map_or_else(|| output.logits.sum_all()? * 0.0, Ok)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use mmcollapse_data::Presence;
+    use mmcollapse_nn::{Device, Params};
+
+    use super::*;
+
+    #[test]
+    fn a_batch_in_which_nobody_has_a_modality_teaches_nothing() {
+        let params = Params::new(0, &Device::Cpu);
+        let names = ["a", "b"].map(str::to_owned);
+        let context = FusionContext {
+            modalities: &names,
+            inputs: &[],
+            widths: &[3, 2],
+            places: &[0; 2],
+            classes: 4,
+            scope: params.root(),
+        };
+        let fusion = LateFusion::new(&Config::default(), &context).unwrap();
+        let zeros = |width| Tensor::zeros((5, width), mmcollapse_nn::DType::F32, &Device::Cpu).unwrap();
+        let encodings = Encodings {
+            z: vec![zeros(3), zeros(2)],
+            tokens: None,
+            inputs: None,
+            latents: vec![None, None],
+            present: Presence::from_fn(5, 2, |_, _| false),
+        };
+        let mode = Mode::Train { seed: 0, step: 0 };
+        let output = fusion.forward(&encodings, mode).unwrap();
+        let loss = fusion
+            .semantic_loss(&output, &encodings, &[0, 1, 2, 3, 0], mode)
+            .unwrap();
+        assert_eq!(loss.to_scalar::<f32>().unwrap(), 0.0);
+        let gradients = loss.backward().unwrap();
+        for (_, var) in params.vars() {
+            let sum = |g: &Tensor| g.abs().unwrap().sum_all().unwrap().to_scalar::<f32>().unwrap();
+            assert!(gradients.get(&var).is_none_or(|gradient| sum(gradient) == 0.0));
         }
     }
 }

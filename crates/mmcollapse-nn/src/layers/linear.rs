@@ -1,5 +1,7 @@
 //! The fully connected layer, `y = x W^T + b` (PyTorch's `nn.Linear`).
 
+use candle_core::bail;
+
 use crate::{GradStore, Init, Result, Scope, Tensor, ops};
 
 /// A fully connected layer with parameters `weight` `[outputs, inputs]` and `bias` `[outputs]`.
@@ -13,8 +15,14 @@ impl Linear {
     /// A layer with bias; both parameters start at PyTorch's default, uniform within `1/sqrt(inputs)` of zero.
     ///
     /// # Errors
-    /// If `scope` holds a parameter `weight` or `bias` already.
+    /// If a width is 0, or `scope` holds a parameter `weight` or `bias` already.
     pub fn new(scope: &Scope, inputs: usize, outputs: usize) -> Result<Self> {
+        if inputs == 0 || outputs == 0 {
+            bail!(
+                "linear `{}`: widths must be at least 1, got {inputs} to {outputs}",
+                scope.path()
+            );
+        }
         let mut layer = Self::without_bias(scope, inputs, outputs)?;
         layer.bias = Some(scope.var("bias", outputs, Init::FanIn(inputs))?);
         Ok(layer)

@@ -125,7 +125,7 @@ fn permuted_within<T: Clone>(values: &[T], group: &[usize], draws: &mut SplitMix
 pub struct RoleOdds {
     /// ln of the mass of pairs of a noisy and a predictive feature over that of pairs of two predictive ones.
     pub log_odds: f64,
-    /// The same with the features' roles permuted within each modality, one number a permutation.
+    /// The same with features exchanged within each modality, roles and ties together, one number a permutation.
     pub permuted: Vec<f64>,
 }
 
@@ -138,7 +138,8 @@ impl RoleOdds {
 
 /// What the paper's Lemma 3 claims, measured: over all neurons the mass (product of shares) of pairs of features of two
 /// modalities, by role. `noisy` says of each feature whether it is noise; pairs for which `apart` says so do not count, such as
-/// features that the label ties to each other.
+/// features that the label ties to each other. Under the null the ties move with the roles, so that as many pairs of each kind are
+/// left out.
 ///
 /// # Errors
 /// Lengths that do not fit, no pair of one of the two kinds, no permutation.
@@ -156,11 +157,17 @@ pub fn role_odds(
     at_least(MEASURE, 1, permutations)?;
     // Of each pair of features, the products of their shares over all neurons: whatever the roles.
     let masses = shares.transposed().gram();
-    let log_odds = |noisy: &[bool]| {
+    // `roles` says of each place whose roles and ties its feature has.
+    let log_odds = |roles: &[usize]| {
         let (mut mixed, mut predictive) = (0.0, 0.0);
         for i in 0..modality.len() {
             for (j, mass) in masses.row(i)[..i].iter().enumerate() {
-                match (modality[i] == modality[j] || apart(i, j), noisy[i], noisy[j]) {
+                let (as_i, as_j) = (roles[i], roles[j]);
+                match (
+                    modality[i] == modality[j] || apart(as_i, as_j),
+                    noisy[as_i],
+                    noisy[as_j],
+                ) {
                     (true, _, _) | (_, true, true) => {}
                     (_, false, false) => predictive += mass,
                     _ => mixed += mass,
@@ -177,9 +184,10 @@ pub fn role_odds(
         }
     };
     let mut draws = SplitMix64(seed);
-    let permuted = (0..permutations).map(|_| log_odds(&permuted_within(noisy, modality, &mut draws)));
+    let own: Vec<usize> = (0..modality.len()).collect();
+    let permuted = (0..permutations).map(|_| log_odds(&permuted_within(&own, modality, &mut draws)));
     Ok(RoleOdds {
-        log_odds: log_odds(noisy)?,
+        log_odds: log_odds(&own)?,
         permuted: permuted.collect::<Result<_>>()?,
     })
 }
@@ -247,7 +255,15 @@ mod tests {
         assert!(entangled.excess() > 0.5, "{}", entangled.excess());
         let apart = role_odds(&matrix(&[0.1, 0.6, 0.05, 0.25], 4), &modality, &noisy, &none, 200, 1).unwrap();
         assert!(apart.excess() < -0.5, "{}", apart.excess());
+        // Where features do not differ, a pair that is left out leaves no excess.
+        let (modality, noisy) = ([0, 0, 0, 1, 1, 1], [true, false, false, true, false, false]);
+        let tied = |i: usize, j: usize| i.min(j) == 1 && i.max(j) == 4;
+        let even = role_odds(&matrix(&[1.0 / 6.0; 6], 6), &modality, &noisy, &tied, 20, 1).unwrap();
+        // Four pairs of noise and prediction, three of two predictive features.
+        assert!((even.log_odds - libm::log(4.0 / 3.0)).abs() < 1e-12);
+        assert!(even.excess().abs() < 1e-12, "{}", even.excess());
         // Without the pair of the two predictive features there is nothing to compare with.
+        let (modality, noisy) = ([0, 0, 1, 1], [true, false, true, false]);
         let tied = |i: usize, j: usize| i.min(j) == 1 && i.max(j) == 3;
         assert!(role_odds(&matrix(&[0.25; 4], 4), &modality, &noisy, &tied, 20, 1).is_err());
     }

@@ -202,6 +202,12 @@ pub fn role_places_excess(representation: &Representation) -> Reading {
     })
 }
 
+/// [`role_places_excess`] with the pairs that the label ties together.
+pub fn role_places_tied_excess(representation: &Representation) -> Reading {
+    let places = |planted: &PlantedFeatures| places(planted.response.as_ref()?).ok();
+    odds_excess(representation, places, |_, _, _| false)
+}
+
 /// Excess of the log-odds of roles in a table `[neurons, features]`, without the pairs of features that are kept `apart`.
 fn odds_excess(
     representation: &Representation,
@@ -379,6 +385,7 @@ mod tests {
             mixing_neurons,
             crossing_excess,
             role_odds_excess,
+            role_places_tied_excess,
             contribution_noise,
             agop_distance,
         ] {

@@ -18,6 +18,10 @@ pub enum Planting {
     Noise,
     /// Noise features of each modality, where one feature of each pair is a copy of a predictive one.
     NoiseRedundant,
+    /// Noise features of each modality, where the features of each pair add up.
+    NoiseAdditive,
+    /// Pairs of conjugate features of each modality and the next, where labels are drawn at random.
+    PairsUnlabelled,
     /// Noise features that each modality has more than the one before it, where pairs are redundant.
     NoisierRedundant,
 }
@@ -36,13 +40,15 @@ pub(super) struct Planted {
 
 impl Planting {
     /// Every one.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 9] = [
         Self::Modalities,
         Self::UnequalModalities,
         Self::AdditiveModalities,
         Self::Pairs,
         Self::Noise,
         Self::NoiseRedundant,
+        Self::NoiseAdditive,
+        Self::PairsUnlabelled,
         Self::NoisierRedundant,
     ];
 
@@ -83,6 +89,18 @@ impl Planting {
                 options: "noise={},pairing=copy",
                 axis: "noise features a modality, redundant pairs",
                 in_words: "data with so many noise features in each modality and redundant conjugate pairs, drawn with known features",
+            },
+            Self::NoiseAdditive => Planted {
+                word: "planted_noise_additive",
+                options: "noise={},pairing=sum",
+                axis: "noise features a modality, additive",
+                in_words: "data with so many noise features in each modality and complementary features that add up, drawn with known features",
+            },
+            Self::PairsUnlabelled => Planted {
+                word: "planted_pairs_unlabelled",
+                options: "conjugates={},label_noise=1",
+                axis: "conjugate pairs a modality, random labels",
+                in_words: "data with so many pairs of conjugate features between each modality and the next, and labels drawn at random",
             },
             Self::NoisierRedundant => Planted {
                 word: "planted_noisier_redundant",

@@ -27,7 +27,7 @@ impl ProtocolKind {
             }
             Self::Patterns => {
                 "trained on the modalities that samples have; at test only those of one pattern are kept; mean \
-                 over all patterns but the empty one, each scored on the samples that have all of it"
+                 over the patterns that at least 11 test samples have all of, each scored on these; the empty one is not asked"
                     .to_owned()
             }
             Self::Upweighted(UpweightMode::Loss) => {

@@ -10,7 +10,10 @@ use miette::{IntoDiagnostic, Result, WrapErr};
 
 use super::STATES;
 use super::frame::Frame;
-use crate::summary::{Column, decided::test_to_train};
+use crate::summary::{
+    Column,
+    decided::{share_diverged, test_to_train},
+};
 
 /// The presets that count, the largest first.
 const PRESETS: [Preset; 2] = [Preset::Full, Preset::Quick];
@@ -173,12 +176,8 @@ impl Measured {
 
     /// The share of a row's runs that diverged, among the seeds that `counts` takes; none where none was run.
     pub fn diverged(&self, protocol: &Setting, row: &RowName, counts: impl Fn(u64) -> bool) -> Option<f64> {
-        let mut seeds: BTreeMap<u64, bool> = BTreeMap::new();
-        for value in self.of(protocol, row).filter(|value| counts(value.seed)) {
-            *seeds.entry(value.seed).or_default() |= value.diverged;
-        }
-        let diverged = seeds.values().filter(|diverged| **diverged).count();
-        (!seeds.is_empty()).then(|| diverged as f64 / seeds.len() as f64)
+        let own = self.of(protocol, row).filter(|value| counts(value.seed));
+        share_diverged(own.map(|value| (value.seed, value.diverged)))
     }
 
     /// The share of a row's runs that pass a manipulation check; none where no run was checked. Each run has a metric of the

@@ -129,22 +129,27 @@ impl Summary {
 
     /// The share of a row's runs that diverged, whatever was measured of them: some may have left nothing to measure.
     fn diverged(&self, setting: &Setting, method: usize) -> f64 {
-        let mut seeds: BTreeMap<u64, bool> = BTreeMap::new();
-        for run in self
+        let own = self
             .runs
             .iter()
-            .filter(|run| run.method == method && run.setting == *setting)
-        {
-            *seeds.entry(run.seed).or_default() |= run.diverged;
-        }
-        let diverged = seeds.values().filter(|diverged| **diverged).count();
-        diverged as f64 / seeds.len().max(1) as f64
+            .filter(|run| run.method == method && run.setting == *setting);
+        share_diverged(own.map(|run| (run.seed, run.diverged))).unwrap_or(0.0)
     }
 
     /// Test samples to each training sample, where numbers of both splits were measured.
     pub(crate) fn test_to_train(&self) -> Option<f64> {
         test_to_train(self.runs.iter().map(|run| (&run.metric, run.seed, run.n_test)))
     }
+}
+
+/// The share of seeds of which some number is of a run that diverged; none where there is no number.
+pub(crate) fn share_diverged(numbers: impl Iterator<Item = (u64, bool)>) -> Option<f64> {
+    let mut seeds: BTreeMap<u64, bool> = BTreeMap::new();
+    for (seed, diverged) in numbers {
+        *seeds.entry(seed).or_default() |= diverged;
+    }
+    let diverged = seeds.values().filter(|diverged| **diverged).count();
+    (!seeds.is_empty()).then(|| diverged as f64 / seeds.len() as f64)
 }
 
 /// Test samples to each training sample, of numbers with their metric, seed and samples; none where a split has none.

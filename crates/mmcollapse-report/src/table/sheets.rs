@@ -173,8 +173,8 @@ impl Sheets<'_> {
             "modalities",
             "with all modalities, and with each alone",
             format!(
-                "Test {metric} in % of the same models, protocol {}. Complete: no test sample lacks a modality; only: \
-                 every test sample has that modality alone. Mean and half-width of its 95 % t interval over n \
+                "Test scores in % of the same models, protocol {}; the columns say which, else it is {metric}. Complete: no test sample \
+                 lacks a modality; only: every test sample has that modality alone. Mean and half-width of its 95 % t interval over n \
                  seeds{of_rates}.",
                 self.protocol.setting
             ),

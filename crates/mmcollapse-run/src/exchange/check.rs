@@ -216,7 +216,13 @@ impl Check<'_> {
                 .filter(|name| !own.contains(*name))
                 .collect();
             if !lacking.is_empty() {
-                return Err(self.refused(format!("seed {seed} lacks predictions of {}", listed(lacking)), whole));
+                let is_required = |name: &&String| protocols.values().flatten().any(|of| of == *name);
+                let help = if lacking.iter().any(is_required) {
+                    whole
+                } else {
+                    "a condition that `index.json` does not call required is predicted on every seed of the file or on none"
+                };
+                return Err(self.refused(format!("seed {seed} lacks predictions of {}", listed(lacking)), help));
             }
         }
         Ok(())
@@ -302,7 +308,11 @@ impl Check<'_> {
         if let Some(class) = row.iter().position(|p| p.is_nan()) {
             return wrong(format!("p{class} is not a number"));
         }
-        if let Some((class, p)) = row.iter().enumerate().find(|(_, p)| !(0.0..=1.0).contains(*p)) {
+        if let Some((class, p)) = row
+            .iter()
+            .enumerate()
+            .find(|(_, p)| !(-ROUNDING..=1.0 + ROUNDING).contains(*p))
+        {
             return wrong(format!("p{class} is {p}, expected a probability from 0 to 1"));
         }
         let sum: f64 = row.iter().sum();

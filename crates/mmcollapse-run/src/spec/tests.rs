@@ -258,3 +258,36 @@ fn a_spec_that_unfolds_without_end_is_refused() {
     error(&text);
     error(&"[".repeat(100_000));
 }
+
+/// What a spec says of encoders is about the series and codes of its own data.
+#[test]
+fn a_users_data_have_the_encoders_of_their_shape() {
+    let text = "\
+dataset: avmnist
+modality: sound
+rates: [0.5]
+protocols: [test_missing]
+encoders: {codes: {method: code_transformer}}
+fusions: {concat: {}}
+reallocations: {none: {}, sound_only: {config: {method: only, modality: sound}, cost: 2}}
+rows: [{fusion: [concat], reallocation: [none, sound_only]}]
+presets: {smoke: {seeds: 1, seconds: 1, encoders: {series: {method: gru, steps: 4}}}}
+";
+    let mut spec = Spec::parse("spec.yaml", text).unwrap();
+    spec.on("mine");
+    let encoders = serde_json::json!({"steps": {"method": "gru", "steps": 9}});
+    spec.adapt(&Adapted {
+        modality: "steps".to_owned(),
+        modalities: vec!["rows".to_owned(), "steps".to_owned()],
+        encoders: encoders.as_object().unwrap().clone(),
+        training: Map::new(),
+    });
+    assert_eq!(Value::from(spec.encoders.clone()), encoders);
+    assert!(spec.presets.values().all(|preset| preset.encoders.is_empty()));
+    assert_eq!(spec.rows[0].reallocation, ["none", "rows_only", "steps_only"]);
+    let alone = &spec.reallocations["steps_only"];
+    assert_eq!(
+        Value::from(alone.config.clone()),
+        serde_json::json!({"method": "only", "modality": "steps"})
+    );
+}

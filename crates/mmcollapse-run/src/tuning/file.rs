@@ -1,6 +1,7 @@
 //! What tuning found: `results/tuned/<experiment>/[<data set>-]<preset>.yaml`.
 
 use mmcollapse_record::{ExperimentInfo, Preset, ProtocolKind, Provenance, TunedBy};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
@@ -31,6 +32,9 @@ pub struct Tuned {
     pub preset: Preset,
     /// The data set that was tuned on.
     pub dataset: String,
+    /// Digest of each data set as the first of the seeds cuts it.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub data: BTreeMap<String, String>,
     /// Digest of what its spec says.
     pub spec: String,
     /// Digest of what `tune.yaml` says.
@@ -163,6 +167,31 @@ impl Tuned {
             ));
         }
         Ok(tuned)
+    }
+
+    /// Checks that the data are those that were tuned on, which a name alone does not say of a user's own.
+    ///
+    /// # Errors
+    /// Other data, or data that cannot be read.
+    pub fn check_data(&self, resolver: &mut dyn Resolver) -> Result<()> {
+        let Some(&first) = self.seeds.first() else {
+            return Ok(());
+        };
+        for (name, digest) in &self.data {
+            let found = resolver.data_digest(name, first)?;
+            if found != *digest {
+                let short = |digest: &str| digest.chars().take(12).collect::<String>();
+                return Err(miette!(
+                    help = "settings are those of the data that they were chosen on: tune anew on these data, or train without --tuned",
+                    "{} ({}) was tuned on other data of the name {name}: digest {}, expected {}",
+                    self.experiment,
+                    self.preset,
+                    short(&found),
+                    short(digest)
+                ));
+            }
+        }
+        Ok(())
     }
 
     /// The cells of the experiment's tuned rows, each with its best setting; `spec` is on the data set that was tuned on.

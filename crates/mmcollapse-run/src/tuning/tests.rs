@@ -393,6 +393,14 @@ fn the_file_comes_back_as_it_was_and_gives_the_same_cells() {
     assert_eq!(read, found);
 
     let mut resolver = ModelResolver::new(true);
+    read.check_data(&mut resolver).unwrap();
+    let other = Tuned {
+        data: read.data.keys().map(|name| (name.clone(), "0".repeat(64))).collect(),
+        ..read.clone()
+    };
+    assert_eq!(other.data.len(), 1);
+    let error = other.check_data(&mut resolver).unwrap_err().to_string();
+    assert!(error.contains("was tuned on other data of the name"), "{error}");
     let plan = read
         .plan(&EXPERIMENT, &spec(), &Selection::default(), &mut resolver)
         .unwrap();
@@ -459,9 +467,9 @@ fn a_file_that_does_not_fit_is_refused() {
     let by = read.by(&spec());
     assert_eq!(by.left_out, ["concat+ebr"]);
     assert!(
-        by.text().ends_with("Not tuned, and left out: concat+ebr."),
+        by.text(false).ends_with("Not tuned, and left out: concat+ebr."),
         "{}",
-        by.text()
+        by.text(false)
     );
     read.rows.clear();
     let error = plan(&read).unwrap_err().to_string();

@@ -278,6 +278,7 @@ impl Trials {
             experiment: self.plan.experiment.clone(),
             preset: budget.preset,
             dataset: self.dataset.clone(),
+            data: self.first_data(),
             spec: self.spec.clone(),
             space: self.space.clone(),
             protocol: budget.protocol,
@@ -294,6 +295,17 @@ impl Trials {
             ..self.plan.clone()
         };
         Ok((tuned, used, all))
+    }
+
+    /// Digest of each data set as the first seed cuts it.
+    fn first_data(&self) -> BTreeMap<String, String> {
+        let first = self.plan.cells.iter().filter(|planned| planned.seed == FIRST_SEED);
+        first
+            .filter_map(|planned| {
+                let name = planned.cell.config["dataset"].as_str()?;
+                Some((name.to_owned(), planned.cell.data_digest.clone()))
+            })
+            .collect()
     }
 
     /// How far a row has come.
