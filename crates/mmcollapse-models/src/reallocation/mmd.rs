@@ -2,8 +2,8 @@
 //! (the paper's Theorem 3).
 //!
 //! The distance is the squared maximum mean discrepancy with a Gaussian kernel whose width is the batch's median distance
-//! (Gretton et al., JMLR 2012, equation 3, unbiased: of equal distributions it is 0 on average, whatever the batch), the mean over all
-//! pairs of modalities. Encodings wider than the narrowest are compared by a fixed random projection to that width.
+//! (Gretton et al., JMLR 2012, equation 3: of equal distributions and independent samples it is 0 on average), the mean over all
+//! pairs of modalities. The two encodings of a sample are a pair among the others, so that it is also lower where they are alike. Encodings wider than the narrowest are compared by a fixed random projection to that width.
 //!
 //! `between: halves` is its control: the distance between the two halves of each modality's batch, where there is nothing to align.
 

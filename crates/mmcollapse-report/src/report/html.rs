@@ -30,9 +30,15 @@ impl Places {
         name.trim_end_matches('-').to_owned()
     }
 
-    /// The line of a row in the first of these sheets of a section that has it, else the section.
-    pub(super) fn of(&self, section: &str, headings: &[String], row: &str) -> String {
-        let mut lines = headings.iter().map(|heading| Self::line(section, heading, row));
+    /// The line of a row, by any of its labels, in the first of these sheets of a section that has it, else the section.
+    pub(super) fn of(&self, section: &str, headings: &[String], labels: &[String]) -> String {
+        let of_heading = |heading: &'_ String| {
+            labels
+                .iter()
+                .map(|row| Self::line(section, heading, row))
+                .collect::<Vec<_>>()
+        };
+        let mut lines = headings.iter().flat_map(of_heading);
         lines
             .find(|name| self.0.contains(name))
             .unwrap_or_else(|| section.to_owned())

@@ -14,6 +14,7 @@ use super::html::{Places, escape, from_markdown};
 use super::reproduction::{Found, rest, rule};
 use super::results::{Measured, Results};
 use super::shown::{Numbers, part, verdict};
+use super::stated::Standing;
 use super::verdict::{Compared, Family, Tested, counts};
 
 const STYLE: &str = include_str!("page.css");
@@ -67,8 +68,26 @@ struct Overview<'a> {
 
 impl Overview<'_> {
     fn of(&self, found: &[Found]) -> String {
-        let mut html = String::from(
-            "<section id=\"verdicts\">\n<h1>What held and what did not</h1>\n<p>A line a claim: what the paper says, what was found, \
+        let stale = |test: &&Tested| test.standing == Standing::Stale;
+        let tests = || {
+            found
+                .iter()
+                .flat_map(|(_, families)| families)
+                .flat_map(|family| &family.primary)
+        };
+        let (all, stale) = (tests().count(), tests().filter(stale).count());
+        let mut html = format!(
+            "<section id=\"verdicts\">\n<h1>What held and what did not</h1>\n<p>Models that fuse several modalities, such as image \
+             and sound, tend to rely on some and ignore the rest. <i>A Closer Look at Multimodal Representation Collapse</i> (ICML 2025, \
+             arXiv 2505.22483) says why, and that <abbr title=\"cross-modal knowledge distillation\">KD</abbr> and <abbr title=\"explicit \
+             basis reallocation\">EBR</abbr> stop it. This page has {all} tests of its claims.{}</p>\n",
+            match stale {
+                0 => String::new(),
+                _ => format!(" {stale} of them have no verdict today: their runs are of an earlier revision."),
+            }
+        );
+        html.push_str(
+            "<p>A line a claim: what the paper says, what was found, \
              and the intervals of its tests in units of their margins. The dashed line is the margin: the effect that the paper prints, \
              else 1 point or .05 nats. Right of 0 is what the paper claims; of a test of several comparisons the one that decides is \
              drawn. Every verdict is exploratory unless its line says “before its runs”. Open a claim for its numbers.</p>\n\
@@ -116,8 +135,8 @@ impl Overview<'_> {
         let _ = writeln!(html, "<h3>On {}</h3>", escape(family.on));
         if !family.primary.is_empty() {
             html.push_str(
-                "<div class=\"wide\"><table class=\"tests\"><thead><tr><th>test</th><th>measured in</th><th>difference</th><th>n</th>\
-                 <th>margin</th><th>p</th><th>verdict</th><th>stated</th></tr></thead><tbody>\n",
+                "<div class=\"wide\"><table class=\"tests\"><thead><tr><th>test</th><th>verdict</th><th>difference</th><th>margin</th>\
+                 <th>n</th><th>p</th><th>measured in</th><th>stated</th></tr></thead><tbody>\n",
             );
             for test in &family.primary {
                 self.tested(test, family.on, html);
@@ -168,7 +187,7 @@ impl Overview<'_> {
         if several {
             let _ = writeln!(
                 html,
-                "{open}<td>{says}: all of</td><td></td><td></td><td></td><td></td><td></td><td class=\"verdict\">{whole}</td>\
+                "{open}<td>{says}: all of</td><td class=\"verdict\">{whole}</td><td></td><td></td><td></td><td></td><td></td>\
                  <td>{stated}</td></tr>"
             );
         }
@@ -182,12 +201,12 @@ impl Overview<'_> {
             let of_whole = if several { "" } else { " class=\"verdict\"" };
             let _ = writeln!(
                 html,
-                "{open}<td>{name}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td{of_whole}>{verdict}</td><td>{stated}</td></tr>",
-                self.place(compared),
+                "{open}<td>{name}</td><td{of_whole}>{verdict}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{stated}</td></tr>",
                 numbers.effect,
-                numbers.n,
                 escape(&numbers.margin),
-                escape(&numbers.p)
+                numbers.n,
+                escape(&numbers.p),
+                self.place(compared)
             );
         }
     }
@@ -203,8 +222,18 @@ impl Overview<'_> {
             return format!("{}, {what}", escape(&comparison.experiment));
         };
         let protocol = format!("Protocol {}", comparison.protocol);
-        let headings = [format!("{protocol}: {}", comparison.metric.title()), protocol];
-        let row = self.places.of(&measured.id, &headings, &comparison.row.label());
+        let headings = [
+            format!("{protocol}: {}", comparison.metric.title()),
+            format!("{protocol}: with all modalities, and with each alone"),
+            protocol,
+        ];
+        let headings = match comparison.metric.as_str() {
+            "accuracy" | "auroc" => vec![headings[0].clone(), headings[2].clone()],
+            _ => headings.to_vec(),
+        };
+        let row = self
+            .places
+            .of(&measured.id, &headings, &measured.labels(&comparison.row));
         let id = escape(&measured.id);
         let figure = measured
             .figure

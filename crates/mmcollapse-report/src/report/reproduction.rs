@@ -272,7 +272,9 @@ pub(super) fn rule(found: &[Found]) -> String {
             .flat_map(|(_, families)| families.iter().flat_map(|family| &family.primary))
     };
     let with = |standing| tests().filter(|test| test.standing == standing).count();
-    let run = tests().filter(|test| test.standing != Standing::NotRun).count();
+    let run = tests()
+        .filter(|test| !matches!(test.standing, Standing::NotRun | Standing::Stale))
+        .count();
     let confirmatory = match with(Standing::Confirmatory) {
         0 => "No test of these results is: they are on seeds that were run before the tests were stated. Each verdict is a hypothesis for fresh seeds."
             .to_owned(),

@@ -42,6 +42,8 @@ pub struct Measured {
     pub table: String,
     /// `figure.svg`, if it has one.
     pub figure: Option<String>,
+    /// What its spec calls fusions and reallocations for readers, where it says so.
+    titles: BTreeMap<String, String>,
     /// Means beside which the paper has a number.
     pub printed: Vec<Printed>,
     values: Vec<Measurement>,
@@ -157,9 +159,21 @@ impl Measured {
             stale: false,
             table: text("table.md")?,
             figure,
+            titles: titles(experiment.spec),
             printed: printed(&means)?,
             values: values(&runs)?,
         })
+    }
+
+    /// What the table may call a row: by its spec's titles, and by its name.
+    pub fn labels(&self, row: &RowName) -> [String; 2] {
+        let name = row.to_string();
+        let titled: Vec<String> = name
+            .split('+')
+            .zip(row.methods())
+            .map(|(name, label)| self.titles.get(name).cloned().unwrap_or(label))
+            .collect();
+        [titled.join(" + "), row.label()]
     }
 
     /// The name of the data set that was trained on, as `overlap` in the claims may have it.
@@ -246,6 +260,21 @@ impl Measured {
         let mut values = self.values.iter();
         std::iter::from_fn(move || values.find(|value| value.protocol == *protocol && value.row == *row))
     }
+}
+
+/// Titles of the fusions and reallocations of a spec.
+fn titles(spec: &str) -> BTreeMap<String, String> {
+    let spec: serde_yaml::Value = serde_yaml::from_str(spec).unwrap_or_default();
+    let of_axis = |axis: &str| {
+        spec.get(axis)
+            .and_then(serde_yaml::Value::as_mapping)
+            .cloned()
+            .unwrap_or_default()
+    };
+    let methods = ["fusions", "reallocations"].into_iter().flat_map(of_axis);
+    methods
+        .filter_map(|(name, method)| Some((name.as_str()?.to_owned(), method.get("title")?.as_str()?.to_owned())))
+        .collect()
 }
 
 /// What a file says of results, by the folder of each; nothing where there is no file.

@@ -26,6 +26,8 @@ pub enum Standing {
     NotKnown,
     /// It has not been run.
     NotRun,
+    /// Its runs are of an earlier revision.
+    Stale,
 }
 
 impl Standing {
@@ -37,6 +39,7 @@ impl Standing {
             Self::OtherSeeds => "its seeds are not run yet: earlier ones",
             Self::NotKnown => "not known",
             Self::NotRun => "not run yet",
+            Self::Stale => "its runs are stale",
         }
     }
 }

@@ -173,6 +173,7 @@ impl Source<'_> {
             parts: compared.into_iter().zip(parts).map(with).collect(),
             verdict,
             standing: match measured {
+                None if matches!(verdict, Verdict::NotTested(Reason::Stale)) => Standing::Stale,
                 None => Standing::NotRun,
                 Some(_) if on_others => Standing::OtherSeeds,
                 Some(measured) => stated.standing(test, measured),
