@@ -468,7 +468,7 @@ pub static METRICS: &[Definition] = &[
     Definition {
         explanation: " Where: of each feature's attribution only where it sits counts, not how much of it there is; pairs that the label \
                       ties together do not count.",
-        revision: 1, // the null at 0 left fewer pairs out than what it is compared with
+        revision: 2, // the null left fewer pairs out than what it was compared with
         ..mechanism(
             "role_places_excess",
             "log-odds of where noise sits, excess",
