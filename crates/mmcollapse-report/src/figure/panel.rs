@@ -21,7 +21,7 @@ pub const BAND: f64 = 0.14;
 const MARKED_PLACES: usize = 12;
 /// Marks of such a line, so that it is known without its colour.
 const FEW_MARKS: usize = 4;
-/// Horizontal distance of neighbouring lines, so that equal values do not hide each other.
+/// Horizontal distance of neighbouring lines at most, so that equal values do not hide each other.
 const SIDESTEP: f64 = 5.0;
 /// Length of a dash and of the gap behind it.
 const DASH: f64 = 5.0;
@@ -60,7 +60,17 @@ impl Frame<'_> {
         }
         let count = panel.lines.len() as f64;
         let marked = self.row.x_ticks.len() <= MARKED_PLACES;
-        let sidestep = if marked { SIDESTEP } else { 0.0 };
+        // All lines together stay within a third of the way to the next place, so that none seems to stand at another.
+        let way = if self.row.x_ticks.len() > 1 {
+            self.x(1) - self.x(0)
+        } else {
+            f64::INFINITY
+        };
+        let sidestep = if marked {
+            SIDESTEP.min(way / 3.0 / (count - 1.0).max(1.0))
+        } else {
+            0.0
+        };
         let side = |k: usize| (k as f64 - (count - 1.0) / 2.0) * sidestep;
         for (k, line) in panel.lines.iter().enumerate() {
             self.band(canvas, line, side(k))?;
