@@ -150,3 +150,33 @@ fn what_is_wrong_with_it_is_told_before_anything_is_trained() {
         assert!(told.contains(part), "{told}");
     }
 }
+
+#[test]
+fn what_experiments_name_is_of_their_own_data() {
+    let folder = tempfile::tempdir().unwrap();
+    write_arrays(folder.path());
+    let yaml = "name: mine\narrays: my.safetensors\nmodalities: {audio: {}, video: {}}\n";
+    write_atomic(&folder.path().join("mine.yaml"), yaml.as_bytes()).unwrap();
+    let of = |experiment: &str, preset: &str| {
+        let asked = [
+            "reproduce",
+            experiment,
+            "--dataset",
+            "mine.yaml",
+            "--dry-run",
+            "--offline",
+        ];
+        let output = run(folder.path(), &[&asked[..], &["--preset", preset]].concat());
+        let told = [&output.stdout[..], &output.stderr].concat();
+        (output.status.success(), String::from_utf8_lossy(&told).into_owned())
+    };
+    // Rows that keep one modality alone keep each of the user's.
+    let (well, told) = of("fig10", "quick");
+    assert!(
+        well && told.contains("concat+audio_only") && told.contains("concat+video_only"),
+        "{told}"
+    );
+    assert!(!told.contains("sound_only"), "{told}");
+    let (well, told) = of("lemma1", "smoke");
+    assert!(!well && told.contains("varies what is planted"), "{told}");
+}

@@ -1,9 +1,10 @@
 //! An experiment on the data set that is asked for, `--dataset`, or on what takes its own data set's place.
 
 use miette::{Diagnostic, Result, miette};
+use mmcollapse_data::sets::PLANTED_FEATURES;
 use mmcollapse_data::{DataError, DatasetSource, Kind};
 
-use mmcollapse_record::{ExperimentInfo, Preset};
+use mmcollapse_record::{ExperimentInfo, Preset, ProtocolKind};
 
 use crate::models::ModelResolver;
 use crate::plan::Selection;
@@ -65,6 +66,18 @@ fn spec_of(
 ) -> Result<Spec> {
     let mut spec = Spec::of(experiment).map_err(|error| *error)?;
     if let Some(dataset) = dataset {
+        let planted = spec
+            .protocols
+            .iter()
+            .find(|protocol| matches!(protocol, ProtocolKind::Planted(_)));
+        if let Some(protocol) = planted.filter(|_| !dataset.starts_with(PLANTED_FEATURES)) {
+            return Err(miette!(
+                help = "run it without --dataset; `mmcollapse list experiments` names the experiments that take other data",
+                "{} varies what is planted ({protocol}), so it needs {}: data set {dataset} has no features that are known",
+                experiment.name,
+                PLANTED_FEATURES
+            ));
+        }
         spec.on(dataset);
         if let Some(own) = mmcollapse_data::find(dataset).ok().and_then(DatasetSource::own) {
             spec.adapt(&own);

@@ -15,6 +15,7 @@ pub use avmnist_hard::{AvMnistHard, HardParts, HardRecipe};
 pub use ehr::EhrSet;
 pub use mnist_svhn::{MnistSvhn, PairParts, PairRecipe, PairSize};
 pub use planted::{Planted, PlantedConfig, planted};
+pub use planted_features::NAME as PLANTED_FEATURES;
 pub use planted_features::{Feature, Pairing, PlantedFeatures, Role, Truth, truth};
 
 use std::path::{Path, PathBuf};

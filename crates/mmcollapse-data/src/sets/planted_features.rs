@@ -19,8 +19,8 @@ use super::File;
 use crate::subspace::orthonormal;
 use crate::{DataError, Dataset, DatasetSource, LoadOptions, ModalitySpec, Samples};
 
-/// What stands before the options in a set's name.
-const NAME: &str = "planted-features";
+/// What stands before the options in the name of such a set.
+pub const NAME: &str = "planted-features";
 
 /// Names of the splits in random streams and of samples.
 const SPLITS: [&str; 3] = ["train", "validation", "test"];

@@ -92,7 +92,7 @@ impl Overview<'_> {
              else 1 point or .05 nats. Right of 0 is what the paper claims; of a test of several comparisons the one that decides is \
              drawn. Every verdict is exploratory unless its line says “before its runs”. Open a claim for its numbers.</p>\n\
              <ul class=\"legend\"><li class=\"supported\">● supported</li><li class=\"contradicted\">× contradicted</li>\
-             <li class=\"excluded\">■ excluded</li><li class=\"inconclusive\">○ inconclusive, or these data cannot decide</li></ul>\n\
+             <li class=\"excluded\">■ excluded: no effect as large as the margin</li><li class=\"inconclusive\">○ inconclusive, or these data cannot decide</li></ul>\n\
              <div id=\"filters\"></div>\n",
         );
         let untested = |found: &&Found| found.1.iter().all(|family| family.primary.is_empty());
