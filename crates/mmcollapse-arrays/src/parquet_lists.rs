@@ -296,11 +296,7 @@ impl Lists {
         let deepest = column.max_def_level();
         let optional = column.self_type().get_basic_info().repetition() == Repetition::OPTIONAL;
         let missing = missing.filter(|_| optional);
-        // In a column without levels nothing is missing.
-        let (mut given, mut filled) = (values.into_iter(), Vec::new());
-        if defined.is_empty() {
-            filled.extend(given.by_ref());
-        }
+        let is_missing = |level: i16| missing.is_some() && level == deepest - 1;
         if column.max_rep_level() == 0 {
             self.lengths.resize(before + n, 1);
         }
@@ -310,20 +306,14 @@ impl Lists {
             if column.max_rep_level() > 0 && begins {
                 self.lengths.push(0);
             }
-            let value = match &missing {
-                Some(missing) if *level == deepest - 1 => Some(missing.clone()),
-                _ if *level == deepest => given.next(),
-                _ => None,
-            };
-            let Some(value) = value else {
+            if *level != deepest && !is_missing(*level) {
                 let row = if column.max_rep_level() > 0 {
                     self.lengths.len() - 1
                 } else {
                     before + place
                 };
                 return Err(format!("row {row}: expected a number, got a missing value"));
-            };
-            filled.push(value);
+            }
             if column.max_rep_level() > 0
                 && let Some(length) = self.lengths.last_mut()
             {
@@ -331,6 +321,21 @@ impl Lists {
             }
         }
         // A list that cannot be missing and holds numbers that cannot be missing has levels all the same.
-        Ok(filled)
+        match missing {
+            Some(missing) if defined.contains(&(deepest - 1)) => {
+                let mut given = values.into_iter();
+                let levels = defined.into_iter().filter(|level| *level >= deepest - 1);
+                Ok(levels
+                    .filter_map(|level| {
+                        if level == deepest {
+                            given.next()
+                        } else {
+                            Some(missing.clone())
+                        }
+                    })
+                    .collect())
+            }
+            _ => Ok(values),
+        }
     }
 }

@@ -284,18 +284,14 @@ fn doubts(columns: &Columns, present: &Presence, splits: &Splits, labels: &[u32]
 
 /// How many samples of a split have the weak modality and no other, in words.
 fn only_weak(description: &Description, present: &Presence, split: &[usize]) -> Option<String> {
-    let names: Vec<&String> = description.modalities.iter().map(|(name, _)| name).collect();
-    let weak = match &description.weak {
-        Some(weak) => names.iter().position(|name| *name == weak)?,
-        None => names.len().checked_sub(1)?,
-    };
-    let others = |i: usize| (0..names.len()).any(|m| m != weak && present.get(i, m));
+    let weak = description.weak();
+    let others = |i: usize| (0..present.modalities()).any(|m| m != weak && present.get(i, m));
     let only = split.iter().filter(|&&i| !others(i)).count();
     (only > 0).then(|| {
         format!(
             "{only} of {} samples have modality `{}` alone",
             split.len(),
-            names[weak]
+            description.modalities[weak].0
         )
     })
 }

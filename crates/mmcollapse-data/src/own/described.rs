@@ -256,6 +256,15 @@ impl Description {
         Ok(())
     }
 
+    /// The place of the modality that experiments on one modality take away or corrupt.
+    pub(super) fn weak(&self) -> usize {
+        let last = self.modalities.len().saturating_sub(1);
+        let named = self.weak.as_ref();
+        named
+            .and_then(|weak| self.modalities.iter().position(|(name, _)| name == weak))
+            .unwrap_or(last)
+    }
+
     /// How samples come into splits.
     pub fn how_it_is_cut(&self) -> String {
         match (&self.split, &self.groups) {

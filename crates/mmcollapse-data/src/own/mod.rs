@@ -142,12 +142,7 @@ impl OwnSet {
     pub fn adapted(&self) -> Adapted {
         let names = || self.modalities.iter().map(|modality| modality.name.clone());
         Adapted {
-            modality: self
-                .description
-                .weak
-                .clone()
-                .or_else(|| names().next_back())
-                .unwrap_or_default(),
+            modality: names().nth(self.description.weak()).unwrap_or_default(),
             modalities: names().collect(),
             encoders: self.description.encoders.clone(),
             training: self.description.training.clone(),

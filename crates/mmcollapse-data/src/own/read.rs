@@ -144,8 +144,8 @@ impl<'a> Columns<'a> {
             .arrays
             .read(name)
             .map_err(|error| OwnError::unreadable(self.path, &error))?;
-        let rows = array.info.rows().max(1);
-        let (dtype, each) = (array.info.dtype, array.info.shape.iter().product::<usize>() / rows);
+        let (dtype, rows) = (array.info.dtype, array.info.rows());
+        let numbers = array.info.shape.iter().product();
         let of = |values: &mut dyn Iterator<Item = f64>| -> Result<Vec<i64>, String> {
             let whole = |(place, v): (usize, f64)| {
                 let got = match v {
@@ -154,7 +154,7 @@ impl<'a> Columns<'a> {
                     v if v.abs() >= 9e15 => "one too large to be exact",
                     v => return Ok(v as i64),
                 };
-                let row = place / each.max(1);
+                let row = row_of(place, numbers, rows);
                 Err(format!("expected whole numbers, got {got} among {dtype} in row {row}"))
             };
             values.enumerate().map(whole).collect()
@@ -278,7 +278,8 @@ impl<'a> Columns<'a> {
             None => None,
         };
         if let Kind::Codes { vocabulary } = spec.kind {
-            return Ok(Numbers::new(self.codes(name, vocabulary)?, spec, lengths));
+            let is_stated = self.form(m).vocabulary.is_some();
+            return Ok(Numbers::new(self.codes(name, vocabulary, is_stated)?, spec, lengths));
         }
         let array = self
             .arrays
@@ -323,21 +324,17 @@ impl<'a> Columns<'a> {
         lengths.ok_or_else(|| self.wrong(name, format!("expected lengths in 0..={most}, got others")))
     }
 
-    fn codes(&self, name: &str, vocabulary: usize) -> Result<Values, DataError> {
+    /// Codes up to `vocabulary`, which is a number of the array itself unless the user states it.
+    fn codes(&self, name: &str, vocabulary: usize, is_stated: bool) -> Result<Values, DataError> {
         let values = self.whole(name)?;
         let is_code = |&code: &i64| code >= 0 && code <= vocabulary as i64;
         if let Some(place) = values.iter().position(|code| !is_code(code)) {
-            // The largest code is a number of the array unless the user says it.
-            let stated = self
-                .description
-                .modalities
-                .iter()
-                .find(|(_, form)| form.vocabulary == Some(vocabulary));
-            let expected = match stated {
-                Some(_) => format!("expected codes in 0..={vocabulary}, as `vocabulary` says"),
-                None => "expected codes of at least 0".to_owned(),
+            let expected = if is_stated {
+                format!("expected codes in 0..={vocabulary}, as `vocabulary` says")
+            } else {
+                "expected codes of at least 0".to_owned()
             };
-            let row = place / (values.len() / self.rows.max(1)).max(1);
+            let row = row_of(place, values.len(), self.rows);
             return Err(self.wrong(
                 name,
                 format!("{expected}, 0 where there is none, got another in row {row}"),
@@ -345,4 +342,9 @@ impl<'a> Columns<'a> {
         }
         Ok(Values::Whole(values))
     }
+}
+
+/// The row of a number in an array of so many numbers and rows.
+fn row_of(place: usize, numbers: usize, rows: usize) -> usize {
+    place / (numbers / rows.max(1)).max(1)
 }

@@ -222,15 +222,11 @@ impl Overview<'_> {
             return format!("{}, {what}", escape(&comparison.experiment));
         };
         let protocol = format!("Protocol {}", comparison.protocol);
-        let headings = [
-            format!("{protocol}: {}", comparison.metric.title()),
-            format!("{protocol}: with all modalities, and with each alone"),
-            protocol,
-        ];
-        let headings = match comparison.metric.as_str() {
-            "accuracy" | "auroc" => vec![headings[0].clone(), headings[2].clone()],
-            _ => headings.to_vec(),
-        };
+        let mut headings = vec![format!("{protocol}: {}", comparison.metric.title())];
+        if !["accuracy", "auroc"].contains(&comparison.metric.as_str()) {
+            headings.push(format!("{protocol}: with all modalities, and with each alone"));
+        }
+        headings.push(protocol);
         let row = self
             .places
             .of(&measured.id, &headings, &measured.labels(&comparison.row));
