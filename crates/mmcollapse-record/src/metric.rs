@@ -335,6 +335,7 @@ pub static METRICS: &[Definition] = &[
     },
     Definition {
         better: Better::Lower,
+        revision: 2, // a temperature that is learnt
         explanation: " Held-out cross-entropy of finding a sample's encoding by the teacher from that by the distilled encoder, by \
                       embeddings fitted afresh, as a share of that of a guess.",
         ..manipulation(

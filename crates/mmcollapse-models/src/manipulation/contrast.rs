@@ -1,20 +1,23 @@
 //! A contrast fitted afresh between the frozen encodings of two modalities.
 
-use mmcollapse_nn::{Params, Result as TensorResult, Tensor, layers::Linear, losses::info_nce, random::Stream};
+use mmcollapse_nn::{
+    Init, Params, Result as TensorResult, Tensor, layers::Linear, losses::info_nce_scaled, ops::exp, random::Stream,
+};
 
 use super::{BATCH, Frozen, Reader, held_out};
 
 /// Width of the embeddings that are compared.
 const EMBEDDING: usize = 64;
 
-/// Temperature, as CRD's.
-const TEMPERATURE: f64 = 0.07;
+/// Where the temperature starts. It is learnt: at CRD's .07, and held there, a partner that is mistaken costs so much that the
+/// reading says more of overconfidence than of what is shared.
+const TEMPERATURE: f64 = 0.3;
 
 /// Samples among which a partner is looked for at validation and at last.
 pub(crate) const CANDIDATES: usize = 256;
 
 /// Held-out cross-entropy of finding each sample's other encoding among those of at most [`CANDIDATES`] samples, by linear
-/// embeddings that are fitted afresh (InfoNCE), as a share of that of a guess. The first modality of `encodings` is the
+/// embeddings and a temperature that are fitted afresh (InfoNCE), as a share of that of a guess. The first modality of `encodings` is the
 /// student, the second the teacher, and equal rows are of one sample. None where there are fewer than two samples in a split,
 /// or an encoding is not finite.
 ///
@@ -48,6 +51,8 @@ pub(crate) fn contrast(encodings: &Frozen, seed: u64) -> TensorResult<Option<f64
 
 struct Embeddings {
     embed: [Linear; 2],
+    /// `[1, 1]`, logarithm of [`TEMPERATURE`] over the temperature.
+    sharpness: Tensor,
     seed: u64,
     rows: usize,
 }
@@ -60,6 +65,7 @@ impl Embeddings {
                 Linear::new(&scope.pp("student"), widths[0], EMBEDDING)?,
                 Linear::new(&scope.pp("teacher"), widths[1], EMBEDDING)?,
             ],
+            sharpness: scope.var("sharpness", (1, 1), Init::Zeros)?,
             seed: params.seed(),
             rows,
         })
@@ -75,10 +81,10 @@ impl Reader for Embeddings {
     }
 
     fn loss(&self, x: &[Tensor]) -> TensorResult<Tensor> {
-        info_nce(
+        info_nce_scaled(
             &self.embed[0].forward(&x[0])?,
             &self.embed[1].forward(&x[1])?,
-            TEMPERATURE,
+            &(exp(&self.sharpness)? / TEMPERATURE)?,
         )
     }
 }
@@ -86,6 +92,7 @@ impl Reader for Embeddings {
 #[cfg(test)]
 mod tests {
     use mmcollapse_nn::Device;
+    use mmcollapse_record::manipulation::NEARER;
 
     use super::*;
 
@@ -116,6 +123,35 @@ mod tests {
         let found = [0, 3, 8].map(|shared| contrast(&encodings(shared), 2).unwrap().unwrap());
         assert!((0.97..1.1).contains(&found[0]), "{found:?}");
         assert!(found[1] < 0.9 * found[0] && found[2] < 0.5 * found[1], "{found:?}");
+    }
+
+    /// Modalities that share the class and nothing else: a partner is found among the samples of its class, no better.
+    #[test]
+    fn what_the_class_tells_is_found_and_no_more() {
+        const CLASSES: usize = 8;
+        let of = |name: &str, rows: usize| -> Vec<Tensor> {
+            (0..2)
+                .map(|m| {
+                    let mut x = Stream::new(3, &format!("{name}/{m}")).normal_vec(rows * 20);
+                    for (row, x) in x.chunks_mut(20).enumerate() {
+                        x[m + row % CLASSES] += 6.0;
+                    }
+                    Tensor::from_vec(x, (rows, 20), &Device::Cpu).unwrap()
+                })
+                .collect()
+        };
+        let encodings = Frozen {
+            train: of("train", 800),
+            validation: of("validation", 160),
+            held_out: of("test", 256),
+        };
+        let readings = [1, 2, 3].map(|seed| contrast(&encodings, seed).unwrap().unwrap());
+        let by_class = libm::log(256.0 / CLASSES as f64) / libm::log(256.0);
+        for reading in readings {
+            assert!((0.0..0.06).contains(&(reading - by_class)), "{readings:?}, {by_class}");
+            // A margin that another fit of the same encodings could cross would say nothing.
+            assert!((reading - readings[0]).abs() < NEARER, "{readings:?}");
+        }
     }
 
     #[test]

@@ -27,6 +27,22 @@ pub fn l2_normalize(x: &Tensor) -> Result<Tensor> {
 /// # Errors
 /// If the shapes differ, or the temperature is not positive.
 pub fn info_nce(a: &Tensor, b: &Tensor, temperature: f64) -> Result<Tensor> {
+    if !(temperature.is_finite() && temperature > 0.0) {
+        bail!("info_nce: the temperature must be positive, got {temperature}");
+    }
+    paired(a, b, |a| a / temperature)
+}
+
+/// [`info_nce`] with similarities multiplied by `scale`, a scalar that may be learnt: one over the temperature.
+///
+/// # Errors
+/// If the shapes differ.
+pub fn info_nce_scaled(a: &Tensor, b: &Tensor, scale: &Tensor) -> Result<Tensor> {
+    paired(a, b, |a| a.broadcast_mul(scale))
+}
+
+/// The loss of two views whose first is scaled once its rows have length 1.
+fn paired(a: &Tensor, b: &Tensor, scaled: impl Fn(Tensor) -> Result<Tensor>) -> Result<Tensor> {
     let (n, _) = a.dims2()?;
     if a.dims() != b.dims() {
         bail!(
@@ -35,10 +51,7 @@ pub fn info_nce(a: &Tensor, b: &Tensor, temperature: f64) -> Result<Tensor> {
             b.dims()
         );
     }
-    if !(temperature.is_finite() && temperature > 0.0) {
-        bail!("info_nce: the temperature must be positive, got {temperature}");
-    }
-    let a = (l2_normalize(a)? / temperature)?;
+    let a = scaled(l2_normalize(a)?)?;
     let b = l2_normalize(b)?;
     let partners = (&a * &b)?.sum_all()?;
     let scores = matmul(&a, &b.t()?)?; // [n, n]

@@ -16,6 +16,6 @@ pub use bce::bce_with_logits;
 pub use crd::{Crd, CrdConfig};
 pub use distillation::distillation;
 pub use importance::{DoublyReparameterized, laplace_log_density, log_mean_exp};
-pub use info_nce::{info_nce, l2_normalize};
+pub use info_nce::{info_nce, info_nce_scaled, l2_normalize};
 pub use nt_xent::nt_xent;
 pub use supervised_contrastive::supervised_contrastive;

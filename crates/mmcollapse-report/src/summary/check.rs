@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use miette::{IntoDiagnostic, Result};
-use mmcollapse_record::manipulation::{CONFUSED, LABELS_LOST, REALLOCATED};
+use mmcollapse_record::manipulation::{CONFUSED, LABELS_LOST, NEARER, REALLOCATED};
 use mmcollapse_record::{Metric, Setting};
 
 use super::{Run, Summary};
@@ -89,7 +89,8 @@ impl Summary {
 }
 
 /// Whether a run passes, beside its control. Of latents: a fresh discriminator is confused, and no label probe lies too far
-/// below that of the control. Of a student: it is nearer to its teachers than the control's. None of what was not checked.
+/// below that of the control. Of a student: it is nearer to its teachers than the control's, by
+/// [`NEARER`]. None of what was not checked.
 fn passes(run: &BTreeMap<&str, &Run>, control: &BTreeMap<&str, &Run>) -> Option<bool> {
     let keeps = |(metric, run): (&&str, &&Run)| {
         let of_control = control.get(metric);
@@ -99,7 +100,7 @@ fn passes(run: &BTreeMap<&str, &Run>, control: &BTreeMap<&str, &Run>) -> Option<
         return Some(confusion.value >= CONFUSED && run.iter().all(keeps));
     }
     let [ours, theirs] = [run, control].map(|of| of.get("teacher_contrast"));
-    Some(ours?.value < theirs?.value)
+    Some(ours?.value <= theirs?.value - NEARER)
 }
 
 #[cfg(test)]
@@ -129,6 +130,33 @@ mod tests {
             n: 450,
         }));
         record
+    }
+
+    /// A student that is nearer by less than two trainings differ by chance has not been taught.
+    #[test]
+    fn a_student_passes_where_it_is_nearer_by_the_margin() {
+        let mut records = Vec::new();
+        for (seed, contrast) in [0.88, 0.889, 0.895, 0.92].into_iter().enumerate() {
+            for (row, twin, value) in [("concat+pretrained", None, 0.9), ("concat+kd", Some("pretrained"), contrast)] {
+                let mut record = record(row, ("concat", "kd"), "test_missing", seed as u64, &[(0.9, 400)], Status::Ok);
+                record.row.reallocation.twin = twin.map(str::to_owned);
+                record.outcome.scores.push(Score {
+                    protocol: setting("test_missing").protocol,
+                    rate: 0.0,
+                    split: Split::Test,
+                    metric: metric("teacher_contrast"),
+                    value,
+                    n: 256,
+                });
+                records.push(record);
+            }
+        }
+        let summary = Summary::new("table4", &records, &table4()).unwrap();
+        let passing = summary
+            .runs
+            .iter()
+            .filter(|run| run.metric == *"reallocated" && run.value == 1.0);
+        assert_eq!(passing.map(|run| run.seed).collect::<Vec<_>>(), [0, 1]);
     }
 
     #[test]

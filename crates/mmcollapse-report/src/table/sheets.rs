@@ -1,7 +1,7 @@
 //! The sheets of one protocol: scores, what reallocation adds, each modality alone.
 
 use mmcollapse_probes::{Estimate, smallest_attainable_p};
-use mmcollapse_record::manipulation::{CONFUSED, LABELS_LOST};
+use mmcollapse_record::manipulation::{CONFUSED, LABELS_LOST, NEARER};
 use mmcollapse_record::{Metric, RowId, Unit, words};
 
 use super::{DASH, Line, Sheet, number, percent, probability};
@@ -194,8 +194,8 @@ impl Sheets<'_> {
                  {CONFUSED}; shuffled: the same with the modalities of the latents shuffled, which must be near 1. Latent: label \
                  probe on the latents of a modality. Passing: confused, and no label probe more than {} points below that of the \
                  control, which has the same layers, steps and draws without the adversary. Of a student: CKA with its teachers, \
-                 and contrast as a share of a guess, lower than the control's where it passes (docs/methodology/methods.md). Mean and half-width of its 95 % t interval \
-                 over n seeds{}.",
+                 and contrast as a share of a guess, at least {NEARER} below the control's where it passes (docs/methodology/methods.md). Mean \
+                 and half-width of its 95 % t interval over n seeds{}.",
                 self.protocol.setting,
                 LABELS_LOST * 100.0,
                 self.of_rates()
