@@ -137,8 +137,18 @@ mod tests {
     fn a_student_passes_where_it_is_nearer_by_the_margin() {
         let mut records = Vec::new();
         for (seed, contrast) in [0.88, 0.889, 0.895, 0.92].into_iter().enumerate() {
-            for (row, twin, value) in [("concat+pretrained", None, 0.9), ("concat+kd", Some("pretrained"), contrast)] {
-                let mut record = record(row, ("concat", "kd"), "test_missing", seed as u64, &[(0.9, 400)], Status::Ok);
+            for (row, twin, value) in [
+                ("concat+pretrained", None, 0.9),
+                ("concat+kd", Some("pretrained"), contrast),
+            ] {
+                let mut record = record(
+                    row,
+                    ("concat", "kd"),
+                    "test_missing",
+                    seed as u64,
+                    &[(0.9, 400)],
+                    Status::Ok,
+                );
                 record.row.reallocation.twin = twin.map(str::to_owned);
                 record.outcome.scores.push(Score {
                     protocol: setting("test_missing").protocol,
