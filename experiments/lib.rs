@@ -263,8 +263,10 @@ pub static EXPERIMENTS: &[ExperimentInfo] = &[
             of: "weight of the alignment",
             measures: &[
                 "confusion",
+                "teacher_contrast",
                 "monosemantic_neurons",
                 "monosemantic_neurons_50",
+                "monosemantic_meanings_50",
                 "rank_effective",
                 "mixing_neurons",
                 "contribution_conjugate",

@@ -48,9 +48,10 @@ pub use mechanism::{
     capacity_predictive, closeness, contribution_conjugate, contribution_noise, contribution_predictive, crossing,
     crossing_excess, crossing_observed, crossing_permuted, crossing_random, integrated_gradients, leading_modality,
     mixing_neurons, mixing_neurons_5, mixing_neurons_20, mixing_neurons_integrated, mixing_share, mmd,
-    monosemantic_neurons, monosemantic_neurons_50, monosemantic_neurons_80, monosemantic_share, neuron_shares,
-    noise_cost, perceptual_score, places, planted_response, role_odds, role_odds_excess, role_places_excess,
-    role_places_tied_excess, shapley, share_of_orders, shares, utilisation_rate, weight_activation,
+    monosemantic_meanings_50, monosemantic_neurons, monosemantic_neurons_50, monosemantic_neurons_80,
+    monosemantic_share, neuron_shares, noise_cost, perceptual_score, places, planted_response, role_odds,
+    role_odds_excess, role_places_excess, role_places_tied_excess, shapley, share_of_orders, shares, utilisation_rate,
+    weight_activation,
 };
 pub use paired::{PairedDifference, paired_difference};
 pub use rank::{Ranks, effective_rank, ranks, singular_values};

@@ -431,6 +431,16 @@ pub static METRICS: &[Definition] = &[
         )
     },
     Definition {
+        better: Better::Higher,
+        explanation: " A feature and its copy in another modality count as one.",
+        ..mechanism(
+            "monosemantic_meanings_50",
+            "neurons of one meaning, from 50 % (%)",
+            SHARES,
+            probes::monosemantic_meanings_50,
+        )
+    },
+    Definition {
         explanation: " Crossing pair: two features of a neuron, drawn by attribution, of two modalities; null: drawn evenly.",
         null: Some("crossing_random"),
         ..mechanism(

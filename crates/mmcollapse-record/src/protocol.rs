@@ -181,7 +181,7 @@ const TRAIN_NOISE: &str = "train_noise_";
 
 impl ProtocolKind {
     /// Every one, with the paper's amplitudes of noise.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::TestMissing,
         Self::TrainAvailability,
         Self::TrainNoise(Amplitude { thousandths: 1000 }),
@@ -194,6 +194,7 @@ impl ProtocolKind {
         Self::Planted(Planting::Modalities),
         Self::Planted(Planting::UnequalModalities),
         Self::Planted(Planting::AdditiveModalities),
+        Self::Planted(Planting::RedundantModalities),
         Self::Planted(Planting::Pairs),
         Self::Planted(Planting::Noise),
         Self::Planted(Planting::NoiseRedundant),

@@ -127,6 +127,8 @@ pub struct Feature {
     pub modality: usize,
     /// What it is to the label.
     pub role: Role,
+    /// The place of the feature that it is a copy of, if it is one.
+    pub copy_of: Option<usize>,
     /// Its direction in the modality's samples, of length 1.
     pub direction: Vec<f32>,
     /// Its standard deviation.
@@ -217,9 +219,15 @@ impl PlantedFeatures {
             };
             for (place, direction) in directions.into_iter().enumerate() {
                 let role = self.role(modality, place);
+                let copy_of = match role {
+                    // Each pair once: its second feature is the copy.
+                    Role::Conjugate(other) if self.pairing == Pairing::Copy && !self.is_first(place) => Some(other),
+                    _ => None,
+                };
                 features.push(Feature {
                     modality,
                     role,
+                    copy_of,
                     direction: direction.into_iter().map(|x| x as f32).collect(),
                     deviation: if role == Role::Noise {
                         self.noise_strength
@@ -245,6 +253,11 @@ impl PlantedFeatures {
             Some(k) if k < 2 * pairs => Role::Conjugate(self.places(before).start + self.predictive + k - pairs),
             Some(_) => Role::Noise,
         }
+    }
+
+    /// Whether a conjugate feature, by its place in its modality, is the first of its pair.
+    fn is_first(&self, place: usize) -> bool {
+        place < self.predictive + self.conjugates
     }
 
     /// Draws the samples of a split: the value of every feature, and labels.
@@ -274,7 +287,7 @@ impl PlantedFeatures {
                     Role::Predictive if own(place, feature) < self.predictive => sum += values[place],
                     Role::Predictive => sum += self.pair_weight * values[place],
                     // Each pair once, from its first feature.
-                    Role::Conjugate(other) if own(place, feature) < self.predictive + self.conjugates => {
+                    Role::Conjugate(other) if self.is_first(own(place, feature)) => {
                         match self.pairing {
                             Pairing::Xor => sum += self.pair_weight * values[place].signum() * values[other].signum(),
                             Pairing::Product => sum += self.pair_weight * values[place] * values[other],

@@ -167,6 +167,9 @@ impl Run<'_> {
                     contribution,
                 })
                 .collect(),
+            joined: derivatives
+                .as_ref()
+                .and_then(|derivatives| joined(derivatives, &truth.features, &variances)),
             response: derivatives.and_then(|derivatives| planted_response(&derivatives, &variances).ok()),
             noise_cost: Some(noise_cost).filter(|cost| cost.is_finite()),
         }))
@@ -224,6 +227,28 @@ fn moved(samples: &Samples, feature: &Feature, by: impl Fn(usize) -> f32) -> Sam
     moved
 }
 
+/// The response to each feature that is no copy, its copies moving with it: `[neurons, features without copies]`.
+fn joined(derivatives: &[Matrix], features: &[Feature], variances: &[f64]) -> Option<Matrix> {
+    let own = (0..features.len()).filter(|place| features[*place].copy_of.is_none());
+    let moving = |original: usize| -> Option<Matrix> {
+        let mut sum = derivatives[original].values().to_vec();
+        for (copy, _) in derivatives
+            .iter()
+            .zip(features)
+            .filter(|(_, of)| of.copy_of == Some(original))
+        {
+            sum.iter_mut()
+                .zip(copy.values())
+                .for_each(|(sum, of_copy)| *sum += of_copy);
+        }
+        let (rows, columns) = (derivatives[original].rows(), derivatives[original].columns());
+        Matrix::new(&sum, rows, columns).ok()
+    };
+    let moved: Vec<Matrix> = own.clone().map(moving).collect::<Option<_>>()?;
+    let variances: Vec<f64> = own.map(|place| variances[place]).collect();
+    planted_response(&moved, &variances).ok()
+}
+
 #[cfg(test)]
 mod tests {
     use mmcollapse_data::find;
@@ -231,7 +256,25 @@ mod tests {
     use mmcollapse_record::{Planting, ProtocolKind, Split};
     use serde_json::json;
 
+    use super::*;
     use crate::{CellConfig, CellOutcome, Conditions, Silent, run_cell};
+
+    /// A feature and its copy move together: what a neuron makes of them adds up, or cancels.
+    #[test]
+    fn a_copy_moves_with_its_original() {
+        let feature = |modality: usize, copy_of: Option<usize>| Feature {
+            modality,
+            role: Role::Predictive,
+            copy_of,
+            direction: vec![1.0],
+            deviation: 1.0,
+        };
+        let features = [feature(0, None), feature(0, None), feature(1, Some(0))];
+        // Of one sample, two neurons.
+        let derivatives = [[1.0, 2.0], [3.0, 0.0], [1.0, -2.0]].map(|slopes| Matrix::new(&slopes, 1, 2).unwrap());
+        let joined = joined(&derivatives, &features, &[1.0, 2.0, 9.0]).unwrap();
+        assert_eq!((joined.row(0), joined.row(1)), (&[4.0, 18.0][..], &[0.0, 0.0][..]));
+    }
 
     fn run(dataset: &str, epochs: usize) -> CellOutcome {
         let options = mmcollapse_data::LoadOptions {

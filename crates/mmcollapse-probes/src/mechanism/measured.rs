@@ -51,6 +51,8 @@ pub struct PlantedFeatures {
     pub features: Vec<PlantedFeature>,
     /// `[neurons, features]`, see [`super::planted_response`]; none if a number of it is not finite.
     pub response: Option<Matrix>,
+    /// The same where a feature moves together with its copies: one column for all of them.
+    pub joined: Option<Matrix>,
     /// Fall of the cross-entropy in nats when all noise features are set to 0; none if it is not finite.
     pub noise_cost: Option<f64>,
 }
@@ -152,6 +154,19 @@ fn monosemantic(representation: &Representation, least: f64) -> Reading {
     of(
         representation,
         shares.and_then(|shares| monosemantic_share(&shares, least).ok()),
+    )
+}
+
+/// [`monosemantic_neurons_50`] where a feature and its copy in another modality, which have one meaning, count as one.
+pub fn monosemantic_meanings_50(representation: &Representation) -> Reading {
+    let joined = representation
+        .planted
+        .as_ref()
+        .and_then(|planted| planted.joined.as_ref());
+    let shares = joined.and_then(|joined| shares(joined).ok());
+    of(
+        representation,
+        shares.and_then(|shares| monosemantic_share(&shares, 0.5).ok()),
     )
 }
 
@@ -346,6 +361,7 @@ mod tests {
                     feature(1, FeatureRole::Noise, 0.125),
                 ],
                 response: Matrix::new(response, response.len() / 4, 4).ok(),
+                joined: Matrix::new(response, response.len() / 4, 4).ok(),
                 noise_cost: Some(0.25),
             }),
             ..Representation::default()
@@ -363,6 +379,7 @@ mod tests {
         assert_eq!(value(mixing_neurons_20), 1.0 / 3.0);
         assert_eq!(value(monosemantic_neurons), 1.0 / 3.0);
         assert_eq!(value(monosemantic_neurons_80), 2.0 / 3.0);
+        assert_eq!(value(monosemantic_meanings_50), 1.0);
         // Of the two polysemantic neurons one crosses in every pair, the other in none; of six pairs of four features four do.
         assert!((value(crossing_observed) - 0.5).abs() < 1e-12);
         assert!((value(crossing_random) - 4.0 / 6.0).abs() < 1e-12);

@@ -76,6 +76,7 @@ mod tests {
                     feature(1, FeatureRole::Conjugate),
                 ],
                 response: Matrix::new(&[1.0, 1.0, 0.0, 2.0, 0.0, 0.0, 3.0, 1.0, 0.0, 0.0, 0.0, 0.0], 3, 4).ok(),
+                joined: None,
                 noise_cost: None,
             }),
             ..Representation::default()

@@ -12,6 +12,8 @@ pub enum Planting {
     UnequalModalities,
     /// Number of modalities, all of one width, without conjugate features: nothing ties features of two modalities together.
     AdditiveModalities,
+    /// Number of modalities, all of one width, that share what predicts and no noise: one feature of each pair is a copy of the other.
+    RedundantModalities,
     /// Pairs of conjugate features of each modality and the next.
     Pairs,
     /// Noise features of each modality, where pairs of conjugate features are complementary.
@@ -40,10 +42,11 @@ pub(super) struct Planted {
 
 impl Planting {
     /// Every one.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Modalities,
         Self::UnequalModalities,
         Self::AdditiveModalities,
+        Self::RedundantModalities,
         Self::Pairs,
         Self::Noise,
         Self::NoiseRedundant,
@@ -71,6 +74,12 @@ impl Planting {
                 options: "modalities={},conjugates=0",
                 axis: "number of modalities, no conjugate features",
                 in_words: "data of so many modalities without conjugate features, drawn with known features",
+            },
+            Self::RedundantModalities => Planted {
+                word: "planted_redundant_modalities",
+                options: "modalities={},pairing=copy,noise_correlation=0",
+                axis: "number of modalities that share what predicts",
+                in_words: "data of so many modalities that share features that predict, and no noise, drawn with known features",
             },
             Self::Pairs => Planted {
                 word: "planted_pairs",
@@ -111,13 +120,17 @@ impl Planting {
         }
     }
 
-    /// The name of the data set at a level: `planted-features:modalities=4`. Options that `dataset` names already stay.
+    /// The name of the data set at a level: `planted-features:modalities=4`. Options that `dataset` names already stay, but for those
+    /// that the protocol is about.
     pub fn dataset(self, dataset: &str, level: f64) -> String {
-        let joint = if dataset.contains(':') { ',' } else { ':' };
-        format!(
-            "{dataset}{joint}{}",
-            self.entry().options.replace("{}", &level.to_string())
-        )
+        let own = self.entry().options.replace("{}", &level.to_string());
+        let is_own = |option: &&str| {
+            let key = |option: &str| option.split('=').next().map(str::to_owned);
+            own.split(',').any(|own| key(own) == key(option))
+        };
+        let (set, named) = dataset.split_once(':').unwrap_or((dataset, ""));
+        let kept = named.split(',').filter(|option| !option.is_empty() && !is_own(option));
+        format!("{set}:{}", kept.chain(own.split(',')).collect::<Vec<_>>().join(","))
     }
 }
 
@@ -143,6 +156,11 @@ mod tests {
         assert_eq!(
             Planting::NoiseRedundant.dataset("planted-features:width=32", 8.0),
             "planted-features:width=32,noise=8,pairing=copy"
+        );
+        // What the protocol is about goes before what the name has.
+        assert_eq!(
+            Planting::RedundantModalities.dataset("planted-features:noise_correlation=0.5,width=32", 2.0),
+            "planted-features:width=32,modalities=2,pairing=copy,noise_correlation=0"
         );
     }
 }

@@ -80,6 +80,13 @@ fn copies_are_of_the_other_modality_and_shared_noise_is_correlated() {
         of(planted.predictive),
         of(own + planted.predictive + planted.conjugates)
     );
+    let copied: Vec<Option<usize>> = truth.features.iter().map(|feature| feature.copy_of).collect();
+    for (place, original) in copied.iter().enumerate() {
+        if let Some(original) = original {
+            assert_eq!((of(place), copied[*original]), (of(*original), None));
+        }
+    }
+    assert_eq!(copied.iter().flatten().count(), 2 * planted.conjugates);
     let noise = own - planted.noise;
     assert!((correlation(&of(noise), &of(own + noise)) - 0.6).abs() < 0.05);
     assert!(correlation(&of(noise), &of(own + noise + 1)).abs() < 0.06);

@@ -86,7 +86,9 @@ fn add(
             };
             score(metric.as_str(), of(level, seed));
             // Tests of what reallocation does need its check.
-            if row.is_reallocated() && ["monosemantic_neurons_50", "auroc_only_m2"].contains(&metric.as_str()) {
+            if row.is_reallocated()
+                && ["monosemantic_neurons_50", "monosemantic_meanings_50", "auroc_only_m2"].contains(&metric.as_str())
+            {
                 score("confusion", if twin.is_some() { 1.0 } else { 0.1 });
                 score("confusion_shuffled", 1.0);
             }
@@ -190,5 +192,5 @@ fn a_wrong_sign_flips_the_verdict() {
             tests += 1;
         }
     }
-    assert_eq!(tests, 20);
+    assert_eq!(tests, 22);
 }
