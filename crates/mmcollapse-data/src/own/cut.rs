@@ -60,6 +60,12 @@ pub(super) fn splits(columns: &Columns, labels: &[u32], classes: usize, seed: u6
         let reason = format!("{untrained} of {classes} classes have no training sample{drawn}");
         return Err(columns.advised(told, reason, help));
     }
+    for (split, name) in splits.iter().zip(NAMES).skip(1) {
+        if lacking(split, labels, classes).len() + 1 == classes {
+            let reason = format!("all samples for {name} are of one class{drawn}, so nothing can be told by them");
+            return Err(columns.advised(told, reason, help));
+        }
+    }
     if let (Some(groups), Some(name)) = (&groups, &description.groups) {
         let torn = torn(groups, &splits);
         if torn > 0 {

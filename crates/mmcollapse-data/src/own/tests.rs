@@ -328,6 +328,21 @@ fn samples_that_lose_their_only_modality_are_told() {
 }
 
 #[test]
+fn a_split_of_one_class_is_refused() {
+    for (rows, name) in [(40..50, "validation"), (50..N, "test")] {
+        let mut one = arrays();
+        let labels = &mut one.get_mut("labels").unwrap().1;
+        let first = labels[rows.start];
+        labels[rows].fill(first);
+        let error = made(&format!("{YAML}split: split\n"), &one, 0).unwrap_err().to_string();
+        assert!(
+            error.contains(&format!("array `split`: all samples for {name} are of one class")),
+            "{error}"
+        );
+    }
+}
+
+#[test]
 fn what_splits_of_other_seeds_lack_is_told() {
     // A class in one group alone, which every seed trains on.
     let mut rare = arrays();
