@@ -11,6 +11,7 @@ use mmcollapse_data::manifest::BuiltIn;
 use mmcollapse_data::own::OwnSet;
 use mmcollapse_data::status::Verified;
 use mmcollapse_data::{DataError, DatasetSource, LoadOptions, ModalitySpec};
+use mmcollapse_files::plain_words;
 use mmcollapse_models::{ENCODERS, MethodConfig, ModelError, Training, encoders, registry};
 use mmcollapse_nn::{Device, Params};
 use mmcollapse_run::spec::lay_over;
@@ -216,6 +217,7 @@ fn wrong(path: &Path, key: &str, reason: &dyn Display, help: Option<String>) -> 
         "`mmcollapse list methods` prints every encoder with its options; docs/own-data.md has an example of `training`"
             .to_owned()
     });
+    let reason = plain_words(&reason.to_string());
     miette!(help = help, "{}: `{key}`: {reason}", path.display())
 }
 
@@ -302,7 +304,10 @@ mod tests {
                 "training: {epohcs: 3}",
                 "my.yaml: `training.epohcs`: unknown field `epohcs`",
             ),
-            ("training: {epochs: many}", "my.yaml: `training.epochs`: invalid type"),
+            (
+                "training: {epochs: many}",
+                "my.yaml: `training.epochs`: expected a whole number",
+            ),
             ("training: {epochs: 0}", "my.yaml: `training.epochs`: `epochs` and"),
             (
                 "training: {optimizer: {lr: -1}}",
@@ -312,7 +317,7 @@ mod tests {
                 "encoders: {a: {method: resnet}}",
                 "my.yaml: `encoders.a`: there is no encoder named `resnet`",
             ),
-            ("encoders: {a: mlp}", "my.yaml: `encoders.a`: invalid type"),
+            ("encoders: {a: mlp}", "my.yaml: `encoders.a`: expected a mapping"),
             (
                 "encoders: {b: {method: mlp, hiden: 2}}",
                 "my.yaml: `encoders.b.hiden`: unknown field `hiden`",

@@ -9,11 +9,13 @@ use std::{env, fs, io};
 use clap::{Args, ValueEnum};
 use miette::{IntoDiagnostic, Result, WrapErr, miette};
 use mmcollapse_data::own;
+use mmcollapse_files::plain_words;
 use mmcollapse_nn::device::DeviceChoice;
 use mmcollapse_run::pending::settled;
 use mmcollapse_run::runner::{Engine, Fate, Interrupt, Runner, Watcher, WorkerCommand};
 use mmcollapse_run::slurm::{self, Slurm};
 use mmcollapse_run::store::Store;
+use serde_yaml::Value;
 
 use super::{Ending, How, interrupt, workers};
 
@@ -75,14 +77,24 @@ impl Where {
             let text = fs::read_to_string(path)
                 .into_diagnostic()
                 .wrap_err_with(|| path.display().to_string())?;
-            options = serde_yaml::from_str(&text)
-                .into_diagnostic()
-                .wrap_err_with(|| path.display().to_string())?;
+            options = written(&text).map_err(|reason| miette!("{}: {reason}", path.display()))?;
         }
         options.extend(self.slurm.iter().cloned());
         slurm::check(&options).map_err(|reason| miette!("{reason}"))?;
         Ok(options)
     }
+}
+
+/// The options of a YAML; numbers need no quotes.
+fn written(text: &str) -> std::result::Result<BTreeMap<String, String>, String> {
+    let options: BTreeMap<String, Value> =
+        serde_yaml::from_str(text).map_err(|error| plain_words(&error.to_string()))?;
+    let text_of = |(option, value): (String, Value)| match value {
+        Value::String(text) => Ok((option, text)),
+        Value::Number(number) => Ok((option, number.to_string())),
+        _ => Err(format!("`{option}`: expected a text or a number, as sbatch takes it")),
+    };
+    options.into_iter().map(text_of).collect()
 }
 
 /// An engine, and how many cells it trains at the same time, as far as is known.
@@ -192,4 +204,23 @@ fn worker_command(store: &Store, device: DeviceChoice) -> io::Result<WorkerComma
         arguments.extend(["--own".into(), path.into()]);
     }
     Ok(WorkerCommand::new(env::current_exe()?, arguments))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn options_of_sbatch_need_no_quotes() {
+        let options = written("{partition: gpu, time: 4:00:00, gpus: 2}").unwrap();
+        let of = |option: &str| options[option].as_str();
+        assert_eq!((of("partition"), of("time"), of("gpus")), ("gpu", "4:00:00", "2"));
+        let error = written("{partition: [a, b]}").unwrap_err();
+        assert!(error.contains("`partition`: expected a text or a number"), "{error}");
+        let error = written("- gpu").unwrap_err();
+        assert!(
+            error.contains("expected a mapping, `key: value`, got a list"),
+            "{error}"
+        );
+    }
 }

@@ -28,7 +28,7 @@ use std::path::{Path, PathBuf};
 pub use lock::FileLock;
 pub use mode::private_folder;
 pub use temporary::sweep_temporaries;
-pub use text::{duration_text, hex, sha256};
+pub use text::{duration_text, hex, plain_words, sha256};
 
 use mode::{create_folders, options_in};
 use temporary::{sweep_abandoned, temporary_beside};

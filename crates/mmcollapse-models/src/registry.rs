@@ -3,6 +3,7 @@
 //! Each axis has a plain static slice of [`Entry`]. An entry resolves options (defaults filled in, unknown keys
 //! refused), so that a cell's configuration is complete before it is hashed, and builds the method from them.
 
+use mmcollapse_files::plain_words;
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
 
@@ -100,7 +101,7 @@ pub fn written<T: Serialize>(config: &T) -> std::result::Result<Options, String>
 /// # Errors
 /// The reason serde gives.
 pub fn parse<T: DeserializeOwned>(options: &Options) -> std::result::Result<T, String> {
-    serde_json::from_value(Value::Object(options.clone())).map_err(|e| e.to_string())
+    serde_json::from_value(Value::Object(options.clone())).map_err(|e| plain_words(&e.to_string()))
 }
 
 /// A method with the options that `config` is.

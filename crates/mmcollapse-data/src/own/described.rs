@@ -63,7 +63,7 @@ fn labels() -> String {
 
 /// One path or several.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "expected a file or a list of files")]
 pub enum OneOrMany {
     /// One.
     One(String),

@@ -11,6 +11,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
 
+use mmcollapse_files::plain_words;
 use mmcollapse_nn::random::Stream;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -428,7 +429,8 @@ fn parse(options: &str) -> Result<PlantedFeatures, String> {
             return Err(format!("`{key}` is given twice"));
         }
     }
-    let planted: PlantedFeatures = serde_json::from_value(Value::Object(given)).map_err(|e| e.to_string())?;
+    let planted: PlantedFeatures =
+        serde_json::from_value(Value::Object(given)).map_err(|e| plain_words(&e.to_string()))?;
     planted.check().map(|()| planted)
 }
 

@@ -1,6 +1,7 @@
 //! Reading YAML with errors that say where.
 
 use miette::{Diagnostic, NamedSource, SourceSpan};
+use mmcollapse_files::plain_words;
 use serde::de::DeserializeOwned;
 use thiserror::Error;
 
@@ -27,7 +28,7 @@ pub(crate) fn read_yaml<T: DeserializeOwned>(path: &str, text: &str, help: &str)
         let what = message
             .rsplit_once(" at line ")
             .map_or(message.as_str(), |(what, _)| what);
-        Box::new(SpecError::at(path, text, offset, what, help))
+        Box::new(SpecError::at(path, text, offset, &plain_words(what), help))
     };
     // As a value first: only there a key given twice is an error in every map.
     let _: serde_yaml::Value = serde_yaml::from_str(text).map_err(refused)?;

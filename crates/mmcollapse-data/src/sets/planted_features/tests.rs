@@ -116,7 +116,10 @@ fn a_name_is_its_options() {
             "planted-features:noise=80",
             "the 84 features of m1 need as many directions, and it has 16 numbers",
         ),
-        ("planted-features:noise=many", "invalid type: string \"many\""),
+        (
+            "planted-features:noise=many",
+            "expected a whole number from 0 on, got the text \"many\"",
+        ),
     ] {
         let error = crate::find(name).err().unwrap().to_string();
         assert!(error.contains(expected), "{error}");
