@@ -15,7 +15,7 @@
 use mmcollapse_record::{
     Commit, ExperimentInfo, External, Metric, OriginCount, Preset, Provenance, Record, Shows, Unit,
 };
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use miette::{IntoDiagnostic, Result, WrapErr, miette};
@@ -33,6 +33,9 @@ use crate::table::{Table, Tests, latex, markdown};
 
 /// Digits of a data digest that are told in text; the JSON has all of them.
 const DIGEST_DIGITS: usize = 12;
+
+/// Data sets of one kind that are named one by one at most.
+const NAMED: usize = 3;
 
 /// The keys of the cells that a result rests on, one a line.
 pub const KEYS: &str = "runs.keys";
@@ -306,10 +309,20 @@ pub(crate) fn facts(provenance: &Provenance) -> Vec<String> {
             .iter()
             .map(|tuned| format!("settings from {}", tuned.file)),
     );
+    let family = |name: &str| name.split(':').next().unwrap_or_default().to_owned();
+    let mut families: BTreeMap<String, usize> = BTreeMap::new();
+    for name in provenance.data.keys() {
+        *families.entry(family(name)).or_default() += 1;
+    }
     for (name, digest) in &provenance.data {
         let digits = digest.get(..DIGEST_DIGITS).unwrap_or(digest);
-        facts.push(format!("data {name} {digits}"));
+        // Planted data have a set a level, and names that are long.
+        if families.get(&family(name)).is_none_or(|sets| *sets <= NAMED) {
+            facts.push(format!("data {name} {digits}"));
+        }
     }
+    let many = families.into_iter().filter(|(_, sets)| *sets > NAMED);
+    facts.extend(many.map(|(family, sets)| format!("{sets} data sets {family}, each named in provenance.json")));
     facts.extend(provenance.origins.iter().map(|count| origin(count, provenance)));
     facts.push(format!(
         "{} of wall time, {} of training",

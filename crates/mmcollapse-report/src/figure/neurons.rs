@@ -110,13 +110,14 @@ fn row(
             });
         }
     }
+    // A number above its only panel would not say of what it is.
+    let axis = protocol.setting.axis(&protocol.modality);
+    let level = match &mut panels[..] {
+        [only] => format!("{axis}: {}", std::mem::take(&mut only.title)),
+        _ => format!("above each panel: {axis}"),
+    };
     (!panels.is_empty()).then(|| PanelRow {
-        heading: format!(
-            "{}: {}; {}",
-            protocol.setting,
-            question.heading,
-            protocol.setting.axis(&protocol.modality)
-        ),
+        heading: format!("{}: {}; {level}", protocol.setting, question.heading),
         x_label: "neurons, in order (%)".to_owned(),
         x_ticks: (0..PLACES)
             .map(|place| match place % NAMED {

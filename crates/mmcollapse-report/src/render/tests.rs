@@ -615,3 +615,22 @@ means: [{fusion: shaspec, values: {test_missing_accuracy: 0.0085}}]
     // Two protocols, two pairings.
     assert_eq!(csv.lines().count(), 4 * others + 1, "{csv}");
 }
+
+/// Planted data have a set a level: naming fifteen would fill a figure's foot.
+#[test]
+fn many_data_sets_of_one_kind_are_counted() {
+    let mut provenance = provenance();
+    for level in 0..15 {
+        let name = format!("planted-features:noise={level}");
+        provenance.data.insert(name, "0".repeat(64));
+    }
+    let facts = facts(&provenance);
+    let data: Vec<&String> = facts.iter().filter(|fact| fact.contains("data ")).collect();
+    assert_eq!(
+        data,
+        [
+            "data avmnist fedcba987654",
+            "15 data sets planted-features, each named in provenance.json"
+        ]
+    );
+}
