@@ -79,14 +79,7 @@ mod tests {
     fn the_newest_samples_stay() {
         let params = Params::new(0, &Device::Cpu);
         let names = ["a".to_owned(), "b".to_owned()];
-        let context = FusionContext {
-            modalities: &names,
-            inputs: &[],
-            widths: &[1, 1],
-            places: &[0; 2],
-            classes: 2,
-            scope: params.root(),
-        };
+        let context = FusionContext::made(&names, &[1, 1], 2, &params);
         let bank = Bank::new(&context, 3).unwrap();
         let columns = |columns: [&[f32]; 2]| {
             columns

@@ -194,14 +194,7 @@ mod tests {
 
     fn cm_ae(params: &Params, drop: f64) -> CmAe {
         let names = ["a".to_owned(), "b".to_owned()];
-        let context = FusionContext {
-            modalities: &names,
-            inputs: &[],
-            widths: &[3, 2],
-            places: &[0; 2],
-            classes: 4,
-            scope: params.root(),
-        };
+        let context = FusionContext::made(&names, &[3, 2], 4, &params);
         let config = Config {
             hidden: 5,
             code: 6,
@@ -229,16 +222,13 @@ mod tests {
 
     /// The first sample lacks b.
     fn two() -> Encodings {
-        Encodings {
-            z: vec![
+        Encodings::made(
+            vec![
                 Tensor::new(&A, &Device::Cpu).unwrap(),
                 Tensor::new(&B, &Device::Cpu).unwrap(),
             ],
-            tokens: None,
-            inputs: None,
-            latents: vec![None, None],
-            present: Presence::from_fn(2, 2, |i, m| i == 1 || m == 0),
-        }
+            Presence::from_fn(2, 2, |i, m| i == 1 || m == 0),
+        )
     }
 
     #[test]
@@ -296,13 +286,7 @@ mod tests {
         let params = Params::new(1, &Device::Cpu);
         let model = cm_ae(&params, 0.0);
         let z = [3, 2].map(|width| Var::ones((2, width), DType::F32, &Device::Cpu).unwrap());
-        let encodings = Encodings {
-            z: z.iter().map(|v| v.as_tensor().clone()).collect(),
-            tokens: None,
-            inputs: None,
-            latents: vec![None, None],
-            present: Presence::all(2, 2),
-        };
+        let encodings = Encodings::made(z.iter().map(|v| v.as_tensor().clone()).collect(), Presence::all(2, 2));
         let code = Var::ones((2, 6), DType::F32, &Device::Cpu).unwrap();
         let error = model.error(code.as_tensor(), &encodings).unwrap().unwrap();
         let gradients = error.backward().unwrap();

@@ -118,14 +118,7 @@ mod tests {
         let modalities = ["a".to_owned(), "b".to_owned()];
         let fused = |rank: Option<usize>, z: &dyn Fn(&[f32]) -> [f32; 4]| -> Vec<f32> {
             let params = Params::new(3, &Device::Cpu);
-            let context = FusionContext {
-                modalities: &modalities,
-                inputs: &[],
-                widths: &[2, 2],
-                places: &[0; 2],
-                classes: 2,
-                scope: params.root(),
-            };
+            let context = FusionContext::made(&modalities, &[2, 2], 2, &params);
             let config = Config {
                 hidden: 6,
                 dropout: 0.0,
@@ -137,15 +130,12 @@ mod tests {
                 None => vec![1.0; 4],
             };
             let z = z(&v);
-            let encodings = Encodings {
-                z: [&z[..2], &z[2..]]
+            let encodings = Encodings::made(
+                [&z[..2], &z[2..]]
                     .map(|z| Tensor::from_slice(z, (1, 2), &Device::Cpu).unwrap())
                     .to_vec(),
-                tokens: None,
-                inputs: None,
-                latents: vec![None, None],
-                present: Presence::all(1, 2),
-            };
+                Presence::all(1, 2),
+            );
             let output = concat.forward(&encodings, Mode::Eval).unwrap();
             output.fused.flatten_all().unwrap().to_vec1().unwrap()
         };

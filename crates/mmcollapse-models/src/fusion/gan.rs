@@ -138,14 +138,7 @@ mod tests {
         let names = ["a", "b"].map(str::to_owned);
         let build = |adversarial| {
             let params = Params::new(3, &Device::Cpu);
-            let context = FusionContext {
-                modalities: &names,
-                inputs: &[],
-                widths: &[4, 4],
-                places: &[0; 2],
-                classes: 3,
-                scope: params.root(),
-            };
+            let context = FusionContext::made(&names, &[4, 4], 3, &params);
             let config = Config {
                 adversarial,
                 ..Config::default()
@@ -154,13 +147,7 @@ mod tests {
         };
         let mut stream = Stream::new(1, "gan");
         let z = |stream: &mut Stream| Tensor::from_vec(stream.normal_vec(32), (8, 4), &Device::Cpu).unwrap();
-        let encodings = Encodings {
-            z: vec![z(&mut stream), z(&mut stream)],
-            tokens: None,
-            inputs: None,
-            latents: vec![None, None],
-            present: Presence::all(8, 2),
-        };
+        let encodings = Encodings::made(vec![z(&mut stream), z(&mut stream)], Presence::all(8, 2));
         let gradients = |adversarial: f64| {
             let (gan, params) = build(adversarial);
             let loss = gan.critic(&gan.maps.on_pairs(&encodings).unwrap()).unwrap().unwrap();

@@ -106,26 +106,16 @@ mod tests {
     fn a_missing_modality_adds_nothing() {
         let params = Params::new(1, &Device::Cpu);
         let names = ["a".to_owned(), "b".to_owned()];
-        let context = FusionContext {
-            modalities: &names,
-            inputs: &[],
-            widths: &[3, 2],
-            places: &[0; 2],
-            classes: 4,
-            scope: params.root(),
-        };
+        let context = FusionContext::made(&names, &[3, 2], 4, &params);
         let gated = Gated::new(&Config::default(), &context).unwrap();
         let fused = |a: [f32; 3], b: [f32; 2], present: [bool; 2]| -> Vec<f32> {
-            let encodings = Encodings {
-                z: vec![
+            let encodings = Encodings::made(
+                vec![
                     Tensor::new(&[a], &Device::Cpu).unwrap(),
                     Tensor::new(&[b], &Device::Cpu).unwrap(),
                 ],
-                tokens: None,
-                inputs: None,
-                latents: vec![None, None],
-                present: Presence::from_fn(1, 2, |_, m| present[m]),
-            };
+                Presence::from_fn(1, 2, |_, m| present[m]),
+            );
             gated
                 .forward(&encodings, Mode::Eval)
                 .unwrap()

@@ -196,14 +196,7 @@ mod tests {
 
     fn gmc(params: &Params, config: Config) -> Result<Gmc> {
         let names = ["a", "b", "c"].map(str::to_owned);
-        let context = FusionContext {
-            modalities: &names,
-            inputs: &[],
-            widths: &WIDTHS,
-            places: &[0; 3],
-            classes: 2,
-            scope: params.root(),
-        };
+        let context = FusionContext::made(&names, &WIDTHS, 2, &params);
         Gmc::new(&Config { width: 4, ..config }, &context)
     }
 
@@ -211,13 +204,10 @@ mod tests {
     fn samples() -> Encodings {
         let missing: [&[usize]; 5] = [&[], &[1], &[0, 2], &[], &[0, 1, 2]];
         let there = |i: usize, m: usize| !missing[i].contains(&m);
-        Encodings {
-            z: placed(&WIDTHS, missing.len(), there),
-            tokens: None,
-            inputs: None,
-            latents: vec![None, None, None],
-            present: Presence::from_fn(missing.len(), 3, there),
-        }
+        Encodings::made(
+            placed(&WIDTHS, missing.len(), there),
+            Presence::from_fn(missing.len(), 3, there),
+        )
     }
 
     /// The public code's formulas in PyTorch, sample by sample: `scripts/fixtures_generative.py`.

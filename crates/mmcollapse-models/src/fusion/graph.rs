@@ -402,14 +402,7 @@ mod tests {
     fn states_are_those_of_the_formulas_and_gradients_those_of_differences() {
         let params = Params::with_dtype(3, &Device::Cpu, DType::F64);
         let names = ["a", "b"].map(str::to_owned);
-        let context = FusionContext {
-            modalities: &names,
-            inputs: &[],
-            widths: &[3, 2],
-            places: &[0; 2],
-            classes: 2,
-            scope: params.root(),
-        };
+        let context = FusionContext::made(&names, &[3, 2], 2, &params);
         let graph = Graph::new(&context, WIDTH, 2, 0.0).unwrap();
         let weights = params.vars().into_iter();
         let by_hand = ByHand {
@@ -428,13 +421,7 @@ mod tests {
             Presence::from_fn(5, 2, |i, m| m == 0 || i == 2),
             Presence::from_fn(5, 2, |_, m| m == 0),
         ] {
-            let encodings = Encodings {
-                z: z.to_vec(),
-                tokens: None,
-                inputs: None,
-                latents: vec![None, None],
-                present: present.clone(),
-            };
+            let encodings = Encodings::made(z.to_vec(), present.clone());
             let states = || {
                 let view = View {
                     batch: 5,
@@ -474,27 +461,14 @@ mod tests {
     fn a_batch_without_a_modality_leaves_what_its_node_heard() {
         let params = Params::new(3, &Device::Cpu);
         let names = ["a", "b"].map(str::to_owned);
-        let context = FusionContext {
-            modalities: &names,
-            inputs: &[],
-            widths: &[3, 2],
-            places: &[0; 2],
-            classes: 2,
-            scope: params.root(),
-        };
+        let context = FusionContext::made(&names, &[3, 2], 2, &params);
         let graph = Graph::new(&context, WIDTH, 2, 0.0).unwrap();
         let mut stream = Stream::new(5, "graph");
         let mut z = |width: usize| Tensor::from_vec(stream.normal_vec(5 * width), (5, width), &Device::Cpu).unwrap();
         let z = vec![z(3), z(2)];
         let heard = || table(graph.layers[0].rest.as_ref().unwrap().heard.as_tensor());
         let train = |with_b: bool, first: bool| {
-            let encodings = Encodings {
-                z: z.clone(),
-                tokens: None,
-                inputs: None,
-                latents: vec![None, None],
-                present: Presence::from_fn(5, 2, |_, m| m == 0 || with_b),
-            };
+            let encodings = Encodings::made(z.clone(), Presence::from_fn(5, 2, |_, m| m == 0 || with_b));
             let mode = Mode::Train { seed: 1, step: 0 };
             let edges = graph.edges(&encodings, mode).unwrap();
             graph.forward(View { batch: 5, edges, first }, mode).unwrap();

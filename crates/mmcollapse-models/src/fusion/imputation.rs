@@ -175,29 +175,19 @@ mod tests {
 
     /// Three modalities; the first sample lacks c, the second b and c.
     fn three() -> Encodings {
-        Encodings {
-            z: vec![
+        Encodings::made(
+            vec![
                 z(&[0.5, -1.0, 2.0, 0.1]),
                 z(&[1.0, 0.2, -0.4, 0.0, 0.0, 0.0]),
                 z(&[0.0; 8]),
             ],
-            tokens: None,
-            inputs: None,
-            latents: vec![None, None, None],
-            present: Presence::from_fn(2, 3, |i, m| m == 0 || (m == 1 && i == 0)),
-        }
+            Presence::from_fn(2, 3, |i, m| m == 0 || (m == 1 && i == 0)),
+        )
     }
 
     fn maps(params: &Params) -> Maps {
         let names = ["a", "b", "c"].map(str::to_owned);
-        let context = FusionContext {
-            modalities: &names,
-            inputs: &[],
-            widths: &[2, 3, 4],
-            places: &[0; 3],
-            classes: 4,
-            scope: params.root(),
-        };
+        let context = FusionContext::made(&names, &[2, 3, 4], 4, &params);
         Maps::new(&context, 5).unwrap()
     }
 
@@ -222,13 +212,10 @@ mod tests {
         let params = Params::new(3, &Device::Cpu);
         let maps = maps(&params);
         let vars = [2, 3, 4].map(|width| Var::ones((4, width), DType::F32, &Device::Cpu).unwrap());
-        let encodings = Encodings {
-            z: vars.iter().map(|v| v.as_tensor().clone()).collect(),
-            tokens: None,
-            inputs: None,
-            latents: vec![None, None, None],
-            present: Presence::all(4, 3),
-        };
+        let encodings = Encodings::made(
+            vars.iter().map(|v| v.as_tensor().clone()).collect(),
+            Presence::all(4, 3),
+        );
         let error = reconstruction(&maps.on_pairs(&encodings).unwrap()).unwrap().unwrap();
         let gradients = error.backward().unwrap();
         assert!(vars.iter().all(|v| gradients.get(v).is_none()));
@@ -239,13 +226,10 @@ mod tests {
 
     #[test]
     fn each_modality_of_a_complete_sample_is_left_out_in_turn() {
-        let encodings = Encodings {
-            z: vec![z(&[1.0, 2.0, 3.0, 4.0]), z(&[5.0, 6.0])],
-            tokens: None,
-            inputs: None,
-            latents: vec![None, None],
-            present: Presence::from_fn(2, 2, |i, m| i == 1 || m == 0),
-        };
+        let encodings = Encodings::made(
+            vec![z(&[1.0, 2.0, 3.0, 4.0]), z(&[5.0, 6.0])],
+            Presence::from_fn(2, 2, |i, m| i == 1 || m == 0),
+        );
         let left_out = LeftOut::of(&encodings).unwrap().unwrap();
         assert_eq!((&left_out.rows[..], left_out.share), (&[1, 1][..], 0.5));
         assert_eq!(rows(&left_out.encodings.z[0]), [[0.0, 0.0], [3.0, 4.0]]);

@@ -151,23 +151,10 @@ mod tests {
     fn a_batch_in_which_nobody_has_a_modality_teaches_nothing() {
         let params = Params::new(0, &Device::Cpu);
         let names = ["a", "b"].map(str::to_owned);
-        let context = FusionContext {
-            modalities: &names,
-            inputs: &[],
-            widths: &[3, 2],
-            places: &[0; 2],
-            classes: 4,
-            scope: params.root(),
-        };
+        let context = FusionContext::made(&names, &[3, 2], 4, &params);
         let fusion = LateFusion::new(&Config::default(), &context).unwrap();
         let zeros = |width| Tensor::zeros((5, width), mmcollapse_nn::DType::F32, &Device::Cpu).unwrap();
-        let encodings = Encodings {
-            z: vec![zeros(3), zeros(2)],
-            tokens: None,
-            inputs: None,
-            latents: vec![None, None],
-            present: Presence::from_fn(5, 2, |_, _| false),
-        };
+        let encodings = Encodings::made(vec![zeros(3), zeros(2)], Presence::from_fn(5, 2, |_, _| false));
         let mode = Mode::Train { seed: 0, step: 0 };
         let output = fusion.forward(&encodings, mode).unwrap();
         let loss = fusion

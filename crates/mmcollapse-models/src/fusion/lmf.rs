@@ -138,14 +138,7 @@ mod tests {
         let (widths, rank, hidden) = ([2usize, 3], 2usize, 4usize);
         let params = Params::new(3, &Device::Cpu);
         let modalities = ["a".to_owned(), "b".to_owned()];
-        let context = FusionContext {
-            modalities: &modalities,
-            inputs: &[],
-            widths: &widths,
-            places: &[0; 2],
-            classes: 2,
-            scope: params.root(),
-        };
+        let context = FusionContext::made(&modalities, &widths, 2, &params);
         let config = Config {
             rank,
             hidden,
@@ -153,15 +146,12 @@ mod tests {
         };
         let lmf = Lmf::new(&config, &context).unwrap();
         let z = [vec![0.5f32, -1.0], vec![2.0f32, 0.25, -0.75]];
-        let encodings = Encodings {
-            z: z.iter()
+        let encodings = Encodings::made(
+            z.iter()
                 .map(|z| Tensor::from_vec(z.clone(), (1, z.len()), &Device::Cpu).unwrap())
                 .collect(),
-            tokens: None,
-            inputs: None,
-            latents: vec![None, None],
-            present: Presence::all(1, 2),
-        };
+            Presence::all(1, 2),
+        );
         let fused = lmf
             .forward(&encodings, Mode::Eval)
             .unwrap()

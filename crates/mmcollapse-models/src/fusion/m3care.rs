@@ -286,14 +286,7 @@ mod tests {
 
     fn m3care(params: &Params) -> M3Care {
         let names = ["a".to_owned(), "b".to_owned()];
-        let context = FusionContext {
-            modalities: &names,
-            inputs: &[],
-            widths: &[3, 2],
-            places: &[0; 2],
-            classes: 4,
-            scope: params.root(),
-        };
+        let context = FusionContext::made(&names, &[3, 2], 4, &params);
         let config = Config {
             width: 8,
             bank: 6,
@@ -321,13 +314,7 @@ mod tests {
                 .collect();
             Tensor::from_vec(values, (n, width), &Device::Cpu).unwrap()
         };
-        Encodings {
-            z: vec![z(0, 3), z(1, 2)],
-            tokens: None,
-            inputs: None,
-            latents: vec![None, None],
-            present,
-        }
+        Encodings::made(vec![z(0, 3), z(1, 2)], present)
     }
 
     #[test]
@@ -389,13 +376,10 @@ mod tests {
         model.remember(&|| Ok(samples(9, "train"))).unwrap();
         let together = predict(&test);
         for i in 0..5 {
-            let alone = Encodings {
-                z: test.z.iter().map(|z| z.narrow(0, i, 1).unwrap()).collect(),
-                tokens: None,
-                inputs: None,
-                latents: vec![None, None],
-                present: Presence::from_fn(1, 2, |_, m| test.present.get(i, m)),
-            };
+            let alone = Encodings::made(
+                test.z.iter().map(|z| z.narrow(0, i, 1).unwrap()).collect(),
+                Presence::from_fn(1, 2, |_, m| test.present.get(i, m)),
+            );
             assert!(near(&predict(&alone)[0], &together[i]), "{i}");
             assert!(!near(&before[i], &together[i]), "{i}: what the bank holds must matter");
         }
@@ -435,14 +419,7 @@ mod tests {
                 "`threshold` must be a finite number",
             ),
         ] {
-            let context = FusionContext {
-                modalities: &names,
-                inputs: &[],
-                widths: &[3],
-                places: &[0; 1],
-                classes: 2,
-                scope: params.root(),
-            };
+            let context = FusionContext::made(&names, &[3], 2, &params);
             let error = M3Care::new(&config, &context).err().unwrap().to_string();
             assert!(error.contains(says), "{error}");
         }

@@ -18,6 +18,8 @@ mod known;
 mod late_fusion;
 mod lmf;
 mod m3care;
+#[cfg(test)]
+mod made;
 mod masked;
 mod mmvae;
 mod mt;

@@ -375,14 +375,7 @@ mod tests {
 
     fn mult(params: &Params, options: &Config) -> Result<Mult> {
         let names = ["a", "b", "c"].map(str::to_owned);
-        let context = FusionContext {
-            modalities: &names,
-            inputs: &[],
-            widths: &WIDTHS,
-            places: &[0; 3],
-            classes: 2,
-            scope: params.root(),
-        };
+        let context = FusionContext::made(&names, &WIDTHS, 2, &params);
         Mult::new(options, &context)
     }
 
@@ -570,14 +563,8 @@ mod tests {
     #[test]
     fn one_modality_is_read_by_itself() {
         let params = Params::new(1, &Device::Cpu);
-        let context = FusionContext {
-            modalities: &["a".to_owned()],
-            inputs: &[],
-            widths: &WIDTHS[..1],
-            places: &[0],
-            classes: 2,
-            scope: params.root(),
-        };
+        let names = ["a".to_owned()];
+        let context = FusionContext::made(&names, &WIDTHS[..1], 2, &params);
         let model = Mult::new(&small(), &context).unwrap();
         let mut encodings = samples(&TAKEN, PLACES);
         encodings.tokens.as_mut().unwrap().truncate(1);

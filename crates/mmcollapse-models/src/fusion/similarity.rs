@@ -219,14 +219,7 @@ mod tests {
     fn similarities_are(settings: &Settings) {
         let params = Params::new(2, &Device::Cpu);
         let names = ["a".to_owned(), "b".to_owned()];
-        let context = FusionContext {
-            modalities: &names,
-            inputs: &[],
-            widths: &[2, 1],
-            places: &[0; 2],
-            classes: 2,
-            scope: params.root(),
-        };
+        let context = FusionContext::made(&names, &[2, 1], 2, &params);
         let Settings {
             mix, eps, threshold, ..
         } = *settings;

@@ -337,14 +337,7 @@ mod tests {
 
     fn smil(params: &Params, config: Config) -> Smil {
         let names = ["a", "b"].map(str::to_owned);
-        let context = FusionContext {
-            modalities: &names,
-            inputs: &[],
-            widths: &[3, 2],
-            places: &[0; 2],
-            classes: 4,
-            scope: params.root(),
-        };
+        let context = FusionContext::made(&names, &[3, 2], 4, &params);
         Smil::new(&config, &context).unwrap()
     }
 
@@ -352,13 +345,10 @@ mod tests {
         let mut stream = Stream::new(2, "smil");
         let mut z = |width: usize| Tensor::from_vec(stream.normal_vec(6 * width), (6, width), &Device::Cpu).unwrap();
         let (a, b) = (z(3), z(2));
-        Encodings {
-            z: vec![a, if missing { b.zeros_like().unwrap() } else { b }],
-            tokens: None,
-            inputs: None,
-            latents: vec![None, None],
-            present: Presence::from_fn(6, 2, |_, m| m == 0 || !missing),
-        }
+        Encodings::made(
+            vec![a, if missing { b.zeros_like().unwrap() } else { b }],
+            Presence::from_fn(6, 2, |_, m| m == 0 || !missing),
+        )
     }
 
     fn values(t: &Tensor) -> Vec<f32> {
@@ -438,13 +428,10 @@ mod tests {
         let mean: Vec<f32> = first.iter().zip(&second).map(|(a, b)| 0.5 * (a + b)).collect();
         close(&values(&exp(&output.logits).unwrap()), &mean);
         // A sample alone is predicted as in the batch.
-        let alone = Encodings {
-            z: without.z.iter().map(|z| z.narrow(0, 4, 1).unwrap()).collect(),
-            tokens: None,
-            inputs: None,
-            latents: vec![None, None],
-            present: Presence::from_fn(1, 2, |_, m| m == 0),
-        };
+        let alone = Encodings::made(
+            without.z.iter().map(|z| z.narrow(0, 4, 1).unwrap()).collect(),
+            Presence::from_fn(1, 2, |_, m| m == 0),
+        );
         let alone = model.forward(&alone, Mode::Eval).unwrap();
         close(&values(&alone.logits), &values(&output.logits)[16..20]);
     }
