@@ -126,30 +126,10 @@ impl Run<'_> {
             };
         }
         let epoch = self.facts.history.last().map_or(0, |r| r.epoch);
-        // Two classes of very different size are told from chance by rank alone, and a weak signal is no divergence; none is.
-        if self.spec.classes == 2 {
-            return match at_validation.is_constant() {
-                Some(true) => Status::Diverged {
-                    reason: "every validation sample gets the same prediction, the shares of the classes".to_owned(),
-                    epoch,
-                },
-                _ => Status::Ok,
-            };
+        match told_nothing(at_validation, self.spec.classes, self.dataset.validation.len()) {
+            Some(reason) => Status::Diverged { reason, epoch },
+            None => Status::Ok,
         }
-        let Some(accuracy) = at_validation.accuracy() else {
-            return Status::Ok;
-        };
-        let chance = 1.0 / self.spec.classes as f64;
-        let n = self.dataset.validation.len().max(1) as f64;
-        // Two standard errors of a guess.
-        let bar = chance + 2.0 * (chance * (1.0 - chance) / n).sqrt();
-        if accuracy <= bar {
-            return Status::Diverged {
-                reason: format!("validation accuracy {accuracy:.3} at the end is not above chance ({bar:.3})"),
-                epoch,
-            };
-        }
-        Status::Ok
     }
 
     fn scores(&self, model: &Model, at_validation: &Predictions, measures: Vec<Measure>) -> Result<Vec<Score>> {
@@ -268,10 +248,31 @@ impl Run<'_> {
     }
 }
 
+/// Why a model's predictions of validation say nothing of the samples, if they do not.
+///
+/// Two classes of very different size are told from chance by rank alone, and a weak signal is no divergence; none is. So it is for
+/// more classes, where the largest may be much larger than a guess of all alike.
+fn told_nothing(at_validation: &Predictions, classes: usize, samples: usize) -> Option<String> {
+    if classes > 2
+        && let Some(accuracy) = at_validation.accuracy()
+    {
+        let chance = 1.0 / classes as f64;
+        let n = samples.max(1) as f64;
+        // Two standard errors of a guess.
+        let bar = chance + 2.0 * (chance * (1.0 - chance) / n).sqrt();
+        if accuracy <= bar {
+            return Some(format!(
+                "validation accuracy {accuracy:.3} at the end is not above chance ({bar:.3})"
+            ));
+        }
+    }
+    let constant = at_validation.is_constant() == Some(true);
+    constant.then(|| "every validation sample gets the same prediction, the shares of the classes".to_owned())
+}
+
 #[cfg(test)]
 mod tests {
-    use mmcollapse_nn::Device;
-
+    use mmcollapse_nn::{Device, Tensor};
     use mmcollapse_record::Protocol;
 
     use super::*;
@@ -279,6 +280,25 @@ mod tests {
         AS_TESTED, CellConfig, Conditions, Silent, run_cell,
         tests::{cell, tiny},
     };
+
+    #[test]
+    fn a_model_that_names_the_largest_class_says_nothing() {
+        // Of ten samples of three classes seven are of the first.
+        let labels = [0, 0, 0, 0, 0, 0, 0, 1, 1, 2];
+        let said = |of: &dyn Fn(usize) -> [f32; 3]| {
+            let logits: Vec<f32> = (0..10).flat_map(of).collect();
+            let logits = Tensor::from_vec(logits, (10, 3), &Device::Cpu).unwrap();
+            let mut predictions = Predictions::default();
+            predictions.push(&logits, &labels).unwrap();
+            told_nothing(&predictions, 3, 10)
+        };
+        let constant = said(&|_| [2.0, 0.5, -1.0]).unwrap();
+        assert!(constant.contains("the same prediction"), "{constant}");
+        // Right as often, but not of all alike.
+        assert_eq!(said(&|i| [2.0, 0.1 * i as f32, -1.0]), None);
+        let wrong = said(&|i| [-1.0, i as f32, -2.0]).unwrap();
+        assert!(wrong.contains("not above chance"), "{wrong}");
+    }
 
     /// Settings are chosen by what a test would ask, on the validation split.
     #[test]
