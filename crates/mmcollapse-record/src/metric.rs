@@ -340,7 +340,7 @@ pub static METRICS: &[Definition] = &[
                       embeddings fitted afresh, as a share of that of a guess.",
         ..manipulation(
             "teacher_contrast",
-            "contrast of student and teacher (share of a guess)",
+            "contrast with teachers (share of a guess)",
             (Some(0), None),
         )
     },

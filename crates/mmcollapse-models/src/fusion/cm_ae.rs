@@ -194,7 +194,7 @@ mod tests {
 
     fn cm_ae(params: &Params, drop: f64) -> CmAe {
         let names = ["a".to_owned(), "b".to_owned()];
-        let context = FusionContext::made(&names, &[3, 2], 4, &params);
+        let context = FusionContext::made(&names, &[3, 2], 4, params);
         let config = Config {
             hidden: 5,
             code: 6,

@@ -196,7 +196,7 @@ mod tests {
 
     fn gmc(params: &Params, config: Config) -> Result<Gmc> {
         let names = ["a", "b", "c"].map(str::to_owned);
-        let context = FusionContext::made(&names, &WIDTHS, 2, &params);
+        let context = FusionContext::made(&names, &WIDTHS, 2, params);
         Gmc::new(&Config { width: 4, ..config }, &context)
     }
 

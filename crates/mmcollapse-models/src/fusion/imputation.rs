@@ -187,7 +187,7 @@ mod tests {
 
     fn maps(params: &Params) -> Maps {
         let names = ["a", "b", "c"].map(str::to_owned);
-        let context = FusionContext::made(&names, &[2, 3, 4], 4, &params);
+        let context = FusionContext::made(&names, &[2, 3, 4], 4, params);
         Maps::new(&context, 5).unwrap()
     }
 

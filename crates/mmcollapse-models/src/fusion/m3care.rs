@@ -286,7 +286,7 @@ mod tests {
 
     fn m3care(params: &Params) -> M3Care {
         let names = ["a".to_owned(), "b".to_owned()];
-        let context = FusionContext::made(&names, &[3, 2], 4, &params);
+        let context = FusionContext::made(&names, &[3, 2], 4, params);
         let config = Config {
             width: 8,
             bank: 6,

@@ -375,7 +375,7 @@ mod tests {
 
     fn mult(params: &Params, options: &Config) -> Result<Mult> {
         let names = ["a", "b", "c"].map(str::to_owned);
-        let context = FusionContext::made(&names, &WIDTHS, 2, &params);
+        let context = FusionContext::made(&names, &WIDTHS, 2, params);
         Mult::new(options, &context)
     }
 

@@ -337,7 +337,7 @@ mod tests {
 
     fn smil(params: &Params, config: Config) -> Smil {
         let names = ["a", "b"].map(str::to_owned);
-        let context = FusionContext::made(&names, &[3, 2], 4, &params);
+        let context = FusionContext::made(&names, &[3, 2], 4, params);
         Smil::new(&config, &context).unwrap()
     }
 
