@@ -188,7 +188,7 @@ fn check_encoder(path: &Path, spec: &ModalitySpec, config: &Value) -> Result<()>
     let place = format!("encoders.{}", spec.name);
     let config: MethodConfig = serde_json::from_value(config.clone()).map_err(|error| {
         let help = "name the encoder as `{method: mlp}`; `mmcollapse list methods` prints all with their options";
-        wrong(path, &place, &error, Some(help.to_owned()))
+        wrong(path, &place, &plain_words(&error.to_string()), Some(help.to_owned()))
     })?;
     let told = |error: ModelError| told(path, spec, &error);
     let entry = registry::find("encoder", ENCODERS, &config.method).map_err(told)?;
@@ -217,7 +217,6 @@ fn wrong(path: &Path, key: &str, reason: &dyn Display, help: Option<String>) -> 
         "`mmcollapse list methods` prints every encoder with its options; docs/own-data.md has an example of `training`"
             .to_owned()
     });
-    let reason = plain_words(&reason.to_string());
     miette!(help = help, "{}: `{key}`: {reason}", path.display())
 }
 

@@ -116,7 +116,7 @@ mod tests {
                 r#"{"inner": 3.5}"#,
                 "expected a mapping, `key: value`, got `3.5` at line 1",
             ),
-            (r#"{"inner": [1]}"#, "expected a whole number"),
+            (r#"{"inner": [1]}"#, "invalid length 1"),
             (
                 r#"{"epochs": {}}"#,
                 "expected a whole number from 0 on, got a mapping at line 1",
@@ -125,7 +125,7 @@ mod tests {
         ] {
             let error = serde_json::from_str::<Settings>(text).unwrap_err().to_string();
             let plain = plain_words(&error);
-            assert!(plain.starts_with(expected) || text.contains("[1]"), "{plain}");
+            assert!(plain.starts_with(expected), "{plain}");
             assert!(!plain.contains("usize") && !plain.contains("f64"), "{plain}");
         }
     }

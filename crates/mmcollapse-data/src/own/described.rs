@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use mmcollapse_files::plain_words;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
@@ -146,7 +147,8 @@ impl Default for Fractions {
 impl Description {
     /// Reads the YAML.
     pub(super) fn parse(path: &Path, text: &str) -> Result<Self, OwnError> {
-        let description: Self = serde_yaml::from_str(text).map_err(|error| OwnError::yaml(path, error.to_string()))?;
+        let description: Self =
+            serde_yaml::from_str(text).map_err(|error| OwnError::yaml(path, plain_words(&error.to_string())))?;
         description.check().map_err(|reason| OwnError::yaml(path, reason))?;
         Ok(description)
     }

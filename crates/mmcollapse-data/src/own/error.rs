@@ -4,7 +4,6 @@ use std::path::{Path, PathBuf};
 
 use miette::Diagnostic;
 use mmcollapse_arrays::ArrayError;
-use mmcollapse_files::plain_words;
 
 /// A YAML or array of a user's data set that will not do: where, and why. Never quotes a number of an array.
 #[derive(Debug, Clone, PartialEq, thiserror::Error, miette::Diagnostic)]
@@ -21,7 +20,7 @@ impl OwnError {
     pub(super) fn yaml(path: &Path, reason: impl Into<String>) -> Self {
         Self {
             path: path.to_owned(),
-            reason: plain_words(&reason.into()),
+            reason: reason.into(),
             help: Some("docs/own-data.md describes the form".to_owned()),
         }
     }

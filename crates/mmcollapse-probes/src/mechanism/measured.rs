@@ -136,37 +136,34 @@ pub fn mixing_neurons_integrated(representation: &Representation) -> Reading {
 
 /// Share of the live fusion neurons of whose attribution one planted feature holds nine tenths.
 pub fn monosemantic_neurons(representation: &Representation) -> Reading {
-    monosemantic(representation, SINGLE)
+    monosemantic(representation, PlantedFeatures::shares, SINGLE)
 }
 
 /// [`monosemantic_neurons`] from eight tenths on.
 pub fn monosemantic_neurons_80(representation: &Representation) -> Reading {
-    monosemantic(representation, SINGLE - 0.1)
+    monosemantic(representation, PlantedFeatures::shares, SINGLE - 0.1)
 }
 
 /// [`monosemantic_neurons`] from half on.
 pub fn monosemantic_neurons_50(representation: &Representation) -> Reading {
-    monosemantic(representation, 0.5)
-}
-
-fn monosemantic(representation: &Representation, least: f64) -> Reading {
-    let shares = representation.planted.as_ref().and_then(PlantedFeatures::shares);
-    of(
-        representation,
-        shares.and_then(|shares| monosemantic_share(&shares, least).ok()),
-    )
+    monosemantic(representation, PlantedFeatures::shares, 0.5)
 }
 
 /// [`monosemantic_neurons_50`] where a feature and its copy in another modality, which have one meaning, count as one.
 pub fn monosemantic_meanings_50(representation: &Representation) -> Reading {
-    let joined = representation
-        .planted
-        .as_ref()
-        .and_then(|planted| planted.joined.as_ref());
-    let shares = joined.and_then(|joined| shares(joined).ok());
+    let of_meanings = |planted: &PlantedFeatures| shares(planted.joined.as_ref()?).ok();
+    monosemantic(representation, of_meanings, 0.5)
+}
+
+fn monosemantic(
+    representation: &Representation,
+    shares: impl Fn(&PlantedFeatures) -> Option<Matrix>,
+    least: f64,
+) -> Reading {
+    let shares = representation.planted.as_ref().and_then(shares);
     of(
         representation,
-        shares.and_then(|shares| monosemantic_share(&shares, 0.5).ok()),
+        shares.and_then(|shares| monosemantic_share(&shares, least).ok()),
     )
 }
 

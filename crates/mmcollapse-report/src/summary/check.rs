@@ -110,63 +110,56 @@ mod tests {
     use super::*;
     use crate::summary::synthetic::{metric, record, setting, table4};
 
-    /// A run with a check: what a fresh discriminator makes of it, and label probes of two modalities.
-    fn checked_record(row: &str, twin: Option<&str>, seed: u64, confusion: f64, labels: [f64; 2]) -> Record {
+    /// A run of which a check has found these values.
+    fn found(row: &str, twin: Option<&str>, seed: u64, values: &[(&str, f64)]) -> Record {
         let right = [(0.9, 400)];
         let mut record = record(row, ("concat", "ebr"), "test_missing", seed, &right, Status::Ok);
         record.row.reallocation.twin = twin.map(str::to_owned);
+        record.outcome.scores.extend(values.iter().map(|(key, value)| Score {
+            protocol: setting("test_missing").protocol,
+            rate: 0.0,
+            split: Split::Test,
+            metric: metric(key),
+            value: *value,
+            n: 450,
+        }));
+        record
+    }
+
+    /// What a fresh discriminator makes of a run, and label probes of two modalities.
+    fn checked_record(row: &str, twin: Option<&str>, seed: u64, confusion: f64, labels: [f64; 2]) -> Record {
         let values = [
             ("confusion", confusion),
             ("confusion_shuffled", 1.0),
             ("latent_image", labels[0]),
             ("latent_sound", labels[1]),
         ];
-        record.outcome.scores.extend(values.map(|(key, value)| Score {
-            protocol: setting("test_missing").protocol,
-            rate: 0.0,
-            split: Split::Test,
-            metric: metric(key),
-            value,
-            n: 450,
-        }));
-        record
+        found(row, twin, seed, &values)
+    }
+
+    /// The seeds of the runs that pass.
+    fn passing(summary: &Summary) -> Vec<u64> {
+        let runs = summary.runs.iter();
+        runs.filter(|run| run.metric == *"reallocated" && run.value == 1.0)
+            .map(|run| run.seed)
+            .collect()
     }
 
     /// A student that is nearer by less than two trainings differ by chance has not been taught.
     #[test]
     fn a_student_passes_where_it_is_nearer_by_the_margin() {
         let mut records = Vec::new();
-        for (seed, contrast) in [0.88, 0.889, 0.895, 0.92].into_iter().enumerate() {
-            for (row, twin, value) in [
-                ("concat+pretrained", None, 0.9),
-                ("concat+kd", Some("pretrained"), contrast),
-            ] {
-                let mut record = record(
-                    row,
-                    ("concat", "kd"),
-                    "test_missing",
-                    seed as u64,
-                    &[(0.9, 400)],
-                    Status::Ok,
-                );
-                record.row.reallocation.twin = twin.map(str::to_owned);
-                record.outcome.scores.push(Score {
-                    protocol: setting("test_missing").protocol,
-                    rate: 0.0,
-                    split: Split::Test,
-                    metric: metric("teacher_contrast"),
-                    value,
-                    n: 256,
-                });
-                records.push(record);
-            }
+        for (seed, contrast) in (0..).zip([0.88, 0.889, 0.895, 0.92]) {
+            records.push(found("concat+pretrained", None, seed, &[("teacher_contrast", 0.9)]));
+            records.push(found(
+                "concat+kd",
+                Some("pretrained"),
+                seed,
+                &[("teacher_contrast", contrast)],
+            ));
         }
         let summary = Summary::new("table4", &records, &table4()).unwrap();
-        let passing = summary
-            .runs
-            .iter()
-            .filter(|run| run.metric == *"reallocated" && run.value == 1.0);
-        assert_eq!(passing.map(|run| run.seed).collect::<Vec<_>>(), [0, 1]);
+        assert_eq!(passing(&summary), [0, 1]);
     }
 
     #[test]
@@ -202,10 +195,6 @@ mod tests {
         };
         assert_eq!(of(1), expected(5, 4, 4, 2));
         assert_eq!(of(0), expected(4, 0, 0, 0));
-        let mut passing = summary
-            .runs
-            .iter()
-            .filter(|run| run.metric == *"reallocated" && run.value == 1.0);
-        assert_eq!((passing.next().unwrap().seed, passing.next().unwrap().seed), (0, 3));
+        assert_eq!(passing(&summary), [0, 3]);
     }
 }
