@@ -257,6 +257,14 @@ pub static EXPERIMENTS: &[ExperimentInfo] = &[
         ]),
     ),
     experiment!(
+        "planted-rank",
+        "Whether a planted model loses the noisier modality where the rank of its layer is scarce",
+        Shows::Dose {
+            of: "rank of the fusion layer",
+            measures: &["accuracy_only_m2", "accuracy_only_m1", "accuracy", "rank_effective"],
+        },
+    ),
+    experiment!(
         "theorem3",
         "Theorem 3: whether alignment gives neurons a single meaning and frees rank",
         Shows::Dose {

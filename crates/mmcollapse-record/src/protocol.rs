@@ -181,7 +181,7 @@ const TRAIN_NOISE: &str = "train_noise_";
 
 impl ProtocolKind {
     /// Every one, with the paper's amplitudes of noise.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::TestMissing,
         Self::TrainAvailability,
         Self::TrainNoise(Amplitude { thousandths: 1000 }),
@@ -199,6 +199,7 @@ impl ProtocolKind {
         Self::Planted(Planting::Noise),
         Self::Planted(Planting::NoiseRedundant),
         Self::Planted(Planting::NoisierRedundant),
+        Self::Planted(Planting::NoisierDistinct),
         Self::Planted(Planting::NoiseAdditive),
         Self::Planted(Planting::PairsUnlabelled),
     ];

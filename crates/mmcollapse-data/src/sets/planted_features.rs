@@ -2,7 +2,8 @@
 //!
 //! The columns of A_i are orthonormal, so every feature has a direction of its own: u_i predicts by itself; c_i predicts only
 //! together with its conjugate in another modality, or is a copy of it; n_i is noise. All have mean 0 and are independent, but for what options say.
-//! The label is whether the sum of all u and of a term for each pair of conjugates is above 0.
+//! The label is whether the sum of all u and of a term for each pair of conjugates is above 0. Of more than two classes each has a sum
+//! of its own, and the label is that of the largest: telling K of them apart takes K - 1 directions.
 //!
 //! A set is called by what differs from the defaults, `planted-features:modalities=4,noise=8`. It is drawn, never stored, and so
 //! is its [`Truth`].
@@ -74,6 +75,8 @@ pub struct PlantedFeatures {
     pub noise_correlation: f64,
     /// Standard deviation of e, what is added to every number.
     pub spread: f64,
+    /// Number of classes. More than two have sums of their own, to which what decides is dealt in turn, modality after modality.
+    pub classes: usize,
     /// Share of the labels that are drawn at random.
     pub label_noise: f64,
     /// Training samples.
@@ -102,6 +105,7 @@ impl Default for PlantedFeatures {
             noise_strength: 1.0,
             noise_correlation: 0.0,
             spread: 0.1,
+            classes: 2,
             label_noise: 0.0,
             train: 512,
             validation: 256,
@@ -178,6 +182,14 @@ impl PlantedFeatures {
         }
         if self.predictive + self.conjugates == 0 {
             return Err("nothing predicts: `predictive` and `conjugates` are 0".to_owned());
+        }
+        let deciding = self.modalities * (self.predictive + self.conjugates);
+        if self.classes < 2 || self.classes > deciding.max(2) {
+            return Err(format!(
+                "`classes` must be 2 to {}, the number of terms that decide, got {}",
+                deciding.max(2),
+                self.classes
+            ));
         }
         for (name, value) in [
             ("strength", self.strength),
@@ -282,19 +294,22 @@ impl PlantedFeatures {
                     values[place] = shared * common[k] + rest * values[place];
                 }
             }
-            let mut sum = 0.0;
+            // What decides, in the order of the features.
+            let mut terms = Vec::new();
             for (place, feature) in features.iter().enumerate() {
                 match feature.role {
-                    Role::Predictive if own(place, feature) < self.predictive => sum += values[place],
-                    Role::Predictive => sum += self.pair_weight * values[place],
+                    Role::Predictive if own(place, feature) < self.predictive => terms.push(values[place]),
+                    Role::Predictive => terms.push(self.pair_weight * values[place]),
                     // Each pair once, from its first feature.
                     Role::Conjugate(other) if self.is_first(own(place, feature)) => {
                         match self.pairing {
-                            Pairing::Xor => sum += self.pair_weight * values[place].signum() * values[other].signum(),
-                            Pairing::Product => sum += self.pair_weight * values[place] * values[other],
+                            Pairing::Xor => {
+                                terms.push(self.pair_weight * values[place].signum() * values[other].signum());
+                            }
+                            Pairing::Product => terms.push(self.pair_weight * values[place] * values[other]),
                             Pairing::Copy => {
                                 values[other] = values[place];
-                                sum += self.pair_weight * values[place];
+                                terms.push(self.pair_weight * values[place]);
                             }
                             Pairing::Sum => {} // they have no such role
                         }
@@ -303,8 +318,10 @@ impl PlantedFeatures {
                 }
             }
             let is_drawn = labels.bernoulli(self.label_noise);
-            let guess = u32::from(labels.bernoulli(0.5));
-            classes.push(if is_drawn { guess } else { u32::from(sum > 0.0) });
+            // From the last class down: so were the published labels of two classes drawn.
+            let guess = self.classes - 1 - labels.below(self.classes);
+            let class = if is_drawn { guess } else { self.class_of(&terms) };
+            classes.push(class as u32);
             let scaled = values.iter().zip(features);
             all.push(
                 scaled
@@ -313,6 +330,22 @@ impl PlantedFeatures {
             );
         }
         (all, classes)
+    }
+
+    /// The class that terms decide for.
+    fn class_of(&self, terms: &[f64]) -> usize {
+        if self.classes == 2 {
+            return usize::from(terms.iter().sum::<f64>() > 0.0);
+        }
+        let sum = |class: usize| terms.iter().skip(class).step_by(self.classes).sum::<f64>();
+        (1..self.classes).fold(0, |best, class| if sum(class) > sum(best) { class } else { best })
+    }
+
+    fn class_names(&self) -> Vec<String> {
+        if self.classes == 2 {
+            return ["below", "above"].map(str::to_owned).to_vec();
+        }
+        (1..=self.classes).map(|class| format!("sum {class}")).collect()
     }
 
     /// What is true of the data set of a seed, and the labels of each split.
@@ -336,7 +369,7 @@ impl PlantedFeatures {
             modalities
                 .map(|m| ModalitySpec::new(modality_name(m), &[self.width_of(m)]))
                 .collect(),
-            ["below", "above"].map(str::to_owned).to_vec(),
+            self.class_names(),
             self.samples(&truth, seed, 0, train),
             self.samples(&truth, seed, 1, validation),
             self.samples(&truth, seed, 2, test),
@@ -481,7 +514,7 @@ impl DatasetSource for Set {
     }
 
     fn two_classes(&self) -> bool {
-        true
+        self.planted.classes == 2
     }
 
     fn load(&self, options: &LoadOptions) -> Result<Dataset, DataError> {

@@ -26,6 +26,9 @@ pub enum Planting {
     PairsUnlabelled,
     /// Noise features that each modality has more than the one before it, where pairs are redundant.
     NoisierRedundant,
+    /// Noise features that each modality has more than the one before it, where each has four features of its own that predict and
+    /// no pairs.
+    NoisierDistinct,
 }
 
 /// How one is called and explained.
@@ -42,7 +45,7 @@ pub(super) struct Planted {
 
 impl Planting {
     /// Every one.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Modalities,
         Self::UnequalModalities,
         Self::AdditiveModalities,
@@ -53,6 +56,7 @@ impl Planting {
         Self::NoiseAdditive,
         Self::PairsUnlabelled,
         Self::NoisierRedundant,
+        Self::NoisierDistinct,
     ];
 
     pub(super) fn entry(self) -> Planted {
@@ -116,6 +120,12 @@ impl Planting {
                 options: "noisier={},pairing=copy",
                 axis: "noise features more in the second modality",
                 in_words: "redundant data whose every modality has so many noise features more than the one before it, drawn with known features",
+            },
+            Self::NoisierDistinct => Planted {
+                word: "planted_noisier_distinct",
+                options: "noisier={},conjugates=0,predictive=4",
+                axis: "noise features more in the second modality, distinct",
+                in_words: "data whose every modality has four predictive features of its own and so many noise features more than the one before it",
             },
         }
     }

@@ -1,8 +1,10 @@
 //! Several measures against a dose: a row of panels a protocol and, where reallocations are dosed, a fusion; a panel a measure,
-//! a line a series of rows. A series starts at 0 with its control, if it has one. Rows that are in no series are level lines.
+//! a line a series of rows. A series of reallocations starts at 0 with its control, if it has one. Where fusions are dosed, each
+//! reallocation of them is a series. Rows that are in no series are level lines. Planted data of several levels are data sets of
+//! their own and have a row of panels each; of other levels a mean is drawn.
 
 use mmcollapse_record::manipulation::CONFUSED;
-use mmcollapse_record::{Dose, MethodName, Metric, RowId};
+use mmcollapse_record::{Dose, Levels, MethodName, Metric, RowId};
 
 use super::{Axis, Figure, FigureText, Line, Panel, PanelRow, Point, Style, axis, style};
 use crate::summary::{Column, ProtocolRun, Summary};
@@ -28,31 +30,49 @@ impl Figure {
             }
         }
         let has_controls = doses.first() == Some(&0.0);
-        let rows = summary.protocols.iter().flat_map(|protocol| {
-            let (all, doses) = (&all, &doses);
-            fusions.iter().map(move |fusion| {
-                let own: Vec<&Series> = all.iter().filter(|s| s.fusion == *fusion).collect();
-                let measured = measures.iter().filter(|measure| summary.measures(protocol, measure));
-                let of_fusion = fusion.map_or_else(String::new, |fusion| format!("{}, ", fusion.label()));
-                PanelRow {
-                    heading: format!("{of_fusion}{}: {}", protocol.setting, protocol.in_words()),
-                    x_label: of.to_owned() + if has_controls { " (0: the control)" } else { "" },
-                    x_ticks: doses.iter().map(|dose| axis::number(*dose)).collect(),
-                    connected: true,
-                    panels: measured
-                        .map(|measure| panel(summary, protocol, measure, doses, &own))
-                        .collect(),
+        let row = |protocol: &ProtocolRun, column: Column, fusion: Option<&MethodName>| {
+            let own: Vec<&Series> = all.iter().filter(|s| s.fusion == fusion).collect();
+            let measured = measures.iter().filter(|measure| summary.measures(protocol, measure));
+            let of_fusion = fusion.map_or_else(String::new, |fusion| format!("{}, ", fusion.label()));
+            let at = match column {
+                Column::Rate(level) => {
+                    let axis = protocol.setting.axis(&protocol.modality);
+                    format!(" at {} ({axis})", axis::number(level))
                 }
-            })
-        });
+                Column::MeanOfRates => String::new(),
+            };
+            PanelRow {
+                heading: format!("{of_fusion}{}{at}: {}", protocol.setting, protocol.in_words()),
+                x_label: of.to_owned() + if has_controls { " (0: the control)" } else { "" },
+                x_ticks: doses.iter().map(|dose| axis::number(*dose)).collect(),
+                connected: true,
+                panels: measured
+                    .map(|measure| panel(summary, (protocol, column), measure, &doses, &own))
+                    .collect(),
+            }
+        };
+        let mut rows = Vec::new();
+        for protocol in &summary.protocols {
+            for column in columns(protocol) {
+                rows.extend(fusions.iter().map(|fusion| row(protocol, column, *fusion)));
+            }
+        }
         let mut legend: Vec<(String, Style)> = Vec::new();
         for one in &all {
             if !legend.iter().any(|(name, _)| *name == one.name) {
                 legend.push((one.name.clone(), one.style));
             }
         }
-        Self::of_panels(summary, measures, text, rows.collect(), legend)
+        Self::of_panels(summary, measures, text, rows, legend)
     }
+}
+
+/// What a protocol has a row of panels for.
+fn columns(protocol: &ProtocolRun) -> Vec<Column> {
+    if protocol.levels() == Levels::Amounts && protocol.rates.len() > 1 {
+        return protocol.rates.iter().map(|level| Column::Rate(*level)).collect();
+    }
+    vec![Column::MeanOfRates]
 }
 
 /// Every dose that a series has, the least first.
@@ -79,16 +99,22 @@ fn series(methods: &[RowId]) -> Vec<Series<'_>> {
         let Some(Dose { series, at }) = method.dose() else {
             continue;
         };
-        let fusion = method.reallocation.dose.is_some().then_some(&method.fusion);
-        let known = all.iter().position(|s| s.name == *series && s.fusion == fusion);
+        let of_reallocation = method.reallocation.dose.is_some();
+        let fusion = of_reallocation.then_some(&method.fusion);
+        let name = if of_reallocation || method.is_vanilla() {
+            series.clone()
+        } else {
+            format!("{series} + {}", method.reallocation.label())
+        };
+        let known = all.iter().position(|s| s.name == name && s.fusion == fusion);
         let known = known.unwrap_or_else(|| {
-            let twin = method.twin();
+            let twin = method.twin().filter(|_| of_reallocation);
             let control = twin.and_then(|twin| methods.iter().position(|other| *other == *twin.as_str()));
             controls.extend(control);
             all.push(Series {
-                name: series.clone(),
+                style: of_name(&name),
+                name,
                 fusion,
-                style: of_name(series),
                 rows: control.map(|control| (0.0, control)).into_iter().collect(),
             });
             all.len() - 1
@@ -117,9 +143,15 @@ fn series(methods: &[RowId]) -> Vec<Series<'_>> {
     all
 }
 
-fn panel(summary: &Summary, protocol: &ProtocolRun, measure: &Metric, doses: &[f64], all: &[&Series]) -> Panel {
+fn panel(
+    summary: &Summary,
+    (protocol, column): (&ProtocolRun, Column),
+    measure: &Metric,
+    doses: &[f64],
+    all: &[&Series],
+) -> Panel {
     let point = |row: usize| {
-        let group = summary.get(&protocol.setting, row, measure, Column::MeanOfRates)?;
+        let group = summary.get(&protocol.setting, row, measure, column)?;
         Some(Point::of(group.estimate.as_ref()?, measure.scale(), group.diverged))
     };
     let line = |one: &&Series| Line {

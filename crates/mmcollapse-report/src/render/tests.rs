@@ -391,6 +391,55 @@ fn measures_are_drawn_against_the_dose() {
     assert_eq!(means(accuracy, 2), [Some(84.67); 4]);
 }
 
+/// Planted data of several levels are data sets of their own; each reallocation of dosed fusions is a series.
+#[test]
+fn planted_levels_have_panels_of_their_own() {
+    let mut records = Vec::new();
+    for seed in 0..6 {
+        for (level, lost) in [(1.0, 0), (16.0, 40)] {
+            for (row, rank, right) in [
+                ("concat_2", 2.0, 100),
+                ("concat_8", 8.0, 300),
+                ("concat_2+kd", 2.0, 150),
+                ("concat_8+kd", 8.0, 310),
+            ] {
+                let (fusion, reallocation) = row.split_once('+').unwrap_or((row, "none"));
+                let levels = [(level, right - lost + (seed % 3) as usize)];
+                let protocol = "planted_noisier_distinct";
+                let mut record = record(row, (fusion, reallocation), protocol, seed, &levels, Status::Ok);
+                let series = "bounded rank".to_owned();
+                record.row.fusion.dose = Some(Dose { series, at: rank });
+                records.push(record);
+            }
+        }
+    }
+    let summary = Summary::new("planted-rank", &records, &table4()).unwrap();
+    let text = FigureText {
+        title: "ranks",
+        preset: "quick",
+        warnings: vec![],
+        provenance: String::new(),
+    };
+    let drawn = Figure::of_doses(&summary, "rank", &[metric("accuracy")], text);
+    let names: Vec<&str> = drawn.legend.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(names, ["bounded rank", "bounded rank + KD"]);
+    let headings: Vec<&str> = drawn.rows.iter().map(|row| row.heading.as_str()).collect();
+    assert!(
+        headings[0].starts_with("planted_noisier_distinct at 1 (noise features"),
+        "{headings:?}"
+    );
+    assert!(
+        headings[1].starts_with("planted_noisier_distinct at 16 (noise features"),
+        "{headings:?}"
+    );
+    let means = |row: usize, line: usize| -> Vec<f64> {
+        let points = drawn.rows[row].panels[0].lines[line].points.iter();
+        points.map(|point| (point.unwrap().mean * 4.5).round()).collect()
+    };
+    assert_eq!((means(0, 0), means(0, 1)), (vec![101.0, 301.0], vec![151.0, 311.0]));
+    assert_eq!((means(1, 0), means(1, 1)), (vec![61.0, 261.0], vec![111.0, 271.0]));
+}
+
 #[test]
 fn curves_are_drawn_and_written() {
     let folder = tempfile::tempdir().unwrap();

@@ -92,6 +92,47 @@ fn copies_are_of_the_other_modality_and_shared_noise_is_correlated() {
     assert!(correlation(&of(noise), &of(own + noise + 1)).abs() < 0.06);
 }
 
+/// Four terms of each of two modalities decide among eight classes, of which each modality knows its own four; of two classes
+/// all terms have one sum.
+#[test]
+fn each_class_has_a_sum_of_its_own() {
+    let (dataset, truth, _) = planted("classes=8,predictive=4,conjugates=0,noise=1");
+    assert_eq!((dataset.classes, dataset.class_names.len()), (8, 8));
+    let counts = (0..8).map(|class| dataset.train.labels.iter().filter(|label| **label == class).count());
+    assert!(
+        counts.clone().all(|count| count > 30),
+        "{:?}",
+        counts.collect::<Vec<_>>()
+    );
+    let predictive: Vec<usize> = (0..truth.features.len())
+        .filter(|place| truth.features[*place].role == Role::Predictive)
+        .collect();
+    for (values, label) in truth.values[0].iter().zip(&dataset.train.labels) {
+        let most = predictive.iter().map(|place| values[*place]).fold(f32::MIN, f32::max);
+        assert_eq!(values[predictive[*label as usize]], most);
+    }
+    assert!(
+        predictive
+            .iter()
+            .enumerate()
+            .all(|(class, place)| truth.features[*place].modality == class / 4)
+    );
+
+    // Each modality has a feature of every class: its own four first, then copies of the other's.
+    let (dataset, truth, redundant) = planted("classes=8,predictive=0,conjugates=4,pairing=copy,noise=1");
+    let second = redundant.features(0);
+    for (values, label) in truth.values[0].iter().zip(&dataset.train.labels) {
+        let of = |class: usize| values[if class < 4 { class } else { second + class - 4 }];
+        let most = (0..8).map(of).fold(f32::MIN, f32::max);
+        assert_eq!(of(*label as usize), most);
+    }
+
+    let (dataset, truth, _) = planted("predictive=1,conjugates=0");
+    for (values, label) in truth.values[0].iter().zip(&dataset.train.labels) {
+        assert_eq!(*label == 1, values[0] + values[5] > 0.0);
+    }
+}
+
 #[test]
 fn a_name_is_its_options() {
     let set = crate::find("planted-features:modalities=4,noise=8").unwrap();
@@ -112,6 +153,14 @@ fn a_name_is_its_options() {
         ("planted-features:noise", "`noise` is no `option=value`"),
         ("planted-features:noise=3,noise=4", "`noise` is given twice"),
         ("planted-features:modalities=9", "`modalities` must be 2 to 8, got 9"),
+        (
+            "planted-features:classes=1",
+            "`classes` must be 2 to 6, the number of terms that decide, got 1",
+        ),
+        (
+            "planted-features:classes=7",
+            "`classes` must be 2 to 6, the number of terms that decide, got 7",
+        ),
         (
             "planted-features:noise=80",
             "the 84 features of m1 need as many directions, and it has 16 numbers",

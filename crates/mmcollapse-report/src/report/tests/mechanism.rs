@@ -25,6 +25,7 @@ const EXPERIMENTS: &[ExperimentInfo] = &[
     experiment!("theorem3", Shows::Measures(&["monosemantic_neurons"])),
     experiment!("ebr-dose", Shows::Measures(&["rank_effective"])),
     experiment!("planted-collapse", Shows::Measures(&["auroc_only_m2"])),
+    experiment!("planted-rank", Shows::Measures(&["accuracy_only_m2"])),
 ];
 
 const LEVELS: [f64; 4] = [2.0, 4.0, 8.0, 16.0];
@@ -34,7 +35,7 @@ fn claims() -> Claims {
     let text = include_str!("../../../../../experiments/claims.yaml");
     let mut all: serde_yaml::Value = serde_yaml::from_str(text).unwrap();
     let listed = all["claims"].as_sequence_mut().unwrap();
-    listed.retain(|claim| ["L1", "T1", "L2", "T2", "L3", "T3", "C15"].contains(&claim["id"].as_str().unwrap()));
+    listed.retain(|claim| ["L1", "T1", "L2", "T2", "L3", "T3", "C15", "C16"].contains(&claim["id"].as_str().unwrap()));
     Claims::parse(&serde_yaml::to_string(&all).unwrap(), EXPERIMENTS).unwrap()
 }
 
@@ -50,7 +51,7 @@ fn add(
     let name = row.to_string();
     let (fusion, reallocation) = name.split_once('+').unwrap_or((&name, "none"));
     // Those of the lemmas and theorems, and those of the planted models.
-    for seed in (200..220).chain(300..320).chain(400..420) {
+    for seed in (200..220).chain(300..320).chain(400..420).chain(500..520) {
         for level in LEVELS {
             let own = |record: &Record| {
                 record.row == *name.as_str()
@@ -87,7 +88,13 @@ fn add(
             score(metric.as_str(), of(level, seed));
             // Tests of what reallocation does need its check.
             if row.is_reallocated()
-                && ["monosemantic_neurons_50", "monosemantic_meanings_50", "auroc_only_m2"].contains(&metric.as_str())
+                && [
+                    "monosemantic_neurons_50",
+                    "monosemantic_meanings_50",
+                    "auroc_only_m2",
+                    "accuracy_only_m2",
+                ]
+                .contains(&metric.as_str())
             {
                 score("confusion", if twin.is_some() { 1.0 } else { 0.1 });
                 score("confusion_shuffled", 1.0);
@@ -192,5 +199,5 @@ fn a_wrong_sign_flips_the_verdict() {
             tests += 1;
         }
     }
-    assert_eq!(tests, 22);
+    assert_eq!(tests, 26);
 }
