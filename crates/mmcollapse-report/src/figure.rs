@@ -104,6 +104,8 @@ pub struct Line {
     pub style: Style,
     /// Evenly spaced over the horizontal axis; none where there is no number.
     pub points: Vec<Option<Point>>,
+    /// Whether it is a row that the horizontal axis says nothing of: it goes from side to side and has one mark, at its end.
+    pub level: bool,
 }
 
 /// A mean (of a curve, a median) with its interval, in the unit of the axis.
@@ -230,6 +232,7 @@ fn panels(summary: &Summary, paper: &Paper, protocol: &ProtocolRun, styles: &[St
         panels[place].lines.push(Line {
             style: styles[position],
             points: groups.iter().map(|group| group.and_then(point)).collect(),
+            level: false,
         });
         // Several variants of a method share the paper's number: it is marked once, in the first one's style.
         let marked = |s: &Summary| {

@@ -7,14 +7,35 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use mmcollapse_record::{Definition, Record};
 
-/// One sentence a measure that some runs lack: which runs, and why.
+/// Rows by the seeds that lack something.
+type Lacking = BTreeMap<BTreeSet<u64>, Vec<String>>;
+
+/// One sentence for all measures that the same runs lack: which runs, and why.
 pub(crate) fn lacking(records: &[&Record]) -> Vec<String> {
-    Definition::of_representation()
-        .filter_map(|measure| of_measure(records, measure))
-        .collect()
+    let mut all: Vec<(Lacking, Vec<String>)> = Vec::new();
+    for measure in Definition::of_representation() {
+        let runs = of_measure(records, measure);
+        let name = measure.key.replace("{}", "*");
+        match all.iter_mut().find(|(known, _)| *known == runs) {
+            Some((_, names)) => names.push(name),
+            None if runs.is_empty() => {}
+            None => all.push((runs, vec![name])),
+        }
+    }
+    let sentences = all.iter().map(|(runs, names)| {
+        let runs = runs
+            .iter()
+            .map(|(seeds, rows)| format!("{} (seeds {})", rows.join(", "), in_words(seeds)));
+        format!(
+            "Without {}: {}. They were scored before this was measured or measured so, and their weights are not kept.",
+            names.join(", "),
+            runs.collect::<Vec<_>>().join("; ")
+        )
+    });
+    sentences.collect()
 }
 
-fn of_measure(records: &[&Record], measure: &Definition) -> Option<String> {
+fn of_measure(records: &[&Record], measure: &Definition) -> Lacking {
     let lacks = |record: &&&Record| {
         let is_asked = measure.is_of(&record.row.reallocation.method);
         is_asked && record.outcome.lacks(record.setting.protocol, measure)
@@ -32,20 +53,28 @@ fn of_measure(records: &[&Record], measure: &Definition) -> Option<String> {
     {
         seeds.entry(record.row.to_string()).or_default().insert(record.seed);
     }
-    let rows: Vec<String> = seeds
-        .iter()
-        .map(|(row, seeds)| {
-            let seeds: Vec<String> = seeds.iter().map(ToString::to_string).collect();
-            format!("{row} (seeds {})", seeds.join(", "))
-        })
-        .collect();
-    (!rows.is_empty()).then(|| {
-        format!(
-            "Without {}: {}. They were scored before this measure was added or changed, and their weights are not kept.",
-            measure.key.replace("{}", "*"),
-            rows.join(", ")
-        )
-    })
+    let mut rows = Lacking::new();
+    for (row, seeds) in seeds {
+        rows.entry(seeds).or_default().push(row);
+    }
+    rows
+}
+
+/// `0, 2, 100 to 119`.
+fn in_words(seeds: &BTreeSet<u64>) -> String {
+    let mut runs: Vec<(u64, u64)> = Vec::new();
+    for seed in seeds {
+        match runs.last_mut() {
+            Some((_, last)) if *last + 1 == *seed => *last = *seed,
+            _ => runs.push((*seed, *seed)),
+        }
+    }
+    let word = |(first, last): &(u64, u64)| match last - first {
+        0 => first.to_string(),
+        1 => format!("{first}, {last}"),
+        _ => format!("{first} to {last}"),
+    };
+    runs.iter().map(word).collect::<Vec<_>>().join(", ")
 }
 
 #[cfg(test)]
@@ -78,5 +107,15 @@ mod tests {
         // Another protocol, which nobody asks, lacks nothing.
         records.push(of("missing", 7));
         assert_eq!(lacking(&records.iter().collect::<Vec<_>>()).len(), 1);
+        // What the same runs lack is said once, of many seeds their ends.
+        records.extend((4..9).map(|seed| of("test_missing", seed)));
+        records[1].outcome.measured.insert("rank_numerical".to_owned(), 0);
+        let [sentence] = &lacking(&records.iter().collect::<Vec<_>>())[..] else {
+            panic!("more than one sentence")
+        };
+        assert!(
+            sentence.starts_with("Without rank_numerical, rank_stable: concat (seeds 0, 2, 4 to 8)."),
+            "{sentence}"
+        );
     }
 }

@@ -280,6 +280,7 @@ mod tests {
             lines: vec![Line {
                 style: BASELINE,
                 points: points.iter().map(point).collect(),
+                level: false,
             }],
             paper: vec![],
             threshold: None,

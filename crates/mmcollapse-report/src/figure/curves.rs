@@ -37,6 +37,7 @@ impl Figure {
                 let line = Line {
                     style: *style,
                     points: bins(length, shortest).map(|epochs| point(&runs, epochs)).collect(),
+                    level: false,
                 };
                 match panels.iter_mut().find(|(name, _)| *name == method.fusion.name) {
                     Some((_, panel)) => panel.lines.push(line),

@@ -15,7 +15,9 @@ struct Series<'a> {
     /// The fusion whose reallocation is dosed; none where fusions are.
     fusion: Option<&'a MethodName>,
     style: Style,
+    /// Each dose with its row; one row at every dose where it is in no series.
     rows: Vec<(f64, usize)>,
+    level: bool,
 }
 
 impl Figure {
@@ -116,6 +118,7 @@ fn series(methods: &[RowId]) -> Vec<Series<'_>> {
                 name,
                 fusion,
                 rows: control.map(|control| (0.0, control)).into_iter().collect(),
+                level: false,
             });
             all.len() - 1
         });
@@ -137,6 +140,7 @@ fn series(methods: &[RowId]) -> Vec<Series<'_>> {
                 name,
                 fusion,
                 rows: doses.iter().map(|dose| (*dose, place)).collect(),
+                level: true,
             });
         }
     }
@@ -160,6 +164,7 @@ fn panel(
             .iter()
             .map(|dose| point(one.rows.iter().find(|(at, _)| at == dose)?.1))
             .collect(),
+        level: one.level,
     };
     let judged = *measure == "confusion";
     Panel {

@@ -79,6 +79,7 @@ fn panel(summary: &Summary, protocol: &ProtocolRun, fusion: &str, measure: &Metr
                 Some(Point::of(group.estimate.as_ref()?, measure.scale(), group.diverged))
             })
             .collect(),
+        level: false,
     };
     let places: Vec<usize> = methods.map(|(place, _)| place).collect();
     let mut lines: Vec<Line> = places

@@ -95,6 +95,7 @@ fn row(
             let line = Line {
                 style: *style,
                 points: (0..PLACES).map(|place| point(&runs, place..place + 1)).collect(),
+                level: false,
             };
             (!runs.is_empty()).then_some((line, runs.len()))
         };

@@ -1,6 +1,7 @@
 //! One panel: frame, grid, bands, lines, marks.
 
 use miette::Result;
+use plotters::style::RGBColor;
 
 use super::axis::Scale;
 use super::canvas::{Canvas, Letters, Stand};
@@ -56,9 +57,8 @@ impl Frame<'_> {
     pub fn draw(&self, canvas: &Canvas, panel: &Panel) -> Result<()> {
         self.grid(canvas)?;
         if let Some(threshold) = panel.threshold {
-            self.threshold(canvas, threshold)?;
+            self.across(canvas, threshold, INK, 1.0)?;
         }
-        let count = panel.lines.len() as f64;
         let marked = self.row.x_ticks.len() <= MARKED_PLACES;
         // All lines together stay within a third of the way to the next place, so that none seems to stand at another.
         let way = if self.row.x_ticks.len() > 1 {
@@ -66,12 +66,16 @@ impl Frame<'_> {
         } else {
             f64::INFINITY
         };
+        let steps = panel.lines.iter().filter(|line| !line.level).count() as f64 - 1.0;
         let sidestep = if marked {
-            SIDESTEP.min(way / 3.0 / (count - 1.0).max(1.0))
+            SIDESTEP.min(way / 3.0 / steps.max(1.0))
         } else {
             0.0
         };
-        let side = |k: usize| (k as f64 - (count - 1.0) / 2.0) * sidestep;
+        let side = |k: usize| {
+            let before = panel.lines.iter().take(k).filter(|line| !line.level).count();
+            (before as f64 - steps / 2.0) * sidestep
+        };
         for (k, line) in panel.lines.iter().enumerate() {
             self.band(canvas, line, side(k))?;
         }
@@ -85,19 +89,25 @@ impl Frame<'_> {
             }
         }
         for (k, line) in panel.lines.iter().enumerate() {
-            for (x, point) in line.points.iter().enumerate() {
-                let Some(point) = point.filter(|point| point.mean >= self.scale.low) else {
+            for (x, point) in shown_points(line) {
+                if point.mean < self.scale.low {
                     continue;
-                };
+                }
                 // A single seed is a mark everywhere, as no line is drawn through it.
                 let spaced = has_mark(x, line.points.len(), k, panel.lines.len());
                 if marked || spaced || point.seeds == 1 {
                     let at = (self.x_of(line, x) + side(k), self.y(point.mean));
+                    let at = if line.level { (self.edges.2, at.1) } else { at };
                     canvas.mark(at, if marked || spaced { MARK } else { SMALL_MARK }, line.style)?;
                 }
                 if beyond(&point, self.scale) {
                     let (_, top, _, _) = self.edges;
-                    let at = (self.x_of(line, x) + side(k), top + 5.0);
+                    let x = if line.level {
+                        self.edges.2
+                    } else {
+                        self.x_of(line, x) + side(k)
+                    };
+                    let at = (x, top + 5.0);
                     canvas.area(&above(at), line.style.colour, 1.0)?;
                 }
             }
@@ -137,13 +147,13 @@ impl Frame<'_> {
     }
 
     /// A dashed line from side to side.
-    fn threshold(&self, canvas: &Canvas, value: f64) -> Result<()> {
+    fn across(&self, canvas: &Canvas, value: f64, colour: RGBColor, width: f64) -> Result<()> {
         let (left, _, right, _) = self.edges;
         let y = self.y(self.shown(value));
         let dashes = ((right - left) / DASH) as usize;
         for dash in (0..dashes).step_by(2) {
             let from = left + dash as f64 * DASH;
-            canvas.line(&[(from, y), (from + DASH, y)], INK, 1.0)?;
+            canvas.line(&[(from, y), (from + DASH, y)], colour, width)?;
         }
         Ok(())
     }
@@ -151,6 +161,15 @@ impl Frame<'_> {
     /// The interval, over each stretch of neighbouring points that have one.
     fn band(&self, canvas: &Canvas, line: &Line, side: f64) -> Result<()> {
         let colour = line.style.colour;
+        if line.level {
+            let (left, _, right, _) = self.edges;
+            let point = shown_points(line).find(|(_, point)| point.mean >= self.scale.low);
+            let Some(interval) = point.and_then(|(_, point)| point.interval) else {
+                return Ok(());
+            };
+            let (low, high) = (self.y(self.shown(interval.low)), self.y(self.shown(interval.high)));
+            return canvas.area(&[(left, low), (right, low), (right, high), (left, high)], colour, BAND);
+        }
         for stretch in stretches(line, self.row.connected, |point| point.interval.is_some()) {
             if stretch.iter().all(|(_, point)| point.mean < self.scale.low) {
                 // Its line is not shown either; the band would only cover the others.
@@ -171,6 +190,13 @@ impl Frame<'_> {
     }
 
     fn line(&self, canvas: &Canvas, line: &Line, side: f64) -> Result<()> {
+        if line.level {
+            let means = shown_points(line).map(|(_, point)| point.mean);
+            return match means.filter(|mean| *mean >= self.scale.low).last() {
+                Some(mean) => self.across(canvas, mean, line.style.colour, STROKE),
+                None => Ok(()),
+            };
+        }
         for stretch in stretches(line, self.row.connected, |point| point.seeds > 1) {
             for pair in stretch.windows(2) {
                 let at = |(x, point): (usize, Point)| (self.x_of(line, x) + side, self.y(point.mean));
@@ -187,10 +213,10 @@ impl Frame<'_> {
         let (_, _, _, bottom) = self.edges;
         let mut heights = vec![bottom - 8.0 - TOLD; self.row.x_ticks.len()];
         for line in &panel.lines {
-            for (x, point) in line.points.iter().enumerate() {
-                let Some(point) = point.filter(|point| point.mean < self.scale.low) else {
+            for (x, point) in shown_points(line) {
+                if point.mean >= self.scale.low {
                     continue;
-                };
+                }
                 let Some(height) = heights.get_mut(x) else {
                     continue;
                 };
@@ -253,6 +279,18 @@ impl Frame<'_> {
         let end = bottom - self.strip;
         end - (end - top) * self.scale.place(value)
     }
+}
+
+/// Points that are marked or told, with their places: of a level line the last.
+fn shown_points(line: &Line) -> impl Iterator<Item = (usize, Point)> {
+    let points = line.points.iter().enumerate();
+    let points = points.filter_map(|(place, point)| Some((place, (*point)?)));
+    let hidden = if line.level {
+        points.clone().count().saturating_sub(1)
+    } else {
+        0
+    };
+    points.skip(hidden)
 }
 
 /// Whether a line with many places has one of its few marks here; neighbouring lines have theirs elsewhere.

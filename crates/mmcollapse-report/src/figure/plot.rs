@@ -41,6 +41,7 @@ pub fn scale_of<'a>(rows: impl Iterator<Item = &'a Row>, axis: &Axis, origin: Op
         lines: vec![Line {
             style: BASELINE,
             points: points.chain(origin.map(single)).map(Some).collect(),
+            level: false,
         }],
         paper: Vec::new(),
         threshold: None,

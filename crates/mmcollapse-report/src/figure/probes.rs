@@ -87,6 +87,7 @@ fn row(records: &[Record], protocol: &ProtocolRun, methods: &[(&RowId, Style)], 
             let line = Line {
                 style,
                 points: (0..length).map(|at| point(&curves, at..at + 1)).collect(),
+                level: false,
             };
             if line.points.iter().any(Option::is_some) {
                 points = points.max(length);

@@ -68,5 +68,6 @@ fn zoom(row: &PanelRow) -> PanelRow {
         let shown = |style: &Style| panel.lines.iter().any(|line| line.style == *style);
         panel.paper.retain(|(style, _, value)| shown(style) && *value >= end);
     }
+    zoom.panels.retain(|panel| !panel.lines.is_empty());
     zoom
 }
