@@ -3,7 +3,7 @@
 //! The interval that results print is Student's t on the seeds ([`t_interval`]); the bootstrap
 //! ([`bootstrap_interval`]) assumes no shape and is written beside it, so that a reader sees where the two part.
 
-use statrs::distribution::{ContinuousCDF, StudentsT};
+use statrs::distribution::{ContinuousCDF, Normal, StudentsT};
 
 use crate::draws::SplitMix64;
 use crate::error::{at_least, at_least_one, confidence, finite};
@@ -129,6 +129,11 @@ pub(crate) fn t_quantile(probability: f64, freedom: f64) -> Result<f64> {
         got: freedom,
     })?;
     Ok(t.inverse_cdf(probability))
+}
+
+/// Standard errors on each side of a two-sided normal interval at `level`, in (0, 1).
+pub(crate) fn normal_quantile(level: f64) -> f64 {
+    Normal::standard().inverse_cdf(0.5 + level / 2.0)
 }
 
 /// Quantile `q` in [0, 1] of values that are sorted, by linear interpolation, as `numpy.percentile`'s default.

@@ -146,6 +146,12 @@ fn every_verdict_is_reached() {
         verdict(overlapping(0.0, 1.39), 1),
         Verdict::Inconclusive { n_needed: None }
     );
+    // In a family of four the level is .9875, whose quantile is 2.498: the floor is 1.766.
+    assert_eq!(verdict(overlapping(0.0, 1.76), 4), Verdict::CannotDecide);
+    assert_eq!(
+        verdict(overlapping(0.0, 1.77), 4),
+        Verdict::Inconclusive { n_needed: None }
+    );
     assert_eq!(verdict(overlapping(2.0, 1.0), 1), supported(false));
     assert_eq!(verdict(overlapping(-2.0, 1.0), 1), Verdict::Contradicted);
     let one = Comparison {

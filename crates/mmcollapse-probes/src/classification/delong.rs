@@ -8,12 +8,11 @@
 //! Source: DeLong, DeLong, Clarke-Pearson 1988, Biometrics 44, equations 4 to 6. Placements are read off the sorted
 //! scores, as the midranks of Sun and Xu 2014, IEEE Signal Processing Letters 21: O(n log n) in all.
 
-use statrs::distribution::{ContinuousCDF, Normal};
 use statrs::function::erf::erfc;
 
 use super::{Outcomes, auroc};
 use crate::error::confidence;
-use crate::estimate::Interval;
+use crate::estimate::{Interval, normal_quantile};
 use crate::{MeasureError, Result};
 
 const MEASURE: &str = "DeLong's variance";
@@ -65,7 +64,8 @@ pub struct AurocTest {
 /// # Errors
 /// Fewer than two positives or two negatives; a level outside of (0, 1).
 pub fn auroc_delong(outcomes: &Outcomes, level: f64) -> Result<Auroc> {
-    let half_width = normal_quantile(level)?;
+    confidence(MEASURE, level)?;
+    let half_width = normal_quantile(level);
     outcomes.tally().both_classes(MEASURE, 2)?;
     let value = auroc(outcomes.tally())?;
     let standard_error = standard_error(outcomes, &placements(outcomes));
@@ -88,7 +88,8 @@ pub fn auroc_delong(outcomes: &Outcomes, level: f64) -> Result<Auroc> {
 /// Those of [`auroc_delong`]; labels, known or unknown, that differ between the two; AUROCs that differ by the same
 /// amount on every sample, so that the difference has no variance (a perfect order against its reverse).
 pub fn delong_test(ours: &Outcomes, reference: &Outcomes, level: f64) -> Result<AurocTest> {
-    let half_width = normal_quantile(level)?;
+    confidence(MEASURE, level)?;
+    let half_width = normal_quantile(level);
     ours.same_samples(MEASURE, reference)?;
     ours.tally().both_classes(MEASURE, 2)?;
     let difference = auroc(ours.tally())? - auroc(reference.tally())?;
@@ -163,10 +164,4 @@ fn standard_error(outcomes: &Outcomes, values: &[f64]) -> f64 {
         class().map(|value| (value - mean).powi(2)).sum::<f64>() / (n - 1.0) / n
     };
     (of_class(true) + of_class(false)).sqrt()
-}
-
-/// Standard errors on each side of a two-sided normal interval.
-fn normal_quantile(level: f64) -> Result<f64> {
-    confidence(MEASURE, level)?;
-    Ok(Normal::standard().inverse_cdf(0.5 + level / 2.0))
 }

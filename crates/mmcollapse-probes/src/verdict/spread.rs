@@ -1,7 +1,7 @@
 //! How sure the mean of a few differences is, where their samples overlap.
 
 use crate::error::{at_least, confidence};
-use crate::estimate::{Interval, mean, standard_deviation, t_quantile};
+use crate::estimate::{Interval, mean, normal_quantile, standard_deviation, t_quantile};
 use crate::{MeasureError, Result};
 
 /// The normal quantile of a two-sided 95 % interval: what no number of seeds takes away from the half-width when q > 0.
@@ -55,6 +55,12 @@ impl Spread {
     /// The half-width that more seeds cannot go below: 1.96 s sqrt(q).
     pub fn floor(&self) -> f64 {
         FLOOR * self.sd * self.q.sqrt()
+    }
+
+    /// The half-width that an interval at `level`, in (0, 1), cannot go below with any number of seeds: z s sqrt(q) with the level's
+    /// normal quantile z, 1.96 at least.
+    pub fn floor_at(&self, level: f64) -> f64 {
+        normal_quantile(level).max(FLOOR) * self.sd * self.q.sqrt()
     }
 
     /// The two-sided interval at a level, never narrower than the floor.

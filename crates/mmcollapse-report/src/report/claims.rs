@@ -79,6 +79,15 @@ pub struct Claim {
     pub exploratory: Vec<Comparison>,
 }
 
+/// What decides a test beside its own entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FamilyRule {
+    /// Primary tests of the claim on its data set, which share the error.
+    pub tests: usize,
+    /// What the rows must have passed.
+    pub needs: Option<Check>,
+}
+
 /// A manipulation check, by the name of its measure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -395,16 +404,27 @@ impl Claims {
         })
     }
 
-    /// The primary tests of a file, as they are written there; none where it is of another form.
-    pub(super) fn stated(text: &str) -> Vec<String> {
+    /// The primary tests of a file, as they are written there, each with its family; none where it is of another form.
+    pub(super) fn stated(text: &str) -> BTreeMap<String, FamilyRule> {
         let claims: Option<WrittenClaims> = serde_yaml::from_str(text).ok();
-        let entries = claims.into_iter().flat_map(|claims| claims.claims);
-        let entries = entries.flat_map(|claim| claim.primary.into_iter().map(move |entry| (claim.id.clone(), entry)));
-        let tests = entries.flat_map(|(id, entry)| {
-            let tests = expanded(entry).unwrap_or_default();
-            tests.into_iter().map(move |test| canonical(&id, test.written))
-        });
-        tests.collect()
+        let mut stated = BTreeMap::new();
+        for claim in claims.into_iter().flat_map(|claims| claims.claims) {
+            let tests: Vec<Expanded> = claim
+                .primary
+                .into_iter()
+                .flat_map(|entry| expanded(entry).unwrap_or_default())
+                .collect();
+            let dataset = |test: &Expanded| test.parts.first().and_then(|(part, _)| part.get("dataset").cloned());
+            let data: Vec<Option<Value>> = tests.iter().map(dataset).collect();
+            for (test, own) in tests.into_iter().zip(&data) {
+                let rule = FamilyRule {
+                    tests: data.iter().filter(|other| *other == own).count(),
+                    needs: claim.needs,
+                };
+                stated.insert(canonical(&claim.id, test.written), rule);
+            }
+        }
+        stated
     }
 }
 

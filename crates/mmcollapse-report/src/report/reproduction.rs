@@ -280,6 +280,12 @@ pub(super) fn rule(found: &[Found]) -> String {
             .to_owned(),
         n => format!("{n} of {run} tests are; of the others each verdict is a hypothesis for fresh seeds."),
     };
+    let other = match with(Standing::OtherFamily) {
+        0 => String::new(),
+        n => format!(
+            " {n} of these others were, but in a family of more tests or without today's check: their level or check was chosen after."
+        ),
+    };
     let unknown = match with(Standing::NotKnown) {
         0 => String::new(),
         n => format!(" Of {n} that is not known: a commit of their cells is not at hand."),
@@ -299,11 +305,12 @@ pub(super) fn rule(found: &[Found]) -> String {
          | these data cannot decide | holds both, and the margin is below what any number of seeds could resolve |\n\
          | not tested | is missing: not measured, of an earlier revision, runs diverged, or the manipulation check failed or was not made |\n\n\
          A test over several rows (*all of*) is supported if every part is. It is contradicted or excluded if one part is, at level \
-         1 − .05/(k · parts). Its parts show the narrower interval, at level 1 − .05/k. The margin is the gain that the paper prints for the comparison, else 1 point or .05 nats. Ranks and \
+         1 − .05/(k · parts). Its parts show the narrower interval, at level 1 − .05/k. The margin is the gain that the paper prints for the comparison, else 1 point or .05 nats; of \
+         quantities of other kinds it stands beside the test and is ours. Ranks and \
          variance inflation are compared as ratios. p is the exact Wilcoxon signed-rank test's and decides nothing. Differences of \
          accuracy and AUROC are in points.\n\n\
-         **Confirmatory or not.** A test is confirmatory if the commits that trained its cells have it word by word, and no result \
-         committed by then has its seeds. {confirmatory}{unknown}\n\n\
+         **Confirmatory or not.** A test is confirmatory if the commits that trained its cells have it word by word, with today's check and no \
+         more tests beside it, and no result committed by then has its seeds. {confirmatory}{other}{unknown}\n\n\
          **EBR** as the paper writes it is the row `ebr_literal`. Rows `ebr` have the setting that a search among 64 readings found best \
          (`searched`). In none of its runs was a fresh discriminator confused: they measure EBR's layers, trained well, not its \
          reallocation. They are exploratory, or not tested.\n\n\

@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 
 use mmcollapse_record::Provenance;
 
-use super::claims::{Claims, Test};
+use super::claims::{Claims, FamilyRule, Test};
 use super::results::Measured;
 
 /// Where the claims stand in the repository.
@@ -18,6 +18,8 @@ const CLAIMS: &str = "experiments/claims.yaml";
 pub enum Standing {
     /// It was stated, word by word, at every commit that trained its cells, and no result committed by then had its seeds.
     Confirmatory,
+    /// So it was, but its claim had more tests then or asked for another check: its level or its check was chosen later.
+    OtherFamily,
     /// It was not.
     Exploratory,
     /// Its seeds are not run yet; the numbers are of others, which were run before.
@@ -35,6 +37,7 @@ impl Standing {
     pub fn text(self) -> &'static str {
         match self {
             Self::Confirmatory => "before its runs",
+            Self::OtherFamily => "before its runs, its family or check after",
             Self::Exploratory => "after its runs",
             Self::OtherSeeds => "its seeds are not run yet: earlier ones",
             Self::NotKnown => "not known",
@@ -48,7 +51,7 @@ impl Standing {
 pub struct Stated {
     repository: PathBuf,
     /// The primary tests at each commit; none where the commit is not at hand.
-    tests: RefCell<HashMap<String, Option<BTreeSet<String>>>>,
+    tests: RefCell<HashMap<String, Option<BTreeMap<String, FamilyRule>>>>,
     /// The results at each commit.
     runs: RefCell<HashMap<String, Vec<Seen>>>,
 }
@@ -69,8 +72,8 @@ impl Stated {
         }
     }
 
-    /// What the history says of a test, given the result that it rests on.
-    pub fn standing(&self, test: &Test, measured: &Measured) -> Standing {
+    /// What the history says of a test, given its family today and the result that it rests on.
+    pub fn standing(&self, test: &Test, today: FamilyRule, measured: &Measured) -> Standing {
         let origins = &measured.provenance.origins;
         let mut commits = BTreeSet::new();
         for origin in origins {
@@ -86,22 +89,28 @@ impl Stated {
         for commit in commits {
             match self.stated(commit, &test.written) {
                 None => return Standing::NotKnown,
-                Some(stated) if stated && !self.seen(commit, test, &measured.provenance) => {}
+                Some(Some(then)) if !self.seen(commit, test, &measured.provenance) => {
+                    // Tests that were added leave the others less.
+                    let same = then.tests <= today.tests && then.needs == today.needs;
+                    if !same && standing == Standing::Confirmatory {
+                        standing = Standing::OtherFamily;
+                    }
+                }
                 Some(_) => standing = Standing::Exploratory,
             }
         }
         standing
     }
 
-    /// Whether the claims at a commit have the test; none where the commit is not at hand.
-    fn stated(&self, commit: &str, written: &str) -> Option<bool> {
+    /// The family that the claims at a commit have the test in, if they have it; none where the commit is not at hand.
+    fn stated(&self, commit: &str, written: &str) -> Option<Option<FamilyRule>> {
         let mut known = self.tests.borrow_mut();
         let tests = known.entry(commit.to_owned()).or_insert_with(|| {
             self.git(&["cat-file", "-e", &format!("{commit}^{{commit}}")])?;
             let text = self.git(&["show", &format!("{commit}:{CLAIMS}")]).unwrap_or_default();
-            Some(Claims::stated(&text).into_iter().collect())
+            Some(Claims::stated(&text))
         });
-        Some(tests.as_ref()?.contains(written))
+        Some(tests.as_ref()?.get(written).copied())
     }
 
     /// Whether a result that was committed by then has a seed of the test on the same data.

@@ -864,6 +864,15 @@ fn what_was_stated_before_its_runs_is_confirmatory() {
         "{experiment: table4, says: kd above none,",
     );
     let stated = commit(&format!("# a remark\n{laid_out}"));
+    let needed = commit(&CLAIMS.replace("    place: Table 4\n", "    place: Table 4\n    needs: reallocated\n"));
+    let falls = CLAIMS.find("      - {says: falls").unwrap();
+    let fewer = CLAIMS
+        .find("    exploratory:")
+        .map(|end| [&CLAIMS[..falls], &CLAIMS[end..]].concat())
+        .unwrap();
+    let fewer = commit(&fewer);
+    let another = "      - {says: rises, experiment: table4, protocol: test_missing, metric: accuracy, row: concat, trend: true, claimed: higher, margin: 0.01, seeds: {n: 10, from: 0}}\n";
+    let more = commit(&[&CLAIMS[..falls], another, &CLAIMS[falls..]].concat());
     let claims = Claims::parse(CLAIMS, &[TABLE]).unwrap();
     let results = root.join("results");
     let standing = |commits: &[&str]| {
@@ -897,6 +906,11 @@ fn what_was_stated_before_its_runs_is_confirmatory() {
         found(&claims, &results)[0].primary[0].standing
     };
     assert_eq!(standing(&[&stated]), Standing::Confirmatory);
+    // Tests that were added make the others no easier; a test that was dropped does, and a check that was asked for later hides.
+    assert_eq!(standing(&[&fewer]), Standing::Confirmatory);
+    assert_eq!(standing(&[&more]), Standing::OtherFamily);
+    assert_eq!(standing(&[&stated, &needed]), Standing::OtherFamily);
+    assert_eq!(standing(&[&needed, &earlier]), Standing::Exploratory);
     assert_eq!(standing(&[&earlier]), Standing::Exploratory);
     assert_eq!(standing(&[&stated, &earlier]), Standing::Exploratory);
     assert_eq!(standing(&[&"0".repeat(40)]), Standing::NotKnown);

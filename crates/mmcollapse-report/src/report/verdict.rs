@@ -10,7 +10,7 @@ use mmcollapse_record::{Metric, RowName, Setting, same_level};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use super::claims::{Check, Claim, Claims, Comparison, Direction, Over, Seeds, Test};
+use super::claims::{Check, Claim, Claims, Comparison, Direction, FamilyRule, Over, Seeds, Test};
 use super::results::{Measured, Results};
 use super::stated::{Standing, Stated};
 
@@ -176,7 +176,7 @@ impl Source<'_> {
                 None if matches!(verdict, Verdict::NotTested(Reason::Stale)) => Standing::Stale,
                 None => Standing::NotRun,
                 Some(_) if on_others => Standing::OtherSeeds,
-                Some(measured) => stated.standing(test, measured),
+                Some(measured) => stated.standing(test, FamilyRule { tests: family, needs }, measured),
             },
         })
     }
