@@ -4,8 +4,8 @@
 
 Eight classes, each with a feature; the label is the class of the largest. Where modalities are distinct, each holds four of the features,
 where they are redundant, all of them. Besides, each modality has two noise features, four times as strong, and the second has more.
-The fusion layer is a product of rank r. Its numbers are other draws than those of results/planted-rank and agree with them within
-two standard errors; they have no part in any verdict. Made with torch 2.15.
+The fusion layer is a product of rank r. The draws are others than those of results/planted-rank: of 36 means 34 agree with it within two
+standard errors. They have no part in any verdict. Made with torch 2.15.
 """
 
 import sys
@@ -16,6 +16,7 @@ from torch import nn
 
 WIDTH, CLASSES, TRAIN, TEST = 40, 8, 1024, 2048
 EPOCHS, BATCH = 40, 64
+torch.set_num_threads(1)  # layers this small only lose by more
 
 
 def draw(rng, n, directions, more, distinct):

@@ -165,6 +165,9 @@ pub(super) fn compare(
                 suspicion: scored.suspicion.clone(),
                 despite: asked.despite.clone(),
             };
+            if let Some(doubt) = &scored.doubt {
+                tell!("{name}: {doubt}");
+            }
             beside(experiment, rows, scored.records, external, &from.results)
         }
         // clap asks for one of them.

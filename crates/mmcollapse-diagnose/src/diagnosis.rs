@@ -10,7 +10,7 @@ use crate::resample::{Column, Columns, Estimated, Means, Resampled, permutation_
 use crate::rows::{Rows, stream};
 use crate::rule::{self, Added, Destination, Information, Place, Source, Stated, TOLERATED, Target, Test, Verdict};
 use crate::structure::{self, Neurons, Shapes, Structure};
-use crate::{Input, Settings, advice};
+use crate::{Input, Settings, advice, doubts};
 
 /// Version of what is written as JSON. It is raised when a field changes its meaning or goes.
 pub const SCHEMA: &str = "mmcollapse-diagnosis/1";
@@ -280,7 +280,10 @@ pub fn diagnose(model: &Input, settings: &Settings) -> Result<Diagnosis> {
         found.advice = advice::of(&found, fused.as_ref(), unread.is_some());
         modalities.push(found);
     }
-    let mut notes = model.notes.clone();
+    let inside = fused_right.map_or(mean(probes[full]), mean);
+    let output = doubts::of_output(model_right[full].map(mean), inside, mean(prior_right));
+    let mut notes: Vec<String> = output.into_iter().collect();
+    notes.extend(model.notes.iter().cloned());
     notes.extend(rows.notes.iter().cloned());
     notes.extend(note_absent(model, &rows));
     notes.extend(unread);

@@ -128,6 +128,16 @@ impl Features {
         self.columns
     }
 
+    /// A number as it is.
+    pub(crate) fn at(&self, row: usize, column: usize) -> f64 {
+        number(&self.values, row * self.columns + column)
+    }
+
+    /// File and name of the array.
+    pub(crate) fn from(&self) -> &str {
+        &self.from
+    }
+
     /// Columns that do not vary.
     pub fn constant(&self) -> usize {
         self.constant

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use mmcollapse_arrays::{Array, Arrays, Values};
 use mmcollapse_probes::Matrix;
 
+use crate::doubts;
 use crate::error::{Result, input};
 use crate::features::{Features, View, refused};
 use crate::outputs::Outputs;
@@ -127,6 +128,12 @@ impl Input {
                 NAMES,
             ));
         }
+        notes.extend(doubts::of_arrays(
+            &modalities,
+            fused.as_ref(),
+            logits.as_ref(),
+            has("groups"),
+        ));
         let weight = weights(arrays, &modalities, &has)?;
         let known = |name: &str| {
             let alone = name.strip_prefix("alone.");

@@ -6,6 +6,7 @@
 mod advice;
 mod contribution;
 mod diagnosis;
+mod doubts;
 mod error;
 mod features;
 mod fitted;

@@ -103,7 +103,35 @@ fn logits(mut array: Array, labels: &[i64], whole: bool) -> Result<Features> {
         };
         return Err(refused(&array, reason, help));
     }
+    if whole {
+        refuse_masked(&array, labels)?;
+    }
     Features::new(array, Some(labels.len()))
+}
+
+/// Refuses logits of which one sample's loss would hide all others: its class was masked, or they are no logits.
+fn refuse_masked(array: &Array, labels: &[i64]) -> Result<()> {
+    /// Nats of one sample, more than any sum over samples that tells anything.
+    const MOST: f64 = 1e4;
+    let &[rows, columns] = array.info.shape.as_slice() else {
+        return Ok(());
+    };
+    for (row, label) in labels.iter().enumerate().take(rows) {
+        let value = |column: usize| array.values.get(row * columns + column).unwrap_or(f64::NAN);
+        let largest = (0..columns).map(value).fold(f64::NEG_INFINITY, f64::max);
+        let own = usize::try_from(*label).map_or(f64::NAN, value);
+        if largest - own > MOST {
+            return Err(refused(
+                array,
+                format!(
+                    "row {row}: expected logits, got one of the sample's own class that is {:.3e} below the largest",
+                    largest - own
+                ),
+                "if the model masks classes, leave out the samples of these classes, or write what it computes before the mask",
+            ));
+        }
+    }
+    Ok(())
 }
 
 /// Refuses probabilities, which as logits would say almost nothing. Turning them into logits here would have to guess what a

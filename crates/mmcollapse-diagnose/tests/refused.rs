@@ -31,8 +31,9 @@ fn numbers(count: usize) -> Vec<f32> {
 fn asked(change: impl Fn(&Path)) -> Result<String, String> {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path();
-    for name in ["embedding.image", "embedding.sound", "fused"] {
-        npy(path, name, &[N, 3], &numbers(N * 3));
+    for (salt, name) in ["embedding.image", "embedding.sound", "fused"].into_iter().enumerate() {
+        let values: Vec<f32> = numbers(N * 3).iter().map(|x| (x + 31.0 * salt as f32) % 97.0).collect();
+        npy(path, name, &[N, 3], &values);
     }
     let labels: Vec<f32> = (0..N).map(|i| (i % 2) as f32).collect();
     npy(path, "labels", &[N], &labels);

@@ -217,7 +217,7 @@ fn every_balancing_takes_three_modalities_and_every_fusion_what_it_gives() {
 /// DGL: without the unimodal loss no encoder learns, and with it the fusion still learns from the multimodal loss alone.
 #[test]
 fn gradients_are_disentangled() {
-    let names = |alpha: f64| moved(&balanced("concat", "dgl", json!({"alpha": alpha})), None, None);
+    let names = |alpha: f64| moved(&balanced("concat", "dgl", json!({"alpha": alpha})), None, &[]);
     assert!(names(0.0).iter().all(|name| under(name, "fusion")), "{:?}", names(0.0));
     assert!(names(4.0).iter().any(|name| under(name, "encoder.image")));
     let (dataset, device) = (tiny(), Device::Cpu);
@@ -271,7 +271,7 @@ fn gradients_are_disentangled() {
 #[test]
 fn an_encoder_whose_rate_is_zero_stays() {
     let config = balanced("concat", "mslr", json!({"rates": {"image": 0.0}}));
-    let moved = moved(&config, None, None);
+    let moved = moved(&config, None, &[]);
     assert!(!moved.iter().any(|name| under(name, "encoder.image")));
     assert!(moved.iter().any(|name| under(name, "encoder.sound")));
     let error = ModelSpec::new(&balanced("concat", "mslr", json!({"rates": {"smell": 0.5}})), &tiny())

@@ -111,6 +111,14 @@ mod tests {
                 "the protocol is about modality `smell`",
             ),
             (
+                &|c| c["training"]["clip_norm"] = json!(-1.0),
+                "`clip_norm` must be a number above 0, got -1",
+            ),
+            (
+                &|c| c["training"]["optimizer"]["lr"] = json!(-0.001),
+                "`lr` must be finite and not negative, got -0.001",
+            ),
+            (
                 &|c| c["reallocation"] = json!({"method": "kd", "student": "smell"}),
                 "no modality `smell` to be the student",
             ),

@@ -325,7 +325,7 @@ impl Run<'_> {
                 kind if kind.probes_layer() => Along::Layer,
                 _ => Along::Nothing,
             },
-            frozen: None,
+            frozen: Vec::new(),
             rate_factor: None,
             balancing: None,
             objective,
@@ -341,12 +341,12 @@ impl Run<'_> {
             return self.vanilla(model, label);
         }
         let objective = Multimodal(model);
-        let frozen = placed.iter().find(|placed| placed.freeze);
+        let frozen = placed.iter().filter(|placed| placed.freeze);
         let fit = Fit {
             label: label.to_owned(),
             training: model.reallocation.training(&self.config.training),
             phases: Box::new(|progress| model.reallocation.phase(progress)),
-            frozen: frozen.map(|placed| placed.path.clone()),
+            frozen: frozen.map(|placed| placed.path.clone()).collect(),
             rate_factor: model.reallocation.rate_factor(),
             balancing: model.balancing.as_deref(),
             ..self.plain(MULTIMODAL.to_owned(), &model.params, &objective)

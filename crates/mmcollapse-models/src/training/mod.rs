@@ -107,8 +107,8 @@ pub(crate) struct Fit<'a> {
     pub params: &'a Params,
     /// What is measured along the training.
     pub along: Along,
-    /// Prefix of variables that are not trained.
-    pub frozen: Option<String>,
+    /// Prefixes of variables that are not trained.
+    pub frozen: Vec<String>,
     /// Prefix of variables with a learning-rate factor of their own.
     pub rate_factor: Option<(&'static str, f64)>,
     /// How the modalities are weighed.
@@ -198,7 +198,7 @@ impl Fit<'_> {
     /// Variables that are trained, in groups of one learning-rate factor.
     fn groups(&self) -> Vec<(Vec<(String, Var)>, f64)> {
         let mut trained = self.params.vars();
-        trained.retain(|(name, _)| self.frozen.as_deref().is_none_or(|frozen| !under(name, frozen)));
+        trained.retain(|(name, _)| !self.frozen.iter().any(|frozen| under(name, frozen)));
         let mut special: Vec<(String, f64)> = self.balancing.map(Balancing::rates).unwrap_or_default();
         special.extend(self.rate_factor.map(|(prefix, factor)| (prefix.to_owned(), factor)));
         let mut groups = Vec::new();

@@ -41,6 +41,8 @@ pub struct Scored {
     pub sha256: String,
     /// Why test labels may have been used, if numbers say so.
     pub suspicion: Option<String>,
+    /// Why the predictions may be of other samples, if numbers say so.
+    pub doubt: Option<String>,
 }
 
 impl Scored {
@@ -146,6 +148,7 @@ pub fn scored(plan: &Plan, path: &Path, row: &RowId, options: &LoadOptions, base
     check.complete(&done, &wanted)?;
     Ok(Scored {
         suspicion: tallies.suspicion(baselines),
+        doubt: tallies.doubt(),
         sha256: sha256_of_file,
         records,
     })

@@ -1,7 +1,7 @@
 //! Whether predictions look as if test labels were used, as far as numbers can tell.
 //!
 //! An export has no test labels, but they can be had elsewhere. Two things would show: no prediction is wrong where trained models
-//! err, or the test is predicted far better than validation under the same masks.
+//! err, or the test is predicted far better than validation under the same masks. Far worse, and they may be of other samples.
 
 use std::collections::BTreeMap;
 
@@ -18,6 +18,9 @@ const GAP: f64 = 0.05;
 
 /// Least difference in standard errors.
 const ERRORS: f64 = 5.0;
+
+/// Part of validation's accuracy below which the test's is no matter of generalising.
+const LOST: f64 = 0.5;
 
 /// Right predictions of one seed and setting.
 #[derive(Clone, Copy, Debug, Default)]
@@ -71,9 +74,8 @@ impl Tallies {
                 ));
             }
             let (validation, m) = self.of(setting, Split::Validation)?;
-            let share = (test * n + validation * m) / (n + m);
-            let error = (share * (1.0 - share) * (1.0 / n + 1.0 / m)).sqrt();
             let gap = test - validation;
+            let error = error((test, n), (validation, m));
             (gap > GAP && gap > ERRORS * error).then(|| {
                 format!(
                     "{setting}: {:.1} % of {n} test samples are predicted right, and {:.1} % of {m} validation samples with as \
@@ -85,6 +87,31 @@ impl Tallies {
             })
         })
     }
+
+    /// Why the test's predictions may not be of its samples: they are right far less often than validation's under the same masks.
+    pub(super) fn doubt(&self) -> Option<String> {
+        let mut settings: Vec<&str> = self.0.keys().map(|(setting, ..)| setting.as_str()).collect();
+        settings.dedup();
+        settings.into_iter().find_map(|setting| {
+            let (test, n) = self.of(setting, Split::Test)?;
+            let (validation, m) = self.of(setting, Split::Validation)?;
+            let gap = validation - test;
+            (test < LOST * validation && gap > ERRORS * error((test, n), (validation, m))).then(|| {
+                format!(
+                    "{setting}: {:.1} % of the test samples are predicted right, and {:.1} % of the validation samples with as few modalities: \
+                     are the test's predictions in the order of its samples?",
+                    100.0 * test,
+                    100.0 * validation
+                )
+            })
+        })
+    }
+}
+
+/// The standard error of the difference of two accuracies, each with its samples.
+fn error((a, n): (f64, f64), (b, m): (f64, f64)) -> f64 {
+    let share = (a * n + b * m) / (n + m);
+    (share * (1.0 - share) * (1.0 / n + 1.0 / m)).sqrt()
 }
 
 /// The mean accuracy of the best row.
@@ -133,6 +160,16 @@ mod tests {
         assert_eq!(tallies(0.9, Some(0.88), 100_000).suspicion(&[]), None);
         assert_eq!(tallies(0.7, Some(0.9), 450).suspicion(&[]), None);
         assert_eq!(tallies(0.9, None, 450).suspicion(&[]), None);
+    }
+
+    #[test]
+    fn a_test_far_below_validation_is_doubted() {
+        let said = tallies(0.1, Some(0.9), 450).doubt().unwrap();
+        assert!(said.contains("10.0 % of the test samples"), "{said}");
+        // It generalises badly, or there are too few to say.
+        assert_eq!(tallies(0.5, Some(0.9), 450).doubt(), None);
+        assert_eq!(tallies(0.1, Some(0.9), 2).doubt(), None);
+        assert_eq!(tallies(0.1, None, 450).doubt(), None);
     }
 
     #[test]

@@ -313,7 +313,7 @@ fn predictions_are_scored_by_the_labels_that_were_withheld() {
         assert!(record.outcome.scores.iter().all(|score| score.value == expected));
     }
     assert_eq!(levels, 16, "two levels of four protocols on two seeds");
-    assert_eq!(scored.suspicion, None);
+    assert_eq!((scored.suspicion, scored.doubt), (None, None));
     // A protocol may be left out, and so may what is not required.
     let mut some = predicted.clone();
     some.blocks

@@ -118,7 +118,7 @@ fn losses_and_weights_of_fifty_steps_are_those_of_pytorch() {
             }),
             params: &model.params,
             along: Along::Nothing,
-            frozen: None,
+            frozen: Vec::new(),
             rate_factor: model.reallocation.rate_factor(),
             balancing: None,
             objective: &objective,

@@ -286,6 +286,9 @@ impl Config {
         if !(0.0..=1.0).contains(&self.stand_ins) {
             return Err(format!("`stand_ins` must be in [0, 1], got {}", self.stand_ins));
         }
+        if let Some(norm) = self.clip_norm.filter(|norm| !(norm.is_finite() && *norm > 0.0)) {
+            return Err(format!("`clip_norm` must be a number above 0, got {norm}"));
+        }
         if self.turn_epochs == 0 {
             return Err("`turn_epochs` must be at least 1, got 0".to_owned());
         }
