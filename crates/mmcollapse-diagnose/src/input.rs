@@ -225,7 +225,7 @@ fn wholes(array: &Array, rows: Option<usize>) -> Result<Vec<i64>> {
         refused(
             array,
             reason,
-            "give the number of each sample's class; regression is not diagnosed",
+            "give one whole number a sample: its class, its group or its side of the split; regression is not diagnosed",
         )
     })
 }

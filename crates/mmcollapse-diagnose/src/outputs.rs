@@ -96,8 +96,9 @@ fn logits(mut array: Array, labels: &[i64], whole: bool) -> Result<Features> {
                 "one logit is that of label 1 against label 0; labels count from 0",
             )
         } else {
+            let (least, most) = (labels.iter().min().unwrap_or(&0), labels.iter().max().unwrap_or(&0));
             (
-                format!("expected a column for every label, got {columns} columns"),
+                format!("expected a column for every label, got {columns} columns and labels from {least} to {most}"),
                 "labels count from 0: label k belongs to column k",
             )
         };

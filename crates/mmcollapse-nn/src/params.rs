@@ -14,6 +14,9 @@ use candle_core::{Shape, bail};
 use crate::random::Stream;
 use crate::{DType, Device, Result, Tensor, Var};
 
+/// Numbers that a parameter may have, a gigabyte: more is a width with a digit too many.
+const MOST_NUMBERS: usize = 1 << 28;
+
 /// How a parameter starts.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Init {
@@ -289,12 +292,23 @@ impl Scope {
     /// A new parameter. The tensor is the variable itself, so that gradients reach it.
     ///
     /// # Errors
-    /// If the name is taken.
+    /// If the name is taken, or it has more numbers than any machine this is for could train.
     pub fn var(&self, name: &str, shape: impl Into<Shape>, init: Init) -> Result<Tensor> {
         let full = self.full(&name);
+        let shape = shape.into();
+        let numbers = shape
+            .dims()
+            .iter()
+            .try_fold(1, |all: usize, axis| all.checked_mul(*axis));
+        if numbers.is_none_or(|numbers| numbers > MOST_NUMBERS) {
+            bail!(
+                "parameter `{full}`: expected at most {MOST_NUMBERS} numbers, got shape {:?}",
+                shape.dims()
+            );
+        }
         let inner = &self.params.inner;
         let mut stream = Stream::new(inner.seed, &format!("init/{full}"));
-        let start = init.tensor(&shape.into(), inner.dtype, &inner.device, &mut stream)?;
+        let start = init.tensor(&shape, inner.dtype, &inner.device, &mut stream)?;
         let var = Var::from_tensor(&start)?;
         let tensor = var.as_tensor().clone();
         let mut store = self.params.store();
@@ -410,6 +424,15 @@ mod tests {
             scope.pp("ab").buffer("w", buffer).unwrap_err(),
         ] {
             assert!(error.to_string().contains("exists already"), "{error}");
+        }
+    }
+
+    #[test]
+    fn what_no_machine_holds_is_refused_before_it_is_made() {
+        let scope = Params::new(0, &Device::Cpu).root();
+        for shape in [(usize::MAX, 2), (4_000_000_000, 64)] {
+            let error = scope.var("w", shape, Init::Zeros).unwrap_err().to_string();
+            assert!(error.contains("parameter `w`: expected at most"), "{error}");
         }
     }
 

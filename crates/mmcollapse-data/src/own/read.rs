@@ -124,14 +124,17 @@ impl<'a> Columns<'a> {
             .collect()
     }
 
-    /// An array of one number a sample.
+    /// An array of one number a sample; a column of them counts.
     fn of_rows(&self, name: &str, rows: Option<usize>) -> Result<&ArrayInfo, DataError> {
         let info = self.info(name)?;
         let expected = rows.map_or("n".to_owned(), |rows| rows.to_string());
-        if info.shape.len() != 1 || rows.is_some_and(|rows| info.rows() != rows) {
+        let is_column = matches!(info.shape[..], [_] | [_, 1]);
+        if !is_column || rows.is_some_and(|rows| info.rows() != rows) {
             let reason = format!("expected shape [{expected}], got {:?}", info.shape);
             return Err(match info.shape[..] {
-                [_, _] => self.advised(name, reason, "of a row for each class, `array.argmax(1)` is the class"),
+                [_, _] if name == self.description.labels => {
+                    self.advised(name, reason, "of a row for each class, `array.argmax(1)` is the class")
+                }
                 _ => self.wrong(name, reason),
             });
         }

@@ -87,6 +87,20 @@ fn rows(dataset: &Dataset) -> [Vec<usize>; 3] {
     splits.map(|split| split.ids.iter().map(|id| id.parse().unwrap()).collect())
 }
 
+/// Labels, groups and lengths that a program wrote as columns are what they would be as rows.
+#[test]
+fn a_column_of_numbers_is_one_number_a_sample() {
+    let mut columns = arrays();
+    for name in ["labels", "groups", "lengths"] {
+        let (shape, _) = columns.get_mut(name).unwrap();
+        shape.push(1);
+    }
+    assert_eq!(
+        made(YAML, &columns, 3).unwrap().digest,
+        made(YAML, &arrays(), 3).unwrap().digest
+    );
+}
+
 #[test]
 fn arrays_become_modalities_by_their_shape() {
     let dataset = made(YAML, &arrays(), 3).unwrap();

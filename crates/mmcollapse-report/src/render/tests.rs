@@ -509,6 +509,14 @@ fn probes_are_drawn_against_the_level_and_along_training() {
         figure.contains("same modality's encoder trained on its own loss"),
         "{figure}"
     );
+    // Models lose modalities of their own, so these gaps are not of one thing.
+    let table = fs::read_to_string(out.join("table.md")).unwrap();
+    assert!(
+        table.contains("gap of the first modality (points), what reallocation adds"),
+        "{table}"
+    );
+    assert!(table.contains("gap of the eliminated modality (points)"), "{table}");
+    assert!(!table.contains("gap of the eliminated modality (points), what reallocation adds"));
     let csv = fs::read_to_string(out.join("probes.csv")).unwrap();
     let header = "row,protocol,seed,modalities,modality,eliminated,encoder,point,points,cross_entropy\n";
     assert!(csv.starts_with(header), "{csv}");
