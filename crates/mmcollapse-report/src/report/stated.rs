@@ -56,6 +56,16 @@ pub struct Stated {
     runs: RefCell<HashMap<String, Vec<Seen>>>,
 }
 
+/// What the claims of an earlier commit say of a test.
+enum Then {
+    /// The commit is not at hand.
+    NotKnown,
+    /// They do not have it.
+    Absent,
+    /// They have it, in this family.
+    In(FamilyRule),
+}
+
 /// A result that was committed: its data sets and its seeds.
 struct Seen {
     data: BTreeSet<String>,
@@ -88,29 +98,32 @@ impl Stated {
         let mut standing = Standing::Confirmatory;
         for commit in commits {
             match self.stated(commit, &test.written) {
-                None => return Standing::NotKnown,
-                Some(Some(then)) if !self.seen(commit, test, &measured.provenance) => {
+                Then::NotKnown => return Standing::NotKnown,
+                Then::In(then) if !self.seen(commit, test, &measured.provenance) => {
                     // Tests that were added leave the others less.
                     let same = then.tests <= today.tests && then.needs == today.needs;
                     if !same && standing == Standing::Confirmatory {
                         standing = Standing::OtherFamily;
                     }
                 }
-                Some(_) => standing = Standing::Exploratory,
+                Then::In(_) | Then::Absent => standing = Standing::Exploratory,
             }
         }
         standing
     }
 
-    /// The family that the claims at a commit have the test in, if they have it; none where the commit is not at hand.
-    fn stated(&self, commit: &str, written: &str) -> Option<Option<FamilyRule>> {
+    /// What the claims at a commit say of the test.
+    fn stated(&self, commit: &str, written: &str) -> Then {
         let mut known = self.tests.borrow_mut();
         let tests = known.entry(commit.to_owned()).or_insert_with(|| {
             self.git(&["cat-file", "-e", &format!("{commit}^{{commit}}")])?;
             let text = self.git(&["show", &format!("{commit}:{CLAIMS}")]).unwrap_or_default();
             Some(Claims::stated(&text))
         });
-        Some(tests.as_ref()?.get(written).copied())
+        match tests {
+            None => Then::NotKnown,
+            Some(tests) => tests.get(written).map_or(Then::Absent, |family| Then::In(*family)),
+        }
     }
 
     /// Whether a result that was committed by then has a seed of the test on the same data.
