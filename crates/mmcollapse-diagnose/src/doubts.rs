@@ -1,12 +1,13 @@
 //! What of the arrays is probably not what their names say: said beside the verdicts, which would not show it.
 
-use std::collections::HashMap;
+use std::collections::HashSet;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
 use crate::Modality;
 use crate::features::Features;
 use crate::resample::Estimated;
 
-/// Samples by which arrays are compared.
+/// Samples, or columns, by which arrays are compared.
 const COMPARED: usize = 64;
 
 /// A row that is so many times as large as the middle one decides what a linear probe finds, or the mean loss.
@@ -100,45 +101,28 @@ fn is_side_by_side(fused: &Features, embeddings: &[&Features]) -> bool {
 
 /// A row that is far larger than the others.
 fn large_row(features: &Features) -> Option<String> {
-    let size = |row: usize| {
-        (0..features.columns())
-            .map(|column| features.at(row, column).abs())
-            .fold(0.0, f64::max)
-    };
-    let sizes: Vec<f64> = (0..features.rows()).map(size).collect();
-    let mut sorted = sizes.clone();
-    sorted.sort_by(f64::total_cmp);
-    let middle = *sorted.get(sorted.len() / 2)?;
-    let largest = *sorted.last()?;
-    let row = sizes.iter().position(|size| *size == largest)?;
-    (middle > 0.0 && largest / middle > LARGE).then(|| {
-        format!(
-            "{}: the numbers of row {row} reach {:.0} times those of the middle row: a few such rows decide what is measured. See \
-             whether they are right, or scale or clip them",
-            features.from(),
-            largest / middle
-        )
-    })
+    let (from, row, times) = features.row_above(LARGE)?;
+    Some(format!(
+        "{from}: the numbers of row {row} reach {times:.0} times those of the middle row: a few such rows decide what is measured. See \
+         whether they are right, or scale or clip them"
+    ))
 }
 
 /// Samples whose embeddings are all those of another one.
 fn copies(modalities: &[Modality]) -> Option<String> {
     let rows = modalities.first()?.embedding.rows();
-    let mut known: HashMap<Vec<u64>, usize> = HashMap::new();
-    // A column of each array, spread over it: equal samples agree in all, and others hardly ever do.
-    let sample = |row: usize| -> Vec<u64> {
-        let of = |features: &Features| {
-            let step = features.columns().div_ceil(COMPARED);
-            let columns = (0..features.columns()).step_by(step);
-            columns
-                .map(|column| features.at(row, column).to_bits())
-                .collect::<Vec<_>>()
-        };
-        modalities.iter().flat_map(|modality| of(&modality.embedding)).collect()
+    // A digest of some columns of each array, spread over it: equal samples agree in all, and others hardly ever do.
+    let sample = |row: usize| {
+        let mut digest = DefaultHasher::new();
+        for Modality { embedding, .. } in modalities {
+            let step = embedding.columns().div_ceil(COMPARED);
+            for column in (0..embedding.columns()).step_by(step) {
+                embedding.at(row, column).to_bits().hash(&mut digest);
+            }
+        }
+        digest.finish()
     };
-    for row in 0..rows {
-        *known.entry(sample(row)).or_default() += 1;
-    }
+    let known: HashSet<u64> = (0..rows).map(sample).collect();
     let copies = rows - known.len();
     (copies as f64 > COPIES * rows as f64).then(|| {
         format!(

@@ -26,6 +26,8 @@ pub struct Features {
     rounded: usize,
     /// Where they come from, for notes.
     from: String,
+    /// The row that reaches furthest from 0, and how many times as far as the middle row; none where that is all 0.
+    peak: Option<(usize, f64)>,
     /// Power of two that brings the largest number below 1.
     power: f64,
     /// The same of each column.
@@ -78,12 +80,14 @@ impl Features {
                 "leave these samples out of every array, or find where the model overflows",
             ));
         }
-        // Smallest and largest of each column.
+        // Smallest and largest of each column, and how far each row reaches from 0.
         let mut ends = vec![(f64::INFINITY, f64::NEG_INFINITY); columns];
-        for row in 0..n {
+        let mut reach = vec![0.0_f64; n];
+        for (row, reach) in reach.iter_mut().enumerate() {
             for (column, (low, high)) in ends.iter_mut().enumerate() {
                 let value = number(&values, row * columns + column);
                 (*low, *high) = (low.min(value), high.max(value));
+                *reach = reach.max(value.abs());
             }
         }
         let largest = |(low, high): &(f64, f64)| low.abs().max(high.abs());
@@ -102,6 +106,7 @@ impl Features {
             constant: ends.iter().filter(|(low, high)| low == high).count(),
             rounded: ends.iter().filter(is_rounded).count(),
             from: place(&array),
+            peak: peak(reach),
             power: power(ends.iter().map(largest).fold(0.0, f64::max)),
             powers: ends.iter().map(|ends| power(largest(ends))).collect(),
         })
@@ -133,9 +138,10 @@ impl Features {
         number(&self.values, row * self.columns + column)
     }
 
-    /// File and name of the array.
-    pub(crate) fn from(&self) -> &str {
-        &self.from
+    /// A row that reaches more than `times` as far from 0 as the middle one: file and name of the array, the row, how many times.
+    pub(crate) fn row_above(&self, times: f64) -> Option<(&str, usize, f64)> {
+        let (row, ratio) = self.peak.filter(|(_, ratio)| *ratio > times)?;
+        Some((&self.from, row, ratio))
     }
 
     /// Columns that do not vary.
@@ -188,6 +194,15 @@ impl Features {
 pub(crate) fn power(largest: f64) -> f64 {
     let (_, exponent) = libm::frexp(largest);
     libm::ldexp(1.0, -exponent.clamp(-LARGEST_POWER, LARGEST_POWER))
+}
+
+/// The first of the furthest, and how many times as far as the middle one.
+fn peak(mut reach: Vec<f64>) -> Option<(usize, f64)> {
+    let largest = reach.iter().copied().fold(0.0, f64::max);
+    let row = reach.iter().position(|far| *far == largest)?;
+    let middle = reach.len() / 2;
+    let (_, middle, _) = reach.select_nth_unstable_by(middle, f64::total_cmp);
+    (*middle > 0.0).then(|| (row, largest / *middle))
 }
 
 fn number(values: &Values, at: usize) -> f64 {

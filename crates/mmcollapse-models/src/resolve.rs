@@ -67,27 +67,7 @@ impl CellConfig {
                     .to_owned(),
             );
         }
-        if self.training.epochs == 0 || self.training.batch_size == 0 {
-            return unfit(format!(
-                "epochs and batch_size must be at least 1, got {} and {}",
-                self.training.epochs, self.training.batch_size
-            ));
-        }
-        // A negative norm would turn every step around.
-        let bounds = [
-            ("clip_norm", self.training.clip_norm),
-            ("blow_up", Some(self.training.blow_up)),
-        ];
-        for (name, bound) in bounds {
-            if let Some(bound) = bound.filter(|bound| !(bound.is_finite() && *bound > 0.0)) {
-                return unfit(format!("training: `{name}` must be a number above 0, got {bound}"));
-            }
-        }
-        self.training
-            .optimizer
-            .check()
-            .or_else(|error| unfit(error.to_string()))?;
-        Ok(())
+        self.training.check().or_else(unfit)
     }
 }
 

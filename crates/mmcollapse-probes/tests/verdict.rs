@@ -316,7 +316,7 @@ proptest! {
     ) {
         let spread = Spread::of(&differences, q).unwrap();
         let interval = spread.interval(0.9).unwrap();
-        prop_assert!((interval.high - interval.low) / 2.0 >= spread.floor() * (1.0 - 1e-12));
+        prop_assert!((interval.high - interval.low) / 2.0 >= spread.floor(0.9) * (1.0 - 1e-12));
         let Judgement { parts, .. } =
             judge(&[Ok(Comparison { differences, q, claimed: Claimed::Lower, margin })], 2).unwrap();
         prop_assert!(parts[0].is_ok());

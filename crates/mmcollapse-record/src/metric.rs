@@ -692,6 +692,11 @@ impl Metric {
         Some(&self.key[self.hole.clone()]).filter(|of| !of.is_empty())
     }
 
+    /// Whether models are compared by it: not where each model's number is of the modality that this model has lost.
+    pub fn compares_models(&self) -> bool {
+        self.of() != Some("eliminated")
+    }
+
     /// Name in tables and figures, with the unit: `test accuracy (%)`, `effective rank`.
     pub fn title(&self) -> String {
         let of = self.of().unwrap_or_default().replace('_', " ");

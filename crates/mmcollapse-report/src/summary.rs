@@ -226,7 +226,7 @@ impl Summary {
         }
         for ((method, p, metric), series) in &columns {
             let protocol = &self.protocols[*p];
-            let reference = self.reference(*method);
+            let reference = self.reference(*method).filter(|_| metric.compares_models());
             for (place, (column, seeds)) in series.iter().enumerate() {
                 let started = started(records, protocol, &self.methods[*method], *column);
                 if started.is_empty() {

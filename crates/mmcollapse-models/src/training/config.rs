@@ -41,6 +41,23 @@ impl Default for Training {
 }
 
 impl Training {
+    /// Whether each number lies where it has a meaning; the reason if one does not.
+    pub(crate) fn check(&self) -> Result<(), String> {
+        if self.epochs == 0 || self.batch_size == 0 {
+            return Err(format!(
+                "epochs and batch_size must be at least 1, got {} and {}",
+                self.epochs, self.batch_size
+            ));
+        }
+        // A negative norm would turn every step around.
+        for (name, bound) in [("clip_norm", self.clip_norm), ("blow_up", Some(self.blow_up))] {
+            if let Some(bound) = bound.filter(|bound| !(bound.is_finite() && *bound > 0.0)) {
+                return Err(format!("`{name}` must be a number above 0, got {bound}"));
+            }
+        }
+        self.optimizer.check().map_err(|error| error.to_string())
+    }
+
     /// The same over so many times the epochs, the schedule with them.
     pub(crate) fn stretched(&self, times: usize) -> Self {
         Self {

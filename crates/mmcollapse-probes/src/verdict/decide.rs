@@ -162,7 +162,7 @@ impl Comparison {
             Verdict::Contradicted
         } else if small {
             Verdict::Excluded
-        } else if self.margin < spread.floor_at(1.0 - sides * alpha) {
+        } else if self.margin < spread.floor(1.0 - sides * alpha) {
             Verdict::CannotDecide
         } else {
             let sides = match self.claimed {

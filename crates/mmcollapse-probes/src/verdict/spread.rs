@@ -52,14 +52,9 @@ impl Spread {
         self.sd * (1.0 / self.n as f64 + self.q).sqrt()
     }
 
-    /// The half-width that more seeds cannot go below: 1.96 s sqrt(q).
-    pub fn floor(&self) -> f64 {
-        FLOOR * self.sd * self.q.sqrt()
-    }
-
     /// The half-width that an interval at `level`, in (0, 1), cannot go below with any number of seeds: z s sqrt(q) with the level's
     /// normal quantile z, 1.96 at least.
-    pub fn floor_at(&self, level: f64) -> f64 {
+    pub fn floor(&self, level: f64) -> f64 {
         normal_quantile(level).max(FLOOR) * self.sd * self.q.sqrt()
     }
 
@@ -70,7 +65,7 @@ impl Spread {
     pub fn interval(&self, level: f64) -> Result<Interval> {
         confidence("resampled interval", level)?;
         let half = t_quantile(0.5 + level / 2.0, (self.n - 1) as f64)? * self.error();
-        let half = half.max(self.floor());
+        let half = half.max(self.floor(level));
         Ok(Interval {
             low: self.mean - half,
             high: self.mean + half,

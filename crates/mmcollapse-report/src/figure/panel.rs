@@ -96,18 +96,12 @@ impl Frame<'_> {
                 // A single seed is a mark everywhere, as no line is drawn through it.
                 let spaced = has_mark(x, line.points.len(), k, panel.lines.len());
                 if marked || spaced || point.seeds == 1 {
-                    let at = (self.x_of(line, x) + side(k), self.y(point.mean));
-                    let at = if line.level { (self.edges.2, at.1) } else { at };
+                    let at = (self.mark_x(line, x, side(k)), self.y(point.mean));
                     canvas.mark(at, if marked || spaced { MARK } else { SMALL_MARK }, line.style)?;
                 }
                 if beyond(&point, self.scale) {
                     let (_, top, _, _) = self.edges;
-                    let x = if line.level {
-                        self.edges.2
-                    } else {
-                        self.x_of(line, x) + side(k)
-                    };
-                    let at = (x, top + 5.0);
+                    let at = (self.mark_x(line, x, side(k)), top + 5.0);
                     canvas.area(&above(at), line.style.colour, 1.0)?;
                 }
             }
@@ -163,8 +157,7 @@ impl Frame<'_> {
         let colour = line.style.colour;
         if line.level {
             let (left, _, right, _) = self.edges;
-            let point = shown_points(line).find(|(_, point)| point.mean >= self.scale.low);
-            let Some(interval) = point.and_then(|(_, point)| point.interval) else {
+            let Some(interval) = self.level(line).and_then(|point| point.interval) else {
                 return Ok(());
             };
             let (low, high) = (self.y(self.shown(interval.low)), self.y(self.shown(interval.high)));
@@ -191,9 +184,8 @@ impl Frame<'_> {
 
     fn line(&self, canvas: &Canvas, line: &Line, side: f64) -> Result<()> {
         if line.level {
-            let means = shown_points(line).map(|(_, point)| point.mean);
-            return match means.filter(|mean| *mean >= self.scale.low).last() {
-                Some(mean) => self.across(canvas, mean, line.style.colour, STROKE),
+            return match self.level(line) {
+                Some(point) => self.across(canvas, point.mean, line.style.colour, STROKE),
                 None => Ok(()),
             };
         }
@@ -266,6 +258,21 @@ impl Frame<'_> {
     /// Of a point: lines may have more points than the axis has names, or fewer.
     fn x_of(&self, line: &Line, place: usize) -> f64 {
         self.x_among(place, line.points.len())
+    }
+
+    /// Of a mark: a level line has its one at its right end.
+    fn mark_x(&self, line: &Line, place: usize, side: f64) -> f64 {
+        if line.level {
+            self.edges.2
+        } else {
+            self.x_of(line, place) + side
+        }
+    }
+
+    /// The one point of a level line, if it lies in the shown part.
+    fn level(&self, line: &Line) -> Option<Point> {
+        let (_, point) = shown_points(line).next()?;
+        (point.mean >= self.scale.low).then_some(point)
     }
 
     /// Places stand evenly with half a place of air at each end.

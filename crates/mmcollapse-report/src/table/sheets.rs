@@ -79,12 +79,8 @@ impl Sheets<'_> {
         }
     }
 
-    /// None where no method has the same fusion without reallocation to stand against, or where each model's number is of a
-    /// modality of its own.
+    /// None where no method has the same fusion without reallocation to stand against.
     pub(super) fn differences(&self) -> Option<Sheet> {
-        if self.metric.as_str().ends_with("_eliminated") {
-            return None;
-        }
         let mut header = self.header();
         header.extend(["pairs", "p", "p (Holm)"].map(str::to_owned));
         let mut rows = Vec::new();

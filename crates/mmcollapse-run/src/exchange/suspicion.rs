@@ -57,11 +57,16 @@ impl Tallies {
         (samples > 0).then(|| (right.sum::<f64>() / samples as f64, samples as f64))
     }
 
-    /// What is odd, in words; nothing if nothing is. `baselines` are the rows that they stand beside.
-    pub(super) fn suspicion(&self, baselines: &[Record]) -> Option<String> {
+    /// Each setting once.
+    fn settings(&self) -> impl Iterator<Item = &str> {
         let mut settings: Vec<&str> = self.0.keys().map(|(setting, ..)| setting.as_str()).collect();
         settings.dedup();
-        settings.into_iter().find_map(|setting| {
+        settings.into_iter()
+    }
+
+    /// What is odd, in words; nothing if nothing is. `baselines` are the rows that they stand beside.
+    pub(super) fn suspicion(&self, baselines: &[Record]) -> Option<String> {
+        self.settings().find_map(|setting| {
             let (test, n) = self.of(setting, Split::Test)?;
             let best = best(setting, baselines);
             if test >= 1.0
@@ -90,9 +95,7 @@ impl Tallies {
 
     /// Why the test's predictions may not be of its samples: they are right far less often than validation's under the same masks.
     pub(super) fn doubt(&self) -> Option<String> {
-        let mut settings: Vec<&str> = self.0.keys().map(|(setting, ..)| setting.as_str()).collect();
-        settings.dedup();
-        settings.into_iter().find_map(|setting| {
+        self.settings().find_map(|setting| {
             let (test, n) = self.of(setting, Split::Test)?;
             let (validation, m) = self.of(setting, Split::Validation)?;
             let gap = validation - test;

@@ -286,9 +286,6 @@ impl Config {
         if !(0.0..=1.0).contains(&self.stand_ins) {
             return Err(format!("`stand_ins` must be in [0, 1], got {}", self.stand_ins));
         }
-        if let Some(norm) = self.clip_norm.filter(|norm| !(norm.is_finite() && *norm > 0.0)) {
-            return Err(format!("`clip_norm` must be a number above 0, got {norm}"));
-        }
         if self.turn_epochs == 0 {
             return Err("`turn_epochs` must be at least 1, got 0".to_owned());
         }
@@ -298,7 +295,18 @@ impl Config {
                 self.hidden, self.latent
             ));
         }
-        Ok(())
+        self.training(&Training::default()).check()
+    }
+
+    /// How it is trained: what it says itself, and the rest as the cell has it.
+    fn training(&self, cell: &Training) -> Training {
+        Training {
+            epochs: self.turns.epochs(self.epochs.unwrap_or(cell.epochs), self.turn_epochs),
+            optimizer: self.optimizer.clone().unwrap_or_else(|| cell.optimizer.clone()),
+            schedule: self.schedule.unwrap_or(cell.schedule),
+            clip_norm: self.clip_norm.or(cell.clip_norm),
+            ..cell.clone()
+        }
     }
 }
 
@@ -510,23 +518,7 @@ impl Reallocation for Ebr {
     }
 
     fn training(&self, cell: &Training) -> Training {
-        let Config {
-            epochs,
-            optimizer,
-            schedule,
-            clip_norm,
-            ..
-        } = self.config.clone();
-        Training {
-            epochs: self
-                .config
-                .turns
-                .epochs(epochs.unwrap_or(cell.epochs), self.config.turn_epochs),
-            optimizer: optimizer.unwrap_or_else(|| cell.optimizer.clone()),
-            schedule: schedule.unwrap_or(cell.schedule),
-            clip_norm: clip_norm.or(cell.clip_norm),
-            ..cell.clone()
-        }
+        self.config.training(cell)
     }
 
     fn rate_factor(&self) -> Option<(&'static str, f64)> {
