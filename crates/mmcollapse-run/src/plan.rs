@@ -394,6 +394,7 @@ fn configuration(
     lay(&mut training, [fusion_now, reallocation_now]);
     let modality = spec.modality.as_deref().unwrap_or_default();
     let modalities = modalities(spec, protocol, rates);
+    let in_question = spec.modality.as_deref().or(modalities.first().map(String::as_str));
     let mut encoders = spec.encoders.clone();
     encoders.extend(preset.encoders.clone());
     encoders.retain(|name, _| modalities.is_empty() || modalities.contains(name) || Kind::is_name(name));
@@ -406,6 +407,9 @@ fn configuration(
         "training": training,
         "seed": seed,
     });
+    if let Some(name) = in_question {
+        fill_in(&mut config["reallocation"], name);
+    }
     if !modalities.is_empty() {
         config["modalities"] = json!(modalities);
     }
@@ -415,6 +419,18 @@ fn configuration(
         }
     }
     config
+}
+
+/// What stands in an option for the modality that the experiment is about.
+const MODALITY: &str = "{modality}";
+
+/// Puts the name of the modality that the experiment is about wherever an option leaves it open.
+fn fill_in(options: &mut Value, modality: &str) {
+    match options {
+        Value::String(text) if text == MODALITY => modality.clone_into(text),
+        Value::Object(fields) => fields.values_mut().for_each(|option| fill_in(option, modality)),
+        _ => {}
+    }
 }
 
 /// A method's refusal, with the line of the key it speaks of.

@@ -17,6 +17,9 @@
 //!   quick: {seeds: 10, seconds: 20}
 //! ```
 //!
+//! `"{modality}"` as an option of a reallocation is the modality that the experiment is about: `modality`, or the first of
+//! `modalities`. So a spec has it replaced by `{method: kd, student: "{modality}"}` on every data set.
+//!
 //! Later entries win over earlier ones: the spec, its method, the preset, the preset's method. A key that is
 //! not known is refused with its line.
 

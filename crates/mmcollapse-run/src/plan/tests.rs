@@ -123,6 +123,29 @@ fn a_preset_may_begin_at_another_seed() {
 }
 
 #[test]
+fn an_option_may_name_the_modality_in_question() {
+    let with_student = SPEC.replace(
+        "  none: {}\n",
+        "  none: {}\n  kd: {config: {method: moved, of: {student: \"{modality}\", order: random}}}\n",
+    );
+    let with_student = with_student.replace("[none, ebr]}", "[kd]}");
+    let counted = with_student
+        .replace("modality: sound\n", "modalities: [labs, notes, drugs]\n")
+        .replace("rates: [0.95, 0.9]", "rates: [2, 3]")
+        .replace("[test_missing, train_availability]", "[modalities]")
+        .replace("protocols: [test_missing], ", "");
+    for (spec, student) in [(with_student, "sound"), (counted, "labs")] {
+        let spec: &str = Box::leak(spec.into_boxed_str());
+        let plan = Plan::new(&experiment(spec), Preset::Quick, &Selection::default(), &mut Fake).unwrap();
+        assert!(plan.cells.len() > 1);
+        for planned in plan.cells {
+            let of = &planned.cell.config["reallocation"]["of"];
+            assert_eq!(*of, json!({"student": student, "order": "random"}));
+        }
+    }
+}
+
+#[test]
 fn a_fusion_may_name_a_balancing() {
     let spec = SPEC
         .replace(
