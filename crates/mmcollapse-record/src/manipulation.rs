@@ -5,13 +5,12 @@ use crate::{Score, Split};
 /// Held-out cross-entropy of a fresh discriminator, as a share of a guess's, from which the modalities count as confused.
 pub const CONFUSED: f64 = 0.9;
 
-/// How far the label probe of a modality's latents may lie below that of the same run without the adversary, as a share:
-/// constant latents confuse every discriminator.
+/// How far the label probe of a modality's latents may lie below that of the same runs without the adversary, as a share, on the
+/// mean of a row: constant latents confuse every discriminator.
 pub const LABELS_LOST: f64 = 0.02;
 
-/// How far the contrast of a student with its teachers must lie below that of the encoder trained without it, as a share of a
-/// guess's. Two trainings that differ in nothing but rounding differ by .004 (standard deviation, avMNIST).
-pub const NEARER: f64 = 0.01;
+/// Level of the intervals by which a row is told from its control: that it has lost labels, or that its student is nearer.
+pub const CERTAIN: f64 = 0.95;
 
 /// Share of a row's runs that must pass for it to say something of the mechanism.
 pub const PASSING: f64 = 0.8;

@@ -9,8 +9,8 @@ use mmcollapse_data::stand_in::{StandIn, stand_in};
 use mmcollapse_data::{Dataset, LoadOptions, digests};
 use mmcollapse_files::tell;
 use mmcollapse_models::{
-    CellConfig, CellOutcome, Conditions, MULTIMODAL, ModelError, Observer, UNIMODAL, check_cell, outline, revision,
-    run_cell,
+    CellConfig, CellOutcome, Conditions, MULTIMODAL, ModelError, Observer, UNIMODAL, check_cell, outline,
+    reallocation::descends_task, revision, run_cell,
 };
 use mmcollapse_nn::Device;
 use serde_json::Value;
@@ -300,6 +300,9 @@ fn told(error: &ModelError) -> String {
     }
 }
 
+/// The curve of L_sem.
+const SEMANTIC: &str = "semantic";
+
 /// The outcome as stored. A score that is not finite can only come from a diverged run, which then has none.
 pub(crate) fn converted(outcome: CellOutcome) -> Outcome {
     let mut curves: BTreeMap<String, Vec<f64>> = BTreeMap::new();
@@ -309,7 +312,13 @@ pub(crate) fn converted(outcome: CellOutcome) -> Outcome {
         }
         for (name, value) in &record.losses {
             let curve = curves.entry(name.clone()).or_default();
-            if curve.len() == epoch {
+            // L_sem is followed through the epochs that descend it; of other terms, those that the first epoch has.
+            let counts = if name == SEMANTIC {
+                descends_task(&record.phase)
+            } else {
+                curve.len() == epoch
+            };
+            if counts {
                 curve.push(*value);
             }
         }
@@ -400,6 +409,45 @@ mod tests {
         ];
         let expected = expected.map(|(name, curve)| (name.to_owned(), curve.to_vec()));
         assert_eq!(curves, BTreeMap::from(expected));
+    }
+
+    /// An adversarial turn would look like a plateau.
+    #[test]
+    fn the_curve_of_the_task_is_of_the_epochs_that_descend_it() {
+        let turns = [
+            ("semantic", 2.0),
+            ("adversarial", 2.5),
+            ("semantic", 1.5),
+            ("psi", 1.5),
+            ("encoders", 1.75),
+            ("joint", 1.0),
+        ];
+        let history = turns.into_iter().enumerate().map(|(epoch, (phase, loss))| {
+            let losses = [("semantic", loss), ("modality", 10.0 + epoch as f64)];
+            mmcollapse_models::training::EpochRecord {
+                fit: MULTIMODAL.to_owned(),
+                epoch,
+                phase: phase.to_owned(),
+                losses: losses.map(|(name, value)| (name.to_owned(), value)).into(),
+                size: 1.0,
+                probes: BTreeMap::new(),
+                layer: BTreeMap::new(),
+            }
+        });
+        let curves = converted(CellOutcome {
+            status: Status::Ok,
+            scores: Vec::new(),
+            seconds: 1.0,
+            parameters: 1,
+            diagnosis: mmcollapse_record::Findings::default(),
+            history: history.collect(),
+            measured: BTreeMap::new(),
+            neurons: BTreeMap::new(),
+            weights: None,
+        })
+        .curves;
+        assert_eq!(curves["semantic"], [2.0, 1.5, 1.0]);
+        assert_eq!(curves["modality"], [10.0, 11.0, 12.0, 13.0, 14.0, 15.0]);
     }
 
     #[test]

@@ -25,6 +25,11 @@ use crate::{
     training::{JOINT, Phase, Progress, Training},
 };
 
+/// Whether a phase of this name descends L_sem; EBR has turns that do not.
+pub fn descends_task(phase: &str) -> bool {
+    ebr::phase(phase).is_none_or(|phase| phase.semantic)
+}
+
 /// What becomes of one modality's encoding.
 pub struct Reallocated {
     /// What the fusion sees, `[rows, width of the encoder]`.

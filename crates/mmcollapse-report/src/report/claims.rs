@@ -70,7 +70,7 @@ pub struct Claim {
     /// What is claimed, in our words.
     pub states: String,
     /// What the rows that its tests are about must have passed.
-    pub needs: Option<Check>,
+    pub needs: Option<Need>,
     /// The data of tests that name no data set, for readers.
     pub on: String,
     /// What must come out if it holds; none for a claim that nothing here bears on yet.
@@ -85,11 +85,20 @@ pub struct FamilyRule {
     /// Primary tests of the claim on its data set, which share the error.
     pub tests: usize,
     /// What the rows must have passed.
-    pub needs: Option<Check>,
+    pub needs: Option<Need>,
+}
+
+/// A manipulation check in one of its editions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Need {
+    /// The check.
+    pub check: Check,
+    /// Raised whenever it is decided in another way: the verdicts of runs that came before know it too late.
+    pub edition: u32,
 }
 
 /// A manipulation check, by the name of its measure.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Check {
     /// The reallocation did what it is to do: a share of runs passed.
@@ -206,7 +215,20 @@ struct WrittenClaims {
     /// Experiments that show cells of another.
     #[serde(default)]
     cells_of: BTreeMap<String, String>,
+    /// Editions of the checks; the first where none is given.
+    #[serde(default)]
+    checks: BTreeMap<Check, u32>,
     inconsistent: Vec<String>,
+}
+
+impl WrittenClaims {
+    /// What a claim asks for, with the edition that this file decides it by.
+    fn need(&self, needs: Option<Check>) -> Option<Need> {
+        needs.map(|check| Need {
+            check,
+            edition: self.checks.get(&check).copied().unwrap_or(1),
+        })
+    }
 }
 
 #[derive(Deserialize)]
@@ -365,7 +387,8 @@ impl Claims {
     pub fn parse(text: &str, experiments: &[ExperimentInfo]) -> Result<Self> {
         let help = "the head of crates/mmcollapse-report/src/report/claims.rs describes the form";
         let refused = |reason: String| miette!(help = help, "experiments/claims.yaml: {reason}");
-        let written: WrittenClaims = serde_yaml::from_str(text).map_err(|e| refused(e.to_string()))?;
+        let mut written: WrittenClaims = serde_yaml::from_str(text).map_err(|e| refused(e.to_string()))?;
+        let of_file = std::mem::take(&mut written.claims);
         let mut known = Known {
             experiments,
             overlap: &written.overlap,
@@ -373,7 +396,7 @@ impl Claims {
             subjects: HashMap::new(),
         };
         let mut claims: Vec<Claim> = Vec::new();
-        for claim in written.claims {
+        for claim in of_file {
             if claims.iter().any(|other| other.id == claim.id) {
                 return Err(refused(format!("claim {} is there twice", claim.id)));
             }
@@ -381,7 +404,7 @@ impl Claims {
                 id: claim.id,
                 place: claim.place,
                 states: claim.states,
-                needs: claim.needs,
+                needs: written.need(claim.needs),
                 on: claim.on,
                 primary: Vec::new(),
                 exploratory: Vec::new(),
@@ -406,9 +429,11 @@ impl Claims {
 
     /// The primary tests of a file, as they are written there, each with its family; none where it is of another form.
     pub(super) fn stated(text: &str) -> BTreeMap<String, FamilyRule> {
-        let claims: Option<WrittenClaims> = serde_yaml::from_str(text).ok();
+        let Ok(mut written) = serde_yaml::from_str::<WrittenClaims>(text) else {
+            return BTreeMap::new();
+        };
         let mut stated = BTreeMap::new();
-        for claim in claims.into_iter().flat_map(|claims| claims.claims) {
+        for claim in std::mem::take(&mut written.claims) {
             let tests: Vec<Expanded> = claim
                 .primary
                 .into_iter()
@@ -419,7 +444,7 @@ impl Claims {
             for (test, own) in tests.into_iter().zip(&data) {
                 let rule = FamilyRule {
                     tests: data.iter().filter(|other| *other == own).count(),
-                    needs: claim.needs,
+                    needs: written.need(claim.needs),
                 };
                 stated.insert(canonical(&claim.id, test.written), rule);
             }

@@ -873,9 +873,12 @@ fn what_was_stated_before_its_runs_is_confirmatory() {
     let fewer = commit(&fewer);
     let another = "      - {says: rises, experiment: table4, protocol: test_missing, metric: accuracy, row: concat, trend: true, claimed: higher, margin: 0.01, seeds: {n: 10, from: 0}}\n";
     let more = commit(&[&CLAIMS[..falls], another, &CLAIMS[falls..]].concat());
-    let claims = Claims::parse(CLAIMS, &[TABLE]).unwrap();
+    let asks = CLAIMS.replace("    place: Table 4\n", "    place: Table 4\n    needs: reallocated\n");
+    let second = format!("checks: {{reallocated: 2}}\n{asks}");
+    let decided_anew = commit(&second);
     let results = root.join("results");
-    let standing = |commits: &[&str]| {
+    let standing_of = |text: &str, commits: &[&str]| {
+        let claims = Claims::parse(text, &[TABLE]).unwrap();
         let origin = |hash: &&str| OriginCount {
             origin: Origin {
                 version: "1".into(),
@@ -905,11 +908,16 @@ fn what_was_stated_before_its_runs_is_confirmatory() {
         render(&TABLE, &records(), &provenance, &results.join("table4/quick")).unwrap();
         found(&claims, &results)[0].primary[0].standing
     };
+    let standing = |commits: &[&str]| standing_of(CLAIMS, commits);
     assert_eq!(standing(&[&stated]), Standing::Confirmatory);
     // Tests that were added make the others no easier; a test that was dropped does, and a check that was asked for later hides.
     assert_eq!(standing(&[&fewer]), Standing::Confirmatory);
     assert_eq!(standing(&[&more]), Standing::OtherFamily);
     assert_eq!(standing(&[&stated, &needed]), Standing::OtherFamily);
+    // A check that is decided in another way since is another check.
+    assert_eq!(standing_of(&asks, &[&needed]), Standing::Confirmatory);
+    assert_eq!(standing_of(&second, &[&decided_anew]), Standing::Confirmatory);
+    assert_eq!(standing_of(&second, &[&needed]), Standing::OtherFamily);
     assert_eq!(standing(&[&needed, &earlier]), Standing::Exploratory);
     assert_eq!(standing(&[&earlier]), Standing::Exploratory);
     assert_eq!(standing(&[&stated, &earlier]), Standing::Exploratory);

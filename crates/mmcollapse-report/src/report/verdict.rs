@@ -10,7 +10,7 @@ use mmcollapse_record::{Metric, RowName, Setting, same_level};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use super::claims::{Check, Claim, Claims, Comparison, Direction, FamilyRule, Over, Seeds, Test};
+use super::claims::{Check, Claim, Claims, Comparison, Direction, FamilyRule, Need, Over, Seeds, Test};
 use super::results::{Measured, Results};
 use super::stated::{Standing, Stated};
 
@@ -114,7 +114,7 @@ struct Source<'a> {
 }
 
 impl Source<'_> {
-    fn tested<'a>(&self, test: &'a Test, needs: Option<Check>, family: usize, stated: &Stated) -> Result<Tested<'a>> {
+    fn tested<'a>(&self, test: &'a Test, needs: Option<Need>, family: usize, stated: &Stated) -> Result<Tested<'a>> {
         let on = |counts: &dyn Fn(u64) -> bool| -> Result<Vec<Compared<'a>>> {
             let parts = test.parts.iter();
             parts
@@ -223,7 +223,7 @@ impl Source<'_> {
     }
 
     /// Why a comparison of a primary test has no verdict, if it has none.
-    fn withheld(&self, compared: &Compared, seeds: Seeds, needs: Option<Check>) -> Option<Reason> {
+    fn withheld(&self, compared: &Compared, seeds: Seeds, needs: Option<Need>) -> Option<Reason> {
         let comparison = compared.comparison;
         let measured = self.measured(comparison, compared.tuned);
         if measured.is_some_and(|measured| measured.stale) {
@@ -259,8 +259,8 @@ impl Source<'_> {
 }
 
 /// Why the row that a comparison is about lacks a manipulation check; nothing for a row without reallocation.
-fn lacks(check: Check, comparison: &Comparison, measured: &Measured) -> Option<Reason> {
-    let Check::Reallocated = check;
+fn lacks(need: Need, comparison: &Comparison, measured: &Measured) -> Option<Reason> {
+    let Check::Reallocated = need.check;
     if !comparison.row.is_reallocated() {
         return None;
     }

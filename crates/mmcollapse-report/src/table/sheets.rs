@@ -1,7 +1,7 @@
 //! The sheets of one protocol: scores, what reallocation adds, each modality alone.
 
 use mmcollapse_probes::{Estimate, smallest_attainable_p};
-use mmcollapse_record::manipulation::{CONFUSED, LABELS_LOST, NEARER};
+use mmcollapse_record::manipulation::{CERTAIN, CONFUSED, LABELS_LOST};
 use mmcollapse_record::{Metric, RowId, Unit, words};
 
 use super::{DASH, Line, Sheet, number, percent, probability};
@@ -192,12 +192,14 @@ impl Sheets<'_> {
                 "Manipulation checks of the same models, protocol {}. Confusion: held-out cross-entropy of a modality \
                  discriminator fitted afresh to the latents, as a share of that of a guess; confused: runs in which it is at least \
                  {CONFUSED}; shuffled: the same with the modalities of the latents shuffled, which must be near 1. Latent: label \
-                 probe on the latents of a modality. Passing: confused, and no label probe more than {} points below that of the \
-                 control, which has the same layers, steps and draws without the adversary. Of a student: CKA with its teachers, \
-                 and contrast as a share of a guess, at least {NEARER} below the control's where it passes (docs/methodology/methods.md). Mean \
-                 and half-width of its 95 % t interval over n seeds{}.",
+                 probe on the latents of a modality. Passing: runs that are confused, of a row that has not lost a label: no probe lies \
+                 on average, and for sure, more than {} points below that of the control, which has the same layers, steps and draws \
+                 without the adversary. Of students, CKA with their teachers and contrast as a share of a guess; all pass where the row's \
+                 contrast is lower than the control's for sure ({} %, docs/methodology/methods.md). Mean and half-width of its 95 % t \
+                 interval over n seeds{}.",
                 self.protocol.setting,
                 LABELS_LOST * 100.0,
+                CERTAIN * 100.0,
                 self.of_rates()
             ),
             |metric| metric.definition().is_check(),

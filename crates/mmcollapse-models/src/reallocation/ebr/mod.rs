@@ -51,6 +51,7 @@ use parts::{Start, TwoLayers};
 use turns::Turns;
 
 pub(super) use moved::ENTRY as MOVED;
+pub(super) use turns::phase;
 
 /// Prefix of the discriminator's variables.
 const PSI: &str = "reallocation.psi";
@@ -509,7 +510,7 @@ impl Reallocation for Ebr {
                 ..self.config.clone()
             };
             let phases = bench.phases_of(&configured("reallocation", ENTRY.name, &controlled)?)?;
-            self.replayed = phases.iter().filter_map(|name| turns::phase(name)).collect();
+            self.replayed = phases.iter().filter_map(|name| phase(name)).collect();
         }
         Ok(Prepared {
             placed,

@@ -109,7 +109,7 @@ impl Turns {
 }
 
 /// The phase of this name.
-pub(super) fn phase(name: &str) -> Option<Phase> {
+pub fn phase(name: &str) -> Option<Phase> {
     ALL.into_iter().find(|phase| phase.name == name)
 }
 
