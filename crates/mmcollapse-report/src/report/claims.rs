@@ -580,4 +580,9 @@ impl Test {
     pub fn dataset(&self) -> Option<&str> {
         self.parts.first()?.dataset.as_deref()
     }
+
+    /// Whether a row that it is about has a reallocation.
+    pub fn is_reallocated(&self) -> bool {
+        self.parts.iter().any(|part| part.row.is_reallocated())
+    }
 }

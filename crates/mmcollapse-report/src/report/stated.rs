@@ -100,8 +100,8 @@ impl Stated {
             match self.stated(commit, &test.written) {
                 Then::NotKnown => return Standing::NotKnown,
                 Then::In(then) if !self.seen(commit, test, &measured.provenance) => {
-                    // Tests that were added leave the others less.
-                    let same = then.tests <= today.tests && then.needs == today.needs;
+                    // Tests that were added leave the others less. A check is asked of rows with a reallocation alone.
+                    let same = then.tests <= today.tests && (then.needs == today.needs || !test.is_reallocated());
                     if !same && standing == Standing::Confirmatory {
                         standing = Standing::OtherFamily;
                     }

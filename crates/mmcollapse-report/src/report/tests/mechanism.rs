@@ -51,7 +51,7 @@ fn add(
     let name = row.to_string();
     let (fusion, reallocation) = name.split_once('+').unwrap_or((&name, "none"));
     // Those of the lemmas and theorems, and those of the planted models.
-    for seed in (200..220).chain(300..320).chain(400..420).chain(600..620) {
+    for seed in (200..220).chain(300..320).chain(600..620) {
         for level in LEVELS {
             let own = |record: &Record| {
                 record.row == *name.as_str()
