@@ -27,6 +27,8 @@ pub enum Claimed {
 pub enum Reason {
     /// Fewer than two seeds have the difference.
     NotMeasured,
+    /// A row that it is about has not been run at all.
+    NotRun,
     /// Today's code, settings or data would give other runs.
     Stale,
     /// Too many runs diverged.

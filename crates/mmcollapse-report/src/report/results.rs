@@ -256,6 +256,11 @@ impl Measured {
         seeds
     }
 
+    /// Whether a row has been run under a protocol.
+    pub fn has(&self, protocol: &Setting, row: &RowName) -> bool {
+        self.of(protocol, row).next().is_some()
+    }
+
     fn of(&self, protocol: &Setting, row: &RowName) -> impl Iterator<Item = &Measurement> {
         let mut values = self.values.iter();
         std::iter::from_fn(move || values.find(|value| value.protocol == *protocol && value.row == *row))

@@ -198,6 +198,11 @@ fn verdicts_come_from_intervals() {
     let none = Verdict::NotTested(Reason::NotMeasured);
     assert_eq!(verdicts(&others[0]), [none, none]);
     assert_eq!(in_words(&others), "the paper's data: 2 of 2 not tested");
+    // A row that the result does not have is not one of too few seeds.
+    let of_gated = CLAIMS.replacen("row: shaspec+kd, against: shaspec,", "row: gated, against: shaspec,", 1);
+    let of_gated = Claims::parse(&of_gated, &[TABLE]).unwrap();
+    let absent = verdict::families(&of_gated.claims[0], &of_gated, &results, &Stated::beside(&root)).unwrap();
+    assert_eq!(verdicts(&absent[0])[0], Verdict::NotTested(Reason::NotRun));
     let untested = verdict::families(&claims.claims[2], &claims, &results, &Stated::beside(&root)).unwrap();
     assert_eq!(in_words(&untested), "not tested here yet");
 }

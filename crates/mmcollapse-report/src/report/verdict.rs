@@ -235,7 +235,9 @@ impl Source<'_> {
             return Some(Reason::Diverged);
         }
         if !compared.has(seeds) {
-            return Some(Reason::NotMeasured);
+            let is_run = |row: &RowName| measured.is_none_or(|measured| measured.has(&comparison.protocol, row));
+            let all_run = std::iter::once(&comparison.row).chain(&comparison.against).all(is_run);
+            return Some(if all_run { Reason::NotMeasured } else { Reason::NotRun });
         }
         lacks(needs?, comparison, measured?)
     }
@@ -453,6 +455,7 @@ pub fn word(verdict: Verdict) -> &'static str {
 pub fn reason(reason: Reason) -> &'static str {
     match reason {
         Reason::NotMeasured => "too few of its seeds are measured",
+        Reason::NotRun => "its preset has no such row",
         Reason::Stale => "its runs are of an earlier revision",
         Reason::Diverged => "more than a tenth of the runs diverged",
         Reason::CheckNotMade => "the manipulation check was not made",
