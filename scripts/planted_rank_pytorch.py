@@ -4,7 +4,7 @@
 
 Eight classes, each with a feature; the label is the class of the largest. Where modalities are distinct, each holds four of the features,
 where they are redundant, all of them. Besides, each modality has two noise features, four times as strong, and the second has more.
-The fusion layer is a product of rank r. The draws are others than those of results/planted-rank: of 36 means 34 agree with it within two
+The fusion layer is a product of rank r. The draws are others than those of results/planted-rank: of 36 means 33 agree with it within two
 standard errors. They have no part in any verdict. Made with torch 2.15.
 """
 
