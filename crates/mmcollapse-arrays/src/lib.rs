@@ -104,7 +104,8 @@ impl Arrays {
         }
         let entries = if metadata.is_dir() { folder(path)? } else { file(path)? };
         if entries.is_empty() {
-            return Err(ArrayError::of(path, "expected at least one array, got none"));
+            return Err(ArrayError::of(path, "expected at least one array, got none")
+                .help("write arrays with numpy.savez; what torch.save writes is no npz, whatever it is called"));
         }
         Ok(Self {
             entries: named_once(entries),

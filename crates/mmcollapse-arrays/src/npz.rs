@@ -93,7 +93,7 @@ fn directory(path: &Path) -> std::result::Result<Vec<Member>, String> {
     let end = tail.windows(4).rposition(|mark| mark == b"PK\x05\x06");
     let end = end
         .filter(|end| end + 22 <= tail.len())
-        .ok_or("it has no list of members")?;
+        .ok_or("its list of arrays is missing: it was cut off, or numpy.savez did not write it")?;
     let record = &tail[end..];
     let (mut count, mut size, mut start) = (
         u64::from(short(record, 10)),

@@ -219,6 +219,13 @@ fn read_damaged(file: &str, damage: impl FnOnce(&mut Vec<u8>)) -> Result<(), Str
     Ok(())
 }
 
+/// A download that ended early.
+#[test]
+fn a_file_that_was_cut_off_says_so() {
+    let told = read_damaged("stored.npz", |bytes| bytes.truncate(bytes.len() / 2)).unwrap_err();
+    assert!(told.contains("it was cut off"), "{told}");
+}
+
 #[test]
 fn a_flipped_bit_of_a_number_fails_the_checksum() {
     // The last number of the first member lies before the second member's header.

@@ -219,11 +219,15 @@ impl OwnSet {
             } else {
                 format!(", {constant} constant in training, which are 0 in every split")
             };
+            // Told in words: an array with the channels last has the shape of one with them first.
+            let shape = match modality.shape[..] {
+                [channels, height, width] => format!("{channels} channels of {height} by {width}"),
+                _ => format!("{:?}", modality.shape),
+            };
             lines.push(format!(
-                "  {}: {} {:?}, {having} samples have it{constant}",
+                "  {}: {} {shape}, {having} samples have it{constant}",
                 modality.name,
-                modality.kind.name(),
-                modality.shape
+                modality.kind.name()
             ));
         }
         lines.push(format!("  split: {}", self.description.how_it_is_cut()));

@@ -585,6 +585,7 @@ fn it_is_found_by_its_name_once_it_is_added() {
     for line in [
         "60 samples, 3 classes, 4 modalities",
         "rows: dense [3], 54 samples have it, 1 constant in training",
+        "picture: dense 2 channels of 6 by 5, 60 samples have it",
     ] {
         assert!(report.contains(line), "{report}");
     }
