@@ -926,12 +926,6 @@ fn what_was_stated_before_its_runs_is_confirmatory() {
     assert_eq!(standing_of(&second, &[&decided_anew]), Standing::Confirmatory);
     assert_eq!(standing_of(&second, &[&needed]), Standing::OtherFamily);
     // It is not asked of a row without reallocation.
-    let of_plain = second.replacen(
-        "row: shaspec+kd, against: shaspec,",
-        "row: shaspec, against: concat,",
-        1,
-    );
-    let asked_before = commit(&of_plain.replace("reallocated: 2", "reallocated: 1"));
     assert_eq!(standing_of(&of_plain, &[&asked_before]), Standing::Confirmatory);
     assert_eq!(standing(&[&needed, &earlier]), Standing::Exploratory);
     assert_eq!(standing(&[&earlier]), Standing::Exploratory);
