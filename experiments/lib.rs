@@ -150,6 +150,18 @@ pub static EXPERIMENTS: &[ExperimentInfo] = &[
         },
     ),
     experiment!(
+        "ebr-confused",
+        "What the adversary does where the modalities cannot be told apart",
+        Shows::Rows(&[
+            "accuracy_complete",
+            "accuracy_only_image",
+            "accuracy_only_sound",
+            "encoder_image",
+            "encoder_sound",
+            "rank_effective"
+        ]),
+    ),
+    experiment!(
         "ebr-search",
         "Which reading of explicit basis reallocation serves best",
         Shows::Scores
