@@ -311,9 +311,10 @@ pub(super) fn rule(found: &[Found]) -> String {
          accuracy and AUROC are in points.\n\n\
          **Confirmatory or not.** A test is confirmatory if the commits that trained its cells have it word by word, with today's check and no \
          more tests beside it, and no result committed by then has its seeds. {confirmatory}{other}{unknown}\n\n\
-         **EBR** as the paper writes it is the row `ebr_literal`. Rows `ebr` have the setting that a search among 64 readings found best \
-         (`searched`). In none of its runs was a fresh discriminator confused: they measure EBR's layers, trained well, not its \
-         reallocation. They are exploratory, or not tested.\n\n\
+         **EBR** as the paper writes it is the row `ebr_literal`. In the paper's tables and figures rows `ebr` have the setting that a \
+         search among 64 readings found best (`searched`). In none of its runs was a fresh discriminator confused: they measure EBR's layers, trained \
+         well, not its reallocation. They are exploratory, or not tested. Rows on planted data and of `ebr-confused` have settings of their \
+         own, whose adversary acts.\n\n\
          Where open data stand in for the paper's, they have verdicts of their own. Settings and presets are ours where the paper is \
          silent: a verdict is about what was run here.\n"
     )
