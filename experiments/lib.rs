@@ -152,11 +152,11 @@ pub static EXPERIMENTS: &[ExperimentInfo] = &[
     experiment!(
         "ebr-confused",
         "What the adversary does where the modalities cannot be told apart",
-        Shows::Rows(&[
+        Shows::Measures(&[
             "accuracy_complete",
+            "accuracy",
             "accuracy_only_image",
             "accuracy_only_sound",
-            "encoder_image",
             "encoder_sound",
             "rank_effective"
         ]),
