@@ -152,14 +152,17 @@ pub static EXPERIMENTS: &[ExperimentInfo] = &[
     experiment!(
         "ebr-confused",
         "What the adversary does where the modalities cannot be told apart",
-        Shows::Measures(&[
-            "accuracy_complete",
-            "accuracy",
-            "accuracy_only_image",
-            "accuracy_only_sound",
-            "encoder_sound",
-            "rank_effective"
-        ]),
+        Shows::Dose {
+            of: "weight of the adversary",
+            measures: &[
+                "confusion",
+                "accuracy_complete",
+                "accuracy",
+                "accuracy_only_sound",
+                "encoder_sound",
+                "rank_effective"
+            ],
+        },
     ),
     experiment!(
         "ebr-search",
