@@ -221,14 +221,12 @@ struct WrittenClaims {
     inconsistent: Vec<String>,
 }
 
-impl WrittenClaims {
-    /// What a claim asks for, with the edition that this file decides it by.
-    fn need(&self, needs: Option<Check>) -> Option<Need> {
-        needs.map(|check| Need {
-            check,
-            edition: self.checks.get(&check).copied().unwrap_or(1),
-        })
-    }
+/// What a claim asks for, with the edition that its file decides it by.
+fn need(check: Option<Check>, editions: &BTreeMap<Check, u32>) -> Option<Need> {
+    check.map(|check| Need {
+        check,
+        edition: editions.get(&check).copied().unwrap_or(1),
+    })
 }
 
 #[derive(Deserialize)]
@@ -387,8 +385,7 @@ impl Claims {
     pub fn parse(text: &str, experiments: &[ExperimentInfo]) -> Result<Self> {
         let help = "the head of crates/mmcollapse-report/src/report/claims.rs describes the form";
         let refused = |reason: String| miette!(help = help, "experiments/claims.yaml: {reason}");
-        let mut written: WrittenClaims = serde_yaml::from_str(text).map_err(|e| refused(e.to_string()))?;
-        let of_file = std::mem::take(&mut written.claims);
+        let written: WrittenClaims = serde_yaml::from_str(text).map_err(|e| refused(e.to_string()))?;
         let mut known = Known {
             experiments,
             overlap: &written.overlap,
@@ -396,7 +393,7 @@ impl Claims {
             subjects: HashMap::new(),
         };
         let mut claims: Vec<Claim> = Vec::new();
-        for claim in of_file {
+        for claim in written.claims {
             if claims.iter().any(|other| other.id == claim.id) {
                 return Err(refused(format!("claim {} is there twice", claim.id)));
             }
@@ -404,7 +401,7 @@ impl Claims {
                 id: claim.id,
                 place: claim.place,
                 states: claim.states,
-                needs: written.need(claim.needs),
+                needs: need(claim.needs, &written.checks),
                 on: claim.on,
                 primary: Vec::new(),
                 exploratory: Vec::new(),
@@ -429,11 +426,11 @@ impl Claims {
 
     /// The primary tests of a file, as they are written there, each with its family; none where it is of another form.
     pub(super) fn stated(text: &str) -> BTreeMap<String, FamilyRule> {
-        let Ok(mut written) = serde_yaml::from_str::<WrittenClaims>(text) else {
+        let Ok(written) = serde_yaml::from_str::<WrittenClaims>(text) else {
             return BTreeMap::new();
         };
         let mut stated = BTreeMap::new();
-        for claim in std::mem::take(&mut written.claims) {
+        for claim in written.claims {
             let tests: Vec<Expanded> = claim
                 .primary
                 .into_iter()
@@ -444,7 +441,7 @@ impl Claims {
             for (test, own) in tests.into_iter().zip(&data) {
                 let rule = FamilyRule {
                     tests: data.iter().filter(|other| *other == own).count(),
-                    needs: written.need(claim.needs),
+                    needs: need(claim.needs, &written.checks),
                 };
                 stated.insert(canonical(&claim.id, test.written), rule);
             }

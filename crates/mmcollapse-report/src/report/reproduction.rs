@@ -314,7 +314,7 @@ pub(super) fn rule(found: &[Found]) -> String {
          **EBR** as the paper writes it is the row `ebr_literal`. In the paper's tables and figures rows `ebr` have the setting that a \
          search among 64 readings found best (`searched`). In none of its runs was a fresh discriminator confused: they measure EBR's layers, trained \
          well, not its reallocation. They are exploratory, or not tested. Rows on planted data and of `ebr-confused` have settings of their \
-         own, whose adversary acts.\n\n\
+         own; their tables say whether the adversary acts.\n\n\
          Where open data stand in for the paper's, they have verdicts of their own. Settings and presets are ours where the paper is \
          silent: a verdict is about what was run here.\n"
     )
