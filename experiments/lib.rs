@@ -40,6 +40,9 @@ pub const BUILT_FROM: &str = env!("MMCOLLAPSE_BUILT_FROM");
 /// What may be tuned of each method.
 pub const SPACES: &str = include_str!("tune.yaml");
 
+/// What the experiments in Table 4's training on avMNIST share.
+const AVMNIST: Option<(&str, &str)> = Some(("experiments/avmnist.yaml", include_str!("avmnist.yaml")));
+
 /// What the experiments on health records share.
 const EHR: Option<(&str, &str)> = Some(("experiments/ehr.yaml", include_str!("ehr.yaml")));
 
@@ -74,12 +77,14 @@ pub static EXPERIMENTS: &[ExperimentInfo] = &[
         "table3",
         "avMNIST accuracy at audio missing rates, method against method",
         Shows::Rows(&[]),
+        common: AVMNIST,
         paper: Some(include_str!("table3/paper.yaml")),
     ),
     experiment!(
         "table4",
         "avMNIST accuracy at audio missing rates, every fusion with every reallocation",
         Shows::Scores,
+        common: AVMNIST,
         paper: Some(include_str!("table4/paper.yaml")),
     ),
     experiment!(
@@ -132,6 +137,7 @@ pub static EXPERIMENTS: &[ExperimentInfo] = &[
         "table11",
         "Rank of the fused representation of GMC and MMVAE as the sound weighs more",
         Shows::Measures(&["rank_effective", "rank_stable", "rank_numerical", "accuracy"]),
+        common: AVMNIST,
         paper: Some(include_str!("table11/paper.yaml")),
     ),
     experiment!(
@@ -188,6 +194,7 @@ pub static EXPERIMENTS: &[ExperimentInfo] = &[
             "encoder_image",
             "encoder_sound"
         ]),
+        common: AVMNIST,
     ),
     experiment!(
         "rank-bottleneck",
@@ -383,12 +390,14 @@ pub static EXPERIMENTS: &[ExperimentInfo] = &[
         "fig8",
         "avMNIST accuracy with noise on the sound in training",
         Shows::Scores,
+        common: AVMNIST,
         paper: Some(include_str!("fig8/paper.yaml")),
     ),
     experiment!(
         "fig9",
         "avMNIST semantic loss along training",
         Shows::Curves,
+        common: AVMNIST,
         paper: Some(include_str!("fig9/paper.yaml")),
     ),
     experiment!(
@@ -404,6 +413,7 @@ pub static EXPERIMENTS: &[ExperimentInfo] = &[
             "cosine_image",
             "cosine_sound",
         ]),
+        common: AVMNIST,
         paper: Some(include_str!("fig10/paper.yaml")),
     ),
 ];

@@ -2,6 +2,9 @@
 
 use mmcollapse_probes::FeatureRole;
 
+/// The curve of the task's loss, L_sem.
+pub const SEMANTIC: &str = "semantic";
+
 /// What stands before the name of a group of features in [`neurons`].
 const NEURONS: &str = "neurons_";
 
@@ -54,6 +57,6 @@ mod tests {
         for role in [None, Some(FeatureRole::Noise), Some(FeatureRole::Conjugate)] {
             assert_eq!(neurons_of(&neurons("sound", role)), Some("sound"));
         }
-        assert_eq!(neurons_of("semantic"), None);
+        assert_eq!(neurons_of(SEMANTIC), None);
     }
 }

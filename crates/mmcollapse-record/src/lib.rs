@@ -17,7 +17,7 @@ mod provenance;
 mod record;
 mod row;
 
-pub use curve::{Encoder, neurons, neurons_of};
+pub use curve::{Encoder, SEMANTIC, neurons, neurons_of};
 pub use error::UnknownName;
 pub use experiment::{ExperimentInfo, Shows};
 pub use findings::{Diagnosis, Findings, ModalityDiagnosis};

@@ -4,13 +4,10 @@
 use std::collections::BTreeSet;
 
 use mmcollapse_probes::{FeatureRole, PlateauRule, plateaus, steps_to_fall};
-use mmcollapse_record::{Encoder, Record, RowId, Score, Setting, neurons, neurons_of};
+use mmcollapse_record::{Encoder, Record, RowId, SEMANTIC, Score, Setting, neurons, neurons_of};
 use polars::prelude::{DataFrame, NamedFrom, PolarsResult, Series};
 
 use crate::summary::frames::{counts, text};
-
-/// The loss that is shown.
-const SEMANTIC: &str = "semantic";
 
 /// The semantic loss of a run at each epoch, up to where it is no longer finite.
 pub fn semantic(record: &Record) -> &[f64] {
@@ -237,7 +234,7 @@ mod tests {
         };
         run.outcome.scores.push(like);
         let stairs = vec![3.0, 2.0, 2.0, 2.0, 2.0, 2.0, 1.0, 0.0];
-        run.outcome.curves.insert("semantic".into(), stairs);
+        run.outcome.curves.insert(SEMANTIC.into(), stairs);
         let measured = measured(&[run.clone()]);
         let value = |metric: &str| {
             let score = measured[0].outcome.scores.iter().find(|s| s.metric == metric);

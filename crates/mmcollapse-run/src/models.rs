@@ -1,6 +1,6 @@
 //! The bridge to `mmcollapse-models`: how a configuration resolves, and what training a cell is.
 
-use mmcollapse_record::{Encoder, ExperimentInfo, Outcome, Status};
+use mmcollapse_record::{Encoder, ExperimentInfo, Outcome, SEMANTIC, Status};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
@@ -300,9 +300,6 @@ fn told(error: &ModelError) -> String {
     }
 }
 
-/// The curve of L_sem.
-const SEMANTIC: &str = "semantic";
-
 /// The outcome as stored. A score that is not finite can only come from a diverged run, which then has none.
 pub(crate) fn converted(outcome: CellOutcome) -> Outcome {
     let mut curves: BTreeMap<String, Vec<f64>> = BTreeMap::new();
@@ -369,7 +366,7 @@ mod tests {
                 fit: fit.to_owned(),
                 epoch,
                 phase: "joint".to_owned(),
-                losses: BTreeMap::from([("semantic".to_owned(), loss)]),
+                losses: BTreeMap::from([(SEMANTIC.to_owned(), loss)]),
                 size: 1.0,
                 probes: probes
                     .iter()
@@ -405,7 +402,7 @@ mod tests {
             ("probe_baseline_labs", &[0.5]),
             ("probe_prefix_labs", &[0.75]),
             ("probe_prefix_notes", &[0.25, 0.125]),
-            ("semantic", &[2.0, 1.0]),
+            (SEMANTIC, &[2.0, 1.0]),
         ];
         let expected = expected.map(|(name, curve)| (name.to_owned(), curve.to_vec()));
         assert_eq!(curves, BTreeMap::from(expected));
@@ -415,15 +412,15 @@ mod tests {
     #[test]
     fn the_curve_of_the_task_is_of_the_epochs_that_descend_it() {
         let turns = [
-            ("semantic", 2.0),
+            (SEMANTIC, 2.0),
             ("adversarial", 2.5),
-            ("semantic", 1.5),
+            (SEMANTIC, 1.5),
             ("psi", 1.5),
             ("encoders", 1.75),
             ("joint", 1.0),
         ];
         let history = turns.into_iter().enumerate().map(|(epoch, (phase, loss))| {
-            let losses = [("semantic", loss), ("modality", 10.0 + epoch as f64)];
+            let losses = [(SEMANTIC, loss), ("modality", 10.0 + epoch as f64)];
             mmcollapse_models::training::EpochRecord {
                 fit: MULTIMODAL.to_owned(),
                 epoch,
@@ -446,7 +443,7 @@ mod tests {
             weights: None,
         })
         .curves;
-        assert_eq!(curves["semantic"], [2.0, 1.5, 1.0]);
+        assert_eq!(curves[SEMANTIC], [2.0, 1.5, 1.0]);
         assert_eq!(curves["modality"], [10.0, 11.0, 12.0, 13.0, 14.0, 15.0]);
     }
 

@@ -12,18 +12,28 @@ use mmcollapse_files::{duration_text, output, tell};
 use crate::runner::{Fate, Watcher};
 
 /// Expects a cell to take as long as finished cells of its kind, else what the spec says, corrected by how
-/// far the spec was off for the kinds that are known.
+/// far the spec was off for the kinds that are known. Medians: a run that was paused, or that found its model trained
+/// by another cell, says nothing of its like.
 #[derive(Clone, Debug, Default)]
 pub struct Estimator {
-    /// Per kind: number of finished cells, sum of their seconds, sum of what the spec said.
     measured: BTreeMap<String, Measured>,
 }
 
-#[derive(Clone, Copy, Debug, Default)]
+/// The finished cells of a kind.
+#[derive(Clone, Debug, Default)]
 struct Measured {
-    cells: f64,
-    seconds: f64,
+    /// Seconds of each, the least first.
+    seconds: Vec<f64>,
+    /// Sum of what the spec said.
     rough: f64,
+}
+
+impl Measured {
+    fn median(&self) -> f64 {
+        let (below, above) = (self.seconds.len().saturating_sub(1) / 2, self.seconds.len() / 2);
+        let at = |place: usize| self.seconds.get(place).copied().unwrap_or(0.0);
+        f64::midpoint(at(below), at(above))
+    }
 }
 
 /// What an estimate rests on.
@@ -52,17 +62,17 @@ impl Estimator {
     /// Learns of a finished cell of `kind` that took `seconds` where the spec said `rough`.
     pub fn add(&mut self, kind: &str, seconds: f64, rough: f64) {
         let measured = self.measured.entry(kind.to_owned()).or_default();
-        measured.cells += 1.0;
-        measured.seconds += seconds;
+        let place = measured.seconds.partition_point(|other| *other < seconds);
+        measured.seconds.insert(place, seconds);
         measured.rough += rough;
     }
 
     /// Seconds a cell of `kind` is expected to take where the spec says `rough`, and what that rests on.
     pub fn seconds(&self, kind: &str, rough: f64) -> (f64, Basis) {
         if let Some(measured) = self.measured.get(kind) {
-            return (measured.seconds / measured.cells, Basis::SameKind);
+            return (measured.median(), Basis::SameKind);
         }
-        let seconds: f64 = self.measured.values().map(|m| m.seconds).sum();
+        let seconds: f64 = self.measured.values().map(|m| m.median() * m.seconds.len() as f64).sum();
         let expected: f64 = self.measured.values().map(|m| m.rough).sum();
         if expected > 0.0 {
             (rough * seconds / expected, Basis::OtherKinds)
@@ -305,6 +315,10 @@ mod tests {
         // The spec was off by a factor of 4.
         assert_eq!(estimator.seconds("a", 10.0), (40.0, Basis::OtherKinds));
         assert_eq!(estimator.seconds("b", 10.0), (40.0, Basis::SameKind));
+        // One that was paused for hours.
+        estimator.add("b", 9000.0, 10.0);
+        assert_eq!(estimator.seconds("b", 10.0), (50.0, Basis::SameKind));
+        assert_eq!(estimator.seconds("a", 10.0), (50.0, Basis::OtherKinds));
     }
 
     #[test]

@@ -79,6 +79,7 @@ pub struct Spec {
     /// Fusions by the name they have in rows.
     pub fusions: BTreeMap<String, Method>,
     /// Reallocations by the name they have in rows; `none` is left out of a row's name.
+    #[serde(default)]
     pub reallocations: BTreeMap<String, Method>,
     /// What the table's rows are.
     pub rows: Vec<RowGroup>,
@@ -106,6 +107,9 @@ struct Common {
     encoders: Map<String, Value>,
     #[serde(default)]
     training: Map<String, Value>,
+    /// Those that a spec does not have itself.
+    #[serde(default)]
+    reallocations: BTreeMap<String, Method>,
     #[serde(default)]
     presets: BTreeMap<Preset, CommonPreset>,
 }
@@ -118,6 +122,9 @@ struct CommonPreset {
     encoders: Map<String, Value>,
     #[serde(default)]
     training: Map<String, Value>,
+    /// What differs for a reallocation that the preset itself says nothing of.
+    #[serde(default)]
+    reallocations: BTreeMap<String, Method>,
     /// See [`PresetSpec::datasets`].
     #[serde(default)]
     datasets: BTreeMap<String, PresetOnDataset>,
@@ -273,15 +280,15 @@ impl Spec {
     /// What is not YAML, a key that is not known or given twice, a row of a method that is not there: each
     /// with its line.
     pub fn of(experiment: &ExperimentInfo) -> Result<Self, Box<SpecError>> {
-        let mut spec = Self::parse(&experiment.spec_path(), experiment.spec)?;
-        if let Some((path, text)) = experiment.common {
-            spec.lay_on(read_yaml(
+        let common = match experiment.common {
+            Some((path, text)) => read_yaml(
                 path,
                 text,
-                "it may hold `encoders`, `training` and, in `presets`, both again and `datasets`",
-            )?);
-        }
-        Ok(spec)
+                "it may hold `encoders`, `training`, `reallocations` and, in `presets`, all of them again and `datasets`",
+            )?,
+            None => Common::default(),
+        };
+        Self::parse_on(common, &experiment.spec_path(), experiment.spec)
     }
 
     /// Lays the spec over what several experiments share.
@@ -292,10 +299,16 @@ impl Spec {
         };
         under(&mut self.encoders, common.encoders);
         under(&mut self.training, common.training);
+        for (name, shared) in common.reallocations {
+            self.reallocations.entry(name).or_insert(shared);
+        }
         for (preset, shared) in common.presets {
             if let Some(own) = self.presets.get_mut(&preset) {
                 under(&mut own.encoders, shared.encoders);
                 under(&mut own.training, shared.training);
+                for (name, shared) in shared.reallocations {
+                    own.reallocations.entry(name).or_insert(shared);
+                }
                 for (dataset, shared) in shared.datasets {
                     let own = own.datasets.entry(dataset).or_default();
                     under(&mut own.training, shared.training);
@@ -397,7 +410,12 @@ impl Spec {
     /// # Errors
     /// See [`Spec::of`].
     pub fn parse(path: &str, text: &str) -> Result<Self, Box<SpecError>> {
+        Self::parse_on(Common::default(), path, text)
+    }
+
+    fn parse_on(common: Common, path: &str, text: &str) -> Result<Self, Box<SpecError>> {
         let mut spec: Self = read_yaml(path, text, SPEC_HELP)?;
+        spec.lay_on(common);
         check::check(&spec)
             .map_err(|fault| Box::new(SpecError::near(path, text, &fault.word, &fault.what, SPEC_HELP)))?;
         spec.own_dataset.clone_from(&spec.dataset);

@@ -116,22 +116,37 @@ fn settings_of_several_experiments_lie_under_the_spec() {
     let common = "\
 encoders: {codes: {method: code_transformer, width: 64}}
 training: {epochs: 30, batch_size: 64}
+reallocations:
+  ebr: {config: {method: kd}, cost: 9}
+  kd: {config: {method: kd}, cost: 3}
 presets:
   smoke:
     training: {epochs: 2}
+    reallocations: {kd: {training: {epochs: 1}}}
     encoders: {codes: {method: code_bag}}
     datasets: {large: {training: {epochs: 1}}}
   quick: {training: {epochs: 12}}
 ";
-    let experiment = |common| ExperimentInfo {
+    let on = |spec, common| ExperimentInfo {
         name: "t",
         title: "T",
-        spec: SPEC,
+        spec,
         common: Some(("experiments/common.yaml", common)),
         paper: None,
         shows: mmcollapse_record::Shows::Scores,
     };
+    let experiment = |common| on(SPEC, common);
     let mut spec = Spec::of(&experiment(common)).unwrap();
+    // Rows may be of a reallocation that is shared; the spec's own wins.
+    let names: Vec<&String> = spec.reallocations.keys().collect();
+    assert_eq!(names, ["ebr", "kd", "none"]);
+    assert_eq!(spec.reallocations["ebr"].cost, None);
+    assert_eq!(
+        Value::from(spec.presets[&Preset::Smoke].reallocations["kd"].training.clone()),
+        json!({"epochs": 1})
+    );
+    let of_shared: &'static str = Box::leak(SPEC.replace("[ebr]", "[kd]").into_boxed_str());
+    assert!(Spec::of(&on(of_shared, common)).is_ok());
     // The spec has 60 epochs of its own, and no preset `quick`.
     assert_eq!(
         Value::from(spec.training.clone()),
