@@ -23,7 +23,7 @@ use mmcollapse_run::models::ModelResolver;
 use mmcollapse_run::on::spec_on;
 use mmcollapse_run::pending::{Pending, Trained};
 use mmcollapse_run::plan::{Filter, Plan, Planned, Selection};
-use mmcollapse_run::published::PublishedCells;
+use mmcollapse_run::published::{AllPublished, PublishedCells};
 use mmcollapse_run::rounds::Show;
 use mmcollapse_run::runner::{Fate, Interrupt};
 use mmcollapse_run::spec::Spec;
@@ -50,7 +50,7 @@ struct Target {
     what: What,
     plan: Plan,
     conditions: Conditions,
-    /// Those that are published.
+    /// Those that are published, beside this result or another.
     cells: PublishedCells,
 }
 
@@ -60,6 +60,7 @@ impl Target {
         what: What,
         tuned: bool,
         published: Published<'_>,
+        all: &AllPublished,
         resolver: &mut ModelResolver,
     ) -> Result<Self> {
         let selection = what.selection(Filter::default());
@@ -75,7 +76,10 @@ impl Target {
             None => Plan::of(experiment, &spec, what.preset, &selection, resolver)?,
         };
         let conditions = Conditions::of(&spec, &plan, tuned.map(|tuned| tuned.by(&spec)))?;
-        let cells = conditions.cells(&plan, published.results)?;
+        let mut cells = conditions.cells(&plan, published.results)?;
+        if !published.anew {
+            cells.add_others(&plan, all)?;
+        }
         Ok(Self {
             experiment,
             what,
@@ -183,9 +187,10 @@ impl Asked {
         let mut resolver = ModelResolver::new(how.place.offline);
         let mut ending = Ending::Well;
         let mut targets = Vec::new();
+        let all = AllPublished::of(published.results);
         for (experiment, what, tuned) in self.targets(published)? {
             let folder = what.preset.folder(what.dataset.as_deref(), tuned);
-            let target = Target::new(experiment, what, tuned, published, &mut resolver).and_then(|target| {
+            let target = Target::new(experiment, what, tuned, published, &all, &mut resolver).and_then(|target| {
                 let published = (!published.anew).then_some(&target.cells);
                 Pending::beside(&target.plan, store, published, &BTreeMap::new())?.check(&mut resolver)?;
                 Ok(target)
@@ -247,7 +252,7 @@ pub(super) fn fill(plan: &Plan, cells: &PublishedCells, store: &Store) -> Result
             "{} ({}): {filled} cells taken from {} (--no-published trains all anew)",
             plan.experiment,
             plan.preset,
-            cells.path().display()
+            cells.path().parent().and_then(Path::parent).unwrap_or(cells.path()).display()
         );
     }
     Ok(())
@@ -271,7 +276,10 @@ pub fn train_some(
     let mut resolver = ModelResolver::new(how.place.offline);
     let (spec, plan) = planned(experiment, &what, &selection, &mut resolver)?;
     let store = Store::new(&how.place.store);
-    let cells = Conditions::of(&spec, &plan, None)?.cells(&plan, &from.results)?;
+    let mut cells = Conditions::of(&spec, &plan, None)?.cells(&plan, &from.results)?;
+    if !from.no_published {
+        cells.add_others(&plan, &AllPublished::of(&from.results))?;
+    }
     let published = (!from.no_published).then_some(&cells);
     let pending = Pending::beside(&plan, &store, published, &store.durations())?;
     pending.check(&mut resolver)?;
@@ -305,6 +313,7 @@ pub fn report(
     let store = Store::new(&place.store);
     let mut resolver = ModelResolver::new(place.offline);
     let selection = what.selection(Filter::default());
+    let published_cells = AllPublished::of(published.results);
     for experiment in experiments {
         let (spec, plan) = match planned(experiment, &what, &selection, &mut resolver) {
             // Who lacks the data of one experiment can still have the report of the others.
@@ -316,7 +325,9 @@ pub fn report(
         };
         let conditions = Conditions::of(&spec, &plan, None)?;
         if !published.anew {
-            fill(&plan, &conditions.cells(&plan, published.results)?, &store)?;
+            let mut cells = conditions.cells(&plan, published.results)?;
+            cells.add_others(&plan, &published_cells)?;
+            fill(&plan, &cells, &store)?;
         }
         if all && Gathered::of(&plan, &store)?.records.is_empty() {
             tell!(

@@ -324,7 +324,7 @@ fn a_run_that_its_limit_ended_goes_on_elsewhere() {
     assert!(output.status.success(), "{told}");
     let taken = 24 - left;
     assert!(
-        told.contains(&format!("{taken} cells taken from results/cells/ebr-dose/")),
+        told.contains(&format!("{taken} cells taken from results/cells (--no-published")),
         "{told}"
     );
     assert!(told.contains(&format!("{left} cells done")), "{told}");

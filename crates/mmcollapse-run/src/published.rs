@@ -9,6 +9,7 @@
 //! Equal cells give equal bytes. Weights are not in it: an outcome names its weights' file, which only the store has that trained
 //! them.
 
+use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::{fs, io};
@@ -47,6 +48,53 @@ pub struct PublishedCells {
     cells: BTreeMap<CellKey, Kept>,
 }
 
+/// The cells of all published results, which are read when the first of them is asked for.
+#[derive(Debug)]
+pub struct AllPublished {
+    results: PathBuf,
+    cells: OnceCell<BTreeMap<CellKey, Kept>>,
+}
+
+impl AllPublished {
+    /// Of the results in this folder.
+    pub fn of(results: &Path) -> Self {
+        Self {
+            results: results.to_owned(),
+            cells: OnceCell::new(),
+        }
+    }
+
+    fn cells(&self) -> Result<&BTreeMap<CellKey, Kept>, PublishedCellsError> {
+        if let Some(cells) = self.cells.get() {
+            return Ok(cells);
+        }
+        let mut all = BTreeMap::new();
+        for folder in entries(&self.results.join("cells"))? {
+            for file in entries(&folder)? {
+                if file.extension().is_some_and(|extension| extension == "zst") {
+                    all.extend(PublishedCells::at(file)?.cells);
+                }
+            }
+        }
+        Ok(self.cells.get_or_init(|| all))
+    }
+}
+
+/// What lies in a folder, in the order of names; nothing if there is no such folder.
+fn entries(folder: &Path) -> Result<Vec<PathBuf>, PublishedCellsError> {
+    let listed = match fs::read_dir(folder) {
+        Ok(entries) => entries.map(|entry| Ok(entry?.path())).collect::<io::Result<Vec<_>>>(),
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(Vec::new()),
+        Err(error) => Err(error),
+    };
+    let mut paths = listed.map_err(|error| PublishedCellsError {
+        path: folder.to_owned(),
+        what: error.to_string(),
+    })?;
+    paths.sort();
+    Ok(paths)
+}
+
 /// A cell and what came of it.
 #[derive(Clone, Debug, PartialEq)]
 struct Kept {
@@ -83,6 +131,10 @@ impl PublishedCells {
             .join("cells")
             .join(experiment)
             .join(format!("{folder}.jsonl.zst"));
+        Self::at(path)
+    }
+
+    fn at(path: PathBuf) -> Result<Self, PublishedCellsError> {
         let cells = match fs::read(&path) {
             Ok(bytes) => checked(&bytes),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(BTreeMap::new()),
@@ -122,6 +174,24 @@ impl PublishedCells {
     /// All cells.
     pub fn cells(&self) -> impl Iterator<Item = &Cell> {
         self.cells.values().map(|kept| &kept.cell)
+    }
+
+    /// Adds the cells of a plan that other results have published, with all that the plan measures: experiments share cells.
+    ///
+    /// # Errors
+    /// A file that cannot be read or is damaged.
+    pub fn add_others(&mut self, plan: &Plan, all: &AllPublished) -> Result<(), PublishedCellsError> {
+        for planned in &plan.cells {
+            if self.cells.contains_key(&planned.key) {
+                continue;
+            }
+            let other = all.cells()?.get(&planned.key);
+            let whole = |kept: &&Kept| planned.cell.lacking(&kept.stored.outcome, &planned.measures).is_empty();
+            if let Some(kept) = other.filter(whole) {
+                self.cells.insert(planned.key.clone(), kept.clone());
+            }
+        }
+        Ok(())
     }
 
     /// Puts into the store the cells of a plan that it lacks and that are here, each with its origin; returns how many. To a

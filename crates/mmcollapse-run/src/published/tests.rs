@@ -62,6 +62,40 @@ fn an_empty_store_is_filled_with_the_same_outcomes() {
     assert_eq!(publish(&folder.path().join("again"), &plan, &other), bytes);
 }
 
+/// Fig. 9 has cells of Table 4, and one of them may be published alone.
+#[test]
+fn what_another_result_has_published_is_taken_if_it_has_all_measures() {
+    let folder = tempfile::tempdir().unwrap();
+    let (results, mut plan) = (folder.path().join("results"), plan_of(None));
+    plan.cells.iter_mut().for_each(|planned| planned.measures.clear());
+    let store = store_of(&folder.path().join("a"), &plan, |planned| planned.seed == 0);
+    publish(&results, &plan, &store);
+    let of_another = |plan: &Plan| {
+        let mut own = PublishedCells::read(&results, "fig9", "smoke").unwrap();
+        own.add_others(plan, &AllPublished::of(&results)).unwrap();
+        own.cells().count()
+    };
+    // Made-up outcomes of EBR lack its check.
+    let published: BTreeSet<_> = plan
+        .cells
+        .iter()
+        .filter(|planned| planned.seed == 0 && planned.row.reallocation == "none")
+        .map(|planned| &planned.key)
+        .collect();
+    assert!(!published.is_empty());
+    assert_eq!(of_another(&plan), published.len());
+    for planned in &mut plan.cells {
+        planned.measures = vec!["leading_modality".to_owned()];
+    }
+    assert_eq!(of_another(&plan), 0);
+
+    let damaged = results.join("cells/table3/quick.jsonl.zst");
+    write_atomic(&damaged, b"no").unwrap();
+    let mut own = PublishedCells::read(&results, "fig9", "smoke").unwrap();
+    let error = own.add_others(&plan, &AllPublished::of(&results)).unwrap_err().to_string();
+    assert!(error.contains("table3/quick.jsonl.zst"), "{error}");
+}
+
 /// Two experiments share their cells, and one asks for more of them.
 #[test]
 fn measures_are_added_to_a_cell_that_the_store_has() {
