@@ -252,7 +252,12 @@ pub(super) fn fill(plan: &Plan, cells: &PublishedCells, store: &Store) -> Result
             "{} ({}): {filled} cells taken from {} (--no-published trains all anew)",
             plan.experiment,
             plan.preset,
-            cells.path().parent().and_then(Path::parent).unwrap_or(cells.path()).display()
+            cells
+                .path()
+                .parent()
+                .and_then(Path::parent)
+                .unwrap_or(cells.path())
+                .display()
         );
     }
     Ok(())

@@ -72,7 +72,11 @@ impl Estimator {
         if let Some(measured) = self.measured.get(kind) {
             return (measured.median(), Basis::SameKind);
         }
-        let seconds: f64 = self.measured.values().map(|m| m.median() * m.seconds.len() as f64).sum();
+        let seconds: f64 = self
+            .measured
+            .values()
+            .map(|m| m.median() * m.seconds.len() as f64)
+            .sum();
         let expected: f64 = self.measured.values().map(|m| m.rough).sum();
         if expected > 0.0 {
             (rough * seconds / expected, Basis::OtherKinds)

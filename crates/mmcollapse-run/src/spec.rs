@@ -97,6 +97,8 @@ pub struct OnDataset {
     pub modalities: Option<Vec<String>>,
     /// See [`Spec::rates`]; of every preset.
     pub rates: Option<Vec<f64>>,
+    /// See [`Spec::measures`].
+    pub measures: Option<Vec<String>>,
 }
 
 /// Settings that several experiments share, in a file of their own: the experiment's spec is laid over them.
@@ -334,6 +336,7 @@ impl Spec {
         self.modalities = differs
             .modalities
             .unwrap_or_else(|| std::mem::take(&mut self.modalities));
+        self.measures = differs.measures.unwrap_or_else(|| std::mem::take(&mut self.measures));
         if let Some(rates) = differs.rates {
             self.presets.values_mut().for_each(|preset| preset.rates = None);
             self.rates = rates;

@@ -22,7 +22,10 @@ const TABLE: ExperimentInfo = ExperimentInfo {
     name: "table4",
     title: "Table 4 <made up>",
     spec: include_str!("../../../../experiments/table4/spec.yaml"),
-    common: Some(("experiments/avmnist.yaml", include_str!("../../../../experiments/avmnist.yaml"))),
+    common: Some((
+        "experiments/avmnist.yaml",
+        include_str!("../../../../experiments/avmnist.yaml"),
+    )),
     paper: Some(TABLE4),
     shows: Shows::Scores,
 };

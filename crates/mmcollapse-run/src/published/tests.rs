@@ -92,7 +92,10 @@ fn what_another_result_has_published_is_taken_if_it_has_all_measures() {
     let damaged = results.join("cells/table3/quick.jsonl.zst");
     write_atomic(&damaged, b"no").unwrap();
     let mut own = PublishedCells::read(&results, "fig9", "smoke").unwrap();
-    let error = own.add_others(&plan, &AllPublished::of(&results)).unwrap_err().to_string();
+    let error = own
+        .add_others(&plan, &AllPublished::of(&results))
+        .unwrap_err()
+        .to_string();
     assert!(error.contains("table3/quick.jsonl.zst"), "{error}");
 }
 

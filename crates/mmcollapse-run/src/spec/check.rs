@@ -44,7 +44,12 @@ fn measures(spec: &Spec) -> Checked {
     let known: Vec<&str> = Definition::of_representation()
         .map(|definition| definition.key)
         .collect();
-    match spec.measures.iter().find(|key| !known.contains(&key.as_str())) {
+    let elsewhere = spec.datasets.values().filter_map(|differs| differs.measures.as_ref());
+    match elsewhere
+        .chain([&spec.measures])
+        .flatten()
+        .find(|key| !known.contains(&key.as_str()))
+    {
         Some(key) => fault(
             key,
             format!(

@@ -198,7 +198,7 @@ fn another_data_set_may_have_its_own_rows() {
 fn another_data_set_may_have_its_own_modalities() {
     let text = SPEC.replace(
         "modality: sound\n",
-        "modality: sound\nmodalities: [sound, image]\ndatasets:\n  views: {modalities: [a, b, c], rates: [2, 3]}\n",
+        "modality: sound\nmodalities: [sound, image]\ndatasets:\n  views: {modalities: [a, b, c], rates: [2, 3], measures: [rank_effective]}\n",
     );
     let text = text
         .replace("rates: [0.95, 0.9]", "rates: [1, 2]")
@@ -206,12 +206,16 @@ fn another_data_set_may_have_its_own_modalities() {
     let text = text.replace("seeds: 2", "seeds: 2, rates: [2]");
     let mut spec = Spec::parse("s", &text).unwrap();
     spec.on("others");
+    assert!(spec.measures.is_empty());
     assert_eq!(
         (spec.dataset.as_str(), &spec.modalities[..]),
         ("others", &["sound".to_owned(), "image".to_owned()][..])
     );
     spec.on("views");
     assert_eq!((spec.modality.as_deref(), spec.modalities.len()), (Some("sound"), 3));
+    assert_eq!(spec.measures, ["rank_effective"]);
+    let message = error(&text.replace("rank_effective", "rank_effectiv"));
+    assert!(message.contains("there is no measure `rank_effectiv`"), "{message}");
     assert_eq!(
         (&spec.rates, &spec.presets[&Preset::Smoke].rates),
         (&vec![2.0, 3.0], &None)
