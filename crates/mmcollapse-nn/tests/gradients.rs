@@ -177,6 +177,30 @@ fn gradient_reversal() {
     }
 }
 
+/// Constants for [`absolute_distance`], away from all inputs.
+fn targets(like: &Tensor) -> Tensor {
+    let dims = like.dims();
+    let shape = &dims[dims.len() - 2..];
+    let n: usize = shape.iter().product();
+    let values: Vec<f64> = (0..n).map(|i| [-2.0, 0.0, 2.0][i % 3]).collect();
+    let values = Tensor::from_vec(values, shape, &DEVICE).unwrap();
+    values.to_dtype(like.dtype()).unwrap()
+}
+
+#[test]
+fn absolute_distance() {
+    let ours = |t: &[Tensor]| ops::absolute_distance(&t[0], &targets(&t[0]));
+    let composed = |t: &[Tensor]| ops::absolute_distance_composed(&t[0], &targets(&t[0]));
+    check("absolute distance", &[&[2, 3, 4, 37]], ours, composed);
+    check("absolute distance of rows", &[&[5, 16]], ours, composed);
+    check_fused(
+        "absolute distance, large enough for threads",
+        &[&[300, 70, 53]],
+        ours,
+        composed,
+    );
+}
+
 #[test]
 fn linear() {
     for relu in [false, true] {

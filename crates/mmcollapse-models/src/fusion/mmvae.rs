@@ -32,9 +32,9 @@ use std::collections::BTreeMap;
 use mmcollapse_data::{Kind, ModalitySpec};
 use mmcollapse_nn::{
     Init, Mode, Result as TensorResult, Scope, Tensor,
-    candle::D,
     layers::Linear,
     losses::{DoublyReparameterized, laplace_log_density, log_mean_exp},
+    ops::absolute_distance,
     random::Stream,
 };
 use serde::{Deserialize, Serialize};
@@ -52,7 +52,7 @@ pub(super) const ENTRY: Entry<Builder> = Entry {
     name: "mmvae",
     summary: "a mixture-of-experts autoencoder of the inputs; the classifier reads its latent (dense inputs only)",
     reference: "Shi et al., MMVAE, NeurIPS 2019, equation 3; its public code",
-    revision: 2, // the second has beta as a factor of the likelihood
+    revision: 3, // the second has beta as a factor of the likelihood, the third sums distances in another order
     resolve: resolve_as::<Config>,
     tuned: &[
         ("latent", Sampler::Whole(&[10, 20, 64])),
@@ -339,7 +339,7 @@ impl Decoder {
     /// Of inputs `x [b, numbers]`, given samples `[.., b, latent]`: `[.., b]`.
     fn log_likelihood(&self, samples: &Tensor, x: &Tensor, scale: f64) -> TensorResult<Tensor> {
         let decoded = self.output.forward(&self.hidden.forward_relu(samples)?)?;
-        let distance = decoded.broadcast_sub(x)?.abs()?.sum(D::Minus1)?;
+        let distance = absolute_distance(&decoded, x)?;
         distance.affine(-1.0 / scale, -self.numbers * libm::log(2.0 * scale))
     }
 }

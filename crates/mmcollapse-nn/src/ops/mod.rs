@@ -19,6 +19,7 @@ mod conv_norm;
 mod conv_pool;
 mod correlate;
 mod cross_entropy;
+mod distance;
 mod elementary;
 pub(crate) mod fused;
 mod gelu;
@@ -39,6 +40,7 @@ pub use batch_norm::{batch_norm_eval, batch_norm_eval_composed, batch_norm_train
 pub use conv::{conv2d, conv2d_composed, conv2d_relu_pool2, conv2d_relu_pool2_composed};
 pub use conv_norm::{Convolution, conv2d_batch_norm_relu, conv2d_batch_norm_relu_composed};
 pub use cross_entropy::{softmax_cross_entropy, softmax_cross_entropy_composed};
+pub use distance::{absolute_distance, absolute_distance_composed};
 pub use elementary::{erf, exp, ln, sigmoid, tanh};
 pub(crate) use fused::map_parts;
 pub use gelu::{gelu, gelu_composed};
