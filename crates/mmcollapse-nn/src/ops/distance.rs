@@ -55,7 +55,7 @@ impl CustomOp2 for Distance {
                 x,
                 width,
                 first: part * ROWS,
-                distances,
+                sums: distances,
             });
         });
         Ok((CpuStorage::F32(distances), shape.into()))
@@ -99,7 +99,7 @@ struct Distances<'a> {
     x: &'a [f32],
     width: usize,
     first: usize,
-    distances: &'a mut [f32],
+    sums: &'a mut [f32],
 }
 
 impl Kernel for Distances<'_> {
@@ -107,10 +107,10 @@ impl Kernel for Distances<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, _simd: S) {
-        for (row, distance) in self.distances.iter_mut().enumerate() {
+        for (row, sum) in self.sums.iter_mut().enumerate() {
             let row = self.first + row;
             let (y, x) = (row_of(self.y, self.width, row), row_of(self.x, self.width, row));
-            *distance = fused::sums_of(y, x, |y, x| ((y - x).abs(), 0.0)).0;
+            *sum = fused::sums_of(y, x, |y, x| ((y - x).abs(), 0.0)).0;
         }
     }
 }
