@@ -210,6 +210,7 @@ pub static EXPERIMENTS: &[ExperimentInfo] = &[
                 "cka_sound"
             ],
         },
+        common: AVMNIST,
     ),
     experiment!(
         "lemma1",

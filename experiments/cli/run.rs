@@ -60,7 +60,7 @@ impl Target {
         what: What,
         tuned: bool,
         published: Published<'_>,
-        all: &AllPublished,
+        others: Option<(&AllPublished, &Store)>,
         resolver: &mut ModelResolver,
     ) -> Result<Self> {
         let selection = what.selection(Filter::default());
@@ -76,10 +76,7 @@ impl Target {
             None => Plan::of(experiment, &spec, what.preset, &selection, resolver)?,
         };
         let conditions = Conditions::of(&spec, &plan, tuned.map(|tuned| tuned.by(&spec)))?;
-        let mut cells = conditions.cells(&plan, published.results)?;
-        if !published.anew {
-            cells.add_others(&plan, all)?;
-        }
+        let cells = published_cells(&conditions, &plan, published.results, others)?;
         Ok(Self {
             experiment,
             what,
@@ -188,9 +185,10 @@ impl Asked {
         let mut ending = Ending::Well;
         let mut targets = Vec::new();
         let all = AllPublished::of(published.results);
+        let others = (!published.anew).then_some((&all, store));
         for (experiment, what, tuned) in self.targets(published)? {
             let folder = what.preset.folder(what.dataset.as_deref(), tuned);
-            let target = Target::new(experiment, what, tuned, published, &all, &mut resolver).and_then(|target| {
+            let target = Target::new(experiment, what, tuned, published, others, &mut resolver).and_then(|target| {
                 let published = (!published.anew).then_some(&target.cells);
                 Pending::beside(&target.plan, store, published, &BTreeMap::new())?.check(&mut resolver)?;
                 Ok(target)
@@ -244,6 +242,20 @@ fn stop_at(end: Instant, interrupt: &Interrupt) {
     });
 }
 
+/// The cells that are published beside the result of a plan and, with `others`, those that the store lacks and another result has.
+fn published_cells(
+    conditions: &Conditions,
+    plan: &Plan,
+    results: &Path,
+    others: Option<(&AllPublished, &Store)>,
+) -> Result<PublishedCells> {
+    let mut cells = conditions.cells(plan, results)?;
+    if let Some((all, store)) = others {
+        cells.add_others(plan, all, store)?;
+    }
+    Ok(cells)
+}
+
 /// Takes from published cells what the store lacks of a plan, and says how many.
 pub(super) fn fill(plan: &Plan, cells: &PublishedCells, store: &Store) -> Result<()> {
     let filled = cells.fill(plan, store)?;
@@ -252,12 +264,7 @@ pub(super) fn fill(plan: &Plan, cells: &PublishedCells, store: &Store) -> Result
             "{} ({}): {filled} cells taken from {} (--no-published trains all anew)",
             plan.experiment,
             plan.preset,
-            cells
-                .path()
-                .parent()
-                .and_then(Path::parent)
-                .unwrap_or(cells.path())
-                .display()
+            cells.folder().display()
         );
     }
     Ok(())
@@ -281,10 +288,9 @@ pub fn train_some(
     let mut resolver = ModelResolver::new(how.place.offline);
     let (spec, plan) = planned(experiment, &what, &selection, &mut resolver)?;
     let store = Store::new(&how.place.store);
-    let mut cells = Conditions::of(&spec, &plan, None)?.cells(&plan, &from.results)?;
-    if !from.no_published {
-        cells.add_others(&plan, &AllPublished::of(&from.results))?;
-    }
+    let all = AllPublished::of(&from.results);
+    let others = (!from.no_published).then_some((&all, &store));
+    let cells = published_cells(&Conditions::of(&spec, &plan, None)?, &plan, &from.results, others)?;
     let published = (!from.no_published).then_some(&cells);
     let pending = Pending::beside(&plan, &store, published, &store.durations())?;
     pending.check(&mut resolver)?;
@@ -318,7 +324,7 @@ pub fn report(
     let store = Store::new(&place.store);
     let mut resolver = ModelResolver::new(place.offline);
     let selection = what.selection(Filter::default());
-    let published_cells = AllPublished::of(published.results);
+    let all_published = AllPublished::of(published.results);
     for experiment in experiments {
         let (spec, plan) = match planned(experiment, &what, &selection, &mut resolver) {
             // Who lacks the data of one experiment can still have the report of the others.
@@ -330,8 +336,7 @@ pub fn report(
         };
         let conditions = Conditions::of(&spec, &plan, None)?;
         if !published.anew {
-            let mut cells = conditions.cells(&plan, published.results)?;
-            cells.add_others(&plan, &published_cells)?;
+            let cells = published_cells(&conditions, &plan, published.results, Some((&all_published, &store)))?;
             fill(&plan, &cells, &store)?;
         }
         if all && Gathered::of(&plan, &store)?.records.is_empty() {

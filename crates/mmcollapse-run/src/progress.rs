@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 use mmcollapse_files::{duration_text, output, tell};
+use mmcollapse_probes::quantile;
 
 use crate::runner::{Fate, Watcher};
 
@@ -22,7 +23,7 @@ pub struct Estimator {
 /// The finished cells of a kind.
 #[derive(Clone, Debug, Default)]
 struct Measured {
-    /// Seconds of each, the least first.
+    /// Seconds of each, at least one, the least first.
     seconds: Vec<f64>,
     /// Sum of what the spec said.
     rough: f64,
@@ -30,9 +31,7 @@ struct Measured {
 
 impl Measured {
     fn median(&self) -> f64 {
-        let (below, above) = (self.seconds.len().saturating_sub(1) / 2, self.seconds.len() / 2);
-        let at = |place: usize| self.seconds.get(place).copied().unwrap_or(0.0);
-        f64::midpoint(at(below), at(above))
+        quantile(&self.seconds, 0.5)
     }
 }
 

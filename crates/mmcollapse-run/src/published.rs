@@ -27,6 +27,9 @@ use crate::store::{Found, Store, StoreError, Stored};
 /// Raised when the form of the file changes.
 const FORMAT: u32 = 1;
 
+/// Their folder below that of the results.
+const CELLS: &str = "cells";
+
 /// Level of compression: a higher one takes a quick preset's cells seconds and saves a few percent.
 const LEVEL: i32 = 12;
 
@@ -52,7 +55,8 @@ pub struct PublishedCells {
 #[derive(Debug)]
 pub struct AllPublished {
     results: PathBuf,
-    cells: OnceCell<BTreeMap<CellKey, Kept>>,
+    /// A cell may be there more than once, with other measures.
+    cells: OnceCell<BTreeMap<CellKey, Vec<Kept>>>,
 }
 
 impl AllPublished {
@@ -64,15 +68,17 @@ impl AllPublished {
         }
     }
 
-    fn cells(&self) -> Result<&BTreeMap<CellKey, Kept>, PublishedCellsError> {
+    fn cells(&self) -> Result<&BTreeMap<CellKey, Vec<Kept>>, PublishedCellsError> {
         if let Some(cells) = self.cells.get() {
             return Ok(cells);
         }
-        let mut all = BTreeMap::new();
-        for folder in entries(&self.results.join("cells"))? {
+        let mut all: BTreeMap<CellKey, Vec<Kept>> = BTreeMap::new();
+        for folder in entries(&self.results.join(CELLS))? {
             for file in entries(&folder)? {
                 if file.extension().is_some_and(|extension| extension == "zst") {
-                    all.extend(PublishedCells::at(file)?.cells);
+                    for (key, kept) in PublishedCells::at(file)?.cells {
+                        all.entry(key).or_default().push(kept);
+                    }
                 }
             }
         }
@@ -127,10 +133,7 @@ impl PublishedCells {
     /// # Errors
     /// A file that cannot be read or is damaged.
     pub fn read(results: &Path, experiment: &str, folder: &str) -> Result<Self, PublishedCellsError> {
-        let path = results
-            .join("cells")
-            .join(experiment)
-            .join(format!("{folder}.jsonl.zst"));
+        let path = results.join(CELLS).join(experiment).join(format!("{folder}.jsonl.zst"));
         Self::at(path)
     }
 
@@ -149,6 +152,11 @@ impl PublishedCells {
     /// Its file.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// The folder of the cells of all results.
+    pub fn folder(&self) -> &Path {
+        self.path.ancestors().nth(2).unwrap_or(&self.path)
     }
 
     /// Whether there is no cell.
@@ -176,18 +184,22 @@ impl PublishedCells {
         self.cells.values().map(|kept| &kept.cell)
     }
 
-    /// Adds the cells of a plan that other results have published, with all that the plan measures: experiments share cells.
+    /// Adds the cells of a plan that neither this result nor a store has and that others have published, with all that the plan
+    /// measures: experiments share cells.
     ///
     /// # Errors
     /// A file that cannot be read or is damaged.
-    pub fn add_others(&mut self, plan: &Plan, all: &AllPublished) -> Result<(), PublishedCellsError> {
+    pub fn add_others(&mut self, plan: &Plan, all: &AllPublished, store: &Store) -> Result<(), PublishedCellsError> {
         for planned in &plan.cells {
-            if self.cells.contains_key(&planned.key) {
+            let is_whole = |outcome: &Outcome| planned.cell.lacking(outcome, &planned.measures).is_empty();
+            // What cannot be read is reported by who fills the store.
+            let is_stored =
+                || matches!(store.find(&planned.key), Ok(Found::Whole(stored)) if is_whole(&stored.outcome));
+            if self.cells.contains_key(&planned.key) || is_stored() {
                 continue;
             }
-            let other = all.cells()?.get(&planned.key);
-            let whole = |kept: &&Kept| planned.cell.lacking(&kept.stored.outcome, &planned.measures).is_empty();
-            if let Some(kept) = other.filter(whole) {
+            let mut others = all.cells()?.get(&planned.key).into_iter().flatten();
+            if let Some(kept) = others.find(|kept| is_whole(&kept.stored.outcome)) {
                 self.cells.insert(planned.key.clone(), kept.clone());
             }
         }

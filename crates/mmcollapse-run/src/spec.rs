@@ -299,18 +299,19 @@ impl Spec {
             lay_over(&mut shared, own);
             *own = shared;
         };
+        let add = |own: &mut BTreeMap<String, Method>, shared: BTreeMap<String, Method>| {
+            for (name, method) in shared {
+                own.entry(name).or_insert(method);
+            }
+        };
         under(&mut self.encoders, common.encoders);
         under(&mut self.training, common.training);
-        for (name, shared) in common.reallocations {
-            self.reallocations.entry(name).or_insert(shared);
-        }
+        add(&mut self.reallocations, common.reallocations);
         for (preset, shared) in common.presets {
             if let Some(own) = self.presets.get_mut(&preset) {
                 under(&mut own.encoders, shared.encoders);
                 under(&mut own.training, shared.training);
-                for (name, shared) in shared.reallocations {
-                    own.reallocations.entry(name).or_insert(shared);
-                }
+                add(&mut own.reallocations, shared.reallocations);
                 for (dataset, shared) in shared.datasets {
                     let own = own.datasets.entry(dataset).or_default();
                     under(&mut own.training, shared.training);

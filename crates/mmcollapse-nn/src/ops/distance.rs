@@ -50,11 +50,9 @@ impl CustomOp2 for Distance {
         let mut distances = vec![0.0; y.len() / width.max(1)];
         let parts = distances.chunks_mut(ROWS).collect();
         map_parts(parts, y.len(), |part, distances| {
+            let first = part * ROWS;
             vectorized(Distances {
-                y,
-                x,
-                width,
-                first: part * ROWS,
+                rows: Rows { y, x, width, first },
                 sums: distances,
             });
         });
@@ -69,12 +67,10 @@ impl CustomOp2 for Distance {
                 fused::with(&gradient.contiguous()?, |gradient| {
                     let parts = dy.chunks_mut(ROWS * width.max(1)).collect();
                     map_parts(parts, y.len(), |part, dy| {
+                        let first = part * ROWS;
                         vectorized(Signs {
-                            y,
-                            x,
-                            gradient,
-                            width,
-                            first: part * ROWS,
+                            rows: Rows { y, x, width, first },
+                            gradient: &gradient[first..],
                             dy,
                         });
                     });
@@ -86,19 +82,27 @@ impl CustomOp2 for Distance {
     }
 }
 
-/// The `row`-th of these rows, which begin anew after the last.
-#[inline(always)]
-fn row_of(values: &[f32], width: usize, row: usize) -> &[f32] {
-    let rows = values.len() / width;
-    &values[row % rows * width..][..width]
-}
-
-/// Distances of rows of `y` from `first` on.
-struct Distances<'a> {
+/// Rows of `y` from `first` on, each with the row of `x` that it is compared with.
+struct Rows<'a> {
     y: &'a [f32],
     x: &'a [f32],
     width: usize,
     first: usize,
+}
+
+impl Rows<'_> {
+    /// The `row`-th of them, and its row of `x`; those begin anew after the last.
+    #[inline(always)]
+    fn pair(&self, row: usize) -> (&[f32], &[f32]) {
+        let of = |values: &[f32], row: usize| row % (values.len() / self.width) * self.width;
+        let (y, x) = (of(self.y, self.first + row), of(self.x, self.first + row));
+        (&self.y[y..][..self.width], &self.x[x..][..self.width])
+    }
+}
+
+/// Their distances.
+struct Distances<'a> {
+    rows: Rows<'a>,
     sums: &'a mut [f32],
 }
 
@@ -108,20 +112,16 @@ impl Kernel for Distances<'_> {
     #[inline(always)]
     fn run<S: Simd>(self, _simd: S) {
         for (row, sum) in self.sums.iter_mut().enumerate() {
-            let row = self.first + row;
-            let (y, x) = (row_of(self.y, self.width, row), row_of(self.x, self.width, row));
+            let (y, x) = self.rows.pair(row);
             *sum = fused::sums_of(y, x, |y, x| ((y - x).abs(), 0.0)).0;
         }
     }
 }
 
-/// Their gradients by `y`.
+/// Their gradients by `y`, given those of the same rows' distances.
 struct Signs<'a> {
-    y: &'a [f32],
-    x: &'a [f32],
+    rows: Rows<'a>,
     gradient: &'a [f32],
-    width: usize,
-    first: usize,
     dy: &'a mut [f32],
 }
 
@@ -130,10 +130,9 @@ impl Kernel for Signs<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, _simd: S) {
-        for (row, dy) in self.dy.chunks_exact_mut(self.width).enumerate() {
-            let row = self.first + row;
-            let (y, x) = (row_of(self.y, self.width, row), row_of(self.x, self.width, row));
-            let gradient = self.gradient[row];
+        let rows = self.dy.chunks_exact_mut(self.rows.width).zip(self.gradient);
+        for (row, (dy, gradient)) in rows.enumerate() {
+            let (y, x) = self.rows.pair(row);
             for ((dy, y), x) in dy.iter_mut().zip(y).zip(x) {
                 let sign = f32::from(i8::from(y > x) - i8::from(y < x));
                 *dy = sign * gradient;

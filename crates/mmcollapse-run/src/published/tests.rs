@@ -70,11 +70,13 @@ fn what_another_result_has_published_is_taken_if_it_has_all_measures() {
     plan.cells.iter_mut().for_each(|planned| planned.measures.clear());
     let store = store_of(&folder.path().join("a"), &plan, |planned| planned.seed == 0);
     publish(&results, &plan, &store);
-    let of_another = |plan: &Plan| {
+    let empty = Store::new(&folder.path().join("b"));
+    let others = |plan: &Plan, store: &Store| {
         let mut own = PublishedCells::read(&results, "fig9", "smoke").unwrap();
-        own.add_others(plan, &AllPublished::of(&results)).unwrap();
+        own.add_others(plan, &AllPublished::of(&results), store).unwrap();
         own.cells().count()
     };
+    let of_another = |plan: &Plan| others(plan, &empty);
     // Made-up outcomes of EBR lack its check.
     let published: BTreeSet<_> = plan
         .cells
@@ -84,6 +86,8 @@ fn what_another_result_has_published_is_taken_if_it_has_all_measures() {
         .collect();
     assert!(!published.is_empty());
     assert_eq!(of_another(&plan), published.len());
+    // A store that has them needs none.
+    assert_eq!(others(&plan, &store), 0);
     for planned in &mut plan.cells {
         planned.measures = vec!["leading_modality".to_owned()];
     }
@@ -93,7 +97,7 @@ fn what_another_result_has_published_is_taken_if_it_has_all_measures() {
     write_atomic(&damaged, b"no").unwrap();
     let mut own = PublishedCells::read(&results, "fig9", "smoke").unwrap();
     let error = own
-        .add_others(&plan, &AllPublished::of(&results))
+        .add_others(&plan, &AllPublished::of(&results), &empty)
         .unwrap_err()
         .to_string();
     assert!(error.contains("table3/quick.jsonl.zst"), "{error}");
