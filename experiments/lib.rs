@@ -4,7 +4,7 @@
 pub mod cli;
 pub mod pages;
 
-use mmcollapse_record::{ExperimentInfo, Shows};
+use mmcollapse_record::{At, ExperimentInfo, Reference, Shows};
 
 #[cfg(feature = "train")]
 #[doc(hidden)]
@@ -45,6 +45,20 @@ const AVMNIST: Option<(&str, &str)> = Some(("experiments/avmnist.yaml", include_
 
 /// What the experiments on health records share.
 const EHR: Option<(&str, &str)> = Some(("experiments/ehr.yaml", include_str!("ehr.yaml")));
+
+/// Lemma 1's bound on pairs of features, of d_i in modality i.
+const CROSSING_BOUND: &str = "the paper's bound, 1 - Σ(d_i / Σd)²";
+
+/// Lemma 3's null.
+const ROLES_PERMUTED: &str = "null: features exchanged within a modality";
+
+/// The least that the leading one of two modalities can hold.
+const HALF: Reference = Reference {
+    metric: "leading_modality",
+    protocols: &[],
+    label: "both modalities alike",
+    at: At::Everywhere(0.5),
+};
 
 /// An experiment: its folder (`of` that whose cells it has), its title and what it shows; then what else it has, by field.
 macro_rules! experiment {
@@ -125,6 +139,12 @@ pub static EXPERIMENTS: &[ExperimentInfo] = &[
         "How many modalities the weights of fusion neurons are of",
         Shows::Rows(&["polysemanticity_mixed", "polysemanticity_block", "polysemanticity_told", "mixing_neurons"]),
         paper: Some(include_str!("table9/paper.yaml")),
+        references: &[Reference {
+            metric: "polysemanticity",
+            protocols: &[],
+            label: "ln 2, the most that two modalities can give",
+            at: At::Everywhere(std::f64::consts::LN_2),
+        }],
     ),
     experiment!(
         "table10",
@@ -135,7 +155,7 @@ pub static EXPERIMENTS: &[ExperimentInfo] = &[
     ),
     experiment!(
         "table11",
-        "Rank of the fused representation of GMC and MMVAE as the sound weighs more",
+        "Rank of the fused representation of GMC (60 numbers) and MMVAE (20) as the sound weighs more",
         Shows::Measures(&["rank_effective", "rank_stable", "rank_numerical", "accuracy"]),
         common: AVMNIST,
         paper: Some(include_str!("table11/paper.yaml")),
@@ -219,9 +239,30 @@ pub static EXPERIMENTS: &[ExperimentInfo] = &[
             "crossing_excess",
             "crossing_observed",
             "crossing_random",
+            "mixing_neurons",
             "mixing_neurons_20",
-            "monosemantic_neurons_50",
         ]),
+        references: &[
+            Reference {
+                metric: "crossing_excess",
+                protocols: &[],
+                label: "null: features exchanged between modalities",
+                at: At::Everywhere(0.0),
+            },
+            Reference {
+                metric: "crossing_observed",
+                protocols: &["planted_modalities", "planted_additive_modalities"],
+                label: CROSSING_BOUND,
+                at: At::Levels(&[(2.0, 1.0 / 2.0), (3.0, 2.0 / 3.0), (4.0, 3.0 / 4.0), (6.0, 5.0 / 6.0), (8.0, 7.0 / 8.0)]),
+            },
+            // d_i of modality i: 8 features and two more for each modality before it.
+            Reference {
+                metric: "crossing_observed",
+                protocols: &["planted_unequal_modalities"],
+                label: CROSSING_BOUND,
+                at: At::Levels(&[(2.0, 0.4938), (3.0, 0.6578), (4.0, 0.7397), (6.0, 0.8218), (8.0, 0.8633)]),
+            },
+        ],
     ),
     experiment!(
         "theorem1",
@@ -235,6 +276,12 @@ pub static EXPERIMENTS: &[ExperimentInfo] = &[
                 "auroc"
             ],
         },
+        references: &[Reference {
+            metric: "contribution_conjugate",
+            protocols: &[],
+            label: "limit of the test: .05 nats",
+            at: At::Everywhere(0.05),
+        }],
     ),
     experiment!(
         "lemma2",
@@ -246,6 +293,17 @@ pub static EXPERIMENTS: &[ExperimentInfo] = &[
             "gradient_rank_variation",
             "auroc"
         ]),
+        levels: Some(("planted rank", 4.0)),
+        references: &[Reference {
+            metric: "gradient_rank_variation",
+            protocols: &[],
+            label: "steady: 5 % at most",
+            at: At::Everywhere(0.05),
+        }],
+        along: &[
+            ("gradient_rank", "Effective rank of the gradient along training; above each panel the planted rank"),
+            ("agop_rank", "Effective rank of the AGOP along training; above each panel the planted rank"),
+        ],
     ),
     experiment!(
         "theorem2",
@@ -256,17 +314,52 @@ pub static EXPERIMENTS: &[ExperimentInfo] = &[
             "agop_distance_excess",
             "auroc"
         ]),
+        levels: Some(("features a dimension, gamma", 0.5)),
+        references: &[
+            // The layer has eight neurons.
+            Reference {
+                metric: "agop_distance",
+                protocols: &["planted_pairs"],
+                label: "the paper's bound, gamma^(-1/8)",
+                at: At::Levels(&[(2.0, 1.0), (4.0, 0.917), (8.0, 0.841), (16.0, 0.771)]),
+            },
+            Reference {
+                metric: "agop_distance",
+                protocols: &["planted_pairs"],
+                label: "null: trained on random labels",
+                at: At::Row("concat", "planted_pairs_unlabelled"),
+            },
+        ],
     ),
     experiment!(
         "lemma3",
         "Lemma 3: whether noise shares neurons with predictive features of other modalities",
         Shows::Measures(&[
             "role_places_excess",
+            "role_places_tied_excess",
             "role_odds_excess",
-            "capacity_predictive",
-            "capacity_noise",
             "auroc"
         ]),
+        references: &[
+            Reference {
+                metric: "role_places_excess",
+                protocols: &[],
+                label: ROLES_PERMUTED,
+                at: At::Everywhere(0.0),
+            },
+            Reference {
+                metric: "role_places_tied_excess",
+                protocols: &[],
+                label: ROLES_PERMUTED,
+                at: At::Everywhere(0.0),
+            },
+            Reference {
+                metric: "role_odds_excess",
+                protocols: &[],
+                label: ROLES_PERMUTED,
+                at: At::Everywhere(0.0),
+            },
+        ],
     ),
     experiment!(
         "planted-collapse",
@@ -323,6 +416,7 @@ pub static EXPERIMENTS: &[ExperimentInfo] = &[
                 "accuracy_only_sound"
             ],
         },
+        references: &[HALF],
     ),
     experiment!(
         // Nothing is trained twice.
@@ -332,14 +426,17 @@ pub static EXPERIMENTS: &[ExperimentInfo] = &[
             rows: &["concat+start", "concat"],
             measures: &["leading_modality", "mixing_neurons", "role_places_excess", "auroc"],
         },
+        references: &[HALF],
     ),
     experiment!(
         "fig3" of "theorem3",
         "What fusion neurons hold before and after alignment, on planted features",
         Shows::Neurons {
-            rows: &["concat", "concat+mmd_10", "concat+kd_32", "concat+heads", "concat+ebr_1"],
+            // EBR's two doses: those of the tests where noise is shared, and where what predicts is.
+            rows: &["concat", "concat+mmd_10", "concat+kd_32", "concat+heads", "concat+ebr_1", "concat+ebr_3"],
             measures: &["leading_modality", "mixing_neurons", "monosemantic_neurons_50", "rank_effective", "auroc"],
         },
+        references: &[HALF],
     ),
     experiment!(
         "fig4",

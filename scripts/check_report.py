@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Opens the HTML report in headless Chromium: no error, nothing asked from outside, tables that sort, tests that filter.
+"""Opens the HTML report in headless Chromium, 1400 and 400 pixels wide and without scripts: no error, nothing asked from outside, verdicts on
+the first screen, headings that stay, tables that sort, tests that filter.
 
     python3 scripts/check_report.py [results/report/index.html] [--screenshot FOLDER]
 
@@ -21,10 +22,14 @@ FLAGS = [
     "--disable-component-update", "--disable-sync",
 ]  # fmt: skip
 
+HEIGHT = 1000
 
-def browser(profile, width, dark):
+
+def browser(profile, width, dark=False, scripts=True):
     options = webdriver.ChromeOptions()
-    for flag in [*FLAGS, f"--user-data-dir={profile}", f"--window-size={width},1400"]:
+    if not scripts:
+        options.add_experimental_option("prefs", {"profile.managed_default_content_settings.javascript": 2})
+    for flag in [*FLAGS, f"--user-data-dir={profile}", f"--window-size={width},{HEIGHT}"]:
         options.add_argument(flag)
     if dark:
         options.add_argument("--force-dark-mode")
@@ -53,9 +58,13 @@ def main():
     arguments = parser.parse_args()
     page = pathlib.Path(arguments.page).resolve()
     wrong = []
-    for name, width, dark in [("light", 1280, False), ("dark", 1280, True), ("narrow", 420, False)]:
+    looks = {
+        "light": {"width": 1400}, "dark": {"width": 1400, "dark": True}, "narrow": {"width": 400},
+        "without scripts": {"width": 1400, "scripts": False},
+    }  # fmt: skip
+    for name, look in looks.items():
         with tempfile.TemporaryDirectory() as profile:
-            driver = browser(profile, width, dark)
+            driver = browser(profile, **look)
             try:
                 driver.get(page.as_uri())
                 wrong += [f"{name}: {e['message']}" for e in driver.get_log("browser") if e["level"] == "SEVERE"]
@@ -64,8 +73,11 @@ def main():
                 wide = driver.execute_script("return document.documentElement.scrollWidth - window.innerWidth")
                 if wide > 0:
                     wrong.append(f"{name}: the page is {wide} pixels wider than the window")
+                wrong += [f"{name}: {what}" for what in first_screen(driver)]
                 if name == "light":
-                    wrong += sorts(driver) + filters(driver) + links(driver)
+                    wrong += sorts(driver) + filters(driver) + links(driver) + stays(driver)
+                if name == "without scripts":
+                    wrong += unscripted(driver)
                 if arguments.screenshot:
                     arguments.screenshot.mkdir(parents=True, exist_ok=True)
                     driver.save_screenshot(str(arguments.screenshot / f"{name}.png"))
@@ -75,6 +87,39 @@ def main():
         print(line)
     print(f"{page.name}: {page.stat().st_size / 1e6:.1f} MB, {len(wrong)} things wrong")
     return 1 if wrong else 0
+
+
+def first_screen(driver):
+    """Verdicts stand on it, wide or narrow."""
+    claims = driver.find_elements(By.CSS_SELECTOR, "details.claim > summary")
+    seen = [claim for claim in claims if claim.rect["y"] + claim.rect["height"] <= HEIGHT]
+    return [] if len(seen) >= 3 else [f"{len(seen)} of {len(claims)} claims on the first screen"]
+
+
+def stays(driver):
+    """A result's heading stays in view while its table is read."""
+    where = (
+        "const section = [...document.querySelectorAll('main > section')].find((one) => one.querySelectorAll('tr').length > 40);"
+        "const table = [...section.querySelectorAll('table')].find((one) => one.rows.length > 5);"
+        "table.rows[table.rows.length - 1].scrollIntoView({block: 'center'});"
+        "const before = [...section.querySelectorAll('h2')].filter((one) => one.compareDocumentPosition(table) & 4);"
+        "return before[before.length - 1].getBoundingClientRect().top"
+    )
+    top = driver.execute_script(where)
+    driver.execute_script("window.scrollTo(0, 0)")
+    return [] if 0 <= top < HEIGHT else [f"a heading is at {top} pixels when the end of its table is read"]
+
+
+def unscripted(driver):
+    """Claims open by themselves, and no control stands there that does nothing."""
+    wrong = []
+    if any(control.is_displayed() for control in driver.find_elements(By.CSS_SELECTOR, "#filters select")):
+        wrong.append("without scripts the filters stand there")
+    claim = driver.find_element(By.CSS_SELECTOR, "details.claim")
+    claim.find_element(By.TAG_NAME, "summary").click()
+    if claim.get_attribute("open") is None:
+        wrong.append("without scripts a claim does not open")
+    return wrong
 
 
 def sorts(driver):

@@ -90,6 +90,7 @@ def phases(turns, turn, lasting):
         "joint": ["joint"],
         "alternate": ["semantic", "adversarial"],
         "psi_then_encoders": ["semantic", "psi", "encoders"],
+        "semantic_then_both": ["semantic", "joint"],
     }[turns]
     stopped = False
 
@@ -110,10 +111,11 @@ def train(kind):
     psi = [n for n in named if n.startswith("reallocation.psi")]
     below = [n for n in named if n.startswith(("encoder", "reallocation.head"))]
     rest = [n for n in named if n not in psi and n not in below]
-    if kind["optimizer"] == "adam":
-        optimizer = torch.optim.Adam(named.values(), lr=kind["rate"])
-    else:
-        optimizer = torch.optim.SGD(named.values(), lr=kind["rate"])
+    optimizer = {"adam": torch.optim.Adam, "sgd": torch.optim.SGD}[kind["optimizer"]]
+    optimizer = optimizer([
+        {"params": [named[n] for n in below + rest], "lr": kind["rate"]},
+        {"params": [named[n] for n in psi], "lr": kind["psi_rate"] * kind["rate"]},
+    ])
     phase, semantic, modality, names = phases(kind["turns"], kind["turn_epochs"], kind["lasting"]), [], [], []
     for _ in range(STEPS):
         name = phase(semantic)
@@ -170,11 +172,12 @@ def train(kind):
 def kind(name, **changed):
     """A training, and the options by which the Rust code has the same."""
     k = dict(turns="alternate", turn_epochs=5, lasting=False, adversary="reversal", weight=1.0, md="sum", norm=False,
-             penalty=0.0, optimizer="sgd", rate=0.05) | changed
+             penalty=0.0, psi_rate=1.0, optimizer="sgd", rate=0.05) | changed
     k["options"] = {
         "regime": "literal", "hidden": HIDDEN, "latent": LATENT, "psi_hidden": PSI_HIDDEN, "turns": k["turns"],
         "turn_epochs": k["turn_epochs"], "lasting_stop": k["lasting"], "adversary": k["adversary"], "lambda_md": k["weight"],
         "md": k["md"], "latent_norm": k["norm"], "norm_gain": False, "gradient_penalty": k["penalty"],
+        "psi_rate": k["psi_rate"],
     }
     return name, k
 
@@ -186,6 +189,7 @@ KINDS = dict([
     kind("in every step, by Adam, bounded", turns="joint", weight=0.1, md="mean", norm=True, optimizer="adam", rate=0.003),
     kind("psi, then the encoders to confuse it", turns="psi_then_encoders", adversary="confusion", md="pooled", rate=0.2),
     kind("with a gradient penalty", turns="joint", weight=0.1, penalty=0.2, norm=True, rate=0.03),
+    kind("a turn of L_sem, a turn of both, psi faster", turns="semantic_then_both", weight=0.1, norm=True, psi_rate=8.0, rate=0.03),
 ])
 
 

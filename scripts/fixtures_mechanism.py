@@ -101,4 +101,60 @@ predictive = sum((shares[:, i] * shares[:, j]).sum() for i, j in across if not n
 put("Log-odds of a noisy and a predictive feature, every first one noisy.", "ROLE_ODDS", "f64",
     repr(float(np.log(mixed / predictive))))
 
+# Below: drawn after all else, so that what stands above keeps its values.
+by_modality = shares.reshape(20, 3, 2).sum(axis=2)
+mixing = [float(((by_modality >= least).sum(axis=1) >= 2).mean()) for least in (0.05, 0.1, 0.2)]
+single = [float((shares.max(axis=1) >= least).mean()) for least in (0.9, 0.8, 0.5)]
+put("Share of neurons in which two modalities hold .05, .1, .2.", "MIXING", "&[f64]", floats(np.array(mixing)))
+put("Share of neurons in which one feature holds .9, .8, .5.", "MONOSEMANTIC", "&[f64]", floats(np.array(single)))
+put("Each feature's shares over the neurons, [20, 6].", "PLACES", "&[f64]", floats(shares / shares.sum(axis=0)))
+
+
+def crosses(row, of):
+    pairs = [(row[i] * row[j], of[i] != of[j]) for i in range(6) for j in range(6) if i != j]
+    return sum(p for p, crosses in pairs if crosses) / sum(p for p, _ in pairs)
+
+
+polysemantic = shares[(shares < 0.9).all(axis=1)]
+nulls = []
+for first in itertools.permutations(range(0, 6, 2)):
+    for second in itertools.permutations(range(1, 6, 2)):
+        source = {**dict(zip(range(0, 6, 2), first)), **dict(zip(range(1, 6, 2), second))}
+        nulls.append(np.mean([crosses(row, [modality[source[i]] for i in range(6)]) for row in polysemantic]))
+put("The mean of crossing over all exchanges of modalities among the noisy and among the other features.", "CROSSING_PERMUTED",
+    "f64", repr(float(np.mean(nulls))))
+
+
+def odds(roles):
+    """Log-odds with the pair of features 1 and 3 left out, place i having the role and ties of feature roles[i]."""
+    kept = [(i, j) for i, j in across if {roles[i], roles[j]} != {1, 3}]
+    mass = lambda wanted: sum(
+        (shares[:, i] * shares[:, j]).sum() for i, j in kept if (noisy[roles[i]] + noisy[roles[j]]) == wanted
+    )
+    return float(np.log(mass(1) / mass(0)))
+
+
+swaps = [[0, 1], [1, 0]]
+nulls = [odds([2 * m + a[k] for m, a in enumerate(chosen) for k in (0, 1)]) for chosen in itertools.product(swaps, repeat=3)]
+put("Log-odds without the pair of features 1 and 3; its mean over all exchanges of features within modalities.", "ROLE_ODDS_TIED",
+    "(f64, f64)", f"({odds(list(range(6)))!r}, {float(np.mean(nulls))!r})")
+
+slopes = rng.normal(size=(3, 5, 4))  # [features, n, neurons]
+variances = rng.uniform(0.2, 2, size=3)
+put("Derivatives of four neurons along three features, [3, 5, 4].", "SLOPES", "&[f64]", floats(slopes))
+put("Variances of the features.", "VARIANCES", "&[f64]", floats(variances))
+put("Mean squared derivative times variance, [neurons, features].", "RESPONSE", "&[f64]",
+    floats(np.einsum("fnk,f->kf", slopes**2, variances) / 5))
+
+scores = rng.uniform(size=256)
+gains = np.zeros(8)
+orders = list(itertools.permutations(range(8)))
+for order in orders:
+    subset = 0
+    for m in order:
+        gains[m] += scores[subset | 1 << m] - scores[subset]
+        subset |= 1 << m
+put("A score of each subset of eight modalities.", "SCORES_OF_EIGHT", "&[f64]", floats(scores))
+put("Mean gain of each over all orders.", "SHAPLEY_OF_EIGHT", "&[f64]", floats(gains / len(orders)))
+
 write(lines, "expected_mechanism")

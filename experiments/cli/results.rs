@@ -8,7 +8,7 @@ use miette::{IntoDiagnostic, Result, WrapErr};
 use mmcollapse_files::{say, tell, write_atomic};
 use mmcollapse_record::{ExperimentInfo, Preset, Provenance};
 use mmcollapse_report::render::KEYS;
-use mmcollapse_report::report::{STATES, by_result};
+use mmcollapse_report::report::{EXCEPTIONS, STATES, by_result};
 use mmcollapse_run::freshness::{Recorded, State};
 use mmcollapse_run::models::ModelResolver;
 use mmcollapse_run::on::spec_without_data;
@@ -18,9 +18,6 @@ use mmcollapse_run::spec::Spec;
 use mmcollapse_run::tuning::Tuned;
 
 use super::Ending;
-
-/// Results that may be stale or of changed sources, with the reason of each.
-const EXCEPTIONS: &str = "exceptions.yaml";
 
 /// A published result.
 pub struct Published {

@@ -105,14 +105,7 @@ pub(crate) fn polysemanticity(
         return Ok(None);
     }
     let classifier = Classifier::fit(&learnt, seed)?;
-    let (mut right, mut asked) = (0, 0);
-    for (modality, vectors) in held_out.iter().enumerate() {
-        for said in classifier.says(vectors)? {
-            right += usize::from(argmax(&said) == modality);
-            asked += 1;
-        }
-    }
-    let accuracy = right as f64 / asked as f64;
+    let accuracy = classifier.told(&held_out)?;
     let (moves, entropy_mixed) = mixtures(&classifier, &held_out)?;
     let said = classifier.says(&neurons)?;
     let blocks = neurons.iter().map(|neuron| {
@@ -254,6 +247,18 @@ impl Classifier {
         self.0[1].forward(&self.0[0].forward_relu(&x)?)
     }
 
+    /// The share of vectors whose modality it tells.
+    fn told(&self, vectors: &[Vec<Vec<f32>>]) -> TensorResult<f64> {
+        let (mut right, mut asked) = (0, 0);
+        for (modality, vectors) in vectors.iter().enumerate() {
+            for said in self.says(vectors)? {
+                right += usize::from(argmax(&said) == modality);
+                asked += 1;
+            }
+        }
+        Ok(right as f64 / asked as f64)
+    }
+
     /// Probabilities of the modalities, a vector each.
     fn says(&self, vectors: &[Vec<f32>]) -> TensorResult<Vec<Vec<f32>>> {
         let width = vectors.first().map_or(1, Vec::len);
@@ -349,6 +354,30 @@ mod tests {
         // Even mixtures of unseen vectors are the scale.
         assert!(pure.entropy_mixed > 0.3, "{pure:?}");
         assert_eq!(read(4, 3), half);
+    }
+
+    /// Both halves of the check: vectors of which nobody can tell the modality, and a classifier that turns round between them.
+    #[test]
+    fn a_classifier_that_tells_nothing_or_does_not_follow_mixtures_is_seen() {
+        let vectors = |name: &str, at: usize| -> Vec<Vec<f32>> {
+            let mut stream = Stream::new(5, name);
+            let of = |_| {
+                let mut vector: Vec<f32> = (0..4).map(|_| 0.2 * stream.normal() as f32).collect();
+                vector[at] += 3.0;
+                vector
+            };
+            (0..60).map(of).collect()
+        };
+        let classifier = Classifier::fit(&[vectors("a", 0), vectors("b", 2)], 3).unwrap();
+        let apart = [vectors("c", 0), vectors("d", 2)];
+        assert!(classifier.told(&apart).unwrap() > TOLD);
+        assert!(mixtures(&classifier, &apart).unwrap().0);
+        let alike = [vectors("c", 0), vectors("d", 0)];
+        assert_eq!(classifier.told(&alike).unwrap(), 0.5);
+        assert!(!mixtures(&classifier, &alike).unwrap().0);
+        // Even mixtures point where vectors of the first modality do, and those of the second opposite to what was learnt.
+        let turned = [vectors("c", 2), vectors("d", 0)];
+        assert!(!mixtures(&classifier, &turned).unwrap().0);
     }
 
     #[test]

@@ -4,7 +4,8 @@ mod expected_mechanism;
 
 use expected_mechanism as e;
 use mmcollapse_probes::{
-    Matrix, agop, capacity, closeness, crossing, integrated_gradients, mmd, role_odds, shapley, weight_activation,
+    Matrix, agop, by_group, capacity, closeness, crossing, crossing_permuted, integrated_gradients, mixing_share, mmd,
+    monosemantic_share, places, planted_response, role_odds, shapley, weight_activation,
 };
 use proptest::prelude::*;
 
@@ -51,6 +52,7 @@ fn the_discrepancy_is_scikit_learns() {
 #[test]
 fn shapley_values_are_means_over_orders() {
     close(&shapley(e::SCORES).unwrap(), e::SHAPLEY, 1e-12);
+    close(&shapley(e::SCORES_OF_EIGHT).unwrap(), e::SHAPLEY_OF_EIGHT, 1e-12);
 }
 
 #[test]
@@ -64,6 +66,37 @@ fn entanglement_is_that_of_all_pairs() {
     let noisy = [true, false, true, false, true, false];
     let found = role_odds(&shares, &modality, &noisy, &|_, _| false, 10, 1).unwrap();
     close(&[found.log_odds], &[e::ROLE_ODDS], 1e-12);
+}
+
+#[test]
+fn shares_over_thresholds_are_numpys() {
+    let shares = matrix(e::SHARES, 6);
+    let of_modalities = by_group(&shares, &[0, 0, 1, 1, 2, 2]).unwrap();
+    let mixing = [0.05, 0.1, 0.2].map(|least| mixing_share(&of_modalities, least).unwrap());
+    close(&mixing, e::MIXING, 1e-12);
+    let single = [0.9, 0.8, 0.5].map(|least| monosemantic_share(&shares, least).unwrap());
+    close(&single, e::MONOSEMANTIC, 1e-12);
+    close(places(&shares).unwrap().values(), e::PLACES, 1e-12);
+}
+
+/// Nulls by drawn exchanges come near to those over all of them.
+#[test]
+fn nulls_are_means_over_all_exchanges() {
+    let (shares, modality) = (matrix(e::SHARES, 6), [0, 0, 1, 1, 2, 2]);
+    let found = crossing_permuted(&shares, &modality, &[0, 1, 0, 1, 0, 1], 0.9, 20_000, 1).unwrap();
+    close(&[found], &[e::CROSSING_PERMUTED], 2e-3);
+    let noisy = [true, false, true, false, true, false];
+    let tied = |i: usize, j: usize| (i.min(j), i.max(j)) == (1, 3);
+    let found = role_odds(&shares, &modality, &noisy, &tied, 20_000, 1).unwrap();
+    close(&[found.log_odds], &[e::ROLE_ODDS_TIED.0], 1e-12);
+    close(&[found.log_odds - found.excess()], &[e::ROLE_ODDS_TIED.1], 1e-2);
+}
+
+#[test]
+fn responses_to_planted_features_are_numpys() {
+    let derivatives: Vec<Matrix> = e::SLOPES.chunks(20).map(|slopes| matrix(slopes, 4)).collect();
+    let found = planted_response(&derivatives, e::VARIANCES).unwrap();
+    close(found.values(), e::RESPONSE, 1e-12);
 }
 
 proptest! {

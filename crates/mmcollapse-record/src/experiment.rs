@@ -17,6 +17,36 @@ pub struct ExperimentInfo {
     pub paper: Option<&'static str>,
     /// What its table and figure show.
     pub shows: Shows,
+    /// What its figure names the levels by: a title, and the factor of a level.
+    pub levels: Option<(&'static str, f64)>,
+    /// Lines to read its figure by.
+    pub references: &'static [Reference],
+    /// What its figure draws along training: the name of a curve and a title.
+    pub along: &'static [(&'static str, &'static str)],
+}
+
+/// A line that stands beside what is measured: the bound of a theorem, the limit of a test, its null.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Reference {
+    /// The metric beside which it stands.
+    pub metric: &'static str,
+    /// The only protocols where it does; none: all.
+    pub protocols: &'static [&'static str],
+    /// What it is, for the legend.
+    pub label: &'static str,
+    /// Where it lies.
+    pub at: At,
+}
+
+/// Where a [`Reference`] lies, in the metric's own unit: shares are up to 1.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum At {
+    /// At every level.
+    Everywhere(f64),
+    /// At these levels.
+    Levels(&'static [(f64, f64)]),
+    /// Where the mean of a row lies under another protocol.
+    Row(&'static str, &'static str),
 }
 
 /// What an experiment shows.
@@ -85,6 +115,9 @@ impl ExperimentInfo {
             common: None,
             paper: None,
             shows,
+            levels: None,
+            references: &[],
+            along: &[],
         }
     }
 

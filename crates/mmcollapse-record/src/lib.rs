@@ -19,7 +19,7 @@ mod row;
 
 pub use curve::{Encoder, SEMANTIC, neurons, neurons_of};
 pub use error::UnknownName;
-pub use experiment::{ExperimentInfo, Shows};
+pub use experiment::{At, ExperimentInfo, Reference, Shows};
 pub use findings::{Diagnosis, Findings, ModalityDiagnosis};
 pub use level::{Levels, same_level};
 pub use metric::{Better, Definition, METRICS, Measured, Metric, Unit, words};

@@ -22,6 +22,9 @@ pub const SOUND: f64 = 0.95;
 /// Key of the metric of a run that is 1 where its check passes beside its control, and 0 where it does not.
 pub const REALLOCATED: &str = "reallocated";
 
+/// Key of the metric of a run, always 1, beside which such a run stands as its control.
+pub const CONTROL: &str = "reallocation_control";
+
 /// Whether a fresh discriminator is confused by a run's latents; none where none was asked.
 pub fn is_confused(scores: &[Score]) -> Option<bool> {
     let mut of_test = scores.iter().filter(|score| score.split == Split::Test);

@@ -14,7 +14,8 @@ use std::sync::Arc;
 use mmcollapse_probes::{self as probes, Reading, Representation};
 use serde::{Deserialize, Serialize};
 
-use crate::{NEURONS_MEASURE, ProtocolKind, Split, UnknownName, manipulation::REALLOCATED, row::NONE};
+use crate::manipulation::{CONTROL, REALLOCATED};
+use crate::{NEURONS_MEASURE, ProtocolKind, Split, UnknownName, row::NONE};
 
 /// What stands for the modality, pattern, count or loss term in a [`Definition::key`].
 const HOLE: &str = "{}";
@@ -488,10 +489,10 @@ pub static METRICS: &[Definition] = &[
         )
     },
     Definition {
-        explanation: " With tied: the same, pairs that the label ties together counted.",
+        explanation: " With tied: the same log-odds, pairs that the label ties together counted.",
         ..mechanism(
             "role_places_tied_excess",
-            "log-odds of where noise sits, tied pairs counted, excess",
+            "where noise sits, tied pairs counted, excess",
             (Unit::Number, (None, None)),
             probes::role_places_tied_excess,
         )
@@ -591,6 +592,7 @@ pub static METRICS: &[Definition] = &[
     },
     // Of a run and its control: a report works it out.
     number(REALLOCATED, "reallocated (1: the check passes)", (Some(0), Some(1))),
+    number(CONTROL, "control of a check", (Some(0), Some(1))),
     Definition {
         split: Split::Train,
         ..number("plateaus", "plateaus of the semantic loss", (Some(0), None))
@@ -685,6 +687,11 @@ impl Metric {
     /// What it is; title, unit, direction and range stand there.
     pub fn definition(&self) -> &'static Definition {
         self.definition
+    }
+
+    /// What it would be if nothing were behind it, where that is measured.
+    pub fn null(&self) -> Option<Self> {
+        self.definition.null?.parse().ok()
     }
 
     /// The modality, pattern, count or loss term that it is of.

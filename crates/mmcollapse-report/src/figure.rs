@@ -3,10 +3,11 @@
 //! Of scores: accuracy against the level, one panel a protocol and fusion, and a zoom where some rows fail. Of measures: one
 //! panel a measure. Of curves: the semantic loss along training. Of probes: what encoders lose, along training too. Of
 //! neurons: what each is made of. Panels
-//! of one measure share their axis. Shaded: the 95 % t interval over seeds, along training the 10 to 90 % quantiles; none
+//! of one measure share their axis. Dashed: lines to read a panel by. Shaded: the 95 % t interval over seeds, along training the 10 to 90 % quantiles; none
 //! of fewer than three seeds. Hollow marks: the paper's values. Everything is drawn by [`canvas`] with a bundled font;
 //! letters become outlines, so that SVG and PNG look the same everywhere.
 
+mod along;
 mod axis;
 mod canvas;
 mod compact;
@@ -14,6 +15,7 @@ mod curves;
 mod differences;
 mod doses;
 mod forest;
+mod guides;
 mod layout;
 mod measures;
 mod neurons;
@@ -24,11 +26,13 @@ mod style;
 mod zoom;
 
 use mmcollapse_probes::{Estimate, Interval};
-use mmcollapse_record::{Metric, RowId};
+use mmcollapse_record::{Metric, Reference, RowId};
+use plotters::style::RGBColor;
 
 pub use axis::Axis;
 pub use canvas::Picture;
 pub use forest::Forest;
+use guides::Guide;
 pub use style::Style;
 
 use crate::paper::Paper;
@@ -49,6 +53,8 @@ pub struct Figure {
     pub rows: Vec<PanelRow>,
     /// Lines of the legend: name and style, in order.
     pub legend: Vec<(String, Style)>,
+    /// Names and colours of dashed lines, in order.
+    pub guides: Vec<(String, RGBColor)>,
     /// Whether there are marks of the paper.
     pub paper: bool,
     /// At the bottom, small.
@@ -56,6 +62,7 @@ pub struct Figure {
 }
 
 /// What is told around a figure, whatever it shows.
+#[derive(Default)]
 pub struct FigureText<'a> {
     /// Above everything.
     pub title: &'a str,
@@ -65,6 +72,17 @@ pub struct FigureText<'a> {
     pub warnings: Vec<String>,
     /// At the bottom.
     pub provenance: String,
+    /// What levels are called and multiplied by, where not as their protocol says.
+    pub levels: Option<(&'static str, f64)>,
+    /// Lines to read it by.
+    pub references: &'static [Reference],
+}
+
+impl FigureText<'_> {
+    /// What a level is multiplied by.
+    pub fn level(&self) -> f64 {
+        self.levels.map_or(1.0, |(_, factor)| factor)
+    }
 }
 
 /// The panels of a protocol.
@@ -93,8 +111,17 @@ pub struct Panel {
     pub lines: Vec<Line>,
     /// Of the paper: style, place on the horizontal axis, value in the metric's unit.
     pub paper: Vec<(Style, usize, f64)>,
-    /// A value that something is judged by: a dashed line.
-    pub threshold: Option<f64>,
+    /// Lines to read it by, dashed.
+    pub guides: Vec<Guide>,
+}
+
+impl Panel {
+    /// Every value of its guides.
+    fn guided(&self) -> impl Iterator<Item = f64> {
+        self.guides
+            .iter()
+            .flat_map(|guide| guide.values.iter().flatten().copied())
+    }
 }
 
 /// A line with its band.
@@ -171,6 +198,7 @@ impl Figure {
             paper: rows.iter().any(has_paper),
             rows,
             legend: legend(summary, &styles),
+            guides: Vec::new(),
             provenance: text.provenance,
         }
     }
@@ -218,7 +246,7 @@ fn panels(summary: &Summary, paper: &Paper, protocol: &ProtocolRun, styles: &[St
                 axis: Axis::of(&paper.metric),
                 lines: Vec::new(),
                 paper: Vec::new(),
-                threshold: None,
+                guides: Vec::new(),
             });
             panels.len() - 1
         });

@@ -162,11 +162,20 @@ pub fn render(
         preset,
         warnings,
         provenance: origin,
+        levels: experiment.levels,
+        references: experiment.references,
     };
+    // What else the spec asks for has sheets alone.
+    let drawn = experiment.shows.metrics(&paper.metric).into_diagnostic()?;
     let picture = match experiment.shows {
         Shows::Scores => Figure::of_scores(&summary, &paper, frame).draw(&json),
-        Shows::Measures(_) => Figure::of_measures(&summary, &metrics, frame).draw(&json),
-        Shows::Dose { of, .. } => Figure::of_doses(&summary, of, &metrics, frame).draw(&json),
+        Shows::Measures(_) => {
+            let level = frame.level();
+            Figure::of_measures(&summary, &drawn, frame)
+                .with_curves(records, &summary, experiment.along, level)
+                .draw(&json)
+        }
+        Shows::Dose { of, .. } => Figure::of_doses(&summary, of, &drawn, frame).draw(&json),
         Shows::Probes(_) => {
             let gaps: Vec<Metric> = metrics.iter().filter(|m| m.unit() == Unit::Points).cloned().collect();
             Figure::of_probes(records, &summary, &gaps, frame).draw(&json)

@@ -99,7 +99,7 @@ impl Scale {
         let marks = || {
             panels
                 .clone()
-                .flat_map(|panel| panel.paper.iter().map(|mark| mark.2).chain(panel.threshold))
+                .flat_map(|panel| panel.paper.iter().map(|mark| mark.2).chain(panel.guided()))
         };
         let top = axis.range.1.unwrap_or(f64::INFINITY);
         // Of a quantity without a known least number 0 is one, unless a mean says otherwise.
@@ -283,7 +283,7 @@ mod tests {
                 level: false,
             }],
             paper: vec![],
-            threshold: None,
+            guides: Vec::new(),
         }
     }
 

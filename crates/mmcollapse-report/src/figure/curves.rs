@@ -48,7 +48,7 @@ impl Figure {
                             axis: Axis::nats("semantic loss"),
                             lines: vec![line],
                             paper: Vec::new(),
-                            threshold: None,
+                            guides: Vec::new(),
                         },
                     )),
                 }
@@ -89,6 +89,7 @@ impl Figure {
             paper: false,
             rows,
             legend: legend(summary, &styles),
+            guides: Vec::new(),
             provenance: text.provenance,
         }
     }

@@ -46,6 +46,7 @@ impl Forest {
             axis: Axis::differences(),
             differences: true,
             parts: by_seed().map(part).collect(),
+            guide: None,
             provenance: text.provenance,
         }
     }
@@ -76,6 +77,7 @@ fn line(summary: &Summary, versus: &Versus, ours: Option<usize>, difference: &Di
         style: assign_rows(&summary.methods)[other],
         runs: pairs.collect(),
         mean: mark,
+        null: None,
         paper: None,
         told: (
             {
@@ -103,6 +105,7 @@ mod tests {
             preset: "quick",
             warnings: vec![],
             provenance: "origin".to_owned(),
+            ..FigureText::default()
         };
         let forest = Forest::of_tests(&summary, row, &versus, text);
         assert_eq!(forest.parts.len(), 2);

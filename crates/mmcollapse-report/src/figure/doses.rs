@@ -6,7 +6,7 @@
 use mmcollapse_record::manipulation::CONFUSED;
 use mmcollapse_record::{Dose, Levels, MethodName, Metric, RowId};
 
-use super::{Axis, Figure, FigureText, Line, Panel, PanelRow, Point, Style, axis, style};
+use super::{Axis, Figure, FigureText, Guide, Line, Panel, PanelRow, Point, Style, axis, guides, style};
 use crate::summary::{Column, ProtocolRun, Summary};
 
 /// Rows that differ in the dose alone: places in [`Summary::methods`], the control first.
@@ -49,7 +49,12 @@ impl Figure {
                 x_ticks: doses.iter().map(|dose| axis::number(*dose)).collect(),
                 connected: true,
                 panels: measured
-                    .map(|measure| panel(summary, (protocol, column), measure, &doses, &own))
+                    .map(|measure| {
+                        let mut panel = panel(summary, (protocol, column), measure, &doses, &own);
+                        let guides = guides::beside(text.references, summary, protocol, measure, &[]);
+                        panel.guides.extend(guides);
+                        panel
+                    })
                     .collect(),
             }
         };
@@ -169,13 +174,13 @@ fn panel(
     let judged = *measure == "confusion";
     Panel {
         title: if judged {
-            "confusion (passes above the line)".to_owned()
+            format!("confusion (dashed: {CONFUSED}, the least to pass)")
         } else {
             measure.title()
         },
         axis: Axis::of(measure),
         lines: all.iter().map(line).collect(),
         paper: Vec::new(),
-        threshold: judged.then_some(CONFUSED),
+        guides: judged.then(|| Guide::level(style::INK, CONFUSED)).into_iter().collect(),
     }
 }

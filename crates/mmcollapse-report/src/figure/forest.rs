@@ -3,7 +3,7 @@
 //! For experiments of many methods at few levels, where lines against the level would say nothing. What is drawn is each
 //! run's mean over the levels, the column `mean` of the table.
 
-use mmcollapse_record::Metric;
+use mmcollapse_record::{At, Metric};
 use std::collections::BTreeMap;
 
 use miette::Result;
@@ -38,6 +38,8 @@ pub struct Forest {
     pub(super) differences: bool,
     /// One for each protocol: what it does, and its methods.
     pub(super) parts: Vec<(String, Vec<Row>)>,
+    /// A value to read it by, in the metric's unit.
+    pub(super) guide: Option<f64>,
     pub(super) provenance: String,
 }
 
@@ -50,6 +52,8 @@ pub(super) struct Row {
     pub(super) runs: Vec<f64>,
     pub(super) mean: Point,
     pub(super) paper: Option<f64>,
+    /// What the mean would be if nothing were behind it.
+    pub(super) null: Option<f64>,
     /// What stands to the right: mean and half-width; how many runs diverged.
     pub(super) told: (String, String),
 }
@@ -63,6 +67,14 @@ impl Forest {
         };
         let parts: Vec<(String, Vec<Row>)> = summary.protocols.iter().map(part).collect();
         let printed = parts.iter().any(|(_, rows)| rows.iter().any(|row| row.paper.is_some()));
+        let null = paper.metric.null();
+        let null = null.map_or_else(String::new, |null| format!(" Grey dart: {}.", null.title()));
+        // A forest has no levels and one metric: what holds everywhere is what it can be read by.
+        let guide = text.references.iter().find_map(|reference| match reference.at {
+            At::Everywhere(value) if paper.metric == reference.metric => Some((reference.label, value)),
+            _ => None,
+        });
+        let dashed = guide.map_or_else(String::new, |(label, _)| format!(" Dashed: {label}."));
         let levels = summary.protocols.iter().map(|p| p.rates.len()).max().unwrap_or(0);
         let mean_of = if levels > 1 { ", mean over the levels" } else { "" };
         Self {
@@ -73,12 +85,15 @@ impl Forest {
                 .replace("no band", "no bar")
                 .replace("; marks only where n = 1", "")
                 + " Squares: single runs."
-                + if printed { " Hollow: the paper's value." } else { "" },
+                + if printed { " Hollow: the paper's value." } else { "" }
+                + &null
+                + &dashed,
             warnings: text.warnings,
             x_label: paper.metric.title() + mean_of,
             axis: Axis::of(&paper.metric),
             differences: false,
             parts,
+            guide: guide.map(|(_, value)| paper.metric.scale() * value),
             provenance: text.provenance,
         }
     }
@@ -140,6 +155,9 @@ impl Forest {
                     scale,
                 };
                 plot.draw(canvas, rows, &self.x_label, y)?;
+                if let Some(guide) = self.guide {
+                    plot.guide(canvas, guide, (y, y + rows.len() as f64 * LINE))?;
+                }
                 if let Some(scale) = *zoom {
                     let plot = Plot {
                         left: right - PLOT,
@@ -167,7 +185,7 @@ impl Forest {
     pub(super) fn scale(&self) -> Scale {
         let rows = self.parts.iter().flat_map(|(_, rows)| rows);
         let origin = self.differences.then_some(0.0);
-        scale_of(rows, &self.axis, origin)
+        scale_of(rows, &self.axis, origin.or(self.guide))
     }
 
     /// Points of each row from the best, of a difference from 0.
@@ -249,6 +267,10 @@ fn rows(summary: &Summary, metric: &Metric, protocol: &ProtocolRun) -> Vec<Row> 
             runs: seeds.values().map(average).collect(),
             mean,
             paper: group.paper.map(|paper| metric.scale() * paper),
+            null: metric.null().and_then(|null| {
+                let group = summary.get(&protocol.setting, place, &null, Column::MeanOfRates)?;
+                Some(null.scale() * group.estimate.as_ref()?.mean)
+            }),
             told: (mean.written(if metric.is_share() { 1 } else { 3 }), diverged),
         })
     };
@@ -268,6 +290,7 @@ mod tests {
             preset: "quick",
             warnings: vec!["Incomplete: 3 of 99 cells are missing; the numbers will change.".to_owned()],
             provenance: "Made by: mmcollapse reproduce table4".to_owned(),
+            ..FigureText::default()
         };
         Forest::new(&summary, &paper, text)
     }

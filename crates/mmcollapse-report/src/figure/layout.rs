@@ -1,10 +1,11 @@
 //! Where everything of a figure stands: heading, legend, rows of panels, origin.
 
 use miette::Result;
+use plotters::style::RGBColor;
 
 use super::axis::Scale;
 use super::canvas::{About, Canvas, Letters, Picture, Stand, picture, width_of};
-use super::panel::{BAND, Frame, MARK, PAPER_MARK, STROKE, above, below, beyond, strip};
+use super::panel::{BAND, Frame, GUIDE, MARK, PAPER_MARK, STROKE, above, below, beyond, dashed, strip};
 use super::style::{ALARM, GREY, INK, PAPER, Shape, Style};
 use super::{Figure, Panel, PanelRow};
 
@@ -34,7 +35,7 @@ const LEGEND: Letters = letters(12.0, false, INK);
 pub(super) const AXIS: Letters = letters(11.5, false, INK);
 pub(super) const ORIGIN: Letters = letters(9.0, false, GREY);
 
-const fn letters(size: f64, bold: bool, colour: plotters::style::RGBColor) -> Letters {
+const fn letters(size: f64, bold: bool, colour: RGBColor) -> Letters {
     Letters { size, bold, colour }
 }
 
@@ -192,6 +193,7 @@ struct Legend {
 #[derive(Clone, Copy)]
 enum Sample {
     Line(Style),
+    Guide(RGBColor),
     Paper,
     Below,
     Beyond,
@@ -210,6 +212,8 @@ impl Legend {
             .iter()
             .map(|(name, style)| (Sample::Line(*style), name.clone()))
             .collect();
+        let guides = figure.guides.iter();
+        samples.extend(guides.map(|(name, colour)| (Sample::Guide(*colour), name.clone())));
         if figure.paper {
             samples.push((Sample::Paper, "paper (hollow)".to_owned()));
         }
@@ -263,6 +267,7 @@ impl Legend {
                     canvas.line(&[(left, y), (right, y)], style.colour, STROKE)?;
                     canvas.mark(middle, MARK, *style)?;
                 }
+                Sample::Guide(colour) => dashed(canvas, [(left, y), (right, y)], *colour, GUIDE)?,
                 Sample::Paper => {
                     for (offset, shape) in [(-11.0, Shape::Circle), (0.0, Shape::Square), (11.0, Shape::Triangle)] {
                         let style = Style { colour: GREY, shape };

@@ -1,7 +1,10 @@
 //! Several measures against the level: a row of panels a protocol and fusion, a panel a measure. Panels of one measure
 //! share their axis in all rows.
 
-use super::{Axis, Figure, FigureText, Line, Panel, PanelRow, Point, Style, fusions, legend, level_row, note, style};
+use super::{
+    Axis, Figure, FigureText, Line, Panel, PanelRow, Point, Style, axis, fusions, guides, legend, level_row, note,
+    style,
+};
 use mmcollapse_record::Metric;
 
 use crate::summary::{Column, ProtocolRun, Summary};
@@ -14,13 +17,20 @@ impl Figure {
         let rows = summary.protocols.iter().flat_map(|protocol| {
             let styles = &styles;
             fusions.iter().map(move |fusion| {
-                let row = level_row(protocol);
+                let mut row = level_row(protocol);
+                if let Some((name, factor)) = text.levels {
+                    row.x_label = name.to_owned();
+                    row.x_ticks = protocol.rates.iter().map(|rate| axis::number(factor * rate)).collect();
+                }
                 PanelRow {
                     heading: format!("{}, {}", fusion.fusion.label(), row.heading),
                     panels: measures
                         .iter()
                         .filter(|measure| summary.measures(protocol, measure) && !is_null(measure, measures))
-                        .map(|measure| panel(summary, protocol, &fusion.fusion.name, measure, styles))
+                        .map(|measure| Panel {
+                            guides: guides::beside(text.references, summary, protocol, measure, &protocol.rates),
+                            ..panel(summary, protocol, &fusion.fusion.name, measure, styles)
+                        })
                         // A measure may not be defined for a fusion.
                         .filter(|panel| panel.lines.iter().any(|line| line.points.iter().any(Option::is_some)))
                         .collect(),
@@ -29,10 +39,11 @@ impl Figure {
             })
         });
         let mut legend = legend(summary, &styles);
-        if measures.iter().any(|measure| measure.definition().null.is_some()) {
-            legend.push(("null".to_owned(), style::NULL));
-        }
-        Self::of_panels(summary, measures, text, rows.collect(), legend)
+        // One name a figure: no experiment shows two measures with nulls.
+        let null = measures.iter().find_map(Metric::null);
+        legend.extend(null.map(|null| (format!("null: {}", null.title()), style::NULL)));
+        let rows = rows.collect();
+        Self::of_panels(summary, measures, text, rows, legend)
     }
 
     /// Panels of several measures, each with its own title and axis.
@@ -49,6 +60,7 @@ impl Figure {
             warnings: text.warnings,
             y_label: String::new(),
             paper: false,
+            guides: guides::legend(text.references, &rows),
             rows,
             legend,
             provenance: text.provenance,
@@ -87,8 +99,7 @@ fn panel(summary: &Summary, protocol: &ProtocolRun, fusion: &str, measure: &Metr
         .map(|place| line(*place, measure, styles[*place]))
         .collect();
     // That of the first row: where rows differ in their null, tables have each.
-    let null = measure.definition().null.and_then(|null| null.parse().ok());
-    if let (Some(null), Some(first)) = (null, places.first()) {
+    if let (Some(null), Some(first)) = (measure.null(), places.first()) {
         lines.push(line(*first, &null, style::NULL));
     }
     let axis = Axis::of(measure);
@@ -98,6 +109,6 @@ fn panel(summary: &Summary, protocol: &ProtocolRun, fusion: &str, measure: &Metr
         axis,
         lines,
         paper: Vec::new(),
-        threshold: None,
+        guides: Vec::new(),
     }
 }

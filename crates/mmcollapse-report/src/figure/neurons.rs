@@ -3,10 +3,10 @@
 //! a level, a line a row.
 
 use mmcollapse_probes::quantile;
-use mmcollapse_record::{Record, RowId};
+use mmcollapse_record::{Metric, Record, RowId};
 
 use super::curves::point;
-use super::{Axis, Figure, FigureText, Line, Panel, PanelRow, Style, axis, style};
+use super::{Axis, Figure, FigureText, Line, Panel, PanelRow, Style, axis, guides, style};
 use crate::curves::{at_level, leading, meeting};
 use crate::summary::{ProtocolRun, Summary};
 use crate::table::range;
@@ -21,6 +21,8 @@ const NAMED: usize = 5;
 struct Question {
     heading: &'static str,
     axis: &'static str,
+    /// The measure that is its mean, beside whose references it stands.
+    measure: Option<&'static str>,
     of: fn(&Record) -> Vec<f64>,
 }
 
@@ -28,11 +30,13 @@ const QUESTIONS: [Question; 2] = [
     Question {
         heading: "share of a neuron that its leading modality holds (%)",
         axis: "share of the leading modality",
+        measure: Some("leading_modality"),
         of: leading,
     },
     Question {
         heading: "noise of one modality beside prediction of another in a neuron, the smaller share of the two (%)",
         axis: "noise beside prediction",
+        measure: None,
         of: meeting,
     },
 ];
@@ -51,7 +55,14 @@ impl Figure {
         let mut panels = Vec::new();
         for protocol in &summary.protocols {
             for question in &QUESTIONS {
-                panels.extend(row(records, protocol, question, &shown, &mut seeds));
+                let mut row = row(records, protocol, question, &shown, &mut seeds);
+                let measure: Option<Metric> = question.measure.and_then(|measure| measure.parse().ok());
+                if let (Some(row), Some(measure)) = (&mut row, measure) {
+                    for panel in &mut row.panels {
+                        panel.guides = guides::beside(text.references, summary, protocol, &measure, &[]);
+                    }
+                }
+                panels.extend(row);
             }
         }
         Self {
@@ -66,6 +77,7 @@ impl Figure {
             warnings: text.warnings,
             y_label: String::new(),
             paper: false,
+            guides: guides::legend(text.references, &panels),
             rows: panels,
             legend: shown
                 .iter()
@@ -107,7 +119,7 @@ fn row(
                 axis: Axis::percent(question.axis),
                 lines,
                 paper: Vec::new(),
-                threshold: None,
+                guides: Vec::new(),
             });
         }
     }

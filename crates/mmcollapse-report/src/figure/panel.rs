@@ -6,7 +6,7 @@ use plotters::style::RGBColor;
 use super::axis::Scale;
 use super::canvas::{Canvas, Letters, Stand};
 use super::style::{GREY, GRID, INK};
-use super::{Line, Panel, PanelRow, Point};
+use super::{Guide, Line, Panel, PanelRow, Point};
 
 /// Radius of our marks in pixels.
 pub const MARK: f64 = 3.4;
@@ -16,6 +16,8 @@ pub const PAPER_MARK: f64 = 4.6;
 const SMALL_MARK: f64 = 1.6;
 /// Width of a line in pixels.
 pub const STROKE: f64 = 1.9;
+/// The same of a guide.
+pub const GUIDE: f64 = 1.2;
 /// Opacity of a band.
 pub const BAND: f64 = 0.14;
 /// With more places than this, lines have a few marks only and are not moved aside.
@@ -56,8 +58,8 @@ impl Frame<'_> {
     /// Draws the panel with all that is in it.
     pub fn draw(&self, canvas: &Canvas, panel: &Panel) -> Result<()> {
         self.grid(canvas)?;
-        if let Some(threshold) = panel.threshold {
-            self.across(canvas, threshold, INK, 1.0)?;
+        for guide in &panel.guides {
+            self.guide(canvas, guide)?;
         }
         let marked = self.row.x_ticks.len() <= MARKED_PLACES;
         // All lines together stay within a third of the way to the next place, so that none seems to stand at another.
@@ -144,12 +146,25 @@ impl Frame<'_> {
     fn across(&self, canvas: &Canvas, value: f64, colour: RGBColor, width: f64) -> Result<()> {
         let (left, _, right, _) = self.edges;
         let y = self.y(self.shown(value));
-        let dashes = ((right - left) / DASH) as usize;
-        for dash in (0..dashes).step_by(2) {
-            let from = left + dash as f64 * DASH;
-            canvas.line(&[(from, y), (from + DASH, y)], colour, width)?;
+        dashed(canvas, [(left, y), (right, y)], colour, width)
+    }
+
+    /// A line to read the panel by: through its places, or across where it has one value.
+    fn guide(&self, canvas: &Canvas, guide: &Guide) -> Result<()> {
+        if let [value] = guide.values[..] {
+            return value.map_or(Ok(()), |value| self.across(canvas, value, guide.colour, GUIDE));
         }
-        Ok(())
+        let at = |(place, value): (usize, f64)| {
+            let x = self.x_among(place, guide.values.len());
+            (x, self.y(self.shown(value)))
+        };
+        let values = guide.values.iter().enumerate();
+        let points: Vec<(f64, f64)> = values
+            .filter_map(|(place, value)| Some(at((place, (*value)?))))
+            .collect();
+        points
+            .windows(2)
+            .try_for_each(|pair| dashed(canvas, [pair[0], pair[1]], guide.colour, GUIDE))
     }
 
     /// The interval, over each stretch of neighbouring points that have one.
@@ -286,6 +301,19 @@ impl Frame<'_> {
         let end = bottom - self.strip;
         end - (end - top) * self.scale.place(value)
     }
+}
+
+/// A dashed line from one point to another.
+pub fn dashed(canvas: &Canvas, [from, to]: [(f64, f64); 2], colour: RGBColor, width: f64) -> Result<()> {
+    let length = (to.0 - from.0).hypot(to.1 - from.1);
+    let dashes = (length / DASH) as usize;
+    let at = |dash: usize| {
+        let share = dash as f64 * DASH / length;
+        (from.0 + share * (to.0 - from.0), from.1 + share * (to.1 - from.1))
+    };
+    (0..dashes)
+        .step_by(2)
+        .try_for_each(|dash| canvas.line(&[at(dash), at(dash + 1)], colour, width))
 }
 
 /// Points that are marked or told, with their places: of a level line the last.

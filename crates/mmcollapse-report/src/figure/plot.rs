@@ -6,8 +6,8 @@ use super::axis::{Axis, Scale};
 use super::canvas::{Canvas, Stand};
 use super::forest::Row;
 use super::layout::AXIS;
-use super::panel::{MARK, PAPER_MARK, TICKS};
-use super::style::{BASELINE, GREY, GRID};
+use super::panel::{GUIDE, MARK, PAPER_MARK, TICKS, dashed};
+use super::style::{BASELINE, GREY, GRID, INK, NULL};
 use super::{Line, Panel, Point};
 
 /// Height of a method's line.
@@ -28,7 +28,12 @@ pub fn scale_of<'a>(rows: impl Iterator<Item = &'a Row>, axis: &Axis, origin: Op
         diverged: 0,
     };
     let points = rows.flat_map(|row| {
-        let runs = row.runs.iter().chain(&row.paper).map(|value| single(*value));
+        let runs = row
+            .runs
+            .iter()
+            .chain(&row.paper)
+            .chain(&row.null)
+            .map(|value| single(*value));
         let mean = Point {
             diverged: 0,
             ..row.mean
@@ -44,7 +49,7 @@ pub fn scale_of<'a>(rows: impl Iterator<Item = &'a Row>, axis: &Axis, origin: Op
             level: false,
         }],
         paper: Vec::new(),
-        threshold: None,
+        guides: Vec::new(),
     };
     Scale::of(std::iter::once(&all), axis)
 }
@@ -75,6 +80,12 @@ impl Plot {
         Ok(())
     }
 
+    /// A dashed line between two heights.
+    pub fn guide(&self, canvas: &Canvas, value: f64, (top, bottom): (f64, f64)) -> Result<()> {
+        let x = self.x(value);
+        dashed(canvas, [(x, top), (x, bottom)], INK, GUIDE)
+    }
+
     fn row(&self, canvas: &Canvas, row: &Row, y: f64) -> Result<()> {
         let style = row.style;
         if !self.reaches(row.mean.mean) {
@@ -93,6 +104,9 @@ impl Plot {
         if let Some(interval) = row.mean.interval {
             let ends = [interval.low, interval.high].map(|value| (self.x(value), y));
             canvas.line(&ends, style.colour, 1.6)?;
+        }
+        if let Some(null) = row.null {
+            canvas.mark((self.x(null), y), MARK, NULL)?;
         }
         canvas.mark((self.x(row.mean.mean), y), MARK + 0.8, style)?;
         match row.paper.filter(|value| self.reaches(*value)) {

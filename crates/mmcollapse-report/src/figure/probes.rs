@@ -104,7 +104,7 @@ fn row(records: &[Record], protocol: &ProtocolRun, methods: &[(&RowId, Style)], 
             axis: Axis::nats("cross-entropy of probes"),
             lines,
             paper: Vec::new(),
-            threshold: None,
+            guides: Vec::new(),
         });
     }
     // Places are evenly spaced: one that stopped early has fewer of as many.

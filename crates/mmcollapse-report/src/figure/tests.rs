@@ -7,6 +7,7 @@ fn text(warnings: Vec<String>, origin: &str) -> FigureText<'static> {
         preset: "quick",
         warnings,
         provenance: origin.to_owned(),
+        ..FigureText::default()
     }
 }
 

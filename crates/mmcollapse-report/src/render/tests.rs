@@ -7,15 +7,17 @@ use mmcollapse_record::{Dose, Machine, Origin, Score, Split, Status};
 use polars::prelude::{ParquetReader, SerReader};
 
 const TABLE: ExperimentInfo = ExperimentInfo {
-    name: "table4",
-    title: "Table 4: avMNIST accuracy with sound missing, fusion x reallocation (made-up numbers)",
-    spec: include_str!("../../../../experiments/table4/spec.yaml"),
     common: Some((
         "experiments/avmnist.yaml",
         include_str!("../../../../experiments/avmnist.yaml"),
     )),
     paper: Some(TABLE4),
-    shows: Shows::Scores,
+    ..ExperimentInfo::new(
+        "table4",
+        "Table 4: avMNIST accuracy with sound missing, fusion x reallocation (made-up numbers)",
+        include_str!("../../../../experiments/table4/spec.yaml"),
+        Shows::Scores,
+    )
 };
 
 fn provenance() -> Provenance {
@@ -367,6 +369,7 @@ fn measures_are_drawn_against_the_dose() {
         preset: "quick",
         warnings: vec![],
         provenance: String::new(),
+        ..FigureText::default()
     };
     let drawn = Figure::of_doses(
         &summary,
@@ -379,7 +382,8 @@ fn measures_are_drawn_against_the_dose() {
     let [confusion, accuracy] = &row.panels[..] else {
         panic!("{:?}", row.panels)
     };
-    assert_eq!((confusion.threshold, accuracy.threshold), (Some(0.9), None));
+    assert_eq!(confusion.guides[0].values, [Some(0.9)]);
+    assert!(accuracy.guides.is_empty());
     let means = |panel: &crate::figure::Panel, line: usize| -> Vec<Option<f64>> {
         let points = panel.lines[line].points.iter();
         points
@@ -422,6 +426,7 @@ fn planted_levels_have_panels_of_their_own() {
         preset: "quick",
         warnings: vec![],
         provenance: String::new(),
+        ..FigureText::default()
     };
     let drawn = Figure::of_doses(&summary, "rank", &[metric("accuracy")], text);
     let names: Vec<&str> = drawn.legend.iter().map(|(name, _)| name.as_str()).collect();
@@ -561,6 +566,7 @@ fn neurons_are_drawn() {
         preset: "quick",
         warnings: Vec::new(),
         provenance: String::new(),
+        ..FigureText::default()
     };
     let figure = Figure::of_neurons(&records, &summary, &["concat", "concat+ebr"], text());
     let names: Vec<&str> = figure.legend.iter().map(|(name, _)| name.as_str()).collect();

@@ -35,6 +35,9 @@ const REPRODUCTION: &str = "REPRODUCTION.md";
 /// Which results are stale, as the program that trains finds out: `table3/quick: stale`, a line each.
 pub const STATES: &str = "states.yaml";
 
+/// Results that may be stale, or of changed sources, each with the reason.
+pub const EXCEPTIONS: &str = "exceptions.yaml";
+
 /// Results that a refusal names before it counts the rest.
 const LOST_NAMED: usize = 4;
 

@@ -6,6 +6,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::fmt::Write as _;
 
+use mmcollapse_probes::Verdict;
 use mmcollapse_record::RowName;
 
 use super::claims::Claims;
@@ -77,20 +78,19 @@ impl Overview<'_> {
         };
         let (all, stale) = (tests().count(), tests().filter(stale).count());
         let mut html = format!(
-            "<section id=\"verdicts\">\n<h1>What held and what did not</h1>\n<p>Models that fuse several modalities, such as image \
-             and sound, tend to rely on some and ignore the rest. <i>A Closer Look at Multimodal Representation Collapse</i> (ICML 2025, \
-             arXiv 2505.22483) says why, and that <abbr title=\"cross-modal knowledge distillation\">KD</abbr> and <abbr title=\"explicit \
-             basis reallocation\">EBR</abbr> stop it. This page has {all} tests of its claims.{}</p>\n",
+            "<section id=\"verdicts\">\n<h1>What held and what did not</h1>\n<p>{all} tests of what <i>A Closer Look at Multimodal \
+             Representation Collapse</i> (ICML 2025) claims of fused modalities, <abbr title=\"cross-modal knowledge \
+             distillation\">KD</abbr> and <abbr title=\"explicit basis reallocation\">EBR</abbr>.{}</p>\n",
             match stale {
                 0 => String::new(),
                 _ => format!(" {stale} of them have no verdict today: their runs are of an earlier revision."),
             }
         );
         html.push_str(
-            "<p>A line a claim: what the paper says, what was found, \
-             and the intervals of its tests in units of their margins. The dashed line is the margin: the effect that the paper prints, \
-             else 1 point or .05 nats. Right of 0 is what the paper claims; of a test of several comparisons the one that decides is \
-             drawn. Every verdict is exploratory unless its line says “before its runs”. Open a claim for its numbers.</p>\n\
+            "<details><summary>How to read it</summary><p>A line a claim: what the paper says, what was found, how many tests were stated \
+             before their runs (the others are exploratory), and the intervals of the tests in units of their margins. The dashed line is the \
+             margin: the effect that the paper prints, else 1 point or .05 nats. Right of 0 is what the paper claims; of a test of several \
+             comparisons the one that decides is drawn. Open a claim for its numbers.</p></details>\n\
              <ul class=\"legend\"><li class=\"supported\">● supported</li><li class=\"contradicted\">× contradicted</li>\
              <li class=\"excluded\">■ excluded: no effect as large as the margin</li><li class=\"inconclusive\">○ inconclusive, or these data cannot decide</li></ul>\n\
              <div id=\"filters\"></div>\n",
@@ -107,9 +107,10 @@ impl Overview<'_> {
             for family in families.iter().filter(|family| !family.primary.is_empty()) {
                 let _ = write!(
                     html,
-                    "<li><i>{}:</i> {}</li>",
+                    "<li><i>{}:</i> {}{}</li>",
                     escape(family.on),
-                    counts(&family.primary)
+                    counts(&family.primary),
+                    stated_before(&family.primary)
                 );
             }
             let _ = writeln!(html, "</ul>{}</summary>", forest(families));
@@ -118,17 +119,16 @@ impl Overview<'_> {
             }
             html.push_str("</details>\n");
         }
-        html.push_str("<p>Not tested here yet:</p><ul>\n");
         for (claim, _) in found.iter().filter(untested) {
             let _ = writeln!(
                 html,
-                "<li><b>{}</b> {} <small>({})</small></li>",
+                "<p>Not tested here yet: <b>{}</b> {} <small>({})</small></p>",
                 escape(&claim.id),
                 escape(&claim.states),
                 escape(&claim.place)
             );
         }
-        html + "</ul>\n</section>\n"
+        html + "</section>\n"
     }
 
     fn family(&self, family: &Family, html: &mut String) {
@@ -239,6 +239,22 @@ impl Overview<'_> {
     }
 }
 
+/// How many of some tests were stated before their runs, where they have verdicts.
+fn stated_before(tests: &[Tested]) -> String {
+    let judged = || {
+        tests
+            .iter()
+            .filter(|test| !matches!(test.verdict, Verdict::NotTested(_)))
+    };
+    let before = judged().filter(|test| test.standing == Standing::Confirmatory).count();
+    match judged().count() {
+        0 => String::new(),
+        all if all == before => " <small>stated before</small>".to_owned(),
+        _ if before == 0 => " <small>exploratory</small>".to_owned(),
+        _ => format!(" <small>{before} stated before</small>"),
+    }
+}
+
 fn section(measured: &Measured, shapes: &mut Shapes, places: &mut Places, body: &mut String) {
     let _ = writeln!(body, "<section id=\"{}\">", escape(&measured.id));
     if let Some(svg) = &measured.figure {
@@ -250,7 +266,14 @@ fn section(measured: &Measured, shapes: &mut Shapes, places: &mut Places, body: 
         );
     }
     if measured.stale {
-        body.push_str("<p><strong>Stale</strong>: today's code, spec or data would train other cells.</p>\n");
+        let reason = measured.exception.as_ref();
+        let reason = reason.map_or_else(String::new, |reason| {
+            format!(" Why it is still here: {}.", escape(reason))
+        });
+        let _ = writeln!(
+            body,
+            "<p><strong>Stale</strong>: today's code, spec or data would train other cells.{reason}</p>"
+        );
     }
     body.push_str(&from_markdown(&measured.table, 1, Some((&measured.id, places))));
     body.push_str("</section>\n");

@@ -98,7 +98,7 @@ pub(super) fn rest(claims: &Claims, results: &Results) -> String {
             } else {
                 String::new()
             },
-            if measured.stale { ", stale" } else { "" },
+            state(measured),
             p.cells,
             p.seeds,
             p.commits(),
@@ -107,6 +107,13 @@ pub(super) fn rest(claims: &Claims, results: &Results) -> String {
         );
     }
     text
+}
+
+/// Whether it is stale, and why it may be.
+fn state(measured: &Measured) -> String {
+    let stale = if measured.stale { ", stale" } else { "" };
+    let reason = measured.exception.as_ref();
+    stale.to_owned() + &reason.map_or_else(String::new, |reason| format!(" ({})", reason.replace('|', "\\|")))
 }
 
 /// A line a table, with its address.

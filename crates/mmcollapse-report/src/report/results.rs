@@ -1,6 +1,6 @@
 //! What was measured, as the files under `results/` hold it.
 
-use mmcollapse_record::manipulation::{CONFUSED, REALLOCATED, SOUND};
+use mmcollapse_record::manipulation::{CONFUSED, CONTROL, SOUND};
 use mmcollapse_record::{ExperimentInfo, Metric, Preset, Provenance, RowName, Setting, same_level};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -8,8 +8,8 @@ use std::{fs, io};
 
 use miette::{IntoDiagnostic, Result, WrapErr};
 
-use super::STATES;
 use super::frame::Frame;
+use super::{EXCEPTIONS, STATES};
 use crate::summary::{
     Column,
     decided::{share_diverged, test_to_train},
@@ -38,6 +38,8 @@ pub struct Measured {
     pub provenance: Provenance,
     /// Whether today's code, spec or data would train other cells.
     pub stale: bool,
+    /// Why it may be, or why it may be of changed sources.
+    pub exception: Option<String>,
     /// `table.md`, as it was written.
     pub table: String,
     /// `figure.svg`, if it has one.
@@ -102,10 +104,14 @@ impl Results {
             }
         }
         let states = by_result(&root.join(STATES))?;
+        let exceptions = by_result(&root.join(EXCEPTIONS))?;
         let all = own.iter_mut().chain(&mut others).chain(&mut tuned);
         all.for_each(|measured: &mut Measured| {
             let state = states.get(&format!("{}/{}", measured.name, measured.folder));
             measured.stale = state.is_some_and(|state| state == "stale");
+            measured.exception = exceptions
+                .get(&format!("{}/{}", measured.name, measured.folder))
+                .cloned();
         });
         Ok(Self {
             experiments: own,
@@ -157,6 +163,7 @@ impl Measured {
             title: experiment.title,
             provenance,
             stale: false,
+            exception: None,
             table: text("table.md")?,
             figure,
             titles: titles(experiment.spec),
@@ -202,19 +209,22 @@ impl Measured {
         (!passed.is_empty()).then(|| passed.iter().sum::<f64>() / passed.len() as f64)
     }
 
-    /// Whether the check's own controls come out as they must under a protocol: a fresh discriminator tells the latents apart of
-    /// rows that are no treatment, and of no row when their modalities are shuffled. Where no latents were read nothing speaks
-    /// against it.
-    pub fn check_is_sound(&self, protocol: &Setting) -> bool {
+    /// Whether the check's own controls come out as they must for a row under a protocol: a fresh discriminator tells the latents
+    /// apart of the rows that are controls, and of no row when their modalities are shuffled. Where no latents of the row were read,
+    /// as for distillation, there is no such control.
+    pub fn check_is_sound(&self, protocol: &Setting, row: &RowName) -> bool {
         let here = || self.values.iter().filter(|value| value.protocol == *protocol);
-        let treated: BTreeSet<&RowName> = here().filter(|v| v.metric == *REALLOCATED).map(|v| &v.row).collect();
+        if !here().any(|value| value.row == *row && value.metric == *"confusion") {
+            return true;
+        }
+        let controls: BTreeSet<&RowName> = here().filter(|v| v.metric == *CONTROL).map(|v| &v.row).collect();
         let share = |metric: &str, counts: &dyn Fn(&RowName) -> bool, holds: &dyn Fn(f64) -> bool| {
             let of_metric = here().filter(|value| value.metric == *metric && counts(&value.row));
             let values: Vec<f64> = of_metric.map(|value| value.value).collect();
             let held = values.iter().filter(|value| holds(**value)).count();
             values.is_empty() || held as f64 / values.len() as f64 >= SOUND
         };
-        share("confusion", &|row| !treated.contains(row), &|value| value < CONFUSED)
+        share("confusion", &|row| controls.contains(row), &|value| value < CONFUSED)
             && share("confusion_shuffled", &|_| true, &|value| value >= CONFUSED)
     }
 

@@ -268,7 +268,7 @@ fn lacks(need: Need, comparison: &Comparison, measured: &Measured) -> Option<Rea
     }
     match measured.passing(REALLOCATED, &comparison.protocol, &comparison.row) {
         None => Some(Reason::CheckNotMade),
-        Some(_) if !measured.check_is_sound(&comparison.protocol) => Some(Reason::CheckUnsound),
+        Some(_) if !measured.check_is_sound(&comparison.protocol, &comparison.row) => Some(Reason::CheckUnsound),
         Some(share) => (share < PASSING).then_some(Reason::CheckFailed),
     }
 }

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use miette::{IntoDiagnostic, Result};
 use mmcollapse_probes::{mean, t_interval};
-use mmcollapse_record::manipulation::{CERTAIN, CONFUSED, LABELS_LOST, REALLOCATED};
+use mmcollapse_record::manipulation::{CERTAIN, CONFUSED, CONTROL, LABELS_LOST, REALLOCATED};
 use mmcollapse_record::{Metric, Setting};
 
 use super::{Run, Summary};
@@ -51,10 +51,13 @@ impl Summary {
         }
     }
 
-    /// Says of every run with a control whether its check passes: what a claim on the mechanism needs.
+    /// Says of every run with a control whether its check passes, and which runs are controls: what a claim on the mechanism needs.
     pub(super) fn check(&mut self) -> Result<()> {
         let metric: Metric = REALLOCATED.parse().into_diagnostic()?;
+        let control: Metric = CONTROL.parse().into_diagnostic()?;
         let mut found = Vec::new();
+        // A row may be the control of several.
+        let mut marked = BTreeSet::new();
         for method in 0..self.methods.len() {
             let twin = self.methods[method].twin();
             let Some(twin) = twin.and_then(|twin| self.methods.iter().position(|known| *known == *twin.as_str()))
@@ -67,7 +70,16 @@ impl Summary {
                 let pairs = runs.iter().filter_map(|(at, run)| Some((run, controls.get(at)?)));
                 let row = Pairs(pairs.collect());
                 let (keeps_labels, is_nearer) = (row.keeps_labels()?, row.is_nearer()?);
-                for (run, _) in &row.0 {
+                for (run, beside) in &row.0 {
+                    if let Some(read) = beside.get("confusion").copied() {
+                        if marked.insert((twin, protocol.setting.to_string(), read.seed, read.rate.to_bits())) {
+                            found.push(Run {
+                                metric: control.clone(),
+                                value: 1.0,
+                                ..read.clone()
+                            });
+                        }
+                    }
                     let confusion = run.get("confusion").map(|confusion| confusion.value);
                     let passes = match confusion {
                         Some(confusion) => Some(confusion >= CONFUSED && keeps_labels),

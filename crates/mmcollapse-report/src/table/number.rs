@@ -75,9 +75,12 @@ pub(super) fn bare_signed_percent(difference: f64) -> String {
     with_minus(written)
 }
 
+/// The least p that is printed as a number.
+pub const LEAST_P: f64 = 0.0001;
+
 /// A p value: `0.0137`, `0.24`, `< 0.0001`.
 pub fn probability(p: f64) -> String {
-    if p < 0.0001 {
+    if p < LEAST_P {
         "< 0.0001".to_owned()
     } else if p < 0.1 {
         format!("{p:.4}")

@@ -307,7 +307,7 @@ impl Sheets<'_> {
         })
     }
 
-    /// The least p that the test can give with so many pairs, before and after correction.
+    /// The least p that the test can give with so many pairs, before and after correction, where it is one that is printed.
     fn attainable(&self, family: usize) -> String {
         let means = self.here().filter(|g| g.column == Column::MeanOfRates);
         let pairs = means
@@ -315,6 +315,9 @@ impl Sheets<'_> {
             .max();
         pairs.map_or_else(String::new, |pairs| {
             let smallest = smallest_attainable_p(pairs);
+            if smallest < number::LEAST_P {
+                return String::new();
+            }
             format!(
                 " With {pairs} pairs p is at least {}, and the smallest p (Holm) at least {}.",
                 probability(smallest),

@@ -42,14 +42,7 @@ presets:
 ";
 
 fn experiment(spec: &'static str) -> ExperimentInfo {
-    ExperimentInfo {
-        name: "t",
-        title: "T",
-        spec,
-        common: None,
-        paper: None,
-        shows: mmcollapse_record::Shows::Scores,
-    }
+    ExperimentInfo::new("t", "T", spec, mmcollapse_record::Shows::Scores)
 }
 
 fn plan(preset: Preset, only: &[&str]) -> Result<Plan> {

@@ -128,12 +128,8 @@ presets:
   quick: {training: {epochs: 12}}
 ";
     let on = |spec, common| ExperimentInfo {
-        name: "t",
-        title: "T",
-        spec,
         common: Some(("experiments/common.yaml", common)),
-        paper: None,
-        shows: mmcollapse_record::Shows::Scores,
+        ..ExperimentInfo::new("t", "T", spec, mmcollapse_record::Shows::Scores)
     };
     let experiment = |common| on(SPEC, common);
     let mut spec = Spec::of(&experiment(common)).unwrap();

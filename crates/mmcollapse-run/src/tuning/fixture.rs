@@ -32,12 +32,8 @@ presets:
 ";
 
 pub static EXPERIMENT: ExperimentInfo = ExperimentInfo {
-    common: None,
-    name: "table4",
-    title: "Table 4 (made up)",
-    spec: SPEC,
     paper: Some(TABLE4),
-    shows: Shows::Scores,
+    ..ExperimentInfo::new("table4", "Table 4 (made up)", SPEC, Shows::Scores)
 };
 
 pub const SPACES: &str = "\

@@ -85,7 +85,7 @@ fn assert_near(got: &[f64], expected: &[f64], what: &str) {
 fn losses_and_weights_of_fifty_steps_are_those_of_pytorch() {
     let runs: BTreeMap<String, Expected> =
         serde_json::from_str(include_str!("../../../tests/fixtures/ebr.json")).unwrap();
-    assert_eq!(runs.len(), 6);
+    assert_eq!(runs.len(), 7);
     let (dataset, device) = (data(), Device::Cpu);
     let encoder = json!({"method": "mlp", "hidden": 6, "width": 6, "dropout": 0});
     for (name, run) in runs {
