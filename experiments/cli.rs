@@ -148,6 +148,7 @@ impl Program {
                     tuned,
                     limit,
                 };
+                how.place_of_work.check()?;
                 run::reproduce(&asked, &how, to.published())
             }
             Verb::Tune {
@@ -155,14 +156,20 @@ impl Program {
                 asked,
                 how,
                 from,
-            } => tune::tune(self.find(&experiment)?, self.spaces, &asked, &how, &from),
+            } => {
+                how.place_of_work.check()?;
+                tune::tune(self.find(&experiment)?, self.spaces, &asked, &how, &from)
+            }
             Verb::Run {
                 experiment,
                 only,
                 what,
                 how,
                 from,
-            } => run::train_some(self.find(&experiment)?, &only, what, &how, &from),
+            } => {
+                how.place_of_work.check()?;
+                run::train_some(self.find(&experiment)?, &only, what, &how, &from)
+            }
             Verb::Report {
                 experiments,
                 what,

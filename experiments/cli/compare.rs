@@ -1,5 +1,6 @@
 //! `compare`: predictions of another program beside every row of an experiment, and two rows beside each other.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
@@ -161,6 +162,7 @@ pub(super) fn compare(
                 row: name.clone(),
                 predictions: scored.sha256.clone(),
                 seeds: scored.seeds(),
+                lacking: Vec::new(),
                 rule,
                 suspicion: scored.suspicion.clone(),
                 despite: asked.despite.clone(),
@@ -182,7 +184,7 @@ fn beside(
     experiment: &'static ExperimentInfo,
     mut rows: Rows,
     own: Vec<Record>,
-    external: External,
+    mut external: External,
     results: &Path,
 ) -> Result<Ending> {
     if let (Some(suspicion), None) = (&external.suspicion, &external.despite) {
@@ -204,6 +206,11 @@ fn beside(
         ));
     }
     let name = external.row.clone();
+    let seeds = |records: &[Record]| -> BTreeSet<u64> { records.iter().map(|record| record.seed).collect() };
+    external.lacking = seeds(&rows.records).difference(&seeds(&own)).copied().collect();
+    if let Some(lacking) = external.lacks() {
+        tell!("{lacking}");
+    }
     rows.records.extend(own);
     let provenance = Provenance {
         external: Some(external),

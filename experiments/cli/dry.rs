@@ -9,7 +9,7 @@ use mmcollapse_run::pending::Pending;
 use mmcollapse_run::plan::{Plan, Planned};
 use mmcollapse_run::progress::{Basis, makespan};
 
-use super::{How, workers};
+use super::How;
 
 /// What of a row is there.
 struct RowState<'a> {
@@ -25,7 +25,7 @@ pub(super) fn text(plan: &Plan, pending: &Pending<'_>, how: &How) -> String {
         plan,
         pending.missing(),
         pending.damaged(),
-        workers(how.workers),
+        how.place_of_work.at_once(how.workers),
         how.verbose,
         |planned| pending.estimate(planned),
     );
@@ -55,7 +55,7 @@ pub(super) fn left(pending: &[Pending<'_>], how: &How) -> String {
     // Experiments share cells.
     let once = all.filter(|(_, planned)| keys.insert(&planned.key));
     let times: Vec<f64> = once.map(|(of, planned)| of.estimate(planned).0).collect();
-    let workers = workers(how.workers);
+    let workers = how.place_of_work.at_once(how.workers);
     match times.len() {
         0 => "no cell is left to train".to_owned(),
         cells => format!(

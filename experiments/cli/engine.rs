@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use std::{env, fs, io};
@@ -22,6 +23,9 @@ use super::{Ending, How, interrupt, workers};
 /// Pause between two looks at store and queue; the controller of a cluster serves many.
 const POLL: Duration = Duration::from_secs(5);
 
+/// Tasks of an array, unless asked otherwise.
+const TASKS: usize = 8;
+
 /// Where cells are trained.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(super) enum Kind {
@@ -39,9 +43,9 @@ pub(super) struct Where {
     /// Lost tasks are submitted again; Ctrl-C cancels them, and the same command continues.
     #[arg(long, value_enum, default_value_t, value_name = "ENGINE")]
     pub engine: Kind,
-    /// Most tasks of the array (with --engine slurm).
-    #[arg(long, value_name = "N", default_value_t = 8)]
-    tasks: usize,
+    /// Most tasks of the array (with --engine slurm) [default: 8].
+    #[arg(long, value_name = "N")]
+    tasks: Option<NonZeroUsize>,
     /// An option of sbatch, such as partition=gpu, time=4:00:00, mem=8G, gres=gpu:1 or account=NAME; may be repeated.
     #[arg(long, value_name = "OPTION=VALUE", value_parser = option)]
     slurm: Vec<(String, String)>,
@@ -62,7 +66,7 @@ impl Default for Where {
     fn default() -> Self {
         Self {
             engine: Kind::Local,
-            tasks: 1,
+            tasks: None,
             slurm: Vec::new(),
             slurm_config: None,
         }
@@ -70,6 +74,38 @@ impl Default for Where {
 }
 
 impl Where {
+    /// Refuses what a run would refuse.
+    ///
+    /// # Errors
+    /// Options of Slurm without `--engine slurm`, which nobody would obey; options that sbatch does not take.
+    pub(super) fn check(&self) -> Result<()> {
+        let given = [
+            ("--tasks", self.tasks.is_some()),
+            ("--slurm", !self.slurm.is_empty()),
+            ("--slurm-config", self.slurm_config.is_some()),
+        ];
+        match (self.engine, given.iter().find(|(_, given)| *given)) {
+            (Kind::Local, Some((flag, _))) => Err(miette!(
+                help = "with it cells are trained by tasks of the cluster, without it by processes of this machine",
+                "{flag} needs --engine slurm"
+            )),
+            (Kind::Local, None) => Ok(()),
+            (Kind::Slurm, _) => self.options().map(|_| ()),
+        }
+    }
+
+    fn tasks(&self) -> usize {
+        self.tasks.map_or(TASKS, NonZeroUsize::get)
+    }
+
+    /// How many cells are trained at the same time at most, `asked` by each task or on this machine.
+    pub(super) fn at_once(&self, asked: Option<usize>) -> usize {
+        match self.engine {
+            Kind::Local => workers(asked),
+            Kind::Slurm => self.tasks() * asked.unwrap_or(1),
+        }
+    }
+
     /// The options of sbatch.
     fn options(&self) -> Result<BTreeMap<String, String>> {
         let mut options = BTreeMap::new();
@@ -134,15 +170,14 @@ pub(super) fn of(how: &How, store: &Store, interrupt: &Interrupt) -> Result<Enga
             }
             command.push("--jobs".into());
             let engine = Slurm {
-                tasks: how.place_of_work.tasks.max(1),
+                tasks: how.place_of_work.tasks(),
                 options: how.place_of_work.options()?,
                 command,
                 store: store.clone(),
                 poll: POLL,
                 interrupt: interrupt.clone(),
             };
-            let workers = engine.tasks * how.workers.unwrap_or(1);
-            Ok((Box::new(engine), workers))
+            Ok((Box::new(engine), how.place_of_work.at_once(how.workers)))
         }
     }
 }
@@ -209,6 +244,44 @@ fn worker_command(store: &Store, device: DeviceChoice) -> io::Result<WorkerComma
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// On a login node nobody wants a training that was meant for the cluster.
+    #[test]
+    fn what_only_a_cluster_obeys_is_refused_without_one() {
+        let partition = vec![("partition".to_owned(), "gpu".to_owned())];
+        let wheres = [
+            Where {
+                tasks: NonZeroUsize::new(5),
+                ..Where::default()
+            },
+            Where {
+                slurm: partition.clone(),
+                ..Where::default()
+            },
+            Where {
+                slurm_config: Some("none.yaml".into()),
+                ..Where::default()
+            },
+        ];
+        for place in wheres {
+            let error = place.check().unwrap_err().to_string();
+            assert!(error.contains("needs --engine slurm"), "{error}");
+        }
+        assert!(Where::default().check().is_ok());
+        let cluster = Where {
+            engine: Kind::Slurm,
+            tasks: NonZeroUsize::new(5),
+            slurm: partition,
+            ..Where::default()
+        };
+        assert!(cluster.check().is_ok());
+        assert_eq!((cluster.at_once(None), cluster.at_once(Some(2))), (5, 10));
+        let missing = Where {
+            slurm_config: Some("none.yaml".into()),
+            ..cluster
+        };
+        assert!(missing.check().unwrap_err().to_string().contains("none.yaml"));
+    }
 
     #[test]
     fn options_of_sbatch_need_no_quotes() {

@@ -93,7 +93,7 @@ pub(super) fn export(
         && (asked.start < own.start || asked.end > own.end)
     {
         tell!(
-            "seeds {} to {} are not all of the preset, which has {} to {}: rows are compared on its seeds alone",
+            "of seeds {} to {} the preset has no others than {} to {}: rows are compared on these alone",
             asked.start,
             asked.end - 1,
             own.start,

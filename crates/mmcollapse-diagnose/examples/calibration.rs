@@ -173,7 +173,7 @@ fn alarms(draws: usize) {
 /// Models in which the second modality is neglected.
 fn power(draws: usize) {
     out(format_args!(
-        "| strength | used | samples | power, % | alarms on the other, % |\n|--:|--:|--:|--:|--:|\n"
+        "| strength | used | samples | power, % | kept, % | alarms on the other, % |\n|--:|--:|--:|--:|--:|--:|\n"
     ));
     for (strength, used, samples) in [
         (1.5, 0.0, 300),
@@ -193,9 +193,10 @@ fn power(draws: usize) {
             ..two(full(1.5), Planted::new(strength, used))
         };
         let counts = counted(&model, draws, Some(1));
-        let (power, alarms) = (percent(counts.verdicts[1][0], draws), percent(counts.alarms, draws));
+        let of = |verdict: usize| percent(counts.verdicts[1][verdict], draws);
+        let (power, kept, alarms) = (of(0), of(1), percent(counts.alarms, draws));
         out(format_args!(
-            "| {strength} | {used} | {samples} | {power} | {alarms} |\n"
+            "| {strength} | {used} | {samples} | {power} | {kept} | {alarms} |\n"
         ));
     }
 }

@@ -88,6 +88,9 @@ impl Probed {
             .into());
         };
         let halves = [probes[0].logits(evaluate)?, probes[1].logits(evaluate)?];
+        // The loss is a sum over samples: of twice as many, twice the penalty weighs as much. Else the probe of all would be surer of itself than
+        // those of the halves, by which its logits are scaled.
+        let penalty = 2.0 * penalty;
         let whole = Penalised::new(fit, &rows.fit_labels, classes)?;
         let probe = whole.fit(penalty, tolerance(penalty, fit.rows()), Some(&probes[0]))?;
         Ok(Self {

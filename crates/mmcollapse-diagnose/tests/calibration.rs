@@ -76,6 +76,29 @@ fn an_uninformative_modality_is_called_so() {
     assert!(uninformative >= 10, "{uninformative} of {DRAWS}");
 }
 
+/// What a modality tells is a matter of its samples: halving them otherwise to choose a penalty moves it little.
+#[test]
+fn information_hardly_depends_on_how_samples_are_halved() {
+    let model = PlantedModel {
+        samples: 1_200,
+        width: 64,
+        classes: 3,
+        ..two(Planted::new(1.5, 1.0), Planted::new(0.9, 0.0))
+    };
+    let mut input = model.draw(2).unwrap();
+    input.split = Some((0..1_200).map(|row| row % 2 == 1).collect());
+    let told: Vec<f64> = (0..6)
+        .map(|seed| {
+            let found = diagnose(&input, &settings(seed)).unwrap();
+            found.modalities[1].information[0].nats.value
+        })
+        .collect();
+    let (least, most) = told.iter().fold((f64::INFINITY, 0.0_f64), |(least, most), nats| {
+        (least.min(*nats), most.max(*nats))
+    });
+    assert!(most < 1.1 * least, "{told:?}");
+}
+
 /// Where fewer samples fit probes than would hold every class by chance.
 #[test]
 fn many_classes_of_few_samples_each_are_told() {

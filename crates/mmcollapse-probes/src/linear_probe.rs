@@ -56,7 +56,7 @@ impl LinearProbe {
     /// Those of [`LinearProbe::fit`]; a penalty that is not positive and finite.
     pub fn fit_penalised(samples: &Matrix, labels: &[u32], classes: usize, penalty: f64) -> Result<Self> {
         // The sums of published results are one after the other: those in lanes differ in their last digits.
-        Penalised::new(samples, labels, classes)?.fitted(penalty, TOLERANCE, None, dot)
+        Penalised::of(samples, labels, classes, false)?.fitted(penalty, TOLERANCE, None, dot)
     }
 
     /// Logits of `samples` `[n, features]`, class by class for each sample.
@@ -79,8 +79,9 @@ type Inner = fn(&[f64], &[f64]) -> f64;
 /// Samples to which probes of several penalties are fitted: what these share is computed once.
 pub struct Penalised<'a> {
     standards: Vec<Standard>,
-    /// Standardised, row by row.
+    /// Standardised, row by row; where there is a span, their coordinates in it.
     samples: Vec<f64>,
+    span: Option<Span>,
     labels: &'a [u32],
     classes: usize,
     /// See [`gram`].
@@ -93,6 +94,12 @@ impl<'a> Penalised<'a> {
     /// # Errors
     /// Those of [`LinearProbe::fit`].
     pub fn new(samples: &Matrix, labels: &'a [u32], classes: usize) -> Result<Self> {
+        Self::of(samples, labels, classes, samples.rows() < samples.columns())
+    }
+
+    /// With `in_span` the search is among the weights that samples span, where the optimum is: a weight across all of them changes no
+    /// logit and costs penalty. Of fewer samples than features these are fewer.
+    fn of(samples: &Matrix, labels: &'a [u32], classes: usize, in_span: bool) -> Result<Self> {
         at_least(MEASURE, 1, samples.rows())?;
         at_least_one(MEASURE, "classes", classes)?;
         same_length(MEASURE, samples.rows(), labels.len())?;
@@ -105,11 +112,19 @@ impl<'a> Penalised<'a> {
             });
         }
         let standards = standards(samples);
-        let samples = standardised(samples, &standards);
+        let mut samples = standardised(samples, &standards);
+        let mut span = None;
+        if in_span {
+            let found = Span::of(&samples, standards.len());
+            samples = found.coordinates(samples.chunks_exact(standards.len()));
+            span = Some(found);
+        }
+        let features = span.as_ref().map_or(standards.len(), |span| span.directions.len());
         Ok(Self {
-            gram: gram(&samples, standards.len(), labels.len()),
+            gram: gram(&samples, features, labels.len()),
             standards,
             samples,
+            span,
             labels,
             classes,
         })
@@ -139,23 +154,98 @@ impl<'a> Penalised<'a> {
         }
         let problem = Problem {
             samples: &self.samples,
-            features: self.standards.len(),
+            features: self.gram.len() - 1,
             labels: self.labels,
             classes: self.classes,
             penalty,
         };
         let start = match near {
             Some(probe) => {
-                same_length(MEASURE, probe.weights.len(), problem.dimension())?;
-                probe.weights.clone()
+                let width = self.standards.len() + 1;
+                same_length(MEASURE, probe.weights.len(), self.classes * width)?;
+                match &self.span {
+                    Some(span) => span.within(&probe.weights),
+                    None => probe.weights.clone(),
+                }
             }
             None => vec![0.0; problem.dimension()],
         };
         let curvature = Preconditioner::of(&problem, self.gram.clone(), inner);
+        let weights = minimum(&problem, &curvature, tolerance, start);
         Ok(LinearProbe {
             standards: self.standards.clone(),
-            weights: minimum(&problem, &curvature, tolerance, start),
+            weights: match &self.span {
+                Some(span) => span.among_all(&weights),
+                None => weights,
+            },
         })
+    }
+}
+
+/// What of the length of a sample must be left beyond the directions before it to count as one of its own.
+const OWN: f64 = 1e-10;
+
+/// Orthonormal directions that samples span.
+struct Span {
+    /// Each as long as there are features.
+    directions: Vec<Vec<f64>>,
+    features: usize,
+}
+
+impl Span {
+    /// By Gram and Schmidt, twice each, which is enough (Giraud et al., Numerische Mathematik 101, 2005).
+    fn of(samples: &[f64], features: usize) -> Self {
+        let mut directions: Vec<Vec<f64>> = Vec::new();
+        for x in samples.chunks_exact(features) {
+            let length = lanes(x, x).sqrt();
+            let mut own = x.to_vec();
+            for _ in 0..2 {
+                for direction in &directions {
+                    let along = lanes(&own, direction);
+                    own.iter_mut().zip(direction).for_each(|(own, d)| *own -= along * d);
+                }
+            }
+            let left = lanes(&own, &own).sqrt();
+            if left > OWN * length {
+                own.iter_mut().for_each(|own| *own /= left);
+                directions.push(own);
+            }
+        }
+        Self { directions, features }
+    }
+
+    /// Inner products of each row with each direction.
+    fn coordinates<'a>(&self, rows: impl Iterator<Item = &'a [f64]>) -> Vec<f64> {
+        rows.flat_map(|row| self.directions.iter().map(move |direction| lanes(row, direction)))
+            .collect()
+    }
+
+    /// Weights of all features, class by class with intercepts, as those along the directions.
+    fn within(&self, weights: &[f64]) -> Vec<f64> {
+        let class = |class: &[f64]| {
+            let (weights, intercept) = class.split_at(self.features);
+            let mut along = self.coordinates(std::iter::once(weights));
+            along.extend(intercept);
+            along
+        };
+        weights.chunks_exact(self.features + 1).flat_map(class).collect()
+    }
+
+    /// The other way round.
+    fn among_all(&self, weights: &[f64]) -> Vec<f64> {
+        let class = |class: &[f64]| {
+            let (along, intercept) = class.split_at(self.directions.len());
+            let mut all = vec![0.0; self.features];
+            for (along, direction) in along.iter().zip(&self.directions) {
+                all.iter_mut().zip(direction).for_each(|(all, d)| *all += along * d);
+            }
+            all.extend(intercept);
+            all
+        };
+        weights
+            .chunks_exact(self.directions.len() + 1)
+            .flat_map(class)
+            .collect()
     }
 }
 
@@ -503,6 +593,35 @@ mod tests {
         assert!(penalised.fit(1.0, 0.0, None).is_err());
         let narrow = LinearProbe::fit(&Matrix::new(&samples[..60], 60, 1).unwrap(), &labels, 3).unwrap();
         assert!(penalised.fit(1.0, 1e-5, Some(&narrow)).is_err());
+    }
+
+    /// Fewer samples than features, some of them alike and one feature constant: the optimum is the same, and found from a probe of others too.
+    #[test]
+    fn the_optimum_lies_where_samples_do() {
+        let (n, features) = (30, 80);
+        let mut draws = crate::SplitMix64(4);
+        let mut values: Vec<f64> = (0..n * features).map(|_| draws.normal()).collect();
+        values.copy_within(0..features, features);
+        values.iter_mut().step_by(features).for_each(|value| *value = 3.0);
+        let labels: Vec<u32> = (0..n as u32).map(|i| i % 3).collect();
+        let matrix = Matrix::new(&values, n, features).unwrap();
+        let whole = Penalised::of(&matrix, &labels, 3, false).unwrap();
+        let in_span = Penalised::new(&matrix, &labels, 3).unwrap();
+        assert!(in_span.span.as_ref().unwrap().directions.len() < n);
+        for penalty in [0.1, 10.0] {
+            let expected = whole.fit(penalty, 1e-10, None).unwrap();
+            let near = whole.fit(5.0 * penalty, 1e-3, None).unwrap();
+            for found in [
+                in_span.fit(penalty, 1e-10, None),
+                in_span.fit(penalty, 1e-10, Some(&near)),
+            ] {
+                let found = found.unwrap();
+                assert_eq!(found.weights.len(), expected.weights.len());
+                for (found, expected) in found.weights.iter().zip(&expected.weights) {
+                    assert!((found - expected).abs() < 1e-6, "{penalty}: {found} {expected}");
+                }
+            }
+        }
     }
 
     #[test]

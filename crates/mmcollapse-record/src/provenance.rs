@@ -73,6 +73,9 @@ pub struct External {
     pub predictions: String,
     /// Seeds that it has.
     pub seeds: usize,
+    /// Seeds that rows beside it have and it has not.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub lacking: Vec<u64>,
     /// How its differences to other rows are judged; none where it is not known how the data set's seeds draw.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rule: Option<Rule>,
@@ -94,7 +97,27 @@ pub struct Rule {
     pub overlap: f64,
 }
 
+/// Seeds that a sentence names before it counts the rest.
+const NAMED: usize = 8;
+
 impl External {
+    /// Which seeds of the other rows it lacks, in a sentence.
+    pub fn lacks(&self) -> Option<String> {
+        let named: Vec<String> = self.lacking.iter().take(NAMED).map(u64::to_string).collect();
+        let more = match self.lacking.len().saturating_sub(NAMED) {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
+        (!named.is_empty()).then(|| {
+            format!(
+                "{} lacks seeds that other rows have: {}{more}. Its comparisons are on the seeds that it has; whoever leaves out seeds can leave out \
+                 bad ones.",
+                self.row,
+                named.join(", ")
+            )
+        })
+    }
+
     /// In sentences, each of which stands alone.
     pub fn text(&self) -> Vec<String> {
         let digits = self.predictions.get(..12).unwrap_or(&self.predictions);
@@ -103,6 +126,9 @@ impl External {
              seeds, splits and masks ({} seeds). How it was trained and tuned is not checked.",
             self.row, self.seeds
         )];
+        if let Some(lacking) = self.lacks() {
+            text.push(lacking);
+        }
         if let Some(suspicion) = &self.suspicion {
             let despite = self.despite.as_deref().unwrap_or("no reason is given");
             text.push(format!(

@@ -96,8 +96,11 @@ impl ModelResolver {
         };
         let cells: usize = refused.values().map(|(cells, _)| cells).sum();
         Err(miette!(
-            help = "nothing was trained; `mmcollapse list datasets` prints the data sets, `--only` and the spec choose rows, and \
-                    under `datasets: NAME:` a spec says which modalities of another data set take the place of its own",
+            help = format!(
+                "nothing was trained. `mmcollapse run {experiment} --only fusion=NAME` trains rows that fit, and `mmcollapse report {experiment}` \
+                 shows them; `mmcollapse list {experiment}` has the names. Of data of your own, `weak` in the YAML chooses the modality that is \
+                 taken away, weighed or given noise. `mmcollapse list datasets` prints the data sets"
+            ),
             "{experiment}: {cells} of the {all} cells to train cannot be trained:\n{text}{more}"
         ))
     }

@@ -271,7 +271,7 @@ fn the_predictions_of_a_cell_stand_beside_it_with_its_scores() {
         "{verdict}"
     );
     let tests = read("tests.csv");
-    let against: std::collections::BTreeSet<&str> = tests
+    let against: BTreeSet<&str> = tests
         .lines()
         .skip(1)
         .map(|line| line.split(',').nth(4).unwrap())
@@ -316,6 +316,7 @@ fn a_suspicion_needs_a_reason() {
             row: "mine".to_owned(),
             predictions: "0123456789abcdef".to_owned(),
             seeds: 2,
+            lacking: vec![3, 7],
             rule: None,
             suspicion: Some("none is wrong".to_owned()),
             despite: despite.map(str::to_owned),
@@ -328,7 +329,8 @@ fn a_suspicion_needs_a_reason() {
         let error = beside(table4, rows, Vec::new(), external, folder.path()).unwrap_err();
         (error.to_string(), text)
     };
-    let (refused, _) = shown(None);
+    let (refused, text) = shown(None);
+    assert!(text.contains("mine lacks seeds that other rows have: 3, 7."), "{text}");
     assert!(
         refused.contains("mine: test labels may have been used") && refused.contains("none is wrong"),
         "{refused}"
