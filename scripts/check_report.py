@@ -99,7 +99,7 @@ def first_screen(driver):
 def stays(driver):
     """A result's heading stays in view while its table is read."""
     where = (
-        "const section = [...document.querySelectorAll('main > section')].find((one) => one.querySelectorAll('tr').length > 40);"
+        "const section = [...document.querySelectorAll('main > section')].find((one) => one.querySelector('h2') && one.querySelectorAll('tr').length > 40);"
         "const table = [...section.querySelectorAll('table')].find((one) => one.rows.length > 5);"
         "table.rows[table.rows.length - 1].scrollIntoView({block: 'center'});"
         "const before = [...section.querySelectorAll('h2')].filter((one) => one.compareDocumentPosition(table) & 4);"
