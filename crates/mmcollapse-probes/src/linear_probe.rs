@@ -207,7 +207,9 @@ impl Span {
             }
             let left = lanes(&own, &own).sqrt();
             if left > OWN * length {
-                own.iter_mut().for_each(|own| *own /= left);
+                for own in &mut own {
+                    *own /= left;
+                }
                 directions.push(own);
             }
         }

@@ -19,7 +19,7 @@ impl Figure {
             fusions.iter().map(move |fusion| {
                 let mut row = level_row(protocol);
                 if let Some((name, factor)) = text.levels {
-                    row.x_label = name.to_owned();
+                    name.clone_into(&mut row.x_label);
                     row.x_ticks = protocol.rates.iter().map(|rate| axis::number(factor * rate)).collect();
                 }
                 PanelRow {

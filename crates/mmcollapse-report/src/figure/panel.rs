@@ -305,7 +305,7 @@ impl Frame<'_> {
 
 /// A dashed line from one point to another.
 pub fn dashed(canvas: &Canvas, [from, to]: [(f64, f64); 2], colour: RGBColor, width: f64) -> Result<()> {
-    let length = (to.0 - from.0).hypot(to.1 - from.1);
+    let length = libm::hypot(to.0 - from.0, to.1 - from.1);
     let dashes = (length / DASH) as usize;
     let at = |dash: usize| {
         let share = dash as f64 * DASH / length;

@@ -71,14 +71,14 @@ impl Summary {
                 let row = Pairs(pairs.collect());
                 let (keeps_labels, is_nearer) = (row.keeps_labels()?, row.is_nearer()?);
                 for (run, beside) in &row.0 {
-                    if let Some(read) = beside.get("confusion").copied() {
-                        if marked.insert((twin, protocol.setting.to_string(), read.seed, read.rate.to_bits())) {
-                            found.push(Run {
-                                metric: control.clone(),
-                                value: 1.0,
-                                ..read.clone()
-                            });
-                        }
+                    if let Some(read) = beside.get("confusion").copied()
+                        && marked.insert((twin, protocol.setting.to_string(), read.seed, read.rate.to_bits()))
+                    {
+                        found.push(Run {
+                            metric: control.clone(),
+                            value: 1.0,
+                            ..read.clone()
+                        });
                     }
                     let confusion = run.get("confusion").map(|confusion| confusion.value);
                     let passes = match confusion {
