@@ -249,7 +249,7 @@ mod tests {
     #[test]
     fn what_only_a_cluster_obeys_is_refused_without_one() {
         let partition = vec![("partition".to_owned(), "gpu".to_owned())];
-        let wheres = [
+        let places = [
             Where {
                 tasks: NonZeroUsize::new(5),
                 ..Where::default()
@@ -263,7 +263,7 @@ mod tests {
                 ..Where::default()
             },
         ];
-        for place in wheres {
+        for place in places {
             let error = place.check().unwrap_err().to_string();
             assert!(error.contains("needs --engine slurm"), "{error}");
         }

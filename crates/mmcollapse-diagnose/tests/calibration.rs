@@ -367,14 +367,18 @@ fn what_a_model_alone_knows_and_the_encoder_does_not_is_lost_in_the_encoder() {
 fn an_uninformative_model_alone_leaves_the_verdict() {
     let model = two(Planted::new(1.5, 1.0), Planted::new(1.5, 1.0));
     let noise = two(Planted::new(1.5, 1.0), Planted::new(0.0, 0.0));
-    // Of twenty draws one looks informative, such as that of seed 0.
-    for seed in 1..4 {
+    let mut by_chance = 0;
+    for seed in 0..DRAWS {
         let mut input = model.draw(seed).unwrap();
         input.modalities[1].alone = Some(noise.draw(seed + 50).unwrap().modalities[1].embedding.clone());
         let found = diagnose(&input, &settings(seed)).unwrap();
         assert_eq!(found.modalities[1].verdict, Verdict::Kept, "seed {seed}");
         let informative: Vec<bool> = found.modalities[1].tests.iter().map(|test| test.informative).collect();
-        assert_eq!(informative, [true, false], "seed {seed}");
+        assert!(informative[0], "seed {seed}");
+        if informative[1] {
+            by_chance += 1;
+            continue;
+        }
         // Its share is that of the encoder: information and unused share have intervals.
         let text = mmcollapse_diagnose::terminal::text(&found);
         let row = text.lines().find(|line| line.starts_with("  b "));
@@ -383,6 +387,8 @@ fn an_uninformative_model_alone_leaves_the_verdict() {
         let row = text.lines().find(|line| line.contains("  alone to fused  "));
         assert_eq!(row.unwrap().matches('[').count(), 2, "{text}");
     }
+    // One in twenty looks informative.
+    assert!(by_chance <= 2, "{by_chance} of {DRAWS}");
 }
 
 fn redundant(input: &Input) -> Vec<bool> {
