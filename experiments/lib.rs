@@ -53,12 +53,7 @@ const CROSSING_BOUND: &str = "the paper's bound, 1 - Σ(d_i / Σd)²";
 const ROLES_PERMUTED: &str = "null: features exchanged within a modality";
 
 /// The least that the leading one of two modalities can hold.
-const HALF: Reference = Reference {
-    metric: "leading_modality",
-    protocols: &[],
-    label: "both modalities alike",
-    at: At::Everywhere(0.5),
-};
+const HALF: Reference = Reference::everywhere("leading_modality", "both modalities alike", 0.5);
 
 /// An experiment: its folder (`of` that whose cells it has), its title and what it shows; then what else it has, by field.
 macro_rules! experiment {
@@ -139,12 +134,7 @@ pub static EXPERIMENTS: &[ExperimentInfo] = &[
         "How many modalities the weights of fusion neurons are of",
         Shows::Rows(&["polysemanticity_mixed", "polysemanticity_block", "polysemanticity_told", "mixing_neurons"]),
         paper: Some(include_str!("table9/paper.yaml")),
-        references: &[Reference {
-            metric: "polysemanticity",
-            protocols: &[],
-            label: "ln 2, the most that two modalities can give",
-            at: At::Everywhere(std::f64::consts::LN_2),
-        }],
+        references: &[Reference::everywhere("polysemanticity", "ln 2, the most that two modalities can give", std::f64::consts::LN_2)],
     ),
     experiment!(
         "table10",
@@ -243,12 +233,7 @@ pub static EXPERIMENTS: &[ExperimentInfo] = &[
             "mixing_neurons_20",
         ]),
         references: &[
-            Reference {
-                metric: "crossing_excess",
-                protocols: &[],
-                label: "null: features exchanged between modalities",
-                at: At::Everywhere(0.0),
-            },
+            Reference::everywhere("crossing_excess", "null: features exchanged between modalities", 0.0),
             Reference {
                 metric: "crossing_observed",
                 protocols: &["planted_modalities", "planted_additive_modalities"],
@@ -276,12 +261,7 @@ pub static EXPERIMENTS: &[ExperimentInfo] = &[
                 "auroc"
             ],
         },
-        references: &[Reference {
-            metric: "contribution_conjugate",
-            protocols: &[],
-            label: "limit of the test: .05 nats",
-            at: At::Everywhere(0.05),
-        }],
+        references: &[Reference::everywhere("contribution_conjugate", "limit of the test: .05 nats", 0.05)],
     ),
     experiment!(
         "lemma2",
@@ -294,12 +274,7 @@ pub static EXPERIMENTS: &[ExperimentInfo] = &[
             "auroc"
         ]),
         levels: Some(("planted rank", 4.0)),
-        references: &[Reference {
-            metric: "gradient_rank_variation",
-            protocols: &[],
-            label: "steady: 5 % at most",
-            at: At::Everywhere(0.05),
-        }],
+        references: &[Reference::everywhere("gradient_rank_variation", "steady: 5 % at most", 0.05)],
         along: &[
             ("gradient_rank", "Effective rank of the gradient along training; above each panel the planted rank"),
             ("agop_rank", "Effective rank of the AGOP along training; above each panel the planted rank"),
@@ -341,24 +316,9 @@ pub static EXPERIMENTS: &[ExperimentInfo] = &[
             "auroc"
         ]),
         references: &[
-            Reference {
-                metric: "role_places_excess",
-                protocols: &[],
-                label: ROLES_PERMUTED,
-                at: At::Everywhere(0.0),
-            },
-            Reference {
-                metric: "role_places_tied_excess",
-                protocols: &[],
-                label: ROLES_PERMUTED,
-                at: At::Everywhere(0.0),
-            },
-            Reference {
-                metric: "role_odds_excess",
-                protocols: &[],
-                label: ROLES_PERMUTED,
-                at: At::Everywhere(0.0),
-            },
+            Reference::everywhere("role_places_excess", ROLES_PERMUTED, 0.0),
+            Reference::everywhere("role_places_tied_excess", ROLES_PERMUTED, 0.0),
+            Reference::everywhere("role_odds_excess", ROLES_PERMUTED, 0.0),
         ],
     ),
     experiment!(

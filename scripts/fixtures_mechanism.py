@@ -74,25 +74,37 @@ put("[8, 3]", "SET_Y", "&[f64]", floats(y))
 put("Unbiased squared MMD, `rbf_kernel` at the median distance.", "MMD", "f64",
     repr(float(off(kxx) + off(kyy) - 2 * kxy.mean())))
 
-scores = rng.uniform(size=16)
-gains = np.zeros(4)
-orders = list(itertools.permutations(range(4)))
-for order in orders:
-    subset = 0
-    for m in order:
-        gains[m] += scores[subset | 1 << m] - scores[subset]
-        subset |= 1 << m
-put("A score of each subset of four modalities.", "SCORES", "&[f64]", floats(scores))
-put("Mean gain of each over all orders.", "SHAPLEY", "&[f64]", floats(gains / len(orders)))
+
+
+def shapley_by_orders(count, number, suffix=""):
+    """Draws a score of each subset of so many modalities and writes each modality's mean gain over all orders."""
+    scores, gains = rng.uniform(size=1 << count), np.zeros(count)
+    orders = list(itertools.permutations(range(count)))
+    for order in orders:
+        subset = 0
+        for m in order:
+            gains[m] += scores[subset | 1 << m] - scores[subset]
+            subset |= 1 << m
+    put(f"A score of each subset of {number} modalities.", f"SCORES{suffix}", "&[f64]", floats(scores))
+    put("Mean gain of each over all orders.", f"SHAPLEY{suffix}", "&[f64]", floats(gains / len(orders)))
+
+
+shapley_by_orders(4, "four")
 
 shares = rng.dirichlet(np.full(6, 0.4), size=20)
 modality = [0, 0, 1, 1, 2, 2]
 noisy = [True, False, True, False, True, False]
 put("[20, 6], rows sum to 1.", "SHARES", "&[f64]", floats(shares))
-observed = []
-for row in shares[(shares < 0.9).all(axis=1)]:
-    pairs = [(row[i] * row[j], modality[i] != modality[j]) for i in range(6) for j in range(6) if i != j]
-    observed.append(sum(p for p, crosses in pairs if crosses) / sum(p for p, _ in pairs))
+
+
+def crosses(row, of):
+    """The share of a neuron's pairs of features whose modalities, `of` each, differ."""
+    pairs = [(row[i] * row[j], of[i] != of[j]) for i in range(6) for j in range(6) if i != j]
+    return sum(p for p, crosses in pairs if crosses) / sum(p for p, _ in pairs)
+
+
+polysemantic = shares[(shares < 0.9).all(axis=1)]
+observed = [crosses(row, modality) for row in polysemantic]
 put("Mean share of pairs that cross modalities {0,0,1,1,2,2} where no feature holds .9; neurons.", "CROSSING",
     "(f64, usize)", f"({float(np.mean(observed))!r}, {len(observed)})")
 across = [(i, j) for i in range(6) for j in range(i) if modality[i] != modality[j]]
@@ -109,13 +121,6 @@ put("Share of neurons in which two modalities hold .05, .1, .2.", "MIXING", "&[f
 put("Share of neurons in which one feature holds .9, .8, .5.", "MONOSEMANTIC", "&[f64]", floats(np.array(single)))
 put("Each feature's shares over the neurons, [20, 6].", "PLACES", "&[f64]", floats(shares / shares.sum(axis=0)))
 
-
-def crosses(row, of):
-    pairs = [(row[i] * row[j], of[i] != of[j]) for i in range(6) for j in range(6) if i != j]
-    return sum(p for p, crosses in pairs if crosses) / sum(p for p, _ in pairs)
-
-
-polysemantic = shares[(shares < 0.9).all(axis=1)]
 nulls = []
 for first in itertools.permutations(range(0, 6, 2)):
     for second in itertools.permutations(range(1, 6, 2)):
@@ -146,15 +151,6 @@ put("Variances of the features.", "VARIANCES", "&[f64]", floats(variances))
 put("Mean squared derivative times variance, [neurons, features].", "RESPONSE", "&[f64]",
     floats(np.einsum("fnk,f->kf", slopes**2, variances) / 5))
 
-scores = rng.uniform(size=256)
-gains = np.zeros(8)
-orders = list(itertools.permutations(range(8)))
-for order in orders:
-    subset = 0
-    for m in order:
-        gains[m] += scores[subset | 1 << m] - scores[subset]
-        subset |= 1 << m
-put("A score of each subset of eight modalities.", "SCORES_OF_EIGHT", "&[f64]", floats(scores))
-put("Mean gain of each over all orders.", "SHAPLEY_OF_EIGHT", "&[f64]", floats(gains / len(orders)))
+shapley_by_orders(8, "eight", "_OF_EIGHT")
 
 write(lines, "expected_mechanism")

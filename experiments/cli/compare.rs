@@ -162,7 +162,7 @@ pub(super) fn compare(
                 row: name.clone(),
                 predictions: scored.sha256.clone(),
                 seeds: scored.seeds(),
-                lacking: Vec::new(),
+                lacking: lacking(&gathered.records, &scored.records),
                 rule,
                 suspicion: scored.suspicion.clone(),
                 despite: asked.despite.clone(),
@@ -184,7 +184,7 @@ fn beside(
     experiment: &'static ExperimentInfo,
     mut rows: Rows,
     own: Vec<Record>,
-    mut external: External,
+    external: External,
     results: &Path,
 ) -> Result<Ending> {
     if let (Some(suspicion), None) = (&external.suspicion, &external.despite) {
@@ -206,8 +206,6 @@ fn beside(
         ));
     }
     let name = external.row.clone();
-    let seeds = |records: &[Record]| -> BTreeSet<u64> { records.iter().map(|record| record.seed).collect() };
-    external.lacking = seeds(&rows.records).difference(&seeds(&own)).copied().collect();
     if let Some(lacking) = external.lacks() {
         tell!("{lacking}");
     }
@@ -225,6 +223,12 @@ fn beside(
         say!("{}", file.display());
     }
     Ok(Ending::Well)
+}
+
+/// The seeds of rows that others lack.
+fn lacking(rows: &[Record], others: &[Record]) -> Vec<u64> {
+    let seeds = |records: &[Record]| -> BTreeSet<u64> { records.iter().map(|record| record.seed).collect() };
+    seeds(rows).difference(&seeds(others)).copied().collect()
 }
 
 /// The flags that choose the result.

@@ -38,6 +38,18 @@ pub struct Reference {
     pub at: At,
 }
 
+impl Reference {
+    /// One that stands beside a metric at every level of every protocol.
+    pub const fn everywhere(metric: &'static str, label: &'static str, value: f64) -> Self {
+        Self {
+            metric,
+            protocols: &[],
+            label,
+            at: At::Everywhere(value),
+        }
+    }
+}
+
 /// Where a [`Reference`] lies, in the metric's own unit: shares are up to 1.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum At {

@@ -123,7 +123,9 @@ pub fn render(
         overlapping(provenance.seeds, q)
     }));
     let preset = provenance.preset.as_str();
-    let mut metrics = experiment.shows.metrics(&paper.metric).into_diagnostic()?;
+    let drawn = experiment.shows.metrics(&paper.metric).into_diagnostic()?;
+    // What else the spec asks for has sheets alone.
+    let mut metrics = drawn.clone();
     for metric in asked(experiment, &summary)? {
         if !metrics.contains(&metric) {
             metrics.push(metric);
@@ -165,8 +167,7 @@ pub fn render(
         levels: experiment.levels,
         references: experiment.references,
     };
-    // What else the spec asks for has sheets alone.
-    let drawn = experiment.shows.metrics(&paper.metric).into_diagnostic()?;
+
     let picture = match experiment.shows {
         Shows::Scores => Figure::of_scores(&summary, &paper, frame).draw(&json),
         Shows::Measures(_) => {

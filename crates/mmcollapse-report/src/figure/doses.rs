@@ -181,6 +181,6 @@ fn panel(
         axis: Axis::of(measure),
         lines: all.iter().map(line).collect(),
         paper: Vec::new(),
-        guides: judged.then(|| Guide::level(style::INK, CONFUSED)).into_iter().collect(),
+        guides: judged.then(|| Guide::level(CONFUSED)).into_iter().collect(),
     }
 }

@@ -10,17 +10,20 @@ use crate::summary::{Column, ProtocolRun, Summary};
 /// A dashed line of a panel.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Guide {
-    /// Its colour, by which the legend names it.
+    /// Its name in the legend; none where the panel's title says it.
+    pub label: Option<&'static str>,
+    /// Its colour.
     pub colour: RGBColor,
     /// Its values in the unit of the axis, one a place; a single one holds everywhere.
     pub values: Vec<Option<f64>>,
 }
 
 impl Guide {
-    /// A line from side to side.
-    pub fn level(colour: RGBColor, value: f64) -> Self {
+    /// A line from side to side that the panel's title names.
+    pub fn level(value: f64) -> Self {
         Self {
-            colour,
+            label: None,
+            colour: INK,
             values: vec![Some(value)],
         }
     }
@@ -69,6 +72,7 @@ pub fn beside(
                     .collect(),
             };
             Guide {
+                label: Some(reference.label),
                 colour: colour(references, reference.label),
                 values,
             }
@@ -87,15 +91,13 @@ fn mean(summary: &Summary, row: &str, protocol: &str, measure: &Metric, level: f
     Some(group.estimate.as_ref()?.mean)
 }
 
-/// Names of those that some panel has.
-pub fn legend(references: &[Reference], rows: &[PanelRow]) -> Vec<(String, RGBColor)> {
+/// Names and colours of those that panels have, each once.
+pub fn legend(rows: &[PanelRow]) -> Vec<(String, RGBColor)> {
     let mut names: Vec<(String, RGBColor)> = Vec::new();
-    for reference in references {
-        let colour = colour(references, reference.label);
-        let mut guides = rows.iter().flat_map(|row| &row.panels).flat_map(|panel| &panel.guides);
-        let is_drawn = guides.any(|guide| guide.colour == colour && guide.values.iter().any(Option::is_some));
-        if is_drawn && !names.iter().any(|(name, _)| name == reference.label) {
-            names.push((reference.label.to_owned(), colour));
+    for guide in rows.iter().flat_map(|row| &row.panels).flat_map(|panel| &panel.guides) {
+        let label = guide.label.filter(|_| guide.values.iter().any(Option::is_some));
+        if let Some(label) = label.filter(|label| names.iter().all(|(name, _)| name != label)) {
+            names.push((label.to_owned(), guide.colour));
         }
     }
     names

@@ -60,7 +60,7 @@ impl Figure {
             warnings: text.warnings,
             y_label: String::new(),
             paper: false,
-            guides: guides::legend(text.references, &rows),
+            guides: guides::legend(&rows),
             rows,
             legend,
             provenance: text.provenance,

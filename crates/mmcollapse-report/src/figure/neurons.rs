@@ -77,7 +77,7 @@ impl Figure {
             warnings: text.warnings,
             y_label: String::new(),
             paper: false,
-            guides: guides::legend(text.references, &panels),
+            guides: guides::legend(&panels),
             rows: panels,
             legend: shown
                 .iter()

@@ -107,11 +107,9 @@ impl Results {
         let exceptions = by_result(&root.join(EXCEPTIONS))?;
         let all = own.iter_mut().chain(&mut others).chain(&mut tuned);
         all.for_each(|measured: &mut Measured| {
-            let state = states.get(&format!("{}/{}", measured.name, measured.folder));
-            measured.stale = state.is_some_and(|state| state == "stale");
-            measured.exception = exceptions
-                .get(&format!("{}/{}", measured.name, measured.folder))
-                .cloned();
+            let name = format!("{}/{}", measured.name, measured.folder);
+            measured.stale = states.get(&name).is_some_and(|state| state == "stale");
+            measured.exception = exceptions.get(&name).cloned();
         });
         Ok(Self {
             experiments: own,

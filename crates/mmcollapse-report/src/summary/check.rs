@@ -64,7 +64,7 @@ impl Summary {
             else {
                 continue;
             };
-            for protocol in &self.protocols {
+            for (place, protocol) in self.protocols.iter().enumerate() {
                 let controls = self.runs_of(&protocol.setting, twin);
                 let runs = self.runs_of(&protocol.setting, method);
                 let pairs = runs.iter().filter_map(|(at, run)| Some((run, controls.get(at)?)));
@@ -72,7 +72,7 @@ impl Summary {
                 let (keeps_labels, is_nearer) = (row.keeps_labels()?, row.is_nearer()?);
                 for (run, beside) in &row.0 {
                     if let Some(read) = beside.get("confusion").copied()
-                        && marked.insert((twin, protocol.setting.to_string(), read.seed, read.rate.to_bits()))
+                        && marked.insert((twin, place, read.seed, read.rate.to_bits()))
                     {
                         found.push(Run {
                             metric: control.clone(),
