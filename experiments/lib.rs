@@ -271,6 +271,10 @@ pub static EXPERIMENTS: &[ExperimentInfo] = &[
             "agop_rank",
             "rank_ratio",
             "gradient_rank_variation",
+            "gradient_rank_numerical",
+            "gradient_rank_stable",
+            "agop_rank_numerical",
+            "agop_rank_stable",
             "auroc"
         ]),
         levels: Some(("planted rank", 4.0)),
@@ -287,6 +291,7 @@ pub static EXPERIMENTS: &[ExperimentInfo] = &[
             "agop_distance",
             "agop_distance_rotated",
             "agop_distance_excess",
+            "agop_cosine",
             "auroc"
         ]),
         levels: Some(("features a dimension, gamma", 0.5)),
@@ -595,7 +600,7 @@ mod tests {
             let asked = match test.over {
                 Over::Level(level) | Over::Kink(level) => vec![level],
                 Over::Change(from, to) => vec![from, to],
-                Over::Mean | Over::Trend => Vec::new(),
+                Over::Mean | Over::Trend | Over::Line(_) => Vec::new(),
             };
             for level in asked {
                 assert!(levels.contains(&level), "{}: {level}", test.name);

@@ -44,17 +44,17 @@ pub use linear_probe::{LinearProbe, Penalised};
 pub use matrix::Matrix;
 pub use mechanism::{
     Closeness, Crossing, FeatureRole, FusionLayer, NeuronGroup, PlantedFeature, PlantedFeatures, RoleOdds, agop,
-    agop_distance, agop_distance_excess, agop_distance_rotated, by_group, capacity, capacity_noise,
+    agop_cosine, agop_distance, agop_distance_excess, agop_distance_rotated, by_group, capacity, capacity_noise,
     capacity_predictive, closeness, contribution_conjugate, contribution_noise, contribution_predictive, crossing,
-    crossing_excess, crossing_observed, crossing_permuted, crossing_random, integrated_gradients, leading_modality,
-    mixing_neurons, mixing_neurons_5, mixing_neurons_20, mixing_neurons_integrated, mixing_share, mmd,
-    monosemantic_meanings_50, monosemantic_neurons, monosemantic_neurons_50, monosemantic_neurons_80,
+    crossing_excess, crossing_observed, crossing_permuted, crossing_random, encodings_mmd, integrated_gradients,
+    leading_modality, mixing_neurons, mixing_neurons_5, mixing_neurons_20, mixing_neurons_integrated, mixing_share,
+    mmd, monosemantic_meanings_50, monosemantic_neurons, monosemantic_neurons_50, monosemantic_neurons_80,
     monosemantic_share, neuron_shares, noise_cost, perceptual_score, places, planted_response, role_odds,
     role_odds_excess, role_places_excess, role_places_tied_excess, shapley, share_of_orders, shares, utilisation_rate,
     weight_activation,
 };
 pub use paired::{PairedDifference, paired_difference};
-pub use rank::{Ranks, effective_rank, ranks, singular_values};
+pub use rank::{Ranks, matrix_ranks, ranks, singular_values};
 pub use representation::{
     OfModality, Reading, Representation, cka, cosine, rank_effective, rank_numerical, rank_stable, vif_collinear,
     vif_mean,

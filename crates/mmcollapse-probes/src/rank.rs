@@ -6,7 +6,7 @@
 use crate::error::at_least;
 use crate::{Matrix, Result, symmetric_eigenvalues};
 
-/// Three ranks of one centred n x d matrix. Of samples that are all equal the numerical rank is 0, the others are not
+/// Three ranks of one n x d matrix. Of samples that are all equal the numerical rank is 0, the others are not
 /// defined: they divide by the singular values.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Ranks {
@@ -44,14 +44,15 @@ fn of_matrix(matrix: &Matrix) -> Result<Vec<f64>> {
     Ok(eigenvalues.into_iter().map(|value| value.max(0.0).sqrt()).collect())
 }
 
-/// Effective rank of a matrix that is no set of samples, such as a gradient: it is not centred. None of a matrix of zeros.
+/// The ranks of a matrix that is no set of samples, such as a gradient: it is not centred. Of a matrix of zeros the numerical rank is 0,
+/// the others are not defined.
 ///
 /// # Errors
 /// What the eigenvalues report.
-pub fn effective_rank(matrix: &Matrix) -> Result<Option<f64>> {
+pub fn matrix_ranks(matrix: &Matrix) -> Result<Ranks> {
     let sigma = of_matrix(matrix)?;
     let varies = sigma.first().is_some_and(|largest| *largest > 0.0);
-    Ok(varies.then(|| exp_entropy(&sigma)))
+    Ok(ranks_of(&sigma, (matrix.rows(), matrix.columns()), varies))
 }
 
 /// exp(entropy of sigma / sum sigma).
@@ -67,23 +68,35 @@ fn exp_entropy(sigma: &[f64]) -> f64 {
 /// Fewer than two samples.
 pub fn ranks(samples: &Matrix) -> Result<Ranks> {
     let sigma = singular_values(samples)?;
-    let (n, d) = (samples.rows(), samples.columns());
+    Ok(ranks_of(&sigma, (samples.rows(), samples.columns()), samples.varies()))
+}
+
+/// The ranks of an `n` by `d` matrix with these singular values, largest first.
+fn ranks_of(sigma: &[f64], (n, d): (usize, usize), varies: bool) -> Ranks {
     let largest = sigma.first().copied().unwrap_or(0.0);
-    if !samples.varies() {
-        return Ok(Ranks {
-            n,
-            d,
-            numerical: 0,
-            effective: None,
-            stable: None,
-        });
-    }
     let threshold = largest * n.max(d) as f64 * f64::from(f32::EPSILON);
-    Ok(Ranks {
+    let counts = |value: &f64| varies && *value > threshold;
+    Ranks {
         n,
         d,
-        numerical: sigma.iter().filter(|value| **value > threshold).count(),
-        effective: Some(exp_entropy(&sigma)),
-        stable: Some(sigma.iter().map(|value| (value / largest).powi(2)).sum()),
-    })
+        numerical: sigma.iter().filter(|value| counts(value)).count(),
+        effective: varies.then(|| exp_entropy(sigma)),
+        stable: varies.then(|| sigma.iter().map(|value| (value / largest).powi(2)).sum()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_matrix_that_is_no_set_of_samples_is_not_centred() {
+        let found = matrix_ranks(&Matrix::new(&[2.0, 0.0, 0.0, 0.0, 1.0, 0.0], 2, 3).unwrap()).unwrap();
+        assert_eq!((found.numerical, found.stable), (2, Some(1.25)));
+        // exp of the entropy of 2/3 and 1/3.
+        let effective = 3.0 / 4.0_f64.cbrt();
+        assert!((found.effective.unwrap() - effective).abs() < 1e-12);
+        let nothing = matrix_ranks(&Matrix::new(&[0.0; 4], 2, 2).unwrap()).unwrap();
+        assert_eq!((nothing.numerical, nothing.effective, nothing.stable), (0, None, None));
+    }
 }

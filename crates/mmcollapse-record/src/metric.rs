@@ -186,6 +186,14 @@ const fn mechanism(
     }
 }
 
+/// Of what is measured of the fusion layer along the training.
+const fn late_rank(key: &'static str, title: &'static str) -> Definition {
+    Definition {
+        split: Split::Train,
+        ..number(key, title, (Some(1), None))
+    }
+}
+
 /// Shares of neurons or of pairs.
 const SHARES: (Unit, (Option<i32>, Option<i32>)) = (Unit::Share, (Some(0), Some(1)));
 
@@ -562,16 +570,31 @@ pub static METRICS: &[Definition] = &[
         (Unit::Number, (None, None)),
         probes::agop_distance_excess,
     ),
-    // Of what is measured of the fusion layer along the training.
+    mechanism(
+        "agop_cosine",
+        "cosine of W^T W and the AGOP",
+        (Unit::Number, (Some(0), Some(1))),
+        probes::agop_cosine,
+    ),
+    Definition {
+        explanation: " Squared maximum mean discrepancy of the encodings of two modalities, the mean over pairs of modalities; Gaussian \
+                      kernel, its width the median distance.",
+        ..mechanism(
+            "encodings_mmd",
+            "discrepancy of the modalities' encodings (MMD²)",
+            (Unit::Number, (None, Some(2))),
+            probes::encodings_mmd,
+        )
+    },
     Definition {
         explanation: ALONG,
-        split: Split::Train,
-        ..number("gradient_rank", "effective rank of the late gradient", (Some(1), None))
+        ..late_rank("gradient_rank", "effective rank of the late gradient")
     },
-    Definition {
-        split: Split::Train,
-        ..number("agop_rank", "effective rank of the late AGOP", (Some(1), None))
-    },
+    late_rank("agop_rank", "effective rank of the late AGOP"),
+    late_rank("gradient_rank_numerical", "numerical rank of the late gradient"),
+    late_rank("gradient_rank_stable", "stable rank of the late gradient"),
+    late_rank("agop_rank_numerical", "numerical rank of the late AGOP"),
+    late_rank("agop_rank_stable", "stable rank of the late AGOP"),
     Definition {
         explanation: " Standard deviation over its mean of the gradient's effective rank, over the last third of the points along \
                       training.",
@@ -733,7 +756,11 @@ impl Metric {
             "rank_stable",
             "vif_mean",
             "gradient_rank",
+            "gradient_rank_numerical",
+            "gradient_rank_stable",
             "agop_rank",
+            "agop_rank_numerical",
+            "agop_rank_stable",
             "rank_ratio",
         ];
         ratios.contains(&self.definition.key)

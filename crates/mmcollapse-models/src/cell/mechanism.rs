@@ -8,7 +8,7 @@ use mmcollapse_data::{
 };
 use mmcollapse_nn::{Mode, Tensor, random::Stream};
 use mmcollapse_probes::{
-    FeatureRole, FusionLayer, Matrix, PlantedFeature, PlantedFeatures, effective_rank, mean, planted_response,
+    FeatureRole, FusionLayer, Matrix, PlantedFeature, PlantedFeatures, matrix_ranks, mean, planted_response,
     standard_deviation,
 };
 
@@ -28,7 +28,7 @@ use crate::{
 pub(super) const POINTS: usize = 18;
 
 /// Raised when the same layer gets other numbers along the training.
-pub(crate) const REVISION: u32 = 2; // the second compares matrices of one kind, of logits less their mean
+pub(crate) const REVISION: u32 = 2; // the second compares matrices of one kind, of logits less their mean; more readings of the same move none
 
 /// Of those points the part that counts as late.
 const LATE: usize = 3;
@@ -77,8 +77,8 @@ impl Probing<'_> {
             }))
     }
 
-    /// Effective ranks of `G^T G`, G being the layer's gradient, and of its average gradient outer product over all training
-    /// samples: both are second moments of gradients by the layer's inputs or weights, `[inputs, inputs]`.
+    /// Effective, numerical and stable ranks of `G^T G`, G being the layer's gradient, and of its average gradient outer product over
+    /// all training samples: both are second moments of gradients by the layer's inputs or weights, `[inputs, inputs]`.
     pub fn layer_ranks(&self, model: &Model) -> Result<BTreeMap<String, f64>> {
         let train = &self.dataset.train;
         let Some(layer) = self.layer(model, train, &self.presence.train)? else {
@@ -93,10 +93,14 @@ impl Probing<'_> {
         ];
         // What is not finite has no rank.
         let ranks = ranks.into_iter().filter_map(|(name, matrix)| {
-            let rank = effective_rank(&matrix.ok()?).ok()??;
-            Some((name.to_owned(), rank))
+            let ranks = matrix_ranks(&matrix.ok()?).ok()?;
+            Some([
+                (name.to_owned(), ranks.effective?),
+                (format!("{name}_numerical"), ranks.numerical as f64),
+                (format!("{name}_stable"), ranks.stable?),
+            ])
         });
-        Ok(ranks.collect())
+        Ok(ranks.flatten().collect())
     }
 }
 
@@ -116,6 +120,13 @@ impl Run<'_> {
         let ratio = mean_of(&gradient)
             .zip(mean_of(&agop))
             .map(|(gradient, agop)| gradient / agop);
+        let others = [
+            "gradient_rank_numerical",
+            "gradient_rank_stable",
+            "agop_rank_numerical",
+            "agop_rank_stable",
+        ];
+        let others = others.map(|name| (name, mean_of(&of(name))));
         let measures = [
             ("gradient_rank", mean_of(&gradient)),
             ("agop_rank", mean_of(&agop)),
@@ -128,7 +139,7 @@ impl Run<'_> {
             value,
             n,
         };
-        measures.map(measure).into()
+        measures.into_iter().chain(others).map(measure).collect()
     }
 
     /// The features that were planted in `samples`, the test split, and what the model makes of them; none where nobody knows
@@ -328,6 +339,15 @@ mod tests {
         // One direction of each modality decides; the gradient of sixteen neurons cannot have a higher rank.
         assert!((1.0..=16.0).contains(&of("gradient_rank")) && of("agop_rank") >= 1.0);
         assert!(of("gradient_rank_variation") < 1.0);
+        for of_what in ["gradient", "agop"] {
+            let [effective, numerical, stable] =
+                ["", "_numerical", "_stable"].map(|which| of(&format!("{of_what}_rank{which}")));
+            // Of any matrix; with two classes a stack of n logits less their mean has the rank of one.
+            assert!(
+                1.0 <= stable && stable <= numerical && effective <= numerical + 1e-9,
+                "{of_what}"
+            );
+        }
         // There are no conjugate features, so nothing is known of them.
         assert_eq!(score(&outcome, "contribution_conjugate"), None);
         let points = outcome.history.iter().filter(|record| !record.layer.is_empty()).count();

@@ -89,6 +89,31 @@ enum NegativesFrom {
     All,
 }
 
+/// Whose encoding by the teacher is a sample's own in the contrast.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Pairs {
+    /// The sample's.
+    #[default]
+    Own,
+    /// Another sample's, drawn once for the whole training: the control, in which there is nothing to learn from a teacher.
+    Shuffled,
+}
+
+impl Pairs {
+    fn is_own(&self) -> bool {
+        *self == Self::Own
+    }
+
+    /// Of `n` samples that student and teacher have, the one whose encoding by the teacher each is given.
+    fn order(self, n: usize, seed: u64, teacher: usize) -> Vec<usize> {
+        match self {
+            Self::Own => (0..n).collect(),
+            Self::Shuffled => Stream::at(seed, "distillation/pairs", teacher as u64).permutation(n),
+        }
+    }
+}
+
 /// Options of KD.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -113,6 +138,9 @@ struct Distillation {
     momentum: f64,
     /// Whether the distilled encoder stays as it is in the multimodal model.
     freeze: bool,
+    /// Whose encodings by the teacher are contrasted.
+    #[serde(skip_serializing_if = "Pairs::is_own")]
+    pairs: Pairs,
 }
 
 impl Default for Distillation {
@@ -128,6 +156,7 @@ impl Default for Distillation {
             temperature: 0.07,
             momentum: 0.5,
             freeze: false,
+            pairs: Pairs::Own,
         }
     }
 }
@@ -204,9 +233,11 @@ impl Kd {
                     crd.among_other_classes(&labels)?
                 }
             };
+            let order = self.config.pairs.order(having.len(), bench.seed(), teacher);
+            let paired: Vec<usize> = order.into_iter().map(|place| having[place]).collect();
             Ok(Teacher {
                 modality: teacher,
-                encodings: bench.encodings(master.encoder.as_ref(), teacher, &having)?,
+                encodings: bench.encodings(master.encoder.as_ref(), teacher, &paired)?,
                 crd,
                 place: places(&having, train.len()),
             })
@@ -217,6 +248,15 @@ impl Kd {
             crd_weight: self.config.crd_weight,
             task_weight: self.config.task_weight,
         };
+        let mut decided_by = json!({
+            "teachers": weights_of_teachers,
+            "crd": self.config.crd(),
+            "negatives_from": self.config.negatives_from,
+            "weights": [self.config.crd_weight, self.config.task_weight],
+        });
+        if !self.config.pairs.is_own() {
+            decided_by["pairs"] = json!(self.config.pairs);
+        }
         bench.train(&Preparation {
             name: format!("distillation/{} to {student_name}", teacher_names.join(", ")),
             params: &branch.params,
@@ -224,12 +264,7 @@ impl Kd {
             training: bench.training().stretched(teachers.len()),
             modalities: &[&[student], teachers].concat(),
             samples: &index,
-            decided_by: json!({
-                "teachers": weights_of_teachers,
-                "crd": self.config.crd(),
-                "negatives_from": self.config.negatives_from,
-                "weights": [self.config.crd_weight, self.config.task_weight],
-            }),
+            decided_by,
             discarded: Some(LOSS),
             keep: &kept(round),
         })?;
@@ -358,6 +393,25 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
+
+    #[test]
+    fn shuffled_pairs_are_of_other_samples_and_keys_of_own_ones_stay() {
+        let order = Pairs::Shuffled.order(200, 3, 0);
+        let own = order.iter().enumerate().filter(|(i, place)| i == *place).count();
+        assert!(own < 8, "{own} of 200 are their own");
+        assert_eq!(order.iter().collect::<BTreeSet<_>>().len(), 200);
+        assert_ne!(order, Pairs::Shuffled.order(200, 3, 1));
+        assert_eq!(Pairs::Own.order(3, 3, 0), [0, 1, 2]);
+        let written = |pairs| {
+            serde_json::to_value(Distillation {
+                pairs,
+                ..Distillation::default()
+            })
+            .unwrap()
+        };
+        assert_eq!(written(Pairs::Own).get("pairs"), None);
+        assert_eq!(written(Pairs::Shuffled)["pairs"], "shuffled");
+    }
 
     #[test]
     fn teachers_come_from_the_weakest_to_the_strongest() {

@@ -1,10 +1,10 @@
 //! The measures of the mechanism, as functions from what a trained model makes of samples.
 
 use super::{
-    FusionLayer, by_group, closeness, crossing, crossing_permuted, integrated_gradients, mixing_share,
+    FusionLayer, by_group, closeness, crossing, crossing_permuted, integrated_gradients, mixing_share, mmd,
     monosemantic_share, places, role_odds, shares, weight_activation,
 };
-use crate::{Matrix, Reading, Representation, Result, mean};
+use crate::{Matrix, OfModality, Reading, Representation, Result, mean};
 
 /// What a planted feature is to the label.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,6 +68,9 @@ const PERMUTATIONS: usize = 200;
 
 /// Seed of permutations and rotations.
 const SEED: u64 = 19;
+
+/// Samples of a modality at most whose distances are taken: they are of every two.
+const DISTANT: usize = 256;
 
 impl PlantedFeatures {
     fn shares(&self) -> Option<Matrix> {
@@ -308,7 +311,15 @@ pub fn agop_distance(representation: &Representation) -> Reading {
     of_agop(representation, own_distance)
 }
 
-/// The same of weights of the same spectrum, rotated at random.
+/// Cosine of the same two matrices, in [0, 1].
+pub fn agop_cosine(representation: &Representation) -> Reading {
+    of_agop(
+        representation,
+        |layer, agop| Ok(closeness(&layer.weights, agop)?.cosine),
+    )
+}
+
+/// The same distance of weights of the same spectrum, rotated at random.
 pub fn agop_distance_rotated(representation: &Representation) -> Reading {
     of_agop(representation, rotated_distance)
 }
@@ -326,6 +337,22 @@ fn own_distance(layer: &FusionLayer, agop: &Matrix) -> Result<f64> {
 
 fn rotated_distance(layer: &FusionLayer, agop: &Matrix) -> Result<f64> {
     Ok(closeness(&layer.rotated_weights(SEED)?, agop)?.distance)
+}
+
+/// Mean over the pairs of modalities of the squared maximum mean discrepancy of their encodings; see [`mmd`]. At most
+/// 256 samples of a modality count. None where encodings differ in width.
+pub fn encodings_mmd(representation: &Representation) -> Reading {
+    let few = |modality: &OfModality| -> Option<Matrix> {
+        let having = &modality.having[..modality.having.len().min(DISTANT)];
+        modality.encoding.as_ref()?.select(having).ok()
+    };
+    let encodings: Option<Vec<Matrix>> = representation.modalities.iter().map(few).collect();
+    let pairs = encodings.map(|encodings| -> Option<f64> {
+        let pairs = (0..encodings.len()).flat_map(|b| (0..b).map(move |a| (a, b)));
+        let distances: Option<Vec<f64>> = pairs.map(|(a, b)| mmd(&encodings[a], &encodings[b]).ok()).collect();
+        mean(&distances?).ok()
+    });
+    of(representation, pairs.flatten())
 }
 
 fn of_agop(representation: &Representation, value: impl Fn(&FusionLayer, &Matrix) -> Result<f64>) -> Reading {
@@ -410,6 +437,33 @@ mod tests {
         assert_eq!(contribution_predictive(&broken).value, Some(0.5));
     }
 
+    /// A sample that lacks a modality has no encoding of it.
+    #[test]
+    fn encodings_are_apart_where_samples_have_them() {
+        let encoded = |values: &[f64], having: &[usize]| OfModality {
+            encoding: Matrix::new(values, 4, 1).ok(),
+            having: having.to_vec(),
+            alone: None,
+        };
+        let modalities = vec![
+            encoded(&[0.0, 1.0, 9.0, 9.0], &[0, 1]),
+            encoded(&[9.0, 9.0, 3.0, 4.0], &[2, 3]),
+        ];
+        let both = |modalities: Vec<OfModality>| Representation {
+            n: 4,
+            modalities,
+            ..Representation::default()
+        };
+        let set = |values: [f64; 2]| Matrix::new(&values, 2, 1).unwrap();
+        let expected = mmd(&set([3.0, 4.0]), &set([0.0, 1.0])).unwrap();
+        assert_eq!(encodings_mmd(&both(modalities.clone())).value, Some(expected));
+        let wider = OfModality {
+            encoding: Matrix::new(&[0.0; 8], 4, 2).ok(),
+            ..modalities[0].clone()
+        };
+        assert_eq!(encodings_mmd(&both(vec![modalities[0].clone(), wider])).value, None);
+    }
+
     /// Where features are not known, a layer's neurons are read by weight and activation.
     #[test]
     fn a_layer_is_read_by_modality() {
@@ -437,6 +491,9 @@ mod tests {
             .map(|(a, b)| (a / 7.0_f64.sqrt() - b / 5.0).powi(2));
         let expected = squares.sum::<f64>().sqrt();
         assert!((agop_distance(&representation).value.unwrap() - expected).abs() < 1e-12);
+        // Of two matrices of norm 1 the squared distance is twice what the cosine lacks of 1.
+        let cosine = agop_cosine(&representation).value.unwrap();
+        assert!((cosine - (1.0 - expected * expected / 2.0)).abs() < 1e-12);
         assert!(agop_distance_excess(&representation).value.unwrap() < 0.0);
     }
 }

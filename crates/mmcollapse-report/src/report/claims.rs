@@ -27,7 +27,11 @@
 //! number: the margin is then 1 point, or .05 nats.
 //!
 //! With `along: METRIC` the quantity is the correlation of two metrics over the seeds of a row at each level, the mean over levels: of
-//! each seed the product of both in standard deviations from their means.
+//! each seed the product of both in standard deviations from their means. With `line: intercept` or `line: unexplained` beside it the
+//! quantity is one of the least-squares line of the first metric on the second over a seed's levels: where it meets the axis, as a share of
+//! the first metric's mean, or the share of its variance that the line leaves (1 - R^2).
+//!
+//! With `doses: [[ROW, DOSE], ...]` the quantity is the slope over these rows of a seed, times the range of the doses.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -154,8 +158,10 @@ pub struct Comparison {
     pub against: Option<RowName>,
     /// Protocol and label of that row's numbers, where they are others.
     pub against_protocol: Option<Setting>,
-    /// The metric that it is correlated with, where that is the quantity.
+    /// The metric that it is correlated with or drawn over, where that is the quantity.
     pub along: Option<Metric>,
+    /// Rows with their doses, where the slope over them is the quantity: the last of them is `row`. Empty elsewhere.
+    pub doses: Vec<(RowName, f64)>,
     /// What is compared of the levels.
     pub over: Over,
     /// The direction that is claimed.
@@ -180,6 +186,18 @@ pub enum Over {
     /// The change of that slope at a level, times the range from there on: how far the last value lies from where the first part of
     /// the line would have led.
     Kink(f64),
+    /// Of the line over another metric's values at the levels.
+    Line(Line),
+}
+
+/// What is asked of a least-squares line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Line {
+    /// Where it meets the axis, as a share of the mean: 0 of what is proportional.
+    Intercept,
+    /// The share of the variance that it leaves, 1 - R^2.
+    Unexplained,
 }
 
 /// What is claimed of a difference.
@@ -261,6 +279,9 @@ struct WrittenTest {
     against: Option<RowName>,
     against_protocol: Option<Setting>,
     along: Option<Metric>,
+    line: Option<Line>,
+    #[serde(default)]
+    doses: Vec<(RowName, f64)>,
     level: Option<f64>,
     from: Option<f64>,
     to: Option<f64>,
@@ -276,7 +297,8 @@ struct WrittenTest {
 impl WrittenTest {
     fn over(&self) -> Result<Over, String> {
         match (self.level, self.from, self.to, self.trend, self.kink) {
-            (None, None, None, false, None) => Ok(Over::Mean),
+            (None, None, None, false, None) => Ok(self.line.map_or(Over::Mean, Over::Line)),
+            _ if self.line.is_some() => Err("a `line` is over all levels".to_owned()),
             (Some(level), None, None, false, None) => Ok(Over::Level(level)),
             (None, Some(from), Some(to), false, None) => Ok(Over::Change(from, to)),
             (None, None, None, true, None) => Ok(Over::Trend),
@@ -290,8 +312,19 @@ impl WrittenTest {
     /// The comparison, with what a primary one has beyond an exploratory one.
     fn comparison(self, name: &str, primary: bool) -> Result<Comparison, String> {
         let over = self.over()?;
-        if self.along.is_some() && (self.against.is_some() || over != Over::Mean) {
+        if self.along.is_some() && (self.against.is_some() || !matches!(over, Over::Mean | Over::Line(_))) {
             return Err("a correlation (`along`) is of one row over all levels".to_owned());
+        }
+        if matches!(over, Over::Line(_)) && self.along.is_none() {
+            return Err("a `line` is over the metric under `along`, which is not named".to_owned());
+        }
+        if let Some((last, _)) = self.doses.last()
+            && (*last != self.row || self.against.is_some() || self.along.is_some() || self.doses.len() < 2)
+        {
+            return Err(
+                "`doses` are two rows at least, the last of them `row`, and stand without `against` and `along`"
+                    .to_owned(),
+            );
         }
         if self.against_protocol.is_some() && self.against.is_none() {
             return Err("`against_protocol` is of the row under `against`, which is not named".to_owned());
@@ -307,6 +340,7 @@ impl WrittenTest {
             against: self.against,
             against_protocol: self.against_protocol,
             along: self.along,
+            doses: self.doses,
             over,
             claimed: self.claimed.unwrap_or(Direction::Higher),
             margin: self.margin,
@@ -364,14 +398,18 @@ impl Comparison {
         let mut rows = [Some(&self.row), self.against.as_ref()].map(|row| row.map(ToString::to_string));
         rows.sort();
         format!(
-            "{} {:?} {} {:?} {} {:?} {rows:?} {:?}",
+            "{} {:?} {} {:?} {} {:?} {rows:?} {:?} {:?}",
             cells_of.get(&self.experiment).unwrap_or(&self.experiment),
             self.dataset,
             self.protocol,
             self.against_protocol.as_ref().map(ToString::to_string),
             self.metric,
             self.along.as_ref().map(Metric::as_str),
-            self.over
+            self.over,
+            self.doses
+                .iter()
+                .map(|(row, dose)| format!("{row} {dose}"))
+                .collect::<Vec<_>>(),
         )
     }
 }

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use mmcollapse_probes::{Interval, Verdict};
 use mmcollapse_record::Unit;
 
-use super::claims::{Comparison, Over};
+use super::claims::{Comparison, Line, Over};
 use super::verdict::{Compared, reason};
 use crate::table::{DASH, probability};
 
@@ -63,7 +63,8 @@ impl Comparison {
     /// A difference in the metric's unit, or a factor.
     fn shown(&self, difference: f64) -> String {
         if self.along.is_some() {
-            return format!("r = {difference:.2}").replace('-', "−");
+            let name = if matches!(self.over, Over::Line(_)) { "" } else { "r = " };
+            return format!("{name}{difference:.2}").replace('-', "−");
         }
         if self.is_of_ratios() {
             let factor = libm::exp(difference);
@@ -75,7 +76,9 @@ impl Comparison {
     }
 
     fn shown_margin(&self, margin: f64) -> String {
-        if self.along.is_some() {
+        if matches!(self.over, Over::Line(_)) {
+            format!("{margin}")
+        } else if self.along.is_some() {
             format!("r = {margin}")
         } else if self.is_of_ratios() {
             format!("× {margin}")
@@ -87,6 +90,16 @@ impl Comparison {
     /// What is measured: the metric with its unit, and at which levels.
     pub(super) fn quantity(&self) -> String {
         let metric = self.metric.title();
+        if let (Some(other), Over::Line(line)) = (&self.along, self.over) {
+            let what = match line {
+                Line::Intercept => "where it meets the axis, as a share of the mean",
+                Line::Unexplained => "the share of the variance that it leaves (1 − R²)",
+            };
+            return format!("line over the levels: {metric} by {}; {what}", other.title());
+        }
+        if !self.doses.is_empty() {
+            return format!("{metric}, slope over the doses, times their range");
+        }
         if let Some(other) = &self.along {
             return format!("correlation over seeds: {metric}, {}", other.title());
         }
@@ -96,6 +109,7 @@ impl Comparison {
             Over::Change(from, to) => format!("{metric}, from {from} to {to}"),
             Over::Trend => format!("{metric}, slope over the levels"),
             Over::Kink(at) => format!("{metric}, change of the slope at {at}"),
+            Over::Line(_) => metric, // said above, with the metric that it is over
         }
     }
 

@@ -10,7 +10,7 @@ use mmcollapse_record::{Metric, RowName, Setting, same_level};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use super::claims::{Check, Claim, Claims, Comparison, Direction, FamilyRule, Need, Over, Seeds, Test};
+use super::claims::{Check, Claim, Claims, Comparison, Direction, FamilyRule, Line, Need, Over, Seeds, Test};
 use super::results::{Measured, Results};
 use super::stated::{Standing, Stated};
 
@@ -282,8 +282,13 @@ impl Comparison {
 
     /// The difference of each seed that both rows have and `counts` takes.
     fn differences(&self, measured: &Measured, counts: &dyn Fn(u64) -> bool) -> Vec<f64> {
-        if let Some(along) = &self.along {
-            return self.correlation(along, measured, counts);
+        match (&self.along, self.over) {
+            (Some(along), Over::Line(line)) => return self.of_line(line, along, measured, counts),
+            (Some(along), _) => return self.correlation(along, measured, counts),
+            (None, _) => {}
+        }
+        if !self.doses.is_empty() {
+            return self.over_doses(measured, counts);
         }
         // Of two rows under one protocol only what both have counts: a row may have been run at fewer levels.
         let shared = self.against.as_ref().filter(|_| self.against_protocol.is_none());
@@ -334,6 +339,35 @@ impl Comparison {
         products
     }
 
+    /// Of each seed that `counts` takes what is asked of the line of the metric over `along`, a point for each level.
+    fn of_line(&self, line: Line, along: &Metric, measured: &Measured, counts: &dyn Fn(u64) -> bool) -> Vec<f64> {
+        let of = |metric| measured.by_seed(&self.protocol, &self.row, metric, None);
+        let (ours, mut theirs) = (of(&self.metric), of(along));
+        let of_seed = |(seed, ours): (u64, Vec<(f64, f64)>)| -> Option<f64> {
+            let theirs = theirs.remove(&seed).filter(|_| counts(seed))?;
+            let at = |wanted: f64| theirs.iter().find(|(level, _)| same_level(*level, wanted));
+            let points: Option<Vec<(f64, f64)>> = ours
+                .iter()
+                .map(|(level, value)| Some((at(*level)?.1, *value)))
+                .collect();
+            line.of(&points?)
+        };
+        ours.into_iter().filter_map(of_seed).collect()
+    }
+
+    /// Of each seed that `counts` takes the slope over the doses, times their range.
+    fn over_doses(&self, measured: &Measured, counts: &dyn Fn(u64) -> bool) -> Vec<f64> {
+        let of_dose = |(row, dose): &(RowName, f64)| (*dose, self.quantities(&self.protocol, row, measured, None));
+        let doses: Vec<(f64, BTreeMap<u64, f64>)> = self.doses.iter().map(of_dose).collect();
+        let of_seed = |seed: u64| -> Option<f64> {
+            let values: Option<Vec<(f64, f64)>> =
+                doses.iter().map(|(dose, of)| Some((*dose, *of.get(&seed)?))).collect();
+            Over::Trend.of(&values?)
+        };
+        let seeds = doses.first().into_iter().flat_map(|(_, first)| first.keys().copied());
+        seeds.filter(|seed| counts(*seed)).filter_map(of_seed).collect()
+    }
+
     /// The quantity of a row that is compared, by seed, of these levels; its logarithm where ratios are.
     fn quantities(
         &self,
@@ -365,6 +399,8 @@ impl Over {
         match self {
             Self::Level(level) => at(level),
             Self::Change(from, to) => Some(at(to)? - at(from)?),
+            // Of a line nothing is known without the metric that it is over.
+            Self::Line(_) => None,
             Self::Mean => {
                 let sum: f64 = levels.iter().map(|(_, value)| value).sum();
                 (!levels.is_empty()).then(|| sum / levels.len() as f64)
@@ -381,6 +417,24 @@ impl Over {
                 Some(kink(&levels, &values, at).ok()? * (high - at))
             }
         }
+    }
+}
+
+impl Line {
+    /// What is asked of the least-squares line through points (x, y); none where all x or all y are the same.
+    fn of(self, points: &[(f64, f64)]) -> Option<f64> {
+        let (x, y): (Vec<f64>, Vec<f64>) = points.iter().copied().unzip();
+        let slope = slope(&x, &y).ok()?;
+        let (center, middle) = (mean(&x).ok()?, mean(&y).ok()?);
+        let value = match self {
+            Self::Intercept => (middle - slope * center) / middle,
+            Self::Unexplained => {
+                let left = |(x, y): &(f64, f64)| (y - middle - slope * (x - center)).powi(2);
+                let all = |y: &f64| (y - middle).powi(2);
+                points.iter().map(left).sum::<f64>() / y.iter().map(all).sum::<f64>()
+            }
+        };
+        value.is_finite().then_some(value)
     }
 }
 
@@ -506,4 +560,23 @@ pub fn in_words(families: &[Family]) -> String {
         .iter()
         .map(|family| format!("{}: {}", family.on, counts(&family.primary)));
     none.into_iter().chain(each).collect::<Vec<_>>().join("; ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// y = 2 + 0.5 x with one point moved: by hand, and as scipy's `linregress` has them.
+    #[test]
+    fn a_line_meets_the_axis_and_leaves_a_part() {
+        let on = [(2.0, 3.0), (4.0, 4.0), (6.0, 5.0)];
+        assert!((Line::Intercept.of(&on).unwrap() - 0.5).abs() < 1e-12);
+        assert!(Line::Unexplained.of(&on).unwrap().abs() < 1e-12);
+        let off = [(0.0, 1.0), (1.0, 3.0), (2.0, 2.0)];
+        // Slope 0.5, mean 2: the axis at 1.5; residuals -0.5, 1, -0.5 of a sum of squares of 2.
+        assert!((Line::Intercept.of(&off).unwrap() - 0.75).abs() < 1e-12);
+        assert!((Line::Unexplained.of(&off).unwrap() - 0.75).abs() < 1e-12);
+        assert_eq!(Line::Unexplained.of(&[(0.0, 1.0), (1.0, 1.0)]), None);
+        assert_eq!(Line::Intercept.of(&[(1.0, 0.0), (1.0, 1.0)]), None);
+    }
 }

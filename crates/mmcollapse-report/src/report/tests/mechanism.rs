@@ -47,7 +47,7 @@ fn levels(over: Over) -> Vec<f64> {
         Over::Kink(at) => [-4.0, -2.0, 0.0, 2.0, 4.0].map(|by| at + by).to_vec(),
         Over::Mean => vec![2.0],
         // They may count modalities.
-        Over::Trend => vec![2.0, 3.0, 4.0, 5.0],
+        Over::Trend | Over::Line(_) => vec![2.0, 3.0, 4.0, 5.0],
     }
 }
 
@@ -165,6 +165,19 @@ fn records_of(comparison: &Comparison, seeds: Seeds, right: bool, records: &mut 
         Over::Kink(at) => effect * (level - at).max(0.0) / (high - at),
         _ => effect,
     };
+    if let (Some(along), Over::Line(_)) = (&comparison.along, comparison.over) {
+        // Proportional up to little, or not at all.
+        add(records, of, (protocol, row, along), None, &|level, _| level);
+        add(records, of, (protocol, row, metric), None, &|level, seed| {
+            let little = 0.001 * (seed * 7 % 5) as f64 * (level - 3.0);
+            if right {
+                2.0 * level + little
+            } else {
+                9.0 + little + f64::from(u8::from(level == 3.0))
+            }
+        });
+        return;
+    }
     if let Some(along) = &comparison.along {
         let z = |seed: u64| (seed * 7 % 5) as f64 - 2.0;
         let sign = if effect > 0.0 { 1.0 } else { -1.0 };
