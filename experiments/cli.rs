@@ -335,6 +335,7 @@ fn interrupt() -> Result<Interrupt> {
 mod tests {
     use super::*;
     use clap::CommandFactory;
+    use clap::error::ErrorKind;
 
     #[test]
     fn the_command_line_is_consistent() {
@@ -354,6 +355,95 @@ mod tests {
         assert_eq!(of(&["table4"]), "mmcollapse reproduce table4");
         assert_eq!(of(&["/x/table4", "--dry-run"]), "mmcollapse reproduce table4 --dry-run");
         assert_eq!(of(&["table4", "worker", "--store", "s"]), "table4 worker --store s");
+    }
+
+    /// The words of a command of the program in a line of a document, without comments; none if it is another's, or a pattern.
+    fn words(line: &str) -> Option<Vec<String>> {
+        let line = line.trim().trim_start_matches("$ ").trim_start_matches("cargo ");
+        let line = line.split(" #").next().unwrap_or(line).trim().trim_end_matches('\\');
+        let line = line
+            .strip_prefix("reproduce")
+            .map_or(line.to_owned(), |rest| format!("mmcollapse reproduce{rest}"));
+        // A pattern: what may be left out, what goes on, or a choice.
+        let pattern = ["[", "...", "|", " > ", "`", "<"]
+            .iter()
+            .any(|mark| line.contains(mark));
+        // N stands for a number.
+        let bare = |word: &str| {
+            if word == "N" { "1" } else { word }
+                .trim_matches(['"', '\''])
+                .to_owned()
+        };
+        let words: Vec<String> = line.split_whitespace().map(bare).collect();
+        (!pattern && words.len() > 1 && words[0] == "mmcollapse").then_some(words)
+    }
+
+    /// The commands of a document: its indented and fenced lines, and what stands between backticks.
+    fn commands(text: &str) -> Vec<Vec<String>> {
+        let mut found = Vec::new();
+        let mut fenced = false;
+        for line in text.lines() {
+            fenced ^= line.trim_start().starts_with("```");
+            if fenced || line.starts_with("    ") || line.starts_with("# Command:") {
+                found.extend(words(line.trim_start_matches("# Command:")));
+            } else {
+                found.extend(line.split('`').skip(1).step_by(2).filter_map(words));
+            }
+        }
+        found
+    }
+
+    #[test]
+    fn commands_of_a_document_are_found() {
+        let text = "As `mmcollapse list methods` says:\n\n    $ cargo reproduce table4   # all\n\n```sh\nmmcollapse data check \"my.yaml\"\nls\n```\n`mmcollapse ...`";
+        let found: Vec<String> = commands(text).iter().map(|words| words.join(" ")).collect();
+        assert_eq!(
+            found,
+            [
+                "mmcollapse list methods",
+                "mmcollapse reproduce table4",
+                "mmcollapse data check my.yaml"
+            ]
+        );
+    }
+
+    /// A verb, a flag or an experiment that a document names is the program's.
+    #[test]
+    fn commands_of_the_documents_are_the_programs() {
+        let mut folders = vec![PathBuf::from("../docs"), PathBuf::from("../experiments")];
+        let mut documents = vec![PathBuf::from("../README.md"), PathBuf::from("../justfile")];
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(folder).unwrap() {
+                let path = entry.unwrap().path();
+                match path.extension().and_then(|extension| extension.to_str()) {
+                    _ if path.is_dir() => folders.push(path),
+                    Some("md" | "yaml") => documents.push(path),
+                    _ => {}
+                }
+            }
+        }
+        let mut wrong = Vec::new();
+        let mut checked = 0;
+        for path in documents {
+            for words in commands(&std::fs::read_to_string(&path).unwrap()) {
+                checked += 1;
+                let Err(error) = Cli::try_parse_from(&words) else {
+                    continue;
+                };
+                // A verb that is only named, and data of the reader's.
+                let named = words.len() == 2 && error.kind() == ErrorKind::MissingRequiredArgument;
+                let own =
+                    words.iter().any(|word| word.ends_with(".yaml")) && error.kind() == ErrorKind::ValueValidation;
+                let helps = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
+                if !(named || own || helps) {
+                    let reason = error.to_string();
+                    let reason = reason.lines().next().unwrap_or_default();
+                    wrong.push(format!("{}: {}: {reason}", path.display(), words.join(" ")));
+                }
+            }
+        }
+        assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+        assert!(checked > 50, "{checked}");
     }
 
     #[test]

@@ -291,7 +291,6 @@ pub static EXPERIMENTS: &[ExperimentInfo] = &[
             "agop_distance",
             "agop_distance_rotated",
             "agop_distance_excess",
-            "agop_cosine",
             "auroc"
         ]),
         levels: Some(("features a dimension, gamma", 0.5)),

@@ -44,7 +44,7 @@ pub use linear_probe::{LinearProbe, Penalised};
 pub use matrix::Matrix;
 pub use mechanism::{
     Closeness, Crossing, FeatureRole, FusionLayer, NeuronGroup, PlantedFeature, PlantedFeatures, RoleOdds, agop,
-    agop_cosine, agop_distance, agop_distance_excess, agop_distance_rotated, by_group, capacity, capacity_noise,
+    agop_distance, agop_distance_excess, agop_distance_rotated, by_group, capacity, capacity_noise,
     capacity_predictive, closeness, contribution_conjugate, contribution_noise, contribution_predictive, crossing,
     crossing_excess, crossing_observed, crossing_permuted, crossing_random, encodings_mmd, integrated_gradients,
     leading_modality, mixing_neurons, mixing_neurons_5, mixing_neurons_20, mixing_neurons_integrated, mixing_share,

@@ -218,8 +218,8 @@ const RESPONSE: &str = " Attribution: mean squared derivative of a fusion neuron
 
 const RISE: &str = " Contribution: rise of the test cross-entropy when the feature alone is permuted over the samples.";
 
-const DISTANCE: &str =
-    " Frobenius distance of W^T W from the average gradient outer product, each scaled to norm 1: at most √2.";
+const DISTANCE: &str = " Frobenius distance of W^T W from the average gradient outer product, each scaled to norm 1: at most √2. With distance d the cosine \
+                        of both is 1 - d²/2.";
 
 const ALONG: &str = " Effective rank of G^T G, G the fusion layer's gradient over all training samples: like the AGOP a matrix of second moments; mean over the last third of the points \
                      along training.";
@@ -569,12 +569,6 @@ pub static METRICS: &[Definition] = &[
         "distance, less that of rotated weights",
         (Unit::Number, (None, None)),
         probes::agop_distance_excess,
-    ),
-    mechanism(
-        "agop_cosine",
-        "cosine of W^T W and the AGOP",
-        (Unit::Number, (Some(0), Some(1))),
-        probes::agop_cosine,
     ),
     Definition {
         explanation: " Squared maximum mean discrepancy of the encodings of two modalities, the mean over pairs of modalities; Gaussian \

@@ -345,14 +345,47 @@ fn note(summary: &Summary, metrics: &[Metric], preset: &str) -> String {
         } else {
             "Line: mean over n ≤ 2 seeds"
         };
-        return format!("{few}, no band, {samples} {split} samples a seed, preset {preset}.{diverged}");
+        return format!(
+            "{few}, no band, {samples} {split} samples a seed, preset {preset}.{diverged}{}",
+            passing(summary)
+        );
     }
     let few = if fewest < BAND_SEEDS { FEW } else { "" };
     format!(
         "Line and band: mean over n = {} seeds and its 95 % t interval, {samples} {split} samples a seed, \
-         preset {preset}.{few}{diverged}",
-        range(seeds)
+         preset {preset}.{few}{diverged}{}",
+        range(seeds),
+        passing(summary)
     )
+}
+
+/// In how many runs of each reallocation, all panels taken together, the manipulation check passes.
+fn passing(summary: &Summary) -> String {
+    let mut counts: Vec<(String, usize, usize)> = Vec::new();
+    for (place, method) in summary.methods.iter().enumerate() {
+        let name = method.reallocation.label();
+        for protocol in &summary.protocols {
+            let checked = summary.checked(&protocol.setting, place);
+            if checked.compared == 0 {
+                continue;
+            }
+            let known = counts.iter().position(|(known, ..)| *known == name);
+            let known = known.unwrap_or_else(|| {
+                counts.push((name.clone(), 0, 0));
+                counts.len() - 1
+            });
+            counts[known].1 += checked.passing;
+            counts[known].2 += checked.compared;
+        }
+    }
+    if counts.is_empty() {
+        return String::new();
+    }
+    let counts: Vec<String> = counts
+        .into_iter()
+        .map(|(name, passing, compared)| format!("{name} in {passing} of {compared}"))
+        .collect();
+    format!(" Runs that pass the manipulation check: {}.", counts.join(", "))
 }
 
 /// How many seeds of which methods diverged, all panels of the method taken together.

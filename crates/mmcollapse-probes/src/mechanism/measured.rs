@@ -306,20 +306,13 @@ fn capacity_of(representation: &Representation, counts: impl Fn(FeatureRole) -> 
     of(representation, found)
 }
 
-/// Distance of the fusion layer's `W^T W` from the average gradient outer product, each at norm 1 (Theorem 2).
+/// Distance of the fusion layer's `W^T W` from the average gradient outer product, each at norm 1 (Theorem 2). The
+/// cosine of both is 1 less half of its square.
 pub fn agop_distance(representation: &Representation) -> Reading {
     of_agop(representation, own_distance)
 }
 
-/// Cosine of the same two matrices, in [0, 1].
-pub fn agop_cosine(representation: &Representation) -> Reading {
-    of_agop(
-        representation,
-        |layer, agop| Ok(closeness(&layer.weights, agop)?.cosine),
-    )
-}
-
-/// The same distance of weights of the same spectrum, rotated at random.
+/// The same of weights of the same spectrum, rotated at random.
 pub fn agop_distance_rotated(representation: &Representation) -> Reading {
     of_agop(representation, rotated_distance)
 }
@@ -491,9 +484,6 @@ mod tests {
             .map(|(a, b)| (a / 7.0_f64.sqrt() - b / 5.0).powi(2));
         let expected = squares.sum::<f64>().sqrt();
         assert!((agop_distance(&representation).value.unwrap() - expected).abs() < 1e-12);
-        // Of two matrices of norm 1 the squared distance is twice what the cosine lacks of 1.
-        let cosine = agop_cosine(&representation).value.unwrap();
-        assert!((cosine - (1.0 - expected * expected / 2.0)).abs() < 1e-12);
         assert!(agop_distance_excess(&representation).value.unwrap() < 0.0);
     }
 }

@@ -20,10 +20,10 @@ pub use distance::mmd;
 pub use entanglement::{Crossing, RoleOdds, crossing, crossing_permuted, mixing_share, monosemantic_share, role_odds};
 pub use layer::FusionLayer;
 pub use measured::{
-    FeatureRole, PlantedFeature, PlantedFeatures, agop_cosine, agop_distance, agop_distance_excess,
-    agop_distance_rotated, capacity_noise, capacity_predictive, contribution_conjugate, contribution_noise,
-    contribution_predictive, crossing_excess, crossing_observed, crossing_random, encodings_mmd, mixing_neurons,
-    mixing_neurons_5, mixing_neurons_20, mixing_neurons_integrated, monosemantic_meanings_50, monosemantic_neurons,
+    FeatureRole, PlantedFeature, PlantedFeatures, agop_distance, agop_distance_excess, agop_distance_rotated,
+    capacity_noise, capacity_predictive, contribution_conjugate, contribution_noise, contribution_predictive,
+    crossing_excess, crossing_observed, crossing_random, encodings_mmd, mixing_neurons, mixing_neurons_5,
+    mixing_neurons_20, mixing_neurons_integrated, monosemantic_meanings_50, monosemantic_neurons,
     monosemantic_neurons_50, monosemantic_neurons_80, noise_cost, role_odds_excess, role_places_excess,
     role_places_tied_excess,
 };

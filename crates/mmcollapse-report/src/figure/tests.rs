@@ -1,5 +1,7 @@
 use super::*;
-use crate::summary::synthetic::{experiment, record, table4};
+use mmcollapse_record::{Score, Split, Status};
+
+use crate::summary::synthetic::{experiment, metric, record, setting, table4};
 
 fn text(warnings: Vec<String>, origin: &str) -> FigureText<'static> {
     FigureText {
@@ -138,7 +140,7 @@ fn rows_at(rows: &[(&str, usize)]) -> Vec<mmcollapse_record::Record> {
     let runs = rows.iter().flat_map(|row| (0..10).map(move |seed| (*row, seed)));
     runs.map(|((row, right), seed)| {
         let levels = [0.9, 0.8].map(|rate| (rate, right + seed as usize % 3));
-        let ok = mmcollapse_record::Status::Ok;
+        let ok = Status::Ok;
         record(row, ("concat", "none"), "test_missing", seed, &levels, ok)
     })
     .collect()
@@ -177,4 +179,47 @@ fn look(name: &str, figure: &Figure) {
         let path = std::path::Path::new(&folder).join(format!("{name}.png"));
         mmcollapse_files::write_atomic(&path, &picture.png).unwrap();
     }
+}
+
+/// Whoever reads a figure of EBR sees how often its treatment happened.
+#[test]
+fn a_figure_says_in_how_many_runs_the_check_passes() {
+    let run = |row: &str, reallocation: &str, twin: Option<&str>, seed: u64, confusion: f64| {
+        let mut record = record(
+            row,
+            ("concat", reallocation),
+            "test_missing",
+            seed,
+            &[(0.9, 400)],
+            Status::Ok,
+        );
+        record.row.reallocation.twin = twin.map(str::to_owned);
+        record.outcome.scores.push(Score {
+            protocol: setting("test_missing").protocol,
+            rate: 0.0,
+            split: Split::Test,
+            metric: metric("confusion"),
+            value: confusion,
+            n: 450,
+        });
+        record
+    };
+    let mut records = Vec::new();
+    for seed in 0..3 {
+        records.push(run("concat+heads", "heads", None, seed, 0.1));
+        let confusion = if seed == 1 { 0.95 } else { 0.2 };
+        records.push(run("concat+ebr", "ebr", Some("heads"), seed, confusion));
+    }
+    let summary = Summary::new("table4", &records, &table4()).unwrap();
+    let text = || text(Vec::new(), "");
+    let said = " Runs that pass the manipulation check: EBR in 1 of 3.";
+    for note in [
+        Figure::of_scores(&summary, &table4(), text()).note,
+        Forest::new(&summary, &table4(), text()).note,
+    ] {
+        assert!(note.contains(said), "{note}");
+    }
+    let plain: Vec<_> = experiment(3);
+    let plain = Summary::new("table4", &plain, &table4()).unwrap();
+    assert!(!Forest::new(&plain, &table4(), text()).note.contains("manipulation"));
 }
