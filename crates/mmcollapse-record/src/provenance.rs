@@ -1,6 +1,6 @@
 //! Where a result comes from: what every table and figure carries.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -172,6 +172,16 @@ pub struct OriginCount {
     pub origin: Origin,
     /// Cells trained there.
     pub cells: usize,
+    /// Rows that these cells are of, where a result has cells of several origins; empty where it has not, and in older results.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rows: Vec<String>,
+}
+
+impl OriginCount {
+    /// Whether cells of a row were trained there, as far as is known.
+    pub fn has(&self, row: &str) -> bool {
+        self.rows.is_empty() || self.rows.iter().any(|own| own == row)
+    }
 }
 
 /// What a run ran on.
@@ -257,17 +267,21 @@ impl Provenance {
     }
 }
 
-/// Counts equal origins, the most frequent first.
-pub fn count_origins<'a>(origins: impl IntoIterator<Item = &'a Origin>) -> Vec<OriginCount> {
-    let mut counts: BTreeMap<&Origin, usize> = BTreeMap::new();
-    for origin in origins {
-        *counts.entry(origin).or_default() += 1;
+/// Counts equal origins, the most frequent first, each cell with its row.
+pub fn count_origins<'a>(cells: impl IntoIterator<Item = (&'a Origin, String)>) -> Vec<OriginCount> {
+    let mut counts: BTreeMap<&Origin, (usize, BTreeSet<String>)> = BTreeMap::new();
+    for (origin, row) in cells {
+        let (cells, rows) = counts.entry(origin).or_default();
+        *cells += 1;
+        rows.insert(row);
     }
+    let several = counts.len() > 1;
     let mut counts: Vec<OriginCount> = counts
         .into_iter()
-        .map(|(origin, cells)| OriginCount {
+        .map(|(origin, (cells, rows))| OriginCount {
             origin: origin.clone(),
             cells,
+            rows: rows.into_iter().filter(|row| several && !row.is_empty()).collect(),
         })
         .collect();
     counts.sort_by_key(|count| std::cmp::Reverse(count.cells));
@@ -303,8 +317,17 @@ mod tests {
             device: "cuda:0".into(),
             ..one.clone()
         };
-        let counts = count_origins([&one, &two, &two]);
+        let of = |origin, row: &str| (origin, row.to_owned());
+        let counts = count_origins([of(&one, "a"), of(&two, "a"), of(&two, "b"), of(&two, "a")]);
         assert_eq!(counts.len(), 2);
-        assert_eq!((counts[0].cells, counts[0].origin.device.as_str()), (2, "cuda:0"));
+        assert_eq!(
+            (counts[0].rows.join(" "), counts[1].rows.join(" ")),
+            ("a b".to_owned(), "a".to_owned())
+        );
+        assert!(counts[0].has("b") && !counts[1].has("b"));
+        // What is of one origin needs no names.
+        let alone = count_origins([of(&one, "a")]);
+        assert!(alone[0].rows.is_empty() && alone[0].has("b"));
+        assert_eq!((counts[0].cells, counts[0].origin.device.as_str()), (3, "cuda:0"));
     }
 }

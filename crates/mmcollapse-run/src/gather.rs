@@ -75,6 +75,12 @@ impl Gathered {
             tuned,
             missing,
             preset_seeds: (missing > 0).then_some(plan.whole.seeds.max(planned.len())),
+            origins: count_origins(
+                self.records
+                    .iter()
+                    .zip(&self.stored)
+                    .map(|(record, stored)| (&stored.origin, record.row.to_string())),
+            ),
             ..provenance(plan, command.to_owned(), &self.stored, seeds.len())
         }
     }
@@ -98,7 +104,7 @@ pub fn provenance(plan: &Plan, command: String, stored: &[Stored], seeds: usize)
         seeds,
         preset_seeds: None,
         more_complete: None,
-        origins: count_origins(stored.iter().map(|stored| &stored.origin)),
+        origins: count_origins(stored.iter().map(|stored| (&stored.origin, String::new()))),
         cell_seconds: stored.iter().map(|stored| stored.outcome.seconds).sum(),
         wall_seconds: wall_seconds(stored),
         tuned: None,

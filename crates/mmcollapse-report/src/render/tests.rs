@@ -47,6 +47,7 @@ fn provenance() -> Provenance {
                 device: "cpu".into(),
             },
             cells: 400,
+            rows: Vec::new(),
         }],
         cell_seconds: 2500.0,
         wall_seconds: 1300.0,

@@ -33,7 +33,7 @@
 //!
 //! With `doses: [[ROW, DOSE], ...]` the quantity is the slope over these rows of a seed, times the range of the doses.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use miette::{Result, miette};
 use mmcollapse_probes::Claimed;
@@ -614,6 +614,16 @@ impl Test {
     /// The data set that stands in for the paper's, if one does.
     pub fn dataset(&self) -> Option<&str> {
         self.parts.first()?.dataset.as_deref()
+    }
+
+    /// The rows that it compares.
+    pub fn rows(&self) -> BTreeSet<String> {
+        let of = |part: &Comparison| {
+            let doses = part.doses.iter().map(|(row, _)| row.to_string());
+            let rows = [Some(&part.row), part.against.as_ref()].into_iter().flatten();
+            rows.map(ToString::to_string).chain(doses).collect::<Vec<_>>()
+        };
+        self.parts.iter().flat_map(of).collect()
     }
 
     /// Whether a row that it is about has a reallocation.

@@ -84,9 +84,11 @@ impl Stated {
 
     /// What the history says of a test, given its family today and the result that it rests on.
     pub fn standing(&self, test: &Test, today: FamilyRule, measured: &Measured) -> Standing {
-        let origins = &measured.provenance.origins;
+        // Cells of other rows, such as a row that was added later, have nothing to do with it.
+        let rows = test.rows();
+        let origins = measured.provenance.origins.iter();
         let mut commits = BTreeSet::new();
-        for origin in origins {
+        for origin in origins.filter(|origin| rows.iter().any(|row| origin.has(row))) {
             match &origin.origin.commit {
                 Some(commit) => commits.insert(commit.hash.as_str()),
                 None => return Standing::NotKnown,

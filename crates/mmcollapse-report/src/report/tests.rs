@@ -575,6 +575,7 @@ fn pages_tell_stale_results_and_the_commits_of_their_cells() {
             device: device.into(),
         },
         cells: 20,
+        rows: Vec::new(),
     };
     let provenance = Provenance {
         experiment: "table4".into(),
@@ -904,21 +905,28 @@ fn what_was_stated_before_its_runs_is_confirmatory() {
     let results = root.join("results");
     let standing_of = |text: &str, commits: &[&str]| {
         let claims = Claims::parse(text, &[TABLE]).unwrap();
-        let origin = |hash: &&str| OriginCount {
-            origin: Origin {
-                version: "1".into(),
-                commit: Some(Commit {
-                    hash: (*hash).to_owned(),
-                    dirty: false,
-                }),
-                machine: Machine {
-                    cpu: "a".into(),
-                    cores: 1,
-                    os: "linux".into(),
+        let origin = |said: &&str| {
+            // `commit:row` where the cells are of one row.
+            let (hash, row) = said
+                .split_once(':')
+                .map_or((*said, None), |(hash, row)| (hash, Some(row)));
+            OriginCount {
+                origin: Origin {
+                    version: "1".into(),
+                    commit: Some(Commit {
+                        hash: hash.to_owned(),
+                        dirty: false,
+                    }),
+                    machine: Machine {
+                        cpu: "a".into(),
+                        cores: 1,
+                        os: "linux".into(),
+                    },
+                    device: "cpu".into(),
                 },
-                device: "cpu".into(),
-            },
-            cells: 20,
+                cells: 20,
+                rows: row.into_iter().map(str::to_owned).collect(),
+            }
         };
         let provenance = Provenance {
             experiment: "table4".into(),
@@ -948,6 +956,16 @@ fn what_was_stated_before_its_runs_is_confirmatory() {
     assert_eq!(standing(&[&needed, &earlier]), Standing::Exploratory);
     assert_eq!(standing(&[&earlier]), Standing::Exploratory);
     assert_eq!(standing(&[&stated, &earlier]), Standing::Exploratory);
+    // A row that was trained by another commit is not the test's.
+    let later = format!("{earlier}:muse+kd");
+    assert_eq!(
+        standing(&[&format!("{stated}:shaspec"), &format!("{stated}:shaspec+kd"), &later]),
+        Standing::Confirmatory
+    );
+    assert_eq!(
+        standing(&[&format!("{stated}:shaspec"), &format!("{earlier}:shaspec+kd")]),
+        Standing::Exploratory
+    );
     assert_eq!(standing(&[&"0".repeat(40)]), Standing::NotKnown);
     assert_eq!(standing(&[]), Standing::NotKnown);
     // Once a result with these seeds is committed, what is trained later tells nothing new of them.
