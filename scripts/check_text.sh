@@ -4,7 +4,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-largest=1600000 # bytes; data and checkpoints stay out of the repository
+largest=2000000 # bytes; data and checkpoints stay out of the repository
 page=results/report/index.html # holds every figure, some 130 KB each
 largest_page=9000000
 # The excerpt that is built into the program, so that tests and a first table need no network (data/avmnist-embedded.yaml).

@@ -323,6 +323,8 @@ def optimizers():
         ({"kind": "adam", "lr": 0.05, "weight_decay": 0.1}, None, None),
         ({"kind": "adam", "lr": 0.05, "betas": [0.8, 0.95], "eps": 1e-3}, cosine, 0.3),
         ({"kind": "adamw", "lr": 0.05, "weight_decay": 0.1}, cosine, 1.0),
+        # A second moment that forgets soon falls below its largest value.
+        ({"kind": "adam", "lr": 0.05, "betas": [0.8, 0.5], "amsgrad": True}, None, None),
     ]
     runs = []
     for config, schedule, clip in cases:

@@ -47,6 +47,7 @@ impl Optimizer {
                 steps: 0,
                 first: None,
                 second: None,
+                largest: None,
             });
         }
         slots.sort_by(|a, b| a.name.cmp(&b.name));
@@ -97,7 +98,7 @@ impl Optimizer {
     }
 
     /// Copies of the moments and step counts, under the names that PyTorch gives them:
-    /// `<parameter>.momentum_buffer`, or `<parameter>.exp_avg`, `.exp_avg_sq` and `.step`.
+    /// `<parameter>.momentum_buffer`, or `<parameter>.exp_avg`, `.exp_avg_sq`, `.max_exp_avg_sq` and `.step`.
     /// A parameter that has not moved yet has none.
     ///
     /// # Errors
@@ -105,7 +106,7 @@ impl Optimizer {
     pub fn state(&self) -> Result<BTreeMap<String, Tensor>> {
         let mut state = BTreeMap::new();
         for slot in &self.slots {
-            for (key, moment) in [(self.first_key(), &slot.first), (SECOND_KEY, &slot.second)] {
+            for (key, moment) in self.keys().into_iter().zip([&slot.first, &slot.second, &slot.largest]) {
                 if let Some(moment) = moment {
                     let tensor = match moment {
                         Moment::Fused(values) => Tensor::from_slice(values, slot.var.shape(), &Device::Cpu)?,
@@ -128,8 +129,9 @@ impl Optimizer {
     /// # Errors
     /// Unexpected names, incomplete states of a parameter, and shapes or types that differ, each named.
     pub fn load_state(&mut self, state: &BTreeMap<String, Tensor>) -> Result<()> {
-        let (first_key, needs_second) = (self.first_key(), self.config.kind != OptimizerKind::Sgd);
-        let needs_first = needs_second || self.config.momentum != 0.0;
+        let is_adam = self.config.kind != OptimizerKind::Sgd;
+        let needs = [is_adam || self.config.momentum != 0.0, is_adam, self.config.amsgrad];
+        let keys = self.keys();
         let mut used = 0;
         let mut loaded = Vec::with_capacity(self.slots.len());
         for slot in &self.slots {
@@ -141,8 +143,12 @@ impl Optimizer {
                 used += 1;
                 slot.moment(&full, tensor).map(Some)
             };
-            let first = if needs_first { moment(first_key)? } else { None };
-            let second = if needs_second { moment(SECOND_KEY)? } else { None };
+            let mut moments = [None, None, None];
+            for ((moment_of, key), needed) in moments.iter_mut().zip(keys).zip(needs) {
+                if needed {
+                    *moment_of = moment(key)?;
+                }
+            }
             let full = format!("{}.step", slot.name);
             let steps = match state.get(&full) {
                 None => 0,
@@ -152,24 +158,26 @@ impl Optimizer {
                 }
             };
             let moved = steps > 0;
-            if (needs_first && first.is_some() != moved) || (needs_second && second.is_some() != moved) {
+            let is_whole = |(moment, needed): (&Option<Moment>, bool)| !needed || moment.is_some() == moved;
+            if !moments.iter().zip(needs).all(is_whole) {
                 bail!(
                     "optimizer state of `{}` is incomplete: expected all or none of its step count and moments; \
                      load a state that an optimizer of the same kind saved",
                     slot.name
                 );
             }
-            loaded.push((steps, first, second));
+            loaded.push((steps, moments));
         }
         if used != state.len() {
             let known: Vec<String> = self
                 .slots
                 .iter()
                 .flat_map(|slot| {
-                    let mut keys = vec!["step"];
-                    keys.extend(needs_first.then_some(first_key));
-                    keys.extend(needs_second.then_some(SECOND_KEY));
-                    keys.into_iter().map(|key| format!("{}.{key}", slot.name))
+                    let needed = keys
+                        .into_iter()
+                        .zip(needs)
+                        .filter_map(|(key, needed)| needed.then_some(key));
+                    needed.chain(["step"]).map(|key| format!("{}.{key}", slot.name))
                 })
                 .collect();
             let unexpected: Vec<&str> = state
@@ -183,23 +191,24 @@ impl Optimizer {
                 unexpected.join(", ")
             );
         }
-        for (slot, (steps, first, second)) in self.slots.iter_mut().zip(loaded) {
+        for (slot, (steps, [first, second, largest])) in self.slots.iter_mut().zip(loaded) {
             slot.steps = steps;
             slot.first = first;
             slot.second = second;
+            slot.largest = largest;
         }
         Ok(())
     }
 
-    fn first_key(&self) -> &'static str {
-        match self.config.kind {
+    /// PyTorch's names of the moments.
+    fn keys(&self) -> [&'static str; 3] {
+        let first = match self.config.kind {
             OptimizerKind::Sgd => "momentum_buffer",
             OptimizerKind::Adam | OptimizerKind::AdamW => "exp_avg",
-        }
+        };
+        [first, "exp_avg_sq", "max_exp_avg_sq"]
     }
 }
-
-const SECOND_KEY: &str = "exp_avg_sq";
 
 /// A step count saved here (i64) or by PyTorch (f32).
 fn step_count(name: &str, tensor: &Tensor) -> Result<u64> {

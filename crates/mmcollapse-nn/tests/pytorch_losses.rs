@@ -547,6 +547,7 @@ fn settings_without_a_meaning_are_refused() {
         (r#"{"kind":"sgd","lr":1,"momentum":1}"#, "momentum"),
         (r#"{"kind":"adam","lr":1,"momentum":0.9}"#, "momentum"),
         (r#"{"kind":"adam","lr":1,"betas":[0.9,1.0]}"#, "betas"),
+        (r#"{"kind":"sgd","lr":1,"amsgrad":true}"#, "amsgrad"),
         (r#"{"kind":"adam","lr":1,"eps":0}"#, "eps"),
         (r#"{"kind":"adamw","lr":1,"weight_decay":-1}"#, "weight_decay"),
     ] {

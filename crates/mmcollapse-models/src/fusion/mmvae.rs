@@ -18,6 +18,9 @@
 //! encoders ascend the bound by the gradient of DReG. In the public code (`src/objectives.py`) the hook that would weight it is
 //! on a copy of the samples that the bound does not read, and is never called: `dreg_as_coded`.
 //!
+//! DReG's identity holds for samples of the posterior in whose density they are weighed. Here each expert's samples meet the mixture's, so
+//! that what it leaves out is not 0 on average. On avMNIST it loses the sound in most runs from some epoch on; `iwae` does not.
+//!
 //! A modality that is missing has no expert and no likelihood: mixture, sum and mean go over the others.
 //!
 //! The task is ours; the original classifies latents by a linear layer afterwards (`src/report/analyse_ms.py`). That layer is

@@ -38,6 +38,10 @@ pub struct OptimizerConfig {
     /// Added to the root of Adam's second moment.
     #[serde(default = "default_eps")]
     pub eps: f64,
+    /// Whether Adam divides by the largest second moment so far (Reddi et al., ICLR 2018): a parameter whose gradients fade takes no
+    /// longer steps.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub amsgrad: bool,
 }
 
 fn default_betas() -> [f64; 2] {
@@ -58,6 +62,7 @@ impl OptimizerConfig {
             weight_decay: 0.0,
             betas: default_betas(),
             eps: default_eps(),
+            amsgrad: false,
         }
     }
 
@@ -75,6 +80,9 @@ impl OptimizerConfig {
         }
         if self.momentum != 0.0 && self.kind != OptimizerKind::Sgd {
             bail!("optimizer: `momentum` is SGD's; Adam's are the `betas`");
+        }
+        if self.amsgrad && self.kind == OptimizerKind::Sgd {
+            bail!("optimizer: `amsgrad` is Adam's; SGD has no second moment");
         }
         if !(self.weight_decay.is_finite() && self.weight_decay >= 0.0) {
             bail!(

@@ -12,16 +12,17 @@ use crate::ops::{Kernel, Simd, map_parts, vectorized};
 pub(super) struct Pass<'a> {
     rule: Rule,
     scale: f64,
-    moments: RefCell<(&'a mut [f32], &'a mut [f32])>,
+    moments: RefCell<[&'a mut [f32]; 3]>,
 }
 
 impl<'a> Pass<'a> {
-    /// With the moments that the rule keeps, each of the parameter's size, and empty slices for what it does not.
-    pub(super) fn new(rule: Rule, scale: f64, first: &'a mut [f32], second: &'a mut [f32]) -> Self {
+    /// With the moments that the rule keeps (first, second, the largest second so far), each of the parameter's size, and empty slices
+    /// for what it does not.
+    pub(super) fn new(rule: Rule, scale: f64, moments: [&'a mut [f32]; 3]) -> Self {
         Self {
             rule,
             scale,
-            moments: RefCell::new((first, second)),
+            moments: RefCell::new(moments),
         }
     }
 }
@@ -46,7 +47,7 @@ impl InplaceOp2 for Pass<'_> {
         else {
             bail!("optimizer: expected a contiguous parameter and gradient");
         };
-        let (first, second) = &mut *self.moments.borrow_mut();
+        let [first, second, largest] = &mut *self.moments.borrow_mut();
         let numbers = Numbers {
             rule: self.rule,
             scale: self.scale as f32,
@@ -54,6 +55,7 @@ impl InplaceOp2 for Pass<'_> {
             grads: &grads[g0..g1],
             first,
             second,
+            largest,
         };
         let work = COST * numbers.grads.len();
         map_parts(numbers.parts(), work, |_, part| vectorized(part));
@@ -75,6 +77,7 @@ struct Numbers<'a> {
     grads: &'a [f32],
     first: &'a mut [f32],
     second: &'a mut [f32],
+    largest: &'a mut [f32],
 }
 
 impl<'a> Numbers<'a> {
@@ -85,15 +88,19 @@ impl<'a> Numbers<'a> {
             moment.chunks_mut(PART).chain(std::iter::repeat_with(Default::default))
         }
         let moved = self.params.chunks_mut(PART).zip(self.grads.chunks(PART));
-        let moments = cut(self.first).zip(cut(self.second));
+        let moments = cut(self.first).zip(cut(self.second)).zip(cut(self.largest));
         moved
             .zip(moments)
             .map(
-                |((params, grads), (first, second)): (_, (&'a mut [f32], &'a mut [f32]))| Self {
+                |((params, grads), ((first, second), largest)): (
+                    _,
+                    ((&'a mut [f32], &'a mut [f32]), &'a mut [f32]),
+                )| Self {
                     params,
                     grads,
                     first,
                     second,
+                    largest,
                     ..self
                 },
             )
@@ -140,7 +147,18 @@ impl Kernel for Numbers<'_> {
                 let (keep, decay, rise1) = (keep as f32, decay as f32, (1.0 - beta1) as f32);
                 let (beta2, rise2) = (beta2 as f32, (1.0 - beta2) as f32);
                 let (step_size, root_scale, eps) = (step_size as f32, root_scale as f32, eps as f32);
-                for ((p, &g), (m, v)) in moved.zip(self.first.iter_mut().zip(self.second)) {
+                let moments = self.first.iter_mut().zip(self.second);
+                if !self.largest.is_empty() {
+                    for (((p, &g), (m, v)), most) in moved.zip(moments).zip(self.largest) {
+                        let g = scale * g + decay * *p;
+                        *m += rise1 * (g - *m);
+                        *v = beta2 * *v + rise2 * (g * g);
+                        *most = most.max(*v);
+                        *p = keep * *p - step_size * (*m / (most.sqrt() * root_scale + eps));
+                    }
+                    return;
+                }
+                for ((p, &g), (m, v)) in moved.zip(moments) {
                     let g = scale * g + decay * *p;
                     *m += rise1 * (g - *m);
                     *v = beta2 * *v + rise2 * (g * g);
@@ -164,13 +182,14 @@ mod tests {
     }
 
     impl Kernel for Steps<'_> {
-        type Output = [Vec<f32>; 3];
+        type Output = [Vec<f32>; 4];
 
         #[inline(always)]
         fn run<S: Simd>(self, simd: S) -> Self::Output {
             let numbers = |salt: usize| (0..37).map(move |i| ((i * salt + 5) % 101) as f32 / 50.0 - 1.0);
             let mut params: Vec<f32> = numbers(37).collect();
-            let (mut first, mut second) = (vec![0.0; 37], vec![0.0; 37]);
+            let [mut first, mut second] = [(); 2].map(|()| vec![0.0; 37]);
+            let mut largest = vec![0.0; if self.config.amsgrad { 37 } else { 0 }];
             for step in 1..=2 {
                 Numbers {
                     rule: Rule::new(self.config, step, 0.1),
@@ -179,17 +198,24 @@ mod tests {
                     grads: &numbers(17 + step as usize).collect::<Vec<_>>(),
                     first: &mut first,
                     second: &mut second,
+                    largest: &mut largest,
                 }
                 .run(simd);
             }
-            [params, first, second]
+            [params, first, second, largest]
         }
     }
 
     #[test]
     fn every_machine_gives_the_same_bits() {
-        for kind in [OptimizerKind::Sgd, OptimizerKind::Adam, OptimizerKind::AdamW] {
+        for (kind, amsgrad) in [
+            (OptimizerKind::Sgd, false),
+            (OptimizerKind::Adam, false),
+            (OptimizerKind::Adam, true),
+            (OptimizerKind::AdamW, false),
+        ] {
             let config = OptimizerConfig {
+                amsgrad,
                 momentum: 0.9,
                 weight_decay: 0.01,
                 ..OptimizerConfig::new(kind, 0.1)

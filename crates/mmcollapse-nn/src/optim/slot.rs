@@ -6,7 +6,7 @@ use super::config::{OptimizerConfig, OptimizerKind};
 use super::pass::Pass;
 use crate::{DType, Result, Tensor, Var};
 
-/// A moment of a parameter: the momentum buffer of SGD, or one of Adam's two.
+/// A moment of a parameter: the momentum buffer of SGD, one of Adam's two, or the largest second one so far.
 #[derive(Debug)]
 pub(super) enum Moment {
     /// CPU, f32: updated in place by the same pass that moves the parameter.
@@ -22,6 +22,8 @@ pub(super) struct Slot {
     pub(super) steps: u64,
     pub(super) first: Option<Moment>,
     pub(super) second: Option<Moment>,
+    /// AMSGrad's alone.
+    pub(super) largest: Option<Moment>,
 }
 
 impl Slot {
@@ -59,21 +61,29 @@ impl Slot {
             if let Rule::Adam { .. } = rule {
                 let first = fused(&mut self.first, n);
                 let second = fused(&mut self.second, n);
-                self.var.inplace_op2(&grad, &Pass::new(rule, scale, first, second))
+                let largest = if config.amsgrad {
+                    fused(&mut self.largest, n)
+                } else {
+                    &mut []
+                };
+                self.var
+                    .inplace_op2(&grad, &Pass::new(rule, scale, [first, second, largest]))
             } else if config.momentum == 0.0 {
-                self.var.inplace_op2(&grad, &Pass::new(rule, scale, &mut [], &mut []))
+                self.var
+                    .inplace_op2(&grad, &Pass::new(rule, scale, [&mut [], &mut [], &mut []]))
             } else {
                 let first = fused(&mut self.first, n);
-                self.var.inplace_op2(&grad, &Pass::new(rule, scale, first, &mut []))
+                self.var
+                    .inplace_op2(&grad, &Pass::new(rule, scale, [first, &mut [], &mut []]))
             }
         } else if scale == 1.0 {
-            self.composed(rule, grad)
+            self.composed(rule, grad, config.amsgrad)
         } else {
-            self.composed(rule, &(grad * scale)?)
+            self.composed(rule, &(grad * scale)?, config.amsgrad)
         }
     }
 
-    fn composed(&mut self, rule: Rule, grad: &Tensor) -> Result<()> {
+    fn composed(&mut self, rule: Rule, grad: &Tensor, amsgrad: bool) -> Result<()> {
         let param = self.var.as_detached_tensor();
         let zeros = || grad.zeros_like();
         let next = match rule {
@@ -107,7 +117,14 @@ impl Slot {
                 let first = (&first + ((&direction - &first)? * (1.0 - beta1))?)?;
                 let second = composed(&mut self.second, zeros)?;
                 let second = ((second * beta2)? + (direction.sqr()? * (1.0 - beta2))?)?;
-                let denominator = ((second.sqrt()? * root_scale)? + eps)?;
+                let over = if amsgrad {
+                    let largest = composed(&mut self.largest, zeros)?.maximum(&second)?;
+                    self.largest = Some(Moment::Composed(largest.detach()));
+                    largest
+                } else {
+                    second.clone()
+                };
+                let denominator = ((over.sqrt()? * root_scale)? + eps)?;
                 let next = ((param * keep)? - ((&first / denominator)? * step_size)?)?;
                 self.first = Some(Moment::Composed(first.detach()));
                 self.second = Some(Moment::Composed(second.detach()));
