@@ -7,7 +7,7 @@ usage() {
     cat <<'TEXT'
 usage: scripts/device_check.sh PROGRAM [DEVICE] [TEST...]
 
-  PROGRAM   mmcollapse, built with --features cuda and stripped (docs/cuda.md)
+  PROGRAM   mmcollapse, built with --features cuda and stripped (docs/cuda.md); .gz is unpacked
   DEVICE    cuda:0 if not said; cpu tries the script itself
   TEST      test programs to run first on DEVICE, as `cargo test --no-run` builds them (docs/cuda.md names them)
 
@@ -24,14 +24,24 @@ case "${1:-}" in
     -h | --help) usage; exit 0 ;;
     "") usage >&2; exit 2 ;;
 esac
-program=$(realpath "$1")
-device=${2:-cuda:0}
-tests=()
-for test in "${@:3}"; do tests+=("$(realpath "$test")"); done
-read -r -a workers <<<"${WORKERS:-1 2 4 8 16 32}"
-out=${OUT:-device-check}
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
+
+unpacked() { # unpacked FILE: its path, of FILE.gz that of what is in it
+    if [[ "$1" == *.gz ]]; then
+        gunzip -c "$1" >"$work/$(basename "$1" .gz)"
+        chmod +x "$work/$(basename "$1" .gz)"
+        echo "$work/$(basename "$1" .gz)"
+    else
+        realpath "$1"
+    fi
+}
+program=$(unpacked "$1")
+device=${2:-cuda:0}
+tests=()
+for test in "${@:3}"; do tests+=("$(unpacked "$test")"); done
+read -r -a workers <<<"${WORKERS:-1 2 4 8 16 32}"
+out=${OUT:-device-check}
 mkdir -p "$out"
 table="$out/device-check.md"
 failed=0

@@ -941,7 +941,7 @@ mod tests {
         }
         assert_eq!(metric("accuracy_only_a_b").of(), Some("a_b"));
         let ratios = METRICS.iter().filter(|m| metric(&m.key_of("a")).is_compared_as_ratio());
-        assert_eq!(ratios.count(), 7, "five ranks, a ratio of ranks and a factor");
+        assert_eq!(ratios.count(), 11, "nine ranks, a ratio of ranks and a factor");
         assert_eq!(metric("accuracy_complete").of(), None);
         assert_eq!(metric("accuracy").range(), (Some(0.0), Some(100.0)));
         for unknown in ["", "exactness", "accuracy_", "accuracy_only_", "loss_"] {
