@@ -432,8 +432,7 @@ mod tests {
                 };
                 // A verb that is only named, and data of the reader's.
                 let named = words.len() == 2 && error.kind() == ErrorKind::MissingRequiredArgument;
-                let own =
-                    words.iter().any(|word| word.ends_with(".yaml")) && error.kind() == ErrorKind::ValueValidation;
+                let own = words.iter().any(|word| word.contains(".yaml")) && error.kind() == ErrorKind::ValueValidation;
                 let helps = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
                 if !(named || own || helps) {
                     let reason = error.to_string();

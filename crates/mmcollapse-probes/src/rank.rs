@@ -94,7 +94,7 @@ mod tests {
         let found = matrix_ranks(&Matrix::new(&[2.0, 0.0, 0.0, 0.0, 1.0, 0.0], 2, 3).unwrap()).unwrap();
         assert_eq!((found.numerical, found.stable), (2, Some(1.25)));
         // exp of the entropy of 2/3 and 1/3.
-        let effective = 3.0 / 4.0_f64.cbrt();
+        let effective = 3.0 / libm::cbrt(4.0);
         assert!((found.effective.unwrap() - effective).abs() < 1e-12);
         let nothing = matrix_ranks(&Matrix::new(&[0.0; 4], 2, 2).unwrap()).unwrap();
         assert_eq!((nothing.numerical, nothing.effective, nothing.stable), (0, None, None));

@@ -101,6 +101,7 @@ enum Pairs {
 }
 
 impl Pairs {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
     fn is_own(&self) -> bool {
         *self == Self::Own
     }

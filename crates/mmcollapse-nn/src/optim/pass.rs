@@ -65,6 +65,9 @@ impl InplaceOp2 for Pass<'_> {
 
 /// Multiply-adds in whose time a number moves: seven numbers go through memory for it.
 const COST: usize = 32;
+/// Some of a moment's numbers.
+type Part<'a> = &'a mut [f32];
+
 /// Numbers of a part, which one thread moves.
 const PART: usize = 1 << 14;
 
@@ -92,10 +95,7 @@ impl<'a> Numbers<'a> {
         moved
             .zip(moments)
             .map(
-                |((params, grads), ((first, second), largest)): (
-                    _,
-                    ((&'a mut [f32], &'a mut [f32]), &'a mut [f32]),
-                )| Self {
+                |((params, grads), ((first, second), largest)): (_, ((Part<'a>, Part<'a>), Part<'a>))| Self {
                     params,
                     grads,
                     first,

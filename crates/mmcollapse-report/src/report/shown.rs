@@ -104,12 +104,12 @@ impl Comparison {
             return format!("correlation over seeds: {metric}, {}", other.title());
         }
         match self.over {
-            Over::Mean => metric,
+            // A line is said above, with the metric that it is over.
+            Over::Mean | Over::Line(_) => metric,
             Over::Level(level) => format!("{metric} at {level}"),
             Over::Change(from, to) => format!("{metric}, from {from} to {to}"),
             Over::Trend => format!("{metric}, slope over the levels"),
             Over::Kink(at) => format!("{metric}, change of the slope at {at}"),
-            Over::Line(_) => metric, // said above, with the metric that it is over
         }
     }
 
