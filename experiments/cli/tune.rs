@@ -1,6 +1,6 @@
 //! `tune`: the same number of trials for every row, and the best of each by validation.
 
-use mmcollapse_record::{ExperimentInfo, Preset, ProtocolKind};
+use mmcollapse_record::{ExperimentInfo, Preset, ProtocolKind, count_origins};
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::Path;
@@ -161,7 +161,8 @@ pub(super) fn tune(
     keeps(&tuned, &spec, &trials, results)?;
     let rows: Vec<String> = tuned.rows.iter().map(|row| row.row.clone()).collect();
     let seeds = tuned.seeds.len();
-    tuned.provenance = provenance(&used, command(&trials, asked, &rows), &stored, seeds);
+    let origins = count_origins(stored.iter().map(|stored| (&stored.origin, None)));
+    tuned.provenance = provenance(&used, command(&trials, asked, &rows), &stored, origins, seeds);
     for row in &tuned.rows {
         let (best, own) = (row.best()?, row.trials.first().map_or(0.0, |tried| tried.mean));
         say!(

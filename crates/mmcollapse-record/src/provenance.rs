@@ -267,13 +267,13 @@ impl Provenance {
     }
 }
 
-/// Counts equal origins, the most frequent first, each cell with its row.
-pub fn count_origins<'a>(cells: impl IntoIterator<Item = (&'a Origin, String)>) -> Vec<OriginCount> {
+/// Counts equal origins, the most frequent first, each cell with its row where that is told.
+pub fn count_origins<'a>(cells: impl IntoIterator<Item = (&'a Origin, Option<String>)>) -> Vec<OriginCount> {
     let mut counts: BTreeMap<&Origin, (usize, BTreeSet<String>)> = BTreeMap::new();
     for (origin, row) in cells {
         let (cells, rows) = counts.entry(origin).or_default();
         *cells += 1;
-        rows.insert(row);
+        rows.extend(row);
     }
     let several = counts.len() > 1;
     let mut counts: Vec<OriginCount> = counts
@@ -281,7 +281,7 @@ pub fn count_origins<'a>(cells: impl IntoIterator<Item = (&'a Origin, String)>) 
         .map(|(origin, (cells, rows))| OriginCount {
             origin: origin.clone(),
             cells,
-            rows: rows.into_iter().filter(|row| several && !row.is_empty()).collect(),
+            rows: rows.into_iter().filter(|_| several).collect(),
         })
         .collect();
     counts.sort_by_key(|count| std::cmp::Reverse(count.cells));
@@ -317,7 +317,7 @@ mod tests {
             device: "cuda:0".into(),
             ..one.clone()
         };
-        let of = |origin, row: &str| (origin, row.to_owned());
+        let of = |origin, row: &str| (origin, Some(row.to_owned()));
         let counts = count_origins([of(&one, "a"), of(&two, "a"), of(&two, "b"), of(&two, "a")]);
         assert_eq!(counts.len(), 2);
         assert_eq!(

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use miette::Result;
-use mmcollapse_record::{Preset, Provenance, Record, TunedBy, count_origins};
+use mmcollapse_record::{OriginCount, Preset, Provenance, Record, TunedBy, count_origins};
 
 use crate::plan::Plan;
 use crate::provenance::{Build, VERSION};
@@ -62,6 +62,8 @@ impl Gathered {
         let planned: BTreeSet<u64> = plan.cells.iter().map(|planned| planned.seed).collect();
         let all = plan.whole.cells.max(plan.cells.len());
         let missing = all.saturating_sub(self.records.len());
+        let cells = self.records.iter().zip(&self.stored);
+        let origins = count_origins(cells.map(|(record, stored)| (&stored.origin, Some(record.row.to_string()))));
         let Conditions {
             dataset,
             synthetic,
@@ -75,19 +77,19 @@ impl Gathered {
             tuned,
             missing,
             preset_seeds: (missing > 0).then_some(plan.whole.seeds.max(planned.len())),
-            origins: count_origins(
-                self.records
-                    .iter()
-                    .zip(&self.stored)
-                    .map(|(record, stored)| (&stored.origin, record.row.to_string())),
-            ),
-            ..provenance(plan, command.to_owned(), &self.stored, seeds.len())
+            ..provenance(plan, command.to_owned(), &self.stored, origins, seeds.len())
         }
     }
 }
 
 /// Where a result that rests on these cells of a plan comes from.
-pub fn provenance(plan: &Plan, command: String, stored: &[Stored], seeds: usize) -> Provenance {
+pub fn provenance(
+    plan: &Plan,
+    command: String,
+    stored: &[Stored],
+    origins: Vec<OriginCount>,
+    seeds: usize,
+) -> Provenance {
     let build = Build::here();
     Provenance {
         experiment: plan.experiment.clone(),
@@ -104,7 +106,7 @@ pub fn provenance(plan: &Plan, command: String, stored: &[Stored], seeds: usize)
         seeds,
         preset_seeds: None,
         more_complete: None,
-        origins: count_origins(stored.iter().map(|stored| (&stored.origin, String::new()))),
+        origins,
         cell_seconds: stored.iter().map(|stored| stored.outcome.seconds).sum(),
         wall_seconds: wall_seconds(stored),
         tuned: None,

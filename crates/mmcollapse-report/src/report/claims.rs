@@ -366,6 +366,12 @@ impl WrittenTest {
 }
 
 impl Comparison {
+    /// Every row whose numbers it takes.
+    pub fn rows(&self) -> impl Iterator<Item = &RowName> {
+        let doses = self.doses.iter().map(|(row, _)| row);
+        std::iter::once(&self.row).chain(&self.against).chain(doses)
+    }
+
     /// Whether its differences are those of logarithms.
     pub fn is_of_ratios(&self) -> bool {
         self.metric.is_compared_as_ratio() && self.along.is_none()
@@ -618,12 +624,11 @@ impl Test {
 
     /// The rows that it compares.
     pub fn rows(&self) -> BTreeSet<String> {
-        let of = |part: &Comparison| {
-            let doses = part.doses.iter().map(|(row, _)| row.to_string());
-            let rows = [Some(&part.row), part.against.as_ref()].into_iter().flatten();
-            rows.map(ToString::to_string).chain(doses).collect::<Vec<_>>()
-        };
-        self.parts.iter().flat_map(of).collect()
+        self.parts
+            .iter()
+            .flat_map(Comparison::rows)
+            .map(ToString::to_string)
+            .collect()
     }
 
     /// Whether a row that it is about has a reallocation.

@@ -210,10 +210,9 @@ impl Source<'_> {
             return Ok(compared);
         };
         compared.differences = comparison.differences(measured, counts);
-        let arms = [Some(&comparison.row), comparison.against.as_ref()]
-            .into_iter()
-            .flatten();
-        let shares = arms.filter_map(|row| measured.diverged(&comparison.protocol, row, counts));
+        let shares = comparison
+            .rows()
+            .filter_map(|row| measured.diverged(&comparison.protocol, row, counts));
         compared.diverged = shares.fold(0.0, f64::max);
         if compared.differences.len() > 1 {
             let spread = Spread::of(&compared.differences, self.overlap(measured)?).into_diagnostic()?;
@@ -236,7 +235,7 @@ impl Source<'_> {
         }
         if !compared.has(seeds) {
             let is_run = |row: &RowName| measured.is_none_or(|measured| measured.has(&comparison.protocol, row));
-            let all_run = std::iter::once(&comparison.row).chain(&comparison.against).all(is_run);
+            let all_run = comparison.rows().all(is_run);
             return Some(if all_run { Reason::NotMeasured } else { Reason::NotRun });
         }
         lacks(needs?, comparison, measured?)
@@ -345,11 +344,8 @@ impl Comparison {
         let (ours, mut theirs) = (of(&self.metric), of(along));
         let of_seed = |(seed, ours): (u64, Vec<(f64, f64)>)| -> Option<f64> {
             let theirs = theirs.remove(&seed).filter(|_| counts(seed))?;
-            let at = |wanted: f64| theirs.iter().find(|(level, _)| same_level(*level, wanted));
-            let points: Option<Vec<(f64, f64)>> = ours
-                .iter()
-                .map(|(level, value)| Some((at(*level)?.1, *value)))
-                .collect();
+            let point = |(level, value): &(f64, f64)| Some((Over::Level(*level).of(&theirs)?, *value));
+            let points: Option<Vec<(f64, f64)>> = ours.iter().map(point).collect();
             line.of(&points?)
         };
         ours.into_iter().filter_map(of_seed).collect()
